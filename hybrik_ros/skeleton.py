@@ -1,0 +1,57 @@
+"""SMPL's kinematic tree: 24 joints, and the 5 leaves at which HybrIK aims the last bones.
+
+Joint order is SMPL's; leaves follow as joints 24 to 28, so that every array of joints is
+(..., 24, 3), or (..., 29, 3) with leaves. Left and right are the subject's own.
+
+Source: Loper et al., SMPL (2015); Li et al., HybrIK (CVPR 2021), section 3.
+"""
+
+JOINT_NAMES: tuple[str, ...] = (
+    'pelvis', 'left_hip', 'right_hip', 'spine1', 'left_knee', 'right_knee', 'spine2',
+    'left_ankle', 'right_ankle', 'spine3', 'left_foot', 'right_foot', 'neck', 'left_collar',
+    'right_collar', 'head', 'left_shoulder', 'right_shoulder', 'left_elbow', 'right_elbow',
+    'left_wrist', 'right_wrist', 'left_hand', 'right_hand',
+)  # fmt: skip
+
+LEAF_NAMES: tuple[str, ...] = (
+    'head_top', 'left_middle_tip', 'right_middle_tip', 'left_big_toe', 'right_big_toe',
+)  # fmt: skip
+
+NUM_JOINTS = len(JOINT_NAMES)
+NUM_LEAVES = len(LEAF_NAMES)
+NUM_POINTS = NUM_JOINTS + NUM_LEAVES
+
+# PARENTS[i] is the joint that joint or leaf i hangs from; parents come before their children.
+PARENTS: tuple[int, ...] = (
+    -1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21,
+    15, 22, 23, 10, 11,
+)  # fmt: skip
+
+# BONE_TARGETS[i] is the child at which the bone of joint i aims: where a joint has several
+# children, the one that carries on the limb or the spine. Leaves have none.
+BONE_TARGETS: tuple[int, ...] = (
+    3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 27, 28, 15, 16, 17, 24, 18, 19, 20, 21, 22, 23, 25, 26,
+    -1, -1, -1, -1, -1,
+)  # fmt: skip
+
+# The joints with three children. Their whole rotation follows from the joints (Procrustes).
+PELVIS = 0
+SPINE3 = 9
+THREE_CHILDREN: dict[int, tuple[int, int, int]] = {PELVIS: (1, 2, 3), SPINE3: (12, 13, 14)}
+
+# The mesh vertices at which the leaves sit, the same in every SMPL-shaped body.
+LEAF_VERTICES: tuple[int, ...] = (411, 2445, 5905, 3216, 6617)
+
+
+def _mirror(name: str) -> str:
+    if name.startswith('left_'):
+        return 'right_' + name[len('left_') :]
+    if name.startswith('right_'):
+        return 'left_' + name[len('right_') :]
+    return name
+
+
+_POINT_NAMES = JOINT_NAMES + LEAF_NAMES
+
+# MIRROR[i] is the joint or leaf on the other side of the body (i itself on the midline).
+MIRROR: tuple[int, ...] = tuple(_POINT_NAMES.index(_mirror(name)) for name in _POINT_NAMES)
