@@ -1,0 +1,194 @@
+"""A body: a template mesh with shape directions, a joint regressor and skinning weights."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hybrik_ros.body.files import read_body_file
+from hybrik_ros.body.skinning import skin, strongest_weights
+from hybrik_ros.kinematics import forward
+from hybrik_ros.skeleton import LEAF_VERTICES, NUM_JOINTS, PARENTS
+
+Array = NDArray[np.float64]
+
+DEFAULT_BODY = Path(__file__).parent.parent / 'data' / 'body.npz'
+
+# Official SMPL files carry up to 300 shape directions; HybrIK and nearly everyone use ten.
+MAX_BETAS = 10
+_NUM_POSE_FEATURES = 9 * (NUM_JOINTS - 1)
+
+
+class BodyModel:
+    """An SMPL-shaped body: 24 joints, 5 leaves, a skinned mesh; its shape given by betas.
+
+    The rest frame of a body: x to the subject's left, y up, z to the front, metres; T-pose.
+    The default body is derived from MakeHuman's CC0 mesh and has SMPL's joints and vertex
+    count. Its betas are other quantities than SMPL's (see shape_names).
+
+    Attributes
+    ----------
+    name: of the file, without suffix; goes into the messages as body_model.
+    faces: (F, 3) int32, counter-clockwise as seen from outside.
+    num_betas: number of shape directions, at most 10.
+    shape_names: what each beta stands for, where the file says so.
+    landmarks: by name, the vertex index of an anatomical point (nose, left ear, ...), where the
+        file says so.
+
+    Source: Loper et al., SMPL: A Skinned Multi-Person Linear Model (2015).
+    """
+
+    def __init__(self, arrays: dict[str, NDArray[Any]], name: str) -> None:
+        _check(arrays, name)
+        self.name = name
+        self.faces = np.ascontiguousarray(arrays['f'], dtype=np.int32)
+        self.shape_names = tuple(str(axis) for axis in arrays.get('shape_axis_names', ()))
+        self.landmarks = {
+            str(key): int(vertex)
+            for key, vertex in zip(
+                arrays.get('landmark_names', ()), arrays.get('landmark_vertices', ()), strict=True
+            )
+        }
+        self._template = np.asarray(arrays['v_template'], dtype=np.float64)
+        self._shapedirs = np.asarray(arrays['shapedirs'], dtype=np.float64)[..., :MAX_BETAS]
+        self.num_betas = self._shapedirs.shape[-1]
+        self._influences, self._weights = strongest_weights(arrays['weights'])
+        self._posedirs = _pose_directions(arrays)
+        regressor = np.asarray(arrays['J_regressor'], dtype=np.float64)
+        self._mean_joints = self._points(regressor, self._template)
+        self._joint_directions = self._points(regressor, self._shapedirs)
+        self._shaped_betas: Array | None = None
+        self._shaped_template = self._template
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> 'BodyModel':
+        """Load the default body, or the user's own SMPL file.
+
+        Parameters
+        ----------
+        path: a .npz or .pkl in SMPL's format (from https://smpl.is.tue.mpg.de, under its own
+            licence). Pickles are read by a restricted reader that runs nothing in them.
+
+        Raises
+        ------
+        FileNotFoundError, hybrik_ros.body.files.UnsafeFileError, ValueError: as they say.
+        """
+        path = DEFAULT_BODY if path is None else Path(path).expanduser()
+        name = 'default' if path == DEFAULT_BODY else path.stem
+        return cls(dict(read_body_file(path)), name)
+
+    @property
+    def is_default(self) -> bool:
+        """Whether this is the embedded body, whose betas are not SMPL's."""
+        return self.name == 'default'
+
+    def rest_joints(self, betas: ArrayLike | None = None) -> Array:
+        """Return the joints and leaves of the T-pose, (29, 3) metres, of betas (num_betas)."""
+        return self._mean_joints + self._joint_directions @ self._checked_betas(betas)
+
+    @property
+    def joint_directions(self) -> Array:
+        """Derivative (29, 3, num_betas) of rest_joints by the betas, in metres."""
+        return self._joint_directions
+
+    @cached_property
+    def mean_joints(self) -> Array:
+        """rest_joints (29, 3) of betas zero."""
+        return self._mean_joints.copy()
+
+    def landmark(self, name: str, betas: ArrayLike | None = None) -> Array:
+        """Return the rest position (3) of a named anatomical vertex, in metres.
+
+        Raises
+        ------
+        KeyError: the body file names no such landmark.
+        """
+        vertex = self.landmarks[name]
+        return self._template[vertex] + self._shapedirs[vertex] @ self._checked_betas(betas)
+
+    def vertices(
+        self, rotations: ArrayLike, betas: ArrayLike | None, translation: ArrayLike
+    ) -> NDArray[np.float32]:
+        """Pose the mesh of one person.
+
+        Parameters
+        ----------
+        rotations: (24, 3, 3), parent-relative; [0] maps the rest frame to the wanted frame.
+        betas: (num_betas) or None. The shaped template is kept from call to call, so unchanged
+            betas cost nothing.
+        translation: (3), metres, added to all, as in a SMPL layer.
+
+        Returns
+        -------
+        (V, 3) float32, metres.
+        """
+        betas = self._checked_betas(betas)
+        rotations = np.asarray(rotations, dtype=np.float64)
+        rest = self.rest_joints(betas)[:NUM_JOINTS]
+        joints, global_rotations = forward(rotations, rest)
+        shaped = self._shaped(betas)
+        if self._posedirs is not None:
+            features = (rotations[1:] - np.eye(3)).reshape(-1).astype(np.float32)
+            shaped = shaped + (self._posedirs @ features).reshape(-1, 3)
+        joints = joints + np.asarray(translation, dtype=np.float64)
+        vertices = np.empty(shaped.shape, np.float32)
+        skin(shaped, self._influences, self._weights, global_rotations, rest, joints, vertices)
+        return vertices
+
+    def _points(self, regressor: Array, values: Array) -> Array:
+        joints = np.tensordot(regressor, values, axes=1)
+        return np.concatenate([joints, values[list(LEAF_VERTICES)]])
+
+    def _shaped(self, betas: Array) -> Array:
+        if self._shaped_betas is None or not np.array_equal(betas, self._shaped_betas):
+            self._shaped_template = self._template + self._shapedirs @ betas
+            self._shaped_betas = betas.copy()
+        return self._shaped_template
+
+    def _checked_betas(self, betas: ArrayLike | None) -> Array:
+        if betas is None:
+            return np.zeros(self.num_betas)
+        betas = np.asarray(betas, dtype=np.float64)
+        if betas.shape != (self.num_betas,) or not np.isfinite(betas).all():
+            raise ValueError(
+                f'betas must be {self.num_betas} finite numbers for the body {self.name!r}, '
+                f'not an array of shape {betas.shape}'
+            )
+        return betas
+
+
+def _check(arrays: dict[str, NDArray[Any]], name: str) -> None:
+    """Raise a ValueError that says what is missing or wrong in a body file."""
+    needed = ('v_template', 'shapedirs', 'J_regressor', 'weights', 'kintree_table', 'f')
+    missing = [key for key in needed if key not in arrays]
+    if missing:
+        raise ValueError(f'the body {name!r} lacks {", ".join(missing)}: it is no SMPL file')
+    count = len(arrays['v_template'])
+    shapes = {
+        'v_template': (count, 3),
+        'J_regressor': (NUM_JOINTS, count),
+        'weights': (count, NUM_JOINTS),
+        'kintree_table': (2, NUM_JOINTS),
+    }
+    for key, shape in shapes.items():
+        if arrays[key].shape != shape:
+            hint = ' (SMPL-H and SMPL-X bodies have more joints)' if key != 'v_template' else ''
+            raise ValueError(
+                f'{key} of the body {name!r} has shape {arrays[key].shape}, not {shape}{hint}'
+            )
+    if count <= max(LEAF_VERTICES):
+        raise ValueError(f'the body {name!r} has {count} vertices; SMPL has 6890')
+    # The root's parent is 2³² - 1 in the official files: -1 as an unsigned number.
+    parents = np.asarray(arrays['kintree_table'][0]).astype(np.int64)
+    if tuple(parents[1:]) != PARENTS[1:NUM_JOINTS]:
+        raise ValueError(f'kintree_table of the body {name!r} is not the tree of SMPL')
+
+
+def _pose_directions(arrays: dict[str, NDArray[Any]]) -> NDArray[np.float32] | None:
+    """Return posedirs as (3V, 207) float32, or None where they are absent or all zero."""
+    posedirs = arrays.get('posedirs')
+    if posedirs is None or not np.any(posedirs):
+        return None
+    return np.ascontiguousarray(posedirs, dtype=np.float32).reshape(-1, _NUM_POSE_FEATURES)

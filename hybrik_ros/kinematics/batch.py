@@ -1,0 +1,58 @@
+"""Checks of the arguments, and batch dimensions flattened for the kernels and put back."""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+def checked(name: str, value: ArrayLike, core: tuple[int, ...]) -> Array:
+    """Return value as a float64 array of shape (..., *core).
+
+    Raises
+    ------
+    ValueError: naming the argument, where its last dimensions are not core.
+    """
+    array = np.asarray(value, dtype=np.float64)
+    if array.shape[array.ndim - len(core) :] != core:
+        wanted = ', '.join(str(size) for size in core)
+        raise ValueError(f'{name} must have shape (..., {wanted}), not {array.shape}')
+    return array
+
+
+def require_finite(name: str, array: Array) -> None:
+    """Raise a ValueError that names the argument where a number in it is NaN or infinite."""
+    if not np.isfinite(array).all():
+        raise ValueError(f'{name} holds NaN or infinite numbers')
+
+
+def flattened(
+    arrays: dict[str, tuple[Array, tuple[int, ...]]],
+) -> tuple[tuple[int, ...], list[Array]]:
+    """Broadcast the batch dimensions of some arrays together and flatten them to one.
+
+    Parameters
+    ----------
+    arrays: by argument name, the array (..., *core) and its core shape.
+
+    Returns
+    -------
+    The common batch shape, and the arrays as contiguous (B, *core), in the order given.
+
+    Raises
+    ------
+    ValueError: naming the arguments, where the batch dimensions do not broadcast.
+    """
+    shapes = {name: array.shape[: array.ndim - len(core)] for name, (array, core) in arrays.items()}
+    try:
+        batch = np.broadcast_shapes(*shapes.values())
+    except ValueError:
+        listed = ', '.join(f'{name} {shape}' for name, shape in shapes.items())
+        raise ValueError(f'batch dimensions do not fit together: {listed}') from None
+    size = math.prod(batch)
+    return batch, [
+        np.ascontiguousarray(np.broadcast_to(array, batch + core)).reshape(size, *core)
+        for array, core in arrays.values()
+    ]

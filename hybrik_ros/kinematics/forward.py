@@ -1,0 +1,43 @@
+"""Forward kinematics: from parent-relative rotations and rest joints to joints."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hybrik_ros.kinematics import kernels
+from hybrik_ros.kinematics.batch import Array, checked, flattened
+from hybrik_ros.skeleton import NUM_JOINTS, NUM_POINTS
+
+
+def forward(rotations: ArrayLike, rest_joints: ArrayLike) -> tuple[Array, Array]:
+    """Pose a skeleton.
+
+    Parameters
+    ----------
+    rotations: (..., 24, 3, 3), parent-relative; [0] maps the body's rest frame to the frame
+        in which the joints are wanted.
+    rest_joints: (..., 29, 3) with the leaves, or (..., 24, 3), metres, in the body's rest frame.
+
+    Returns
+    -------
+    joints: of the shape of rest_joints, metres. The pelvis stays where it is at rest, as in a
+        SMPL layer without translation.
+    global_rotations: (..., 24, 3, 3), of each joint from the rest frame.
+
+    Raises
+    ------
+    ValueError: a shape is wrong.
+    """
+    rotations = checked('rotations', rotations, (NUM_JOINTS, 3, 3))
+    count = np.shape(rest_joints)[-2] if np.ndim(rest_joints) >= 2 else 0
+    points = NUM_JOINTS if count == NUM_JOINTS else NUM_POINTS
+    rest_joints = checked('rest_joints', rest_joints, (points, 3))
+    batch, (flat_rotations, flat_rest) = flattened(
+        {
+            'rotations': (rotations, (NUM_JOINTS, 3, 3)),
+            'rest_joints': (rest_joints, (points, 3)),
+        }
+    )
+    joints = np.empty_like(flat_rest)
+    global_rotations = np.empty_like(flat_rotations)
+    kernels.forward_batch(flat_rotations, flat_rest, joints, global_rotations)
+    return joints.reshape(*batch, points, 3), global_rotations.reshape(*batch, NUM_JOINTS, 3, 3)

@@ -1,0 +1,96 @@
+"""Inverse kinematics: from joints to parent-relative rotations, by HybrIK."""
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hybrik_ros.kinematics import kernels
+from hybrik_ros.kinematics.batch import Array, checked, flattened, require_finite
+from hybrik_ros.skeleton import NUM_JOINTS, NUM_POINTS
+
+Method = Literal['naive', 'adaptive', 'refined']
+METHODS: tuple[Method, ...] = get_args(Method)
+
+# Two steps take all the gain there is; more only let unobserved twist drift.
+_REFINING_STEPS = 2
+# Of the small rotations against metres: one radian is worth two centimetres.
+_DAMPING = 4e-4
+
+
+def solve(
+    joints: ArrayLike,
+    rest_joints: ArrayLike,
+    twist: ArrayLike | None = None,
+    *,
+    method: Method = 'refined',
+    confidence: ArrayLike | None = None,
+) -> Array:
+    """Find the rotations that pose a skeleton of fixed bones like the given joints.
+
+    'naive' and 'adaptive' are HybrIK's two methods: the swing of every bone is analytic, its
+    twist is given. Naive takes both ends of a bone from the joints; adaptive aims each bone
+    from where its rebuilt parent really ended up, so that errors do not add up along a limb.
+    'refined' starts from adaptive and takes two Levenberg-Marquardt steps on all joint
+    positions, so that every joint is heard.
+
+    The published implementation differs in three ways. It falls back to the naive direction
+    wherever the two differ by more than 15 mm, which undoes adaptivity on noisy joints; it
+    treats spine3 as a single bone to the neck, though three bones hang from it and fix its
+    rotation; and the swing of opposite directions is undefined there. Here the root and spine3
+    are both orthogonal Procrustes fits of their three bones.
+
+    Parameters
+    ----------
+    joints: (..., 29, 3), metres, in any frame: 24 joints and 5 leaves of hybrik_ros.skeleton.
+        Where they are does not matter, only how they lie to each other.
+    rest_joints: (..., 29, 3), metres, the same body's T-pose.
+    twist: (..., 23, 2), cosine and sine of the angle of joint i about its rest bone in row
+        i - 1; of any length. (0, 0), NaN or None is no twist.
+    method: 'naive', 'adaptive' or 'refined'.
+    confidence: (..., 29), in [0, 1], how much each joint counts. A joint of confidence 0 may be
+        anything, NaN included: the bone that aims at it keeps its rest direction in its parent.
+
+    Returns
+    -------
+    (..., 24, 3, 3), parent-relative rotations; [0] maps the rest frame to the joints' frame.
+
+    Raises
+    ------
+    ValueError: naming the argument, on a wrong shape, an unknown method, non-finite rest
+        joints, non-finite joints of confidence above 0, or confidence outside [0, 1].
+
+    Source: Li et al., HybrIK (CVPR 2021), section 3.2 and algorithm 1.
+    """
+    if method not in METHODS:
+        raise ValueError(f'method must be one of {", ".join(METHODS)}, not {method!r}')
+    joints = checked('joints', joints, (NUM_POINTS, 3))
+    rest_joints = checked('rest_joints', rest_joints, (NUM_POINTS, 3))
+    if twist is None:
+        twist = np.zeros((NUM_JOINTS - 1, 2))
+    if confidence is None:
+        confidence = np.ones(NUM_POINTS)
+    twist = checked('twist', twist, (NUM_JOINTS - 1, 2))
+    confidence = checked('confidence', confidence, (NUM_POINTS,))
+
+    require_finite('rest_joints', rest_joints)
+    if not ((confidence >= 0) & (confidence <= 1)).all():
+        raise ValueError('confidence must lie in [0, 1]')
+    batch, (joints, rest_joints, twist, confidence) = flattened(
+        {
+            'joints': (joints, (NUM_POINTS, 3)),
+            'rest_joints': (rest_joints, (NUM_POINTS, 3)),
+            'twist': (twist, (NUM_JOINTS - 1, 2)),
+            'confidence': (confidence, (NUM_POINTS,)),
+        }
+    )
+    if not np.isfinite(joints[confidence > 0]).all():
+        raise ValueError('joints holds NaN or infinite numbers where confidence is above 0')
+
+    rotations = np.empty((len(joints), NUM_JOINTS, 3, 3))
+    steps = _REFINING_STEPS if method == 'refined' else 0
+    adaptive = method != 'naive'
+    kernels.solve_batch(
+        joints, rest_joints, twist, confidence, adaptive, steps, _DAMPING, rotations
+    )
+    return rotations.reshape(*batch, NUM_JOINTS, 3, 3)

@@ -1,0 +1,419 @@
+"""The compiled loops of the solver: numba, one thread, without the GIL, cached on disk.
+
+All kernels live in this one file because numba's cache follows the file a kernel is in: a
+kernel that calls into another file would go stale unnoticed. Arrays are float64, contiguous,
+with one leading batch dimension; checks belong to the callers. P(j) is a target position, q(j)
+the position of a joint as rebuilt, G(j) its global rotation, R(j) its rotation relative to its
+parent, t(j) its rest bone.
+"""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrik_ros.skeleton import BONE_TARGETS, NUM_JOINTS, NUM_POINTS, PARENTS, THREE_CHILDREN
+
+Array = NDArray[np.float64]
+
+_parents = np.array(PARENTS)
+_targets = np.array(BONE_TARGETS)
+_children = np.full((NUM_JOINTS, 3), -1)
+for _joint, _three in THREE_CHILDREN.items():
+    _children[_joint] = _three
+
+_depths = np.zeros(NUM_JOINTS, np.int64)
+_ancestors = np.full((NUM_JOINTS, NUM_JOINTS), -1)
+for _joint in range(NUM_JOINTS):
+    _walk = PARENTS[_joint]
+    while _walk >= 0:
+        _ancestors[_joint, _depths[_joint]] = _walk
+        _depths[_joint] += 1
+        _walk = PARENTS[_walk]
+
+_TINY = 1e-12
+
+# What the joints leave open in a Procrustes fit (collinear or missing children) follows the
+# parent. In square metres; too small to be felt by a bone of a centimetre.
+_FIT_PRIOR = 1e-9
+
+_compiled = numba.njit(cache=True, nogil=True)
+
+
+@_compiled
+def _rotate(rotation: Array, vector: Array, out: Array) -> None:
+    """Write rotation @ vector to out."""
+    for r in range(3):
+        out[r] = (
+            rotation[r, 0] * vector[0] + rotation[r, 1] * vector[1] + rotation[r, 2] * vector[2]
+        )
+
+
+@_compiled
+def _rotate_back(rotation: Array, vector: Array, out: Array) -> None:
+    """Write rotation.T @ vector to out."""
+    for c in range(3):
+        out[c] = (
+            rotation[0, c] * vector[0] + rotation[1, c] * vector[1] + rotation[2, c] * vector[2]
+        )
+
+
+@_compiled
+def _multiply(a: Array, b: Array, out: Array) -> None:
+    """Write a @ b to out, which is neither a nor b."""
+    for r in range(3):
+        for c in range(3):
+            out[r, c] = a[r, 0] * b[0, c] + a[r, 1] * b[1, c] + a[r, 2] * b[2, c]
+
+
+@_compiled
+def _multiply_back(a: Array, b: Array, out: Array) -> None:
+    """Write a.T @ b to out, which is neither a nor b."""
+    for r in range(3):
+        for c in range(3):
+            out[r, c] = a[0, r] * b[0, c] + a[1, r] * b[1, c] + a[2, r] * b[2, c]
+
+
+@_compiled
+def _identity(out: Array) -> None:
+    for r in range(3):
+        for c in range(3):
+            out[r, c] = 1.0 if r == c else 0.0
+
+
+@_compiled
+def _norm(v: Array) -> float:
+    return np.sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2])
+
+
+@_compiled
+def _about_axis(x: float, y: float, z: float, cos: float, sin: float, out: Array) -> None:
+    """Rodrigues' formula for a unit axis (x, y, z)."""
+    k = 1.0 - cos
+    out[0, 0] = cos + k * x * x
+    out[0, 1] = k * x * y - sin * z
+    out[0, 2] = k * x * z + sin * y
+    out[1, 0] = k * x * y + sin * z
+    out[1, 1] = cos + k * y * y
+    out[1, 2] = k * y * z - sin * x
+    out[2, 0] = k * x * z - sin * y
+    out[2, 1] = k * y * z + sin * x
+    out[2, 2] = cos + k * z * z
+
+
+@_compiled
+def _swing(t: Array, p: Array, out: Array) -> None:
+    """The smallest rotation from direction t to direction p; identity where either is zero.
+
+    HybrIK, equations 6 to 8. For opposite directions, where the axis is free, it is a half turn
+    about the axis across t that lies nearest to a coordinate axis.
+    """
+    length_t, length_p = _norm(t), _norm(p)
+    if length_t < _TINY or length_p < _TINY:
+        _identity(out)
+        return
+    ax, ay, az = t[0] / length_t, t[1] / length_t, t[2] / length_t
+    bx, by, bz = p[0] / length_p, p[1] / length_p, p[2] / length_p
+    x, y, z = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+    sin = np.sqrt(x * x + y * y + z * z)
+    cos = ax * bx + ay * by + az * bz
+    if sin < _TINY:
+        if abs(ax) <= abs(ay) and abs(ax) <= abs(az):
+            x, y, z = 0.0, az, -ay
+        elif abs(ay) <= abs(az):
+            x, y, z = -az, 0.0, ax
+        else:
+            x, y, z = ay, -ax, 0.0
+    length = np.sqrt(x * x + y * y + z * z)
+    radius = np.hypot(sin, cos)
+    _about_axis(x / length, y / length, z / length, cos / radius, sin / radius, out)
+
+
+@_compiled
+def _add_twist(swing: Array, t: Array, cos: float, sin: float, out: Array) -> None:
+    """Write swing @ twist about t to out. An undefined twist, (0, 0) or NaN, is no twist."""
+    radius = np.hypot(cos, sin)
+    length = _norm(t)
+    if not radius > _TINY or length < _TINY:
+        out[:] = swing
+        return
+    twist = np.empty((3, 3))
+    _about_axis(t[0] / length, t[1] / length, t[2] / length, cos / radius, sin / radius, twist)
+    _multiply(swing, twist, out)
+
+
+@_compiled
+def _procrustes(covariance: Array, out: Array) -> None:
+    """Write the rotation R to out that maximises trace(R.T @ covariance) (Kabsch 1976)."""
+    u, _, vt = np.linalg.svd(covariance)
+    if np.linalg.det(u) * np.linalg.det(vt) < 0:
+        u[:, 2] = -u[:, 2]
+    _multiply(u, vt, out)
+
+
+@_compiled
+def _forward(rotations: Array, rest: Array, joints: Array, global_rotations: Array) -> None:
+    """Pose one skeleton with the pelvis at its rest position."""
+    bone = np.empty(3)
+    joints[0] = rest[0]
+    global_rotations[0] = rotations[0]
+    for j in range(1, rest.shape[0]):
+        parent = _parents[j]
+        for k in range(3):
+            bone[k] = rest[j, k] - rest[parent, k]
+        _rotate(global_rotations[parent], bone, joints[j])
+        for k in range(3):
+            joints[j, k] += joints[parent, k]
+        if j < NUM_JOINTS:
+            _multiply(global_rotations[parent], rotations[j], global_rotations[j])
+
+
+@_compiled
+def forward_batch(rotations: Array, rest: Array, joints: Array, global_rotations: Array) -> None:
+    """Fill joints (B, 29 or 24, 3) and global_rotations (B, 24, 3, 3)."""
+    for b in range(rotations.shape[0]):
+        _forward(rotations[b], rest[b], joints[b], global_rotations[b])
+
+
+@_compiled
+def _fit_children(
+    i: int, start: Array, prior: Array, target: Array, rest: Array, confidence: Array, out: Array
+) -> None:
+    """The global rotation of joint i that fits its three children best (orthogonal Procrustes).
+
+    HybrIK solves its root so; the raw, unweighted bones are the paper's.
+    """
+    covariance = _FIT_PRIOR * prior
+    for child in _children[i]:
+        if confidence[child] > 0:
+            for r in range(3):
+                for c in range(3):
+                    covariance[r, c] += (
+                        confidence[child]
+                        * (target[child, r] - start[r])
+                        * (rest[child, c] - rest[i, c])
+                    )
+    _procrustes(covariance, out)
+
+
+@_compiled
+def _aim(
+    target: Array,
+    rest: Array,
+    twist: Array,
+    confidence: Array,
+    adaptive: bool,
+    rotations: Array,
+    rebuilt: Array,
+    global_rotations: Array,
+) -> None:
+    """Solve one skeleton from the root outwards (HybrIK, algorithm 1).
+
+    A bone starts at its parent's predicted position (naive), or where the parent really ended
+    up in the rebuilt skeleton (adaptive). Joints with three children take the rotation that
+    fits all of them best; every other joint swings at its target child, then twists. A bone
+    that aims at an unseen joint keeps its rest direction in its parent.
+    """
+    bone = np.empty(3)
+    aim = np.empty(3)
+    aim_in_parent = np.empty(3)
+    swing = np.empty((3, 3))
+    upright = np.eye(3)
+    rebuilt[0] = target[0] if confidence[0] > 0 else rest[0]
+    for i in range(NUM_JOINTS):
+        parent = _parents[i]
+        global_parent = global_rotations[parent] if i > 0 else upright
+        if i > 0:
+            for k in range(3):
+                bone[k] = rest[i, k] - rest[parent, k]
+            _rotate(global_parent, bone, rebuilt[i])
+            for k in range(3):
+                rebuilt[i, k] += rebuilt[parent, k]
+        start = rebuilt[i] if adaptive or not confidence[i] > 0 else target[i]
+
+        if _children[i, 0] >= 0:
+            _fit_children(i, start, global_parent, target, rest, confidence, global_rotations[i])
+            _multiply_back(global_parent, global_rotations[i], rotations[i])
+        else:
+            child = _targets[i]
+            for k in range(3):
+                bone[k] = rest[child, k] - rest[i, k]
+            if confidence[child] > 0:
+                for k in range(3):
+                    aim[k] = target[child, k] - start[k]
+                _rotate_back(global_parent, aim, aim_in_parent)
+                _swing(bone, aim_in_parent, swing)
+            else:
+                _identity(swing)
+            _add_twist(swing, bone, twist[i - 1, 0], twist[i - 1, 1], rotations[i])
+            _multiply(global_parent, rotations[i], global_rotations[i])
+
+
+@_compiled
+def _descent(
+    rebuilt: Array, target: Array, confidence: Array, damping: float, turns: Array, shift: Array
+) -> None:
+    """One Levenberg-Marquardt step of all joint positions: turns (24, 3) and shift (3).
+
+    turns[i] is a small rotation vector, in the global frame, of everything below joint i about
+    that joint; shift moves the whole body. Joint j moves by shift + sum over its ancestors i of
+    turns[i] x (q(j) - q(i)). The normal matrix couples joints with their ancestors only, so it
+    is eliminated from the leaves to the root without fill-in.
+    """
+    n = NUM_JOINTS + 1  # block 0 is the shift, block i + 1 the turn of joint i
+    normal = np.zeros((n, n, 3, 3))  # lower blocks only: [below, above]
+    gradient = np.zeros((n, 3))
+    lever = np.zeros((n, 3))
+    chain = np.zeros(n, np.int64)
+    residual = np.empty(3)
+
+    for k in range(3):
+        normal[0, 0, k, k] = _TINY
+    for i in range(NUM_JOINTS):
+        for k in range(3):
+            normal[i + 1, i + 1, k, k] = damping
+
+    for j in range(NUM_POINTS):
+        weight = confidence[j]
+        if not weight > 0:
+            continue
+        for k in range(3):
+            residual[k] = target[j, k] - rebuilt[j, k]
+        length = 0
+        i = _parents[j]
+        while i >= 0:
+            chain[length] = i
+            for k in range(3):
+                lever[length, k] = rebuilt[j, k] - rebuilt[i, k]
+            length += 1
+            i = _parents[i]
+        for k in range(3):
+            normal[0, 0, k, k] += weight
+            gradient[0, k] += weight * residual[k]
+        for a in range(length):
+            x, y, z = lever[a]
+            row = chain[a] + 1
+            # Derivative of the joint: -[lever]; its transpose times the residual is the moment.
+            gradient[row, 0] += weight * (y * residual[2] - z * residual[1])
+            gradient[row, 1] += weight * (z * residual[0] - x * residual[2])
+            gradient[row, 2] += weight * (x * residual[1] - y * residual[0])
+            block = normal[row, 0]
+            block[0, 1] -= weight * z
+            block[0, 2] += weight * y
+            block[1, 0] += weight * z
+            block[1, 2] -= weight * x
+            block[2, 0] -= weight * y
+            block[2, 1] += weight * x
+            for b in range(a, length):
+                # [lever a]ᵀ [lever b] = (a . b) I - b aᵀ
+                block = normal[row, chain[b] + 1]
+                dot = x * lever[b, 0] + y * lever[b, 1] + z * lever[b, 2]
+                for r in range(3):
+                    for c in range(3):
+                        block[r, c] -= weight * lever[b, r] * lever[a, c]
+                    block[r, r] += weight * dot
+
+    _solve_tree(normal, gradient)
+    shift[:] = gradient[0]
+    for i in range(NUM_JOINTS):
+        turns[i] = gradient[i + 1]
+
+
+@_compiled
+def _above(row: int, order: int) -> int:
+    """The block above another, the order-th of them: the ancestors of its joint, then 0."""
+    joint = row - 1
+    return _ancestors[joint, order] + 1 if order < _depths[joint] else 0
+
+
+@_compiled
+def _solve_tree(normal: Array, gradient: Array) -> None:
+    """Solve the tree-shaped normal equations; the solution replaces the gradient."""
+    n = normal.shape[0]
+    scaled = np.empty((n, 3, 3))
+    inverses = np.empty((n, 3, 3))
+    product = np.empty((3, 3))
+    part = np.empty(3)
+    for row in range(n - 1, -1, -1):
+        inverses[row] = _inverse(normal[row, row])
+        above = _depths[row - 1] + 1 if row > 0 else 0
+        for a in range(above):
+            upper = _above(row, a)
+            _multiply(inverses[row], normal[row, upper], scaled[a])
+            _rotate_back(scaled[a], gradient[row], part)
+            for k in range(3):
+                gradient[upper, k] -= part[k]
+        for a in range(above):
+            lower = _above(row, a)
+            for b in range(a, above):
+                upper = _above(row, b)
+                _multiply_back(normal[row, lower], scaled[b], product)
+                for r in range(3):
+                    for c in range(3):
+                        normal[lower, upper, r, c] -= product[r, c]
+    for row in range(n):
+        for a in range(_depths[row - 1] + 1 if row > 0 else 0):
+            upper = _above(row, a)
+            _rotate(normal[row, upper], gradient[upper], part)
+            for k in range(3):
+                gradient[row, k] -= part[k]
+        _rotate(inverses[row], gradient[row], part)
+        gradient[row] = part
+
+
+@_compiled
+def _inverse(m: Array) -> Array:
+    """Inverse of a 3x3 matrix by its adjugate."""
+    out = np.empty((3, 3))
+    for r in range(3):
+        for c in range(3):
+            r1, r2, c1, c2 = (c + 1) % 3, (c + 2) % 3, (r + 1) % 3, (r + 2) % 3
+            out[r, c] = m[r1, c1] * m[r2, c2] - m[r1, c2] * m[r2, c1]
+    return out / (m[0, 0] * out[0, 0] + m[0, 1] * out[1, 0] + m[0, 2] * out[2, 0])
+
+
+@_compiled
+def _turn(turns: Array, rotations: Array, global_rotations: Array) -> None:
+    """Apply the global-frame turns of a step to the parent-relative rotations."""
+    turn = np.empty((3, 3))
+    turned = np.empty((3, 3))
+    for i in range(NUM_JOINTS):
+        angle = _norm(turns[i])
+        if angle < _TINY:
+            continue
+        x, y, z = turns[i] / angle
+        _about_axis(x, y, z, np.cos(angle), np.sin(angle), turn)
+        _multiply(turn, global_rotations[i], turned)
+        if i == 0:
+            rotations[i] = turned
+        else:
+            _multiply_back(global_rotations[_parents[i]], turned, rotations[i])
+
+
+@_compiled
+def solve_batch(
+    target: Array,
+    rest: Array,
+    twist: Array,
+    confidence: Array,
+    adaptive: bool,
+    steps: int,
+    damping: float,
+    rotations: Array,
+) -> None:
+    """Fill rotations (B, 24, 3, 3): aim every bone, then refine by so many steps."""
+    rebuilt = np.empty((NUM_POINTS, 3))
+    global_rotations = np.empty((NUM_JOINTS, 3, 3))
+    turns = np.empty((NUM_JOINTS, 3))
+    shift = np.empty(3)
+    root = np.empty(3)
+    for b in range(target.shape[0]):
+        _aim(target[b], rest[b], twist[b], confidence[b], adaptive, rotations[b], rebuilt,
+             global_rotations)  # fmt: skip
+        root[:] = rebuilt[0]
+        for _ in range(steps):
+            _forward(rotations[b], rest[b], rebuilt, global_rotations)
+            for k in range(3):
+                rebuilt[:, k] += root[k] - rest[b, 0, k]
+            _descent(rebuilt, target[b], confidence[b], damping, turns, shift)
+            _turn(turns, rotations[b], global_rotations)
+            root += shift

@@ -1,0 +1,166 @@
+"""Rotations in three dimensions: matrices, rotation vectors, quaternions, swing and twist.
+
+Shapes: matrices (..., 3, 3), rotation vectors and axes (..., 3), quaternions (..., 4) as
+(x, y, z, w); leading dimensions are batch dimensions and broadcast. Angles in radians.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+_TINY = 1e-12
+
+
+def skew(vector: ArrayLike) -> Array:
+    """Return the (..., 3, 3) matrix K of a (..., 3) vector v, such that K @ u = v x u."""
+    x, y, z = np.moveaxis(np.asarray(vector, float), -1, 0)
+    zero = np.zeros_like(x)
+    rows = [zero, -z, y, z, zero, -x, -y, x, zero]
+    return np.stack(rows, axis=-1).reshape(*x.shape, 3, 3)
+
+
+def from_axis(axis: ArrayLike, cos: ArrayLike, sin: ArrayLike) -> Array:
+    """Return the rotation about a unit axis by the angle with this cosine and sine.
+
+    Parameters
+    ----------
+    axis: (..., 3), unit length.
+    cos, sin: (...), with cos² + sin² = 1.
+
+    Returns
+    -------
+    (..., 3, 3), by Rodrigues' formula: I + sin [a] + (1 - cos) [a]².
+    """
+    cross = skew(axis)
+    sin, cos = (np.asarray(part, float)[..., None, None] for part in (sin, cos))
+    return np.eye(3) + sin * cross + (1 - cos) * (cross @ cross)
+
+
+def from_rotation_vector(vector: ArrayLike) -> Array:
+    """Return the (..., 3, 3) matrix of a (..., 3) rotation vector (axis times angle)."""
+    vector = np.asarray(vector, float)
+    angle = np.linalg.norm(vector, axis=-1)
+    axis = vector / np.maximum(angle, _TINY)[..., None]
+    return from_axis(axis, np.cos(angle), np.sin(angle))
+
+
+def to_rotation_vector(rotation: ArrayLike) -> Array:
+    """Return the (..., 3) rotation vector, of an angle in [0, pi], of (..., 3, 3) matrices."""
+    x, y, z, w = np.moveaxis(to_quaternion(rotation), -1, 0)
+    imaginary = np.stack([x, y, z], axis=-1)
+    half_sin = np.linalg.norm(imaginary, axis=-1)
+    angle = 2 * np.arctan2(half_sin, w)
+    # sin(a/2) / a tends to 1/2 at the identity.
+    scale = np.where(half_sin > _TINY, angle / np.maximum(half_sin, _TINY), 2.0)
+    return imaginary * scale[..., None]
+
+
+def to_quaternion(rotation: ArrayLike, previous: ArrayLike | None = None) -> Array:
+    """Return the unit quaternions (x, y, z, w) of rotation matrices.
+
+    Parameters
+    ----------
+    rotation: (..., 3, 3).
+    previous: (..., 4); the sign, which a rotation leaves open, is the nearer one to these.
+        Without them w is not negative.
+
+    Returns
+    -------
+    (..., 4). Shepperd's method: the largest component is taken from the diagonal, the others
+    divide by it, so that no angle loses digits.
+    """
+    matrix = np.asarray(rotation, float)
+    m00, m01, m02, m10, m11, m12, m20, m21, m22 = np.moveaxis(
+        matrix.reshape(*matrix.shape[:-2], 9), -1, 0
+    )
+    # Row k is 4 q[k] q, for k = x, y, z, w.
+    rows = np.stack(
+        [
+            np.stack([1 + m00 - m11 - m22, m01 + m10, m02 + m20, m21 - m12], axis=-1),
+            np.stack([m01 + m10, 1 - m00 + m11 - m22, m12 + m21, m02 - m20], axis=-1),
+            np.stack([m02 + m20, m12 + m21, 1 - m00 - m11 + m22, m10 - m01], axis=-1),
+            np.stack([m21 - m12, m02 - m20, m10 - m01, 1 + m00 + m11 + m22], axis=-1),
+        ],
+        axis=-2,
+    )
+    largest = np.argmax(np.diagonal(rows, axis1=-2, axis2=-1), axis=-1)
+    quaternion = np.take_along_axis(rows, largest[..., None, None], axis=-2)[..., 0, :]
+    quaternion = quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True)
+    if previous is None:
+        flip = quaternion[..., 3] < 0
+    else:
+        flip = np.sum(quaternion * np.asarray(previous, float), axis=-1) < 0
+    return np.where(flip[..., None], -quaternion, quaternion)
+
+
+def from_quaternion(quaternion: ArrayLike) -> Array:
+    """Return the (..., 3, 3) matrices of (..., 4) quaternions (x, y, z, w) of any length > 0."""
+    quaternion = np.asarray(quaternion, float)
+    unit = quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True)
+    imaginary, real = unit[..., :3], unit[..., 3, None, None]
+    cross = skew(imaginary)
+    return np.eye(3) + 2 * real * cross + 2 * (cross @ cross)
+
+
+def swing_between(source: ArrayLike, target: ArrayLike) -> Array:
+    """Return the smallest rotation that turns each source direction to its target direction.
+
+    Parameters
+    ----------
+    source, target: (..., 3), of any length. Where either is zero the result is the identity;
+        for opposite directions it is a half turn about some axis across the source.
+
+    Returns
+    -------
+    (..., 3, 3). HybrIK (CVPR 2021), equations 6 to 8.
+    """
+    source, target = np.broadcast_arrays(np.asarray(source, float), np.asarray(target, float))
+    lengths = np.linalg.norm(source, axis=-1) * np.linalg.norm(target, axis=-1)
+    defined = lengths > _TINY**2
+    scale = np.where(defined, lengths, 1.0)
+    normal = np.cross(source, target) / scale[..., None]
+    sin = np.linalg.norm(normal, axis=-1)
+    cos = np.where(defined, np.sum(source * target, axis=-1) / scale, 1.0)
+    axis = np.where((sin > _TINY)[..., None], normal / np.maximum(sin, _TINY)[..., None],
+                    _across(source))  # fmt: skip
+    angle = np.arctan2(sin, cos)
+    return from_axis(axis, np.cos(angle), np.sin(angle))
+
+
+def _across(vector: Array) -> Array:
+    """Return a unit vector at right angles to each (..., 3) vector (any, where it is zero)."""
+    least = np.eye(3)[np.argmin(np.abs(vector), axis=-1)]
+    across = np.cross(vector, least)
+    length = np.linalg.norm(across, axis=-1, keepdims=True)
+    return np.where(length > 0, across / np.where(length > 0, length, 1.0), np.eye(3)[0])
+
+
+def swing_twist(rotation: ArrayLike, axis: ArrayLike) -> tuple[Array, Array]:
+    """Split rotations into swing @ twist, the twist about the given axis.
+
+    Parameters
+    ----------
+    rotation: (..., 3, 3).
+    axis: (..., 3), of any length but zero.
+
+    Returns
+    -------
+    swing: (..., 3, 3), the smallest rotation that turns the axis as the whole rotation does.
+    twist: (..., 2), cosine and sine of the angle about the axis that comes before the swing.
+    """
+    rotation = np.asarray(rotation, float)
+    axis = np.asarray(axis, float) / np.linalg.norm(axis, axis=-1, keepdims=True)
+    swing = swing_between(axis, (rotation @ axis[..., None])[..., 0])
+    rest = np.swapaxes(swing, -1, -2) @ rotation
+    cos = (np.trace(rest, axis1=-2, axis2=-1) - 1) / 2
+    vee = np.stack([rest[..., 2, 1] - rest[..., 1, 2], rest[..., 0, 2] - rest[..., 2, 0],
+                    rest[..., 1, 0] - rest[..., 0, 1]], axis=-1)  # fmt: skip
+    twist = np.stack([cos, np.sum(axis * vee, axis=-1) / 2], axis=-1)
+    return swing, twist / np.linalg.norm(twist, axis=-1, keepdims=True)
+
+
+def angle_between(first: ArrayLike, second: ArrayLike) -> Array:
+    """Return the geodesic distance (...), an angle in [0, pi], of (..., 3, 3) rotations."""
+    relative = np.swapaxes(np.asarray(first, float), -1, -2) @ np.asarray(second, float)
+    return np.linalg.norm(to_rotation_vector(relative), axis=-1)
