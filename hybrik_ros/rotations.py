@@ -33,8 +33,8 @@ def from_axis(axis: ArrayLike, cos: ArrayLike, sin: ArrayLike) -> Array:
     (..., 3, 3), by Rodrigues' formula: I + sin [a] + (1 - cos) [a]².
     """
     cross = skew(axis)
-    sin, cos = (np.asarray(part, float)[..., None, None] for part in (sin, cos))
-    return np.eye(3) + sin * cross + (1 - cos) * (cross @ cross)
+    sine, versine = np.asarray(sin, float), 1 - np.asarray(cos, float)
+    return np.eye(3) + sine[..., None, None] * cross + versine[..., None, None] * (cross @ cross)
 
 
 def from_rotation_vector(vector: ArrayLike) -> Array:
@@ -150,13 +150,14 @@ def swing_twist(rotation: ArrayLike, axis: ArrayLike) -> tuple[Array, Array]:
     twist: (..., 2), cosine and sine of the angle about the axis that comes before the swing.
     """
     rotation = np.asarray(rotation, float)
-    axis = np.asarray(axis, float) / np.linalg.norm(axis, axis=-1, keepdims=True)
-    swing = swing_between(axis, (rotation @ axis[..., None])[..., 0])
+    unit = np.asarray(axis, float)
+    unit = unit / np.linalg.norm(unit, axis=-1, keepdims=True)
+    swing = swing_between(unit, (rotation @ unit[..., None])[..., 0])
     rest = np.swapaxes(swing, -1, -2) @ rotation
     cos = (np.trace(rest, axis1=-2, axis2=-1) - 1) / 2
     vee = np.stack([rest[..., 2, 1] - rest[..., 1, 2], rest[..., 0, 2] - rest[..., 2, 0],
                     rest[..., 1, 0] - rest[..., 0, 1]], axis=-1)  # fmt: skip
-    twist = np.stack([cos, np.sum(axis * vee, axis=-1) / 2], axis=-1)
+    twist = np.stack([cos, np.sum(unit * vee, axis=-1) / 2], axis=-1)
     return swing, twist / np.linalg.norm(twist, axis=-1, keepdims=True)
 
 

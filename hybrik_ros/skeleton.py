@@ -39,8 +39,20 @@ PELVIS = 0
 SPINE3 = 9
 THREE_CHILDREN: dict[int, tuple[int, int, int]] = {PELVIS: (1, 2, 3), SPINE3: (12, 13, 14)}
 
+# Pelvis, hips, spine, neck, collars and shoulders: what has an orientation of its own.
+TRUNK: tuple[int, ...] = (0, 1, 2, 3, 6, 9, 12, 13, 14, 16, 17)
+
 # The mesh vertices at which the leaves sit, the same in every SMPL-shaped body.
 LEAF_VERTICES: tuple[int, ...] = (411, 2445, 5905, 3216, 6617)
+
+# Vertices at anatomical points of the skin, also the same in every SMPL-shaped body.
+LANDMARK_VERTICES: dict[str, int] = {
+    'nose': 332,
+    'left_eye': 2800, 'right_eye': 6260,
+    'left_ear': 583, 'right_ear': 4071,
+    'left_heel': 3387, 'right_heel': 6787,
+    'left_big_toe': 3216, 'right_big_toe': 6617,
+}  # fmt: skip
 
 
 def _mirror(name: str) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from hybrik_ros.body.files import read_body_file
 from hybrik_ros.body.skinning import skin, strongest_weights
 from hybrik_ros.kinematics import forward
-from hybrik_ros.skeleton import LEAF_VERTICES, NUM_JOINTS, PARENTS
+from hybrik_ros.skeleton import LANDMARK_VERTICES, LEAF_VERTICES, NUM_JOINTS, PARENTS
 
 Array = NDArray[np.float64]
 
@@ -34,8 +34,6 @@ class BodyModel:
     faces: (F, 3) int32, counter-clockwise as seen from outside.
     num_betas: number of shape directions, at most 10.
     shape_names: what each beta stands for, where the file says so.
-    landmarks: by name, the vertex index of an anatomical point (nose, left ear, ...), where the
-        file says so.
 
     Source: Loper et al., SMPL: A Skinned Multi-Person Linear Model (2015).
     """
@@ -45,12 +43,6 @@ class BodyModel:
         self.name = name
         self.faces = np.ascontiguousarray(arrays['f'], dtype=np.int32)
         self.shape_names = tuple(str(axis) for axis in arrays.get('shape_axis_names', ()))
-        self.landmarks = {
-            str(key): int(vertex)
-            for key, vertex in zip(
-                arrays.get('landmark_names', ()), arrays.get('landmark_vertices', ()), strict=True
-            )
-        }
         self._template = np.asarray(arrays['v_template'], dtype=np.float64)
         self._shapedirs = np.asarray(arrays['shapedirs'], dtype=np.float64)[..., :MAX_BETAS]
         self.num_betas = self._shapedirs.shape[-1]
@@ -99,13 +91,8 @@ class BodyModel:
         return self._mean_joints.copy()
 
     def landmark(self, name: str, betas: ArrayLike | None = None) -> Array:
-        """Return the rest position (3) of a named anatomical vertex, in metres.
-
-        Raises
-        ------
-        KeyError: the body file names no such landmark.
-        """
-        vertex = self.landmarks[name]
+        """Return the rest position (3), metres, of a point in skeleton.LANDMARK_VERTICES."""
+        vertex = LANDMARK_VERTICES[name]
         return self._template[vertex] + self._shapedirs[vertex] @ self._checked_betas(betas)
 
     def vertices(

@@ -1,0 +1,73 @@
+"""ONNX Runtime on the CPU: the backend that works everywhere."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from hybrik_ros.inference.runner import Runner, TensorSpec
+
+_DTYPES: dict[str, np.dtype] = {
+    'tensor(float)': np.dtype(np.float32),
+    'tensor(float16)': np.dtype(np.float16),
+    'tensor(int32)': np.dtype(np.int32),
+    'tensor(uint8)': np.dtype(np.uint8),
+}
+
+
+class OnnxRuntimeRunner(Runner):
+    """Runs an ONNX model on the CPU.
+
+    Parameters
+    ----------
+    model: the .onnx file.
+    threads: of one inference. One is the default: a robot's cores have other work, and two
+        threads on contended cores are slower than one.
+    """
+
+    def __init__(self, model: Path, threads: int = 1) -> None:
+        self._model = model
+        self._threads = threads
+        self._session: onnxruntime.InferenceSession | None = None
+        self._outputs: list[str] = []
+        self.inputs = {}
+
+    def activate(self) -> None:
+        """Load the model. Raises FileNotFoundError, or RuntimeError if it is no valid model."""
+        if not self._model.is_file():
+            raise FileNotFoundError(f'no model at {self._model}')
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        # Waiting threads would otherwise burn the cores that the rest of the robot needs.
+        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        options.log_severity_level = 3
+        try:
+            session = onnxruntime.InferenceSession(
+                str(self._model), options, providers=['CPUExecutionProvider']
+            )
+        except Exception as error:  # ONNX Runtime raises a family of its own, without a base.
+            raise RuntimeError(f'ONNX Runtime cannot load {self._model}: {error}') from error
+        self.inputs = {
+            tensor.name: TensorSpec(
+                _DTYPES[tensor.type],
+                tuple(size if isinstance(size, int) else None for size in tensor.shape),
+            )
+            for tensor in session.get_inputs()
+        }
+        self._outputs = [tensor.name for tensor in session.get_outputs()]
+        self._session = session
+
+    def infer(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the model on named inputs; see Runner.infer."""
+        if self._session is None:
+            raise RuntimeError('the runner is not active: call activate() first')
+        self.check(feeds)
+        return dict(zip(self._outputs, self._session.run(None, dict(feeds)), strict=True))
+
+    def deactivate(self) -> None:
+        """Free the model."""
+        self._session = None

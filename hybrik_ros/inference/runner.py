@@ -1,0 +1,102 @@
+"""The Runner interface, and the choice of a backend."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BACKENDS = ('auto', 'onnxruntime')
+
+
+class InputError(ValueError):
+    """An array given to a network does not fit it."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Type and shape of a network's input; a dimension of None may have any size."""
+
+    dtype: np.dtype
+    shape: tuple[int | None, ...]
+
+    def check(self, name: str, array: NDArray[Any]) -> None:
+        """Raise an InputError that names tensor, expected and given type and shape."""
+        fits = len(array.shape) == len(self.shape) and all(
+            wanted in (None, size) for wanted, size in zip(self.shape, array.shape, strict=True)
+        )
+        if not fits or array.dtype != self.dtype:
+            wanted_shape = tuple('any' if size is None else size for size in self.shape)
+            raise InputError(
+                f'input {name!r} must be {self.dtype} of shape {wanted_shape}, '
+                f'not {array.dtype} of shape {array.shape}'
+            )
+
+
+class Runner(ABC):
+    """A network that is loaded by activate(), run by infer() and freed by deactivate().
+
+    Also a context manager.
+    """
+
+    inputs: dict[str, TensorSpec]
+
+    @abstractmethod
+    def activate(self) -> None:
+        """Load the network. Raises RuntimeError where that fails."""
+
+    @abstractmethod
+    def infer(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the network on named inputs.
+
+        Raises
+        ------
+        InputError: an input is missing, unknown, or of another type or shape than expected.
+        """
+
+    @abstractmethod
+    def deactivate(self) -> None:
+        """Free what activate took."""
+
+    def check(self, feeds: Mapping[str, NDArray[Any]]) -> None:
+        """Raise an InputError where the feeds do not fit the network's inputs."""
+        if set(feeds) != set(self.inputs):
+            raise InputError(f'the inputs are {sorted(self.inputs)}, not {sorted(feeds)}')
+        for name, array in feeds.items():
+            self.inputs[name].check(name, array)
+
+    def __enter__(self) -> 'Runner':
+        self.activate()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.deactivate()
+
+
+def create_runner(model: Path, backend: str = 'auto', threads: int = 1) -> Runner:
+    """Return a runner, not yet active, for an ONNX model.
+
+    Parameters
+    ----------
+    model: the .onnx file.
+    backend: one of BACKENDS; 'auto' takes the fastest that works here.
+    threads: number of CPU threads of one inference.
+
+    Raises
+    ------
+    ValueError: an unknown backend.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f'backend must be one of {", ".join(BACKENDS)}, not {backend!r}')
+    from hybrik_ros.inference.onnx_runtime import OnnxRuntimeRunner
+
+    return OnnxRuntimeRunner(model, threads)

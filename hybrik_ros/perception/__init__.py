@@ -1,0 +1,1 @@
+"""From pixels to joints: who is in the image, and where their joints are."""

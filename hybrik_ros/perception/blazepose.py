@@ -1,0 +1,139 @@
+"""BlazePose's landmark network: 33 landmarks of the person in a region of an image.
+
+Source: Bazarevsky et al., BlazePose (2020); Grishchenko et al., BlazePose GHUM Holistic (2022);
+the model is MediaPipe's pose_landmark_heavy, Apache-2.0.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrik_ros.camera import Region
+from hybrik_ros.inference import Runner
+
+Array = NDArray[np.float64]
+
+MODEL = Path(__file__).parent.parent / 'data' / 'blazepose_landmark_heavy.onnx'
+
+NOSE = 0
+LEFT_EAR, RIGHT_EAR = 7, 8
+LEFT_SHOULDER, RIGHT_SHOULDER = 11, 12
+LEFT_ELBOW, RIGHT_ELBOW = 13, 14
+LEFT_WRIST, RIGHT_WRIST = 15, 16
+LEFT_PINKY, RIGHT_PINKY = 17, 18
+LEFT_INDEX, RIGHT_INDEX = 19, 20
+LEFT_HIP, RIGHT_HIP = 23, 24
+LEFT_KNEE, RIGHT_KNEE = 25, 26
+LEFT_ANKLE, RIGHT_ANKLE = 27, 28
+LEFT_HEEL, RIGHT_HEEL = 29, 30
+LEFT_TOE, RIGHT_TOE = 31, 32
+NUM_LANDMARKS = 33
+
+# Two auxiliary points: the centre of the next region, and a point on its upper rim.
+_CENTRE, _RIM = 33, 34
+_REGION_MARGIN = 1.25
+
+_SIDE = 256  # of the crop
+_NUM_OUTPUTS = 39
+_CELL = 4  # pixels of the crop in one cell of the heatmap
+_CELLS = _SIDE // _CELL
+_REACH = 3  # cells on either side of a landmark in which its heatmap is averaged
+_PEAK = 0.5  # A heatmap lower than this does not correct its landmark.
+
+
+@dataclass(frozen=True, eq=False)
+class Landmarks:
+    """What BlazePose says of one person.
+
+    Attributes
+    ----------
+    score: in [0, 1], that there is a person in the region.
+    pixels: (33, 2) of the image.
+    world: (33, 3), metres, about the middle of the hips, along the axes of the optical frame.
+    visibility: (33) in [0, 1], that a landmark is in the image and not hidden.
+    presence: (33) in [0, 1], that a landmark is within the region.
+    next_region: where to look in the next frame.
+    """
+
+    score: float
+    pixels: Array
+    world: Array
+    visibility: Array
+    presence: Array
+    next_region: Region
+
+
+class BlazePose:
+    """The landmark network.
+
+    Parameters
+    ----------
+    runner: active, of the landmark model.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def __call__(self, rgb: NDArray[np.uint8], regions: Sequence[Region]) -> list[Landmarks]:
+        """Return the landmarks in each region of an image (H, W, 3), all in one inference."""
+        if not regions:
+            return []
+        crops = np.stack([region.crop(rgb, _SIDE) for region in regions])
+        outputs = self._runner.infer({'input_1': crops.astype(np.float32) / np.float32(255)})
+        return [
+            _decode(
+                region,
+                outputs['Identity'][i].reshape(_NUM_OUTPUTS, 5).astype(float),
+                float(outputs['Identity_1'][i, 0]),
+                outputs['Identity_3'][i],
+                outputs['Identity_4'][i].reshape(_NUM_OUTPUTS, 3).astype(float),
+            )
+            for i, region in enumerate(regions)
+        ]
+
+
+def _decode(
+    region: Region, points: Array, score: float, heatmaps: NDArray[np.float32], world: Array
+) -> Landmarks:
+    crop_to_image = region.to_image(_SIDE)
+    turn = crop_to_image[:, :2] * (_SIDE / region.size)
+    pixels = _refined(points[:, :2], heatmaps) @ crop_to_image[:, :2].T + crop_to_image[:, 2]
+    world = world[:NUM_LANDMARKS].copy()
+    world[:, :2] = world[:, :2] @ turn.T
+    return Landmarks(
+        score=score,
+        pixels=pixels[:NUM_LANDMARKS],
+        world=world,
+        visibility=_sigmoid(points[:NUM_LANDMARKS, 3]),
+        presence=_sigmoid(points[:NUM_LANDMARKS, 4]),
+        next_region=_region_through(pixels[_CENTRE], pixels[_RIM]),
+    )
+
+
+def _refined(points: Array, heatmaps: NDArray[np.float32]) -> Array:
+    """Return crop pixels (39, 2), moved to the centre of mass of their heatmaps nearby."""
+    refined = points.copy()
+    for i, (column, row) in enumerate((points / _CELL).astype(int)):
+        if not (0 <= column < _CELLS and 0 <= row < _CELLS):
+            continue
+        top, left = max(0, row - _REACH), max(0, column - _REACH)
+        window = heatmaps[top : row + _REACH + 1, left : column + _REACH + 1, i]
+        mass = _sigmoid(window.astype(float))
+        if mass.max() >= _PEAK:
+            mass /= mass.sum()
+            refined[i, 0] = _CELL * (mass.sum(axis=0) @ (left + np.arange(mass.shape[1])))
+            refined[i, 1] = _CELL * (mass.sum(axis=1) @ (top + np.arange(mass.shape[0])))
+    return refined
+
+
+def _region_through(centre: Array, rim: Array) -> Region:
+    radius = rim - centre
+    size = 2 * _REGION_MARGIN * float(np.linalg.norm(radius))
+    return Region(centre, size, float(np.arctan2(radius[0], -radius[1])))
+
+
+def _sigmoid(logits: Array) -> Array:
+    return 1 / (1 + np.exp(-np.clip(logits, -60, 60)))

@@ -1,0 +1,103 @@
+"""MoveNet MultiPose: finds up to six people and their 17 COCO keypoints in an image.
+
+Source: Google, MoveNet MultiPose Lightning (2021), Apache-2.0.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrik_ros.camera import Region
+from hybrik_ros.inference import Runner
+
+Array = NDArray[np.float64]
+
+MODEL = Path(__file__).parent.parent / 'data' / 'movenet_multipose.onnx'
+
+_STRIDE = 32  # The network takes any size whose sides are multiples of this.
+_KEYPOINTS = 17
+_SHOULDERS, _HIPS = [5, 6], [11, 12]
+_SEEN = 0.2  # Keypoint scores of this network run low.
+_OVERLAP = 0.5  # Two boxes that share more than this are one person.
+
+# Of the way from the hips to the shoulders, where the crown of the head is.
+_CROWN = 1.9
+# The landmark network was trained on regions that leave this much room around the person.
+_MARGIN = 1.25
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """A person found in an image.
+
+    Attributes
+    ----------
+    score: in [0, 1].
+    box: (4), x_min, y_min, x_max, y_max, pixels.
+    keypoints: (17, 3) in COCO's order: u, v, pixels, and score.
+    """
+
+    score: float
+    box: Array
+    keypoints: Array
+
+    def region(self) -> Region:
+        """Return the square around the whole person, upright along the trunk."""
+        points, scores = self.keypoints[:, :2], self.keypoints[:, 2]
+        hips, shoulders = points[_HIPS].mean(axis=0), points[_SHOULDERS].mean(axis=0)
+        trunk = shoulders - hips
+        length = float(np.linalg.norm(trunk))
+        if length < 1.0:  # Seen from above or along the trunk: take the box.
+            centre = (self.box[:2] + self.box[2:]) / 2
+            return Region(centre, _MARGIN * float(np.max(self.box[2:] - self.box[:2])))
+        seen = points[scores > _SEEN]
+        reach = np.linalg.norm(seen - hips, axis=1).max(initial=_CROWN * length)
+        return Region(hips, 2 * _MARGIN * float(reach), float(np.arctan2(trunk[0], -trunk[1])))
+
+
+class PersonDetector:
+    """Finds people by MoveNet MultiPose.
+
+    Parameters
+    ----------
+    runner: active, of the MoveNet model.
+    size: longer side of the image that the network sees, pixels; a multiple of 32.
+    threshold: least score of a person.
+    """
+
+    def __init__(self, runner: Runner, size: int, threshold: float) -> None:
+        self._runner = runner
+        self._size = size
+        self._threshold = threshold
+
+    def __call__(self, rgb: NDArray[np.uint8]) -> list[Detection]:
+        """Return the people in an image (H, W, 3), best first."""
+        scale = self._size / max(rgb.shape[:2])
+        small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        height, width = (-(-side // _STRIDE) * _STRIDE for side in small.shape[:2])
+        canvas = np.zeros((1, height, width, 3), np.int32)
+        canvas[0, : small.shape[0], : small.shape[1]] = small
+        people = self._runner.infer({'input': canvas})['output_0'][0]
+        to_pixels = np.array([width, height]) / scale
+
+        found: list[Detection] = []
+        for person in sorted(people, key=lambda row: -row[55]):
+            if person[55] < self._threshold:
+                break
+            keypoints = person[: 3 * _KEYPOINTS].reshape(_KEYPOINTS, 3)[:, [1, 0, 2]].astype(float)
+            keypoints[:, :2] *= to_pixels
+            box = person[[52, 51, 54, 53]] * np.tile(to_pixels, 2)
+            if all(overlap(box, other.box) <= _OVERLAP for other in found):
+                found.append(Detection(float(person[55]), box, keypoints))
+        return found
+
+
+def overlap(first: Array, second: Array) -> float:
+    """Return the intersection over union, in [0, 1], of two boxes (4)."""
+    sides = np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2])
+    shared = float(np.prod(np.maximum(sides, 0)))
+    areas = float(np.prod(first[2:] - first[:2]) + np.prod(second[2:] - second[:2]))
+    return shared / max(areas - shared, 1e-9)
