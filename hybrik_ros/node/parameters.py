@@ -1,0 +1,137 @@
+"""The node's parameters: one table of name, default, range and meaning.
+
+config/camera.yaml and the launch file repeat the defaults; a test compares them.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from hybrik_ros.inference import BACKENDS
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A parameter as the node declares it.
+
+    Attributes
+    ----------
+    limits: least and greatest value, of the default's type.
+    choices: the only values allowed.
+    dynamic: whether a new value takes effect with the next frame; otherwise with the next
+        configure.
+    """
+
+    name: str
+    default: bool | int | float | str
+    description: str
+    limits: tuple[float, float] | None = None
+    choices: tuple[str, ...] = ()
+    dynamic: bool = False
+
+    def descriptor(self) -> ParameterDescriptor:
+        """Return the descriptor that tools such as rqt and `ros2 param describe` show."""
+        descriptor = ParameterDescriptor(description=self.description)
+        if self.choices:
+            descriptor.additional_constraints = f'One of: {", ".join(self.choices)}.'
+        if self.limits is not None:
+            low, high = self.limits
+            if isinstance(self.default, float):
+                span = FloatingPointRange(from_value=float(low), to_value=float(high))
+                descriptor.floating_point_range = [span]
+            else:
+                span = IntegerRange(from_value=int(low), to_value=int(high), step=1)
+                descriptor.integer_range = [span]
+        return descriptor
+
+
+DECLARATIONS: tuple[Declaration, ...] = (
+    Declaration(
+        'autostart', True,
+        'Configure and activate by itself. Switch off where a lifecycle manager does.',
+    ),
+    Declaration(
+        'backend', 'auto',
+        'What runs the networks; auto takes the fastest that works here.',
+        choices=BACKENDS,
+    ),
+    Declaration('threads', 1, 'CPU threads of one inference.', limits=(1, 64)),
+    Declaration(
+        'body_model', '',
+        'Path of a SMPL file (.pkl or .npz) of your own; empty for the embedded CC0 body.',
+    ),
+    Declaration(
+        'detector.size', 320,
+        'Longer side, in pixels, of the image in which people are looked for. Larger finds '
+        'people farther away, and takes longer.',
+        limits=(128, 1280),
+    ),
+    Declaration(
+        'detector.threshold', 0.2, 'Least score of a person found.', limits=(0.0, 1.0)
+    ),
+    Declaration(
+        'presence_threshold', 0.5,
+        'Least score at which a person is followed from frame to frame.',
+        limits=(0.0, 1.0),
+    ),
+    Declaration(
+        'field_of_view', 0.0,
+        'Horizontal field of view in degrees, assumed while there is no usable camera_info. '
+        'With 0 the node waits for camera_info instead. Distances are only as good as this.',
+        limits=(0.0, 170.0), dynamic=True,
+    ),
+    Declaration(
+        'publish.vertices', False,
+        'Fill in the vertices of HumanMesh: 83 kB more per person and frame.',
+        dynamic=True,
+    ),
+    Declaration('publish.tf', True, 'Send a TF frame for every joint.', dynamic=True),
+)  # fmt: skip
+
+_BY_NAME = {declaration.name: declaration for declaration in DECLARATIONS}
+
+
+def declare(node: Node) -> None:
+    """Declare all parameters on a node."""
+    for declaration in DECLARATIONS:
+        node.declare_parameter(declaration.name, declaration.default, declaration.descriptor())
+
+
+def values(node: Node) -> dict[str, Any]:
+    """Return the present values by name."""
+    return {name: node.get_parameter(name).value for name in _BY_NAME}
+
+
+def validate(parameters: list[Parameter], configured: bool) -> SetParametersResult:
+    """Refuse, with the reason, values that the ranges of descriptors cannot catch.
+
+    Parameters
+    ----------
+    parameters: about to be set.
+    configured: whether the node is running on its present values.
+    """
+    for parameter in parameters:
+        declaration = _BY_NAME.get(parameter.name)
+        if declaration is None:
+            continue
+        if declaration.choices and parameter.value not in declaration.choices:
+            return SetParametersResult(
+                successful=False,
+                reason=f'{parameter.name} must be one of {", ".join(declaration.choices)}, '
+                f'not {parameter.value!r}',
+            )
+        if configured and not declaration.dynamic:
+            return SetParametersResult(
+                successful=False,
+                reason=f'{parameter.name} takes effect on configure: deactivate and clean up '
+                f'the node first (ros2 lifecycle set)',
+            )
+    return SetParametersResult(successful=True)
