@@ -1,0 +1,597 @@
+"""Overlays: skeletons and shaded meshes over the picture, side views and contact sheets.
+
+Pictures are (height, width, 3) uint8 in RGB order; the centre of the top left pixel is (0, 0), as
+in camera_info. Points are metres in the camera's optical frame (x right, y down, z forward).
+"""
+
+from __future__ import annotations
+
+import colorsys
+import math
+import re
+import zlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import cv2
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrik_ros.camera import Camera
+from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS, PELVIS
+
+if TYPE_CHECKING:
+    from hybrik_ros.pipeline import Human
+
+Array = NDArray[np.float64]
+Image = NDArray[np.uint8]
+Points = NDArray[np.floating]
+Faces = NDArray[np.integer]
+Colour = tuple[int, int, int]
+
+# Vermilion and sky blue of Okabe and Ito's palette (2008), and near white: apart for every kind
+# of colour vision, and in grey.
+LEFT: Colour = (213, 94, 0)
+RIGHT: Colour = (86, 180, 233)
+MIDDLE: Colour = (240, 240, 240)
+
+_DARK: Colour = (25, 25, 25)
+_PAPER: Colour = (222, 222, 218)
+
+NEAR = 0.05  # metres: nothing closer to the camera is drawn
+_FAR_OUTSIDE = 2**15  # pixels: farther off the picture, cv2's fixed-point coordinates would wrap
+_SUBPIXEL_BITS = 4
+
+_AMBIENT = 0.3
+_LIGHT = np.array([-0.35, -0.45, -1.0]) / np.linalg.norm([-0.35, -0.45, -1.0])
+
+_SIDE_SPAN = 2.6  # metres from top to bottom of a side view: arms overhead still fit
+_SIDE_DISTANCE = 8.0  # metres: far enough that perspective hardly shows
+# Optical frame to side view: depth becomes the picture's x, so that the camera is at the left.
+_QUARTER_TURN = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
+
+
+def side_colour(joint: int) -> Colour:
+    """Return the colour of a joint, and of the bone that ends in it: the subject's left or right."""
+    name = JOINT_NAMES[joint]
+    if name.startswith('left_'):
+        return LEFT
+    return RIGHT if name.startswith('right_') else MIDDLE
+
+
+def identity_colour(identity: str) -> Colour:
+    """Return the colour of a person, the same in every run; neighbouring numbers differ most.
+
+    Parameters
+    ----------
+    identity: Human.id; the number at its end counts, or a checksum of the text without one.
+    """
+    number = re.search(r'[0-9]{1,6}$', identity)
+    seed = int(number.group()) if number else zlib.crc32(identity.encode()) % 10**6
+    golden_ratio = 0.618033988749895
+    red, green, blue = colorsys.hsv_to_rgb(seed * golden_ratio % 1.0, 0.35, 0.95)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def draw_skeleton(
+    image_rgb: Image, joints: Points, joint_confidence: Points, camera: Camera
+) -> None:
+    """Draw the bones of one person in place, near ones over far ones.
+
+    Bones that touch an inferred joint are thin and dashed, inferred joints are small. Bones that
+    reach behind the camera are left out.
+
+    Parameters
+    ----------
+    image_rgb: (height, width, 3) uint8, drawn on in place.
+    joints: (24, 3) metres, optical frame.
+    joint_confidence: (24,), 0 where the joint is inferred and was not seen.
+    camera: the camera that took the picture.
+
+    Raises
+    ------
+    ValueError: an array has the wrong shape or type, or the camera another size than the picture.
+    """
+    _check_image(image_rgb, camera)
+    joints = _points('joints', joints, NUM_JOINTS)
+    seen = np.asarray(joint_confidence) > 0
+    if seen.shape != (NUM_JOINTS,):
+        raise ValueError(f'joint_confidence must be ({NUM_JOINTS},), not {seen.shape}')
+    pixels, drawable = _project(joints, camera)
+    stroke = _stroke(image_rgb)
+
+    visible = [i for i in range(NUM_JOINTS) if drawable[i]]
+    bones = [i for i in visible if PARENTS[i] in visible]
+    for i in sorted(bones, key=lambda i: -joints[[i, PARENTS[i]], 2].sum()):
+        ends = pixels[[PARENTS[i], i]]
+        if seen[i] and seen[PARENTS[i]]:
+            _draw_lines(image_rgb, ends[None], side_colour(i), stroke)
+        else:
+            _draw_lines(image_rgb, _dashes(ends, 3 * stroke), side_colour(i), (stroke + 1) // 2)
+    for i in sorted(visible, key=lambda i: -joints[i, 2]):
+        _draw_disc(image_rgb, pixels[i], side_colour(i), 1.5 * stroke if seen[i] else stroke)
+
+
+def draw_mesh(
+    image_rgb: Image,
+    vertices: Points,
+    faces: Faces,
+    camera: Camera,
+    colour: Colour,
+    alpha: float = 0.8,
+) -> None:
+    """Blend a smoothly shaded mesh into the picture, in place.
+
+    Only faces whose outer side is towards the camera are drawn, the nearest of them at each
+    pixel. Faces that reach behind the camera are left out. The light comes from beside the camera.
+
+    Parameters
+    ----------
+    image_rgb: (height, width, 3) uint8, drawn on in place.
+    vertices: (V, 3) metres, optical frame.
+    faces: (F, 3) indices of vertices, counter-clockwise as seen from outside.
+    camera: the camera that took the picture.
+    colour: (red, green, blue), 0 to 255, where the light falls straight on the surface.
+    alpha: opacity, 0 to 1.
+
+    Raises
+    ------
+    ValueError: an array has the wrong shape or type, a face points to no vertex, alpha is out of
+        range, or the camera has another size than the picture.
+    """
+    _check_image(image_rgb, camera)
+    vertices = _points('vertices', vertices)
+    faces = _faces(faces, len(vertices))
+    if not 0 <= alpha <= 1:
+        raise ValueError(f'alpha must be from 0 to 1, not {alpha}')
+    pixels, drawable = _project(vertices, camera)
+    region = _bounds(pixels[drawable], camera)
+    if region is None:
+        return
+    left, top, right, bottom = region
+    brightness = _AMBIENT + (1 - _AMBIENT) * np.maximum(vertex_normals(vertices, faces) @ _LIGHT, 0)
+    inverse_depth = np.divide(1.0, vertices[:, 2], out=np.zeros(len(vertices)), where=drawable)
+    shade = _rasterise(
+        pixels - (left, top), inverse_depth, brightness, faces, bottom - top, right - left
+    )
+    _blend(image_rgb[top:bottom, left:right], shade, np.array(colour, float), float(alpha))
+
+
+def draw_human(
+    image_rgb: Image, human: Human, faces: Faces, camera: Camera, mesh: bool = True
+) -> None:
+    """Draw one person in place: the mesh where there is one, the skeleton, and the box with the id.
+
+    Parameters
+    ----------
+    image_rgb: (height, width, 3) uint8, drawn on in place.
+    human: the person, as the pipeline gives it.
+    faces: (F, 3) indices into human.vertices.
+    camera: the camera that took the picture.
+    mesh: whether to draw the mesh.
+
+    Raises
+    ------
+    ValueError: as draw_mesh and draw_skeleton.
+    """
+    colour = identity_colour(human.id)
+    if mesh and human.vertices is not None:
+        draw_mesh(image_rgb, human.vertices, faces, camera, colour)
+    draw_skeleton(image_rgb, human.joints, human.joint_confidence, camera)
+    _draw_box(image_rgb, human.box, f'{human.id} {human.confidence:.2f}', colour)
+
+
+def draw_humans(
+    image_rgb: Image,
+    humans: Sequence[Human],
+    faces: Faces,
+    camera: Camera,
+    mesh: bool = True,
+) -> None:
+    """Draw everybody in place with draw_human, the nearest last."""
+    for human in _far_to_near(humans):
+        draw_human(image_rgb, human, faces, camera, mesh)
+
+
+def side_view(human: Human, faces: Faces, width: int, height: int) -> Image:
+    """Show a person turned by 90 degrees about the vertical through the pelvis, on a plain ground.
+
+    Errors in depth, which an overlay hides, show here. The camera is at the left, the picture's
+    up stays up, and the height of the view is 2.6 m around the pelvis.
+
+    Parameters
+    ----------
+    human: the person; the mesh is drawn where there is one.
+    faces: (F, 3) indices into human.vertices.
+    width, height: size of the view in pixels.
+
+    Returns
+    -------
+    (height, width, 3) uint8.
+
+    Raises
+    ------
+    ValueError: as draw_mesh and draw_skeleton.
+    """
+    image = np.full((height, width, 3), _PAPER, np.uint8)
+    focal = _SIDE_DISTANCE * height / _SIDE_SPAN
+    matrix = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+    camera = Camera(matrix, np.zeros(0), width, height)
+
+    def turned(points: Points) -> Array:
+        return (points - human.joints[PELVIS]) @ _QUARTER_TURN.T + (0, 0, _SIDE_DISTANCE)
+
+    joints = turned(human.joints)
+    surface = joints if human.vertices is None else turned(human.vertices)
+    pixels, drawable = _project(surface, camera)
+    _draw_directions(image, ground=pixels[drawable, 1].max(initial=0.0))
+    if human.vertices is not None:
+        draw_mesh(image, surface, faces, camera, identity_colour(human.id))
+    draw_skeleton(image, joints, human.joint_confidence, camera)
+    return image
+
+
+def views(image_rgb: Image, humans: Sequence[Human], faces: Faces, camera: Camera) -> list[Image]:
+    """Show one moment in four pictures: plain, skeletons, meshes, the nearest person from the side.
+
+    Parameters
+    ----------
+    image_rgb: (height, width, 3) uint8; not changed.
+    humans: the people in it, maybe none.
+    faces: (F, 3) indices into each human's vertices.
+    camera: the camera that took the picture.
+
+    Returns
+    -------
+    Four (height, width, 3) uint8 pictures.
+
+    Raises
+    ------
+    ValueError: as draw_mesh and draw_skeleton.
+    """
+    skeletons, meshes = image_rgb.copy(), image_rgb.copy()
+    side = np.full_like(image_rgb, _PAPER)
+    draw_humans(skeletons, humans, faces, camera, mesh=False)
+    for human in _far_to_near(humans):
+        if human.vertices is not None:
+            draw_mesh(meshes, human.vertices, faces, camera, identity_colour(human.id))
+        side = side_view(human, faces, camera.width, camera.height)
+    return [image_rgb.copy(), skeletons, meshes, side]
+
+
+def contact_sheet(
+    images: Sequence[Image], captions: Sequence[str], columns: int, width: int = 1920
+) -> Image:
+    """Lay pictures out in rows, each above its caption, with a legend of the colours below.
+
+    Parameters
+    ----------
+    images: (height, width, 3) uint8 each; scaled to the width of a column.
+    captions: one for each picture.
+    columns: pictures in a row.
+    width: width of the sheet in pixels.
+
+    Returns
+    -------
+    (height, width, 3) uint8.
+
+    Raises
+    ------
+    ValueError: there is no picture, a picture has the wrong shape or type, the captions do not
+        match, or a column would be narrower than 32 pixels.
+    """
+    if not images:
+        raise ValueError('images must hold at least one picture')
+    if len(captions) != len(images):
+        raise ValueError(f'captions must be {len(images)}, one for each image, not {len(captions)}')
+    if columns < 1 or width // columns < 32:
+        raise ValueError(f'columns must be from 1 to width / 32 = {width // 32}, not {columns}')
+    cell_width = width // columns
+    strip = max(16, cell_width // 16)
+    cells = [
+        _captioned(image, caption, cell_width, strip)
+        for image, caption in zip(images, captions, strict=True)
+    ]
+    rows = [_row(cells[i : i + columns], width) for i in range(0, len(cells), columns)]
+    return np.concatenate([*rows, _legend(width, strip)])
+
+
+def vertex_normals(vertices: Points, faces: Faces) -> Array:
+    """Return the outward unit normals at the vertices: the mean over the faces, by their area.
+
+    Parameters
+    ----------
+    vertices: (V, 3).
+    faces: (F, 3) indices of vertices, counter-clockwise as seen from outside.
+
+    Returns
+    -------
+    (V, 3) float64; zero at a vertex that no face uses.
+
+    Raises
+    ------
+    ValueError: an array has the wrong shape or type, or a face points to no vertex.
+    """
+    vertices = _points('vertices', vertices)
+    return _vertex_normals(vertices, _faces(faces, len(vertices)))
+
+
+# -- compiled ------------------------------------------------------------------------------------
+
+_compiled = numba.njit(cache=True, nogil=True)
+
+# A pixel on the edge of two faces belongs to both: rounding must not leave it to neither.
+_ON_EDGE = -1e-9
+
+
+@_compiled
+def _vertex_normals(vertices: Array, faces: NDArray[np.int64]) -> Array:
+    normals = np.zeros_like(vertices)
+    for a, b, c in faces:
+        ux = vertices[b, 0] - vertices[a, 0]
+        uy = vertices[b, 1] - vertices[a, 1]
+        uz = vertices[b, 2] - vertices[a, 2]
+        vx = vertices[c, 0] - vertices[a, 0]
+        vy = vertices[c, 1] - vertices[a, 1]
+        vz = vertices[c, 2] - vertices[a, 2]
+        x, y, z = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        for corner in (a, b, c):
+            normals[corner, 0] += x
+            normals[corner, 1] += y
+            normals[corner, 2] += z
+    for normal in normals:
+        length = np.sqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2)
+        if length > 0:
+            normal /= length
+    return normals
+
+
+@_compiled
+def _rasterise(
+    pixels: Array,
+    inverse_depth: Array,
+    brightness: Array,
+    faces: NDArray[np.int64],
+    height: int,
+    width: int,
+) -> NDArray[np.float32]:
+    """Return the brightness of the nearest outward face at each pixel (height, width), 0 for none.
+
+    1 / z is linear over the picture, z is not; so brightness / z is what is interpolated too.
+    A vertex with an inverse depth of 0 takes its faces out.
+    """
+    nearest = np.zeros((height, width), np.float32)
+    shade = np.zeros((height, width), np.float32)
+    for a, b, c in faces:
+        qa, qb, qc = inverse_depth[a], inverse_depth[b], inverse_depth[c]
+        if qa == 0 or qb == 0 or qc == 0:
+            continue
+        ax, ay = pixels[a]
+        bx, by = pixels[b]
+        cx, cy = pixels[c]
+        # With y down, counter-clockwise corners enclose a negative area.
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        if area >= 0:
+            continue
+        sa, sb, sc = qa * brightness[a], qb * brightness[b], qc * brightness[c]
+        step_a, step_b = (by - cy) / area, (cy - ay) / area
+        first = max(0, math.ceil(min(ax, bx, cx)))
+        last = min(width - 1, math.floor(max(ax, bx, cx)))
+        top = max(0, math.ceil(min(ay, by, cy)))
+        bottom = min(height - 1, math.floor(max(ay, by, cy)))
+        for y in range(top, bottom + 1):
+            row_a = ((cx - bx) * (y - by) + (cy - by) * bx) / area
+            row_b = ((ax - cx) * (y - cy) + (ay - cy) * cx) / area
+            for x in range(first, last + 1):
+                wa = row_a + step_a * x
+                wb = row_b + step_b * x
+                wc = 1.0 - wa - wb
+                if wa < _ON_EDGE or wb < _ON_EDGE or wc < _ON_EDGE:
+                    continue
+                q = wa * qa + wb * qb + wc * qc
+                if q > nearest[y, x]:
+                    nearest[y, x] = q
+                    shade[y, x] = (wa * sa + wb * sb + wc * sc) / q
+    return shade
+
+
+@_compiled
+def _blend(image: Image, shade: NDArray[np.float32], colour: Array, alpha: float) -> None:
+    for y in range(shade.shape[0]):
+        for x in range(shade.shape[1]):
+            if shade[y, x] > 0:
+                for channel in range(3):
+                    mixed = alpha * colour[channel] * shade[y, x]
+                    mixed += (1 - alpha) * image[y, x, channel]
+                    image[y, x, channel] = np.uint8(mixed + 0.5)
+
+
+# -- points and arguments ------------------------------------------------------------------------
+
+
+def _check_image(image_rgb: Image, camera: Camera) -> None:
+    _check_picture('image_rgb', image_rgb)
+    if not (image_rgb.flags.c_contiguous and image_rgb.flags.writeable):
+        raise ValueError('image_rgb must be contiguous and writeable, to be drawn on in place')
+    height, width = image_rgb.shape[:2]
+    if (camera.width, camera.height) != (width, height):
+        raise ValueError(
+            f'camera must be for {width} x {height} pixels as image_rgb, '
+            f'not {camera.width} x {camera.height}'
+        )
+
+
+def _check_picture(name: str, image: Image) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(
+            f'{name} must be (height, width, 3) uint8, not {image.shape} {image.dtype}'
+        )
+
+
+def _points(name: str, points: Points, count: int | None = None) -> Array:
+    points = np.asarray(points)
+    if points.ndim != 2 or points.shape[1] != 3 or count not in (None, len(points)):
+        raise ValueError(f'{name} must be ({count or "any"}, 3), not {points.shape}')
+    if points.dtype.kind not in 'fiu':
+        raise ValueError(f'{name} must be real numbers, not {points.dtype}')
+    return np.ascontiguousarray(points, dtype=np.float64)
+
+
+def _faces(faces: Faces, num_vertices: int) -> NDArray[np.int64]:
+    faces = np.asarray(faces)
+    if faces.ndim != 2 or faces.shape[1] != 3 or faces.dtype.kind not in 'iu':
+        raise ValueError(f'faces must be (any, 3) integers, not {faces.shape} {faces.dtype}')
+    # The compiled loops do not check their indices.
+    if faces.size and not 0 <= faces.min() <= faces.max() < num_vertices:
+        raise ValueError(f'faces must be indices of the {num_vertices} vertices')
+    return np.ascontiguousarray(faces, dtype=np.int64)
+
+
+def _project(points: Array, camera: Camera) -> tuple[Array, NDArray[np.bool_]]:
+    """Return pixels (N, 2), and which of them can be drawn (N,); the others are zero."""
+    drawable = np.isfinite(points).all(axis=1) & (points[:, 2] > NEAR)
+    pixels = np.zeros((len(points), 2))
+    if not drawable.any():
+        return pixels, drawable
+    pixels[drawable] = camera.project(points[drawable])
+    if camera.distorted:
+        # Far beyond the picture a lens model folds back into it: farther out is nearer in there.
+        inwards = points[drawable] * (0.99, 0.99, 1.0)
+        outwards = pixels[drawable] - camera.project(inwards)
+        drawable[drawable] = (outwards * inwards[:, :2]).sum(axis=1) >= 0
+    drawable &= (np.abs(pixels) < _FAR_OUTSIDE).all(axis=1)
+    return pixels, drawable
+
+
+def _bounds(pixels: Array, camera: Camera) -> tuple[int, int, int, int] | None:
+    """Return the part of the picture that pixels span: left, top, right, bottom (exclusive)."""
+    if not len(pixels):
+        return None
+    left, top = np.maximum(np.floor(pixels.min(axis=0)), 0).astype(int)
+    right, bottom = np.floor(pixels.max(axis=0)).astype(int) + 1
+    right, bottom = min(right, camera.width), min(bottom, camera.height)
+    return (left, top, right, bottom) if left < right and top < bottom else None
+
+
+def _far_to_near(humans: Sequence[Human]) -> list[Human]:
+    return sorted(humans, key=lambda human: -human.joints[PELVIS][2])
+
+
+# -- strokes and words ---------------------------------------------------------------------------
+
+
+def _stroke(image: Image) -> int:
+    return max(2, round(min(image.shape[:2]) / 240))
+
+
+def _fixed_point(pixel: Array) -> tuple[int, int]:
+    x, y = np.rint(pixel * 2**_SUBPIXEL_BITS)
+    return int(x), int(y)
+
+
+def _dashes(ends: Array, length: float) -> Array:
+    """Cut the line between two pixels (2, 2) into dashes (N, 2, 2) of about this length."""
+    count = max(2, round(float(np.linalg.norm(ends[1] - ends[0])) / (2 * length)))
+    return np.linspace(ends[0], ends[1], 2 * count).reshape(count, 2, 2)
+
+
+def _draw_lines(image: Image, lines: Array, colour: Colour, thickness: int) -> None:
+    """Draw lines (N, 2, 2) with a dark rim, so that they show on any background."""
+    for paint, wide in ((_DARK, thickness + 2), (colour, thickness)):
+        for start, end in lines:
+            cv2.line(
+                image,
+                _fixed_point(start),
+                _fixed_point(end),
+                paint,
+                wide,
+                cv2.LINE_AA,
+                _SUBPIXEL_BITS,
+            )
+
+
+def _draw_disc(image: Image, centre: Array, colour: Colour, radius: float) -> None:
+    for paint, size in ((_DARK, radius + 1), (colour, radius)):
+        size = round(size * 2**_SUBPIXEL_BITS)
+        cv2.circle(image, _fixed_point(centre), size, paint, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
+
+
+def _draw_box(image: Image, box: Array, label: str, colour: Colour) -> None:
+    """Draw the box, and its label above it, or inside where the picture ends."""
+    box = np.asarray(box, float)
+    if not np.isfinite(box).all():
+        return
+    x_min, y_min, x_max, y_max = np.clip(box, -_FAR_OUTSIDE, _FAR_OUTSIDE).round().astype(int)
+    cv2.rectangle(image, (x_min, y_min), (x_max, y_max), colour, max(1, _stroke(image) // 2))
+    size = max(12, min(image.shape[:2]) // 30)
+    _write(image, label, (max(x_min, 0), max(y_min - size, 0)), size, _DARK, background=colour)
+
+
+def _write(
+    image: Image,
+    text: str,
+    corner: tuple[int, int],
+    size: int,
+    colour: Colour,
+    background: Colour | None = None,
+) -> int:
+    """Write a line of this height from its top left corner; return the width it took."""
+    font, scale, weight = cv2.FONT_HERSHEY_SIMPLEX, size / 32, max(1, size // 20)
+    left, top = corner
+    width = cv2.getTextSize(text, font, scale, weight)[0][0] + size // 2
+    if background is not None:
+        cv2.rectangle(image, (left, top), (left + width, top + size), background, -1)
+    origin = (left + size // 4, top + size * 3 // 4)
+    cv2.putText(image, text, origin, font, scale, colour, weight, cv2.LINE_AA)
+    return width
+
+
+def _draw_directions(image: Image, ground: float) -> None:
+    """Show what is where in a side view: the ground under the lowest point, up, and the camera."""
+    height, width = image.shape[:2]
+    stroke, size = _stroke(image), max(12, height // 30)
+    row = int(np.clip(ground, 0, height - 1))
+    cv2.line(image, (0, row), (width - 1, row), _DARK, max(1, stroke // 2))
+    x, y = 2 * size, 4 * size
+    cv2.arrowedLine(image, (x, y), (x, y - 3 * size), _DARK, stroke, cv2.LINE_AA, tipLength=0.3)
+    cv2.arrowedLine(
+        image, (x, y), (x - size * 3 // 2, y), _DARK, stroke, cv2.LINE_AA, tipLength=0.3
+    )
+    _write(image, 'up', (x + size // 4, size), size, _DARK)
+    _write(image, 'to the camera', (x + size // 4, y - size // 2), size, _DARK)
+    _write(image, 'lowest point', (size // 2, min(row, height - size)), size, _DARK)
+
+
+# -- the sheet -----------------------------------------------------------------------------------
+
+
+def _captioned(image: Image, caption: str, width: int, strip: int) -> Image:
+    """Scale the picture to this width, and put its caption under it, in a strip of this height."""
+    _check_picture('images', image)
+    height = max(1, round(image.shape[0] * width / image.shape[1]))
+    method = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_LINEAR
+    words = np.full((strip, width, 3), _DARK, np.uint8)
+    _write(words, caption, (0, 0), strip, MIDDLE)
+    return np.concatenate([cv2.resize(image, (width, height), interpolation=method), words])
+
+
+def _row(cells: Sequence[Image], width: int) -> Image:
+    row = np.full((max(len(cell) for cell in cells), width, 3), _DARK, np.uint8)
+    for i, cell in enumerate(cells):
+        row[: len(cell), i * cell.shape[1] : (i + 1) * cell.shape[1]] = cell
+    return row
+
+
+def _legend(width: int, size: int) -> Image:
+    image = np.full((2 * size, width, 3), _DARK, np.uint8)
+    words = (("subject's left", LEFT), ("subject's right", RIGHT), ('middle', MIDDLE))
+    x, middle = size // 2, float(size)
+    for text, colour in words:
+        ends = np.array([[x, middle], [x + 2 * size, middle]])
+        _draw_lines(image, ends[None], colour, max(2, size // 8))
+        x += 2 * size + _write(image, text, (x + 2 * size, size // 2), size, MIDDLE) + size
+    ends = np.array([[x, middle], [x + 2 * size, middle]])
+    _draw_lines(image, _dashes(ends, size / 4), MIDDLE, max(1, size // 16))
+    _write(image, 'inferred, not seen', (x + 2 * size, size // 2), size, MIDDLE)
+    return image
