@@ -47,8 +47,10 @@ ROS_BUILD = [
     'ros-ament-package ~=0.17.2',
     'ros-rosidl-core-generators ~=0.3.1',
 ]
-# What the generators import, and what runs them.
-BUILD_TOOLS = ['catkin-pkg', 'cmake >=3.22,<4', 'empy <5', 'lark', 'ninja', 'numpy']
+# What the generators import, and what runs them. Distributions up to Jazzy need empy 3.
+BUILD_TOOLS = ['catkin-pkg', 'cmake >=3.22,<4', 'empy >=3.3.4,<4', 'ninja', 'numpy']
+
+TEST = ['hypothesis', 'mypy', 'pytest', 'ruff', 'smplx', 'torch']
 
 
 def ros_prefixes() -> list[str]:
@@ -67,8 +69,11 @@ def has_ros_package(name: str) -> bool:
 
 
 def build_requirements() -> list[str]:
-    """List what the build needs beside setuptools. Generators of a distribution are kept."""
-    return BUILD_TOOLS + ([] if find_spec('rosidl_adapter') else ROS_BUILD)
+    """List what the build needs beside setuptools: fewer where a sourced ROS 2 has generators.
+
+    Those import lark from the system's packages, which an isolated build does not see.
+    """
+    return BUILD_TOOLS + (['lark'] if find_spec('rosidl_adapter') else ROS_BUILD)
 
 
 def version() -> str:
@@ -188,7 +193,9 @@ setup(
     install_requires=run_time_requirements(),
     extras_require={
         'ros': ROS,
-        'test': ['pytest', 'hypothesis', 'ruff', 'mypy', 'smplx', 'torch'],
+        # To build with colcon where ROS 2 comes from PyPI.
+        'build': BUILD_TOOLS + ROS_BUILD,
+        'test': TEST,
     },
     # Never compiled: it marks the wheel as made for one platform and calls BuildInterfaces.
     ext_modules=[Extension(f'{NAME}._interfaces', sources=[])],
