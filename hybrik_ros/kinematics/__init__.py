@@ -1,7 +1,7 @@
 """Forward and inverse kinematics on SMPL's tree: the one solver for every estimator."""
 
-from hybrik_ros.kinematics.forward import forward
+from hybrik_ros.kinematics.forward import forward, global_rotations
 from hybrik_ros.kinematics.inverse import METHODS, Method, solve
 from hybrik_ros.kinematics.twist import Pointer, twist_from_pointers
 
-__all__ = ['METHODS', 'Method', 'Pointer', 'forward', 'solve', 'twist_from_pointers']
+__all__ = ['METHODS', 'Method', 'Pointer', 'forward', 'global_rotations', 'solve', 'twist_from_pointers']

@@ -41,3 +41,13 @@ def forward(rotations: ArrayLike, rest_joints: ArrayLike) -> tuple[Array, Array]
     global_rotations = np.empty_like(flat_rotations)
     kernels.forward_batch(flat_rotations, flat_rest, joints, global_rotations)
     return joints.reshape(*batch, points, 3), global_rotations.reshape(*batch, NUM_JOINTS, 3, 3)
+
+
+def global_rotations(rotations: ArrayLike) -> Array:
+    """Return the rotation of every joint from the rest frame, (..., 24, 3, 3), without positions.
+
+    Parameters
+    ----------
+    rotations: (..., 24, 3, 3), parent-relative.
+    """
+    return forward(rotations, np.zeros((NUM_JOINTS, 3)))[1]

@@ -1,0 +1,348 @@
+"""The lifecycle node: images in, people out."""
+
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from numpy.typing import NDArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
+from rclpy.time import Time
+from rclpy.timer import Timer
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+from tf2_msgs.msg import TFMessage
+from visualization_msgs.msg import MarkerArray
+
+from hybrik_ros.camera import Camera
+from hybrik_ros.drawing import draw_humans
+from hybrik_ros.msg import HumanMesh, HumanMeshArray
+from hybrik_ros.node import parameters
+from hybrik_ros.node.diagnostics import Diagnostics
+from hybrik_ros.node.frames import to_transforms
+from hybrik_ros.node.images import UnusableInputError, to_camera, to_image, to_rgb
+from hybrik_ros.node.mailbox import Mailbox
+from hybrik_ros.node.markers import MarkerMaker
+from hybrik_ros.node.messages import to_array, to_human_mesh
+from hybrik_ros.pipeline import Human, Pipeline
+
+_DIAGNOSTICS_SECONDS = 1.0
+# Images may arrive a little before the calibration that belongs to them.
+_CAMERA_INFO_GRACE_SECONDS = 2.0
+_NEWEST = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+_SIGNAL_POLL_SECONDS = 0.1
+
+
+class HybrikNode(LifecycleNode):
+    """Publishes the people in a camera's images.
+
+    Subscribes to image, and to camera_info beside it. Publishes human_pose, human_poses, /tf,
+    ~/markers, ~/overlay and /diagnostics while active, each built only while somebody listens.
+
+    One worker thread processes the newest image; images that come while it is busy replace each
+    other. Configuring loads the body and the networks, cleaning up frees them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__('hybrik_node')
+        parameters.declare(self)
+        self.add_on_set_parameters_callback(self._validate)
+        self._pipeline: Pipeline | None = None
+        self._camera: Camera | None = None
+        self._camera_fault: UnusableInputError | None = None
+        self._subscriptions_of_ours: list[Subscription] = []
+        self._mailbox: Mailbox[tuple[Image, float]] = Mailbox()
+        self._worker: threading.Thread | None = None
+        self._timer: Timer | None = None
+        self._activated = 0.0
+        self._diagnostics = Diagnostics(self.get_name())
+
+    # Lifecycle.
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load body and networks; where that fails, say why and stay unconfigured."""
+        chosen = parameters.values(self)
+        try:
+            self._pipeline = Pipeline.create(
+                backend=chosen['backend'],
+                threads=chosen['threads'],
+                body=chosen['body_model'],
+                detector_size=chosen['detector.size'],
+                detector_threshold=chosen['detector.threshold'],
+                presence_threshold=chosen['presence_threshold'],
+            )
+        except (OSError, RuntimeError, ValueError) as error:
+            self.get_logger().error(f'cannot configure: {error}')
+            return TransitionCallbackReturn.FAILURE
+        self._make_markers = MarkerMaker(self._pipeline.body.faces)
+        self._human_pose = self.create_lifecycle_publisher(HumanMesh, 'human_pose', 10)
+        self._human_poses = self.create_lifecycle_publisher(HumanMeshArray, 'human_poses', 10)
+        self._tf = self.create_lifecycle_publisher(TFMessage, '/tf', 100)
+        self._markers = self.create_lifecycle_publisher(MarkerArray, '~/markers', 1)
+        self._overlay = self.create_lifecycle_publisher(Image, '~/overlay', 1)
+        self._reports = self.create_lifecycle_publisher(DiagnosticArray, '/diagnostics', 10)
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe and start the worker."""
+        assert self._pipeline is not None
+        self._pipeline.reset()
+        self._camera = self._camera_fault = None
+        self._diagnostics = Diagnostics(self.get_name())
+        self._mailbox = Mailbox()
+        self._activated = time.monotonic()
+        result = super().on_activate(state)
+        self._worker = threading.Thread(target=self._work, name='hybrik worker', daemon=True)
+        self._worker.start()
+        image, camera_info = self._topics()
+        overriding = QoSOverridingOptions.with_default_policies()
+        # The calibration first: of messages that wait together it is then the first to be read.
+        self._subscriptions_of_ours = [
+            self.create_subscription(
+                kind, topic, callback, _NEWEST, qos_overriding_options=overriding
+            )
+            for kind, topic, callback in (
+                (CameraInfo, camera_info, self._take_camera_info),
+                (Image, image, self._take_image),
+            )
+        ]
+        self._timer = self.create_timer(_DIAGNOSTICS_SECONDS, self._report)
+        self.get_logger().info(f'active: images from {image}, calibration from {camera_info}')
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop listening and working; the last word is a report."""
+        self._stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free body and networks."""
+        self._free()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and free, from whatever state."""
+        self._stop()
+        self._free()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and free, so that the node can be configured anew."""
+        self._stop()
+        self._free()
+        return super().on_error(state)
+
+    def _stop(self) -> None:
+        for subscription in self._subscriptions_of_ours:
+            self.destroy_subscription(subscription)
+        self._subscriptions_of_ours = []
+        self._mailbox.close()
+        if self._worker is not None:
+            self._worker.join()
+            self._worker = None
+        if self._timer is not None:
+            self._report()
+            self.destroy_timer(self._timer)
+            self._timer = None
+
+    def _free(self) -> None:
+        if self._pipeline is None:
+            return
+        self._pipeline.close()
+        self._pipeline = None
+        for publisher in (
+            self._human_pose, self._human_poses, self._tf, self._markers, self._overlay,
+            self._reports,
+        ):  # fmt: skip
+            self.destroy_lifecycle_publisher(publisher)
+
+    def _validate(self, changes: list[Parameter]) -> SetParametersResult:
+        return parameters.validate(changes, configured=self._pipeline is not None)
+
+    # Input, in the executor's thread.
+
+    def _topics(self) -> tuple[str, str]:
+        """Return the full names of image and camera_info.
+
+        Unless it is remapped itself, camera_info is looked for beside the image, where camera
+        drivers publish it.
+        """
+        image = self.resolve_topic_name('image')
+        camera_info = self.resolve_topic_name('camera_info')
+        if camera_info == f'{self.get_namespace().rstrip("/")}/camera_info':
+            camera_info = f'{image.rpartition("/")[0]}/camera_info'
+        return image, camera_info
+
+    def _take_camera_info(self, message: CameraInfo) -> None:
+        try:
+            self._camera, self._camera_fault = to_camera(message), None
+        except UnusableInputError as fault:
+            self._camera, self._camera_fault = None, fault
+
+    def _take_image(self, message: Image) -> None:
+        self._diagnostics.received()
+        self._diagnostics.took('transport', self._seconds_since(message.header))
+        self._mailbox.put((message, time.monotonic()))
+
+    # Work, in the worker's thread.
+
+    def _work(self) -> None:
+        while (item := self._mailbox.take()) is not None:
+            try:
+                self._process(*item)
+            except UnusableInputError as fault:
+                self._lost(fault.kind, str(fault))
+            except Exception as error:  # A fault in one frame never ends the node.
+                self._lost(type(error).__name__, f'a frame failed: {error!r}')
+
+    def _process(self, message: Image, received: float) -> None:
+        assert self._pipeline is not None
+        started = time.monotonic()
+        self._diagnostics.took('wait', started - received)
+        rgb = to_rgb(message)
+        camera = self._camera_of(message)
+        self._diagnostics.took('decode', time.monotonic() - started)
+
+        with_vertices = self._wants('publish.vertices')
+        looked_at = self._markers.get_subscription_count() + self._overlay.get_subscription_count()
+        self._pipeline.with_vertices = with_vertices or looked_at > 0
+        stamp = Time.from_msg(message.header.stamp).nanoseconds * 1e-9
+        humans = self._pipeline(rgb, camera, stamp)
+        for stage, seconds in self._pipeline.stage_seconds.items():
+            self._diagnostics.took(stage, seconds)
+
+        started = time.monotonic()
+        self._publish(humans, rgb, camera, message.header, with_vertices)
+        self._diagnostics.took('publish', time.monotonic() - started)
+        self._diagnostics.took('total', self._seconds_since(message.header))
+        self._diagnostics.processed(len(humans))
+
+    def _camera_of(self, message: Image) -> Camera:
+        """Return the intrinsics for an image.
+
+        Raises
+        ------
+        UnusableInputError: there are none, and no field of view to go by.
+        """
+        if self._camera is not None:
+            size = (self._camera.width, self._camera.height)
+            if size == (message.width, message.height):
+                return self._camera
+            fault = UnusableInputError(
+                'camera_info size',
+                f'camera_info is for {size[0]} x {size[1]} pixels, '
+                f'the images have {message.width} x {message.height}',
+            )
+        else:
+            fault = self._camera_fault or UnusableInputError(
+                'no camera_info',
+                f'no camera_info on {self._topics()[1]} yet. Start the camera driver with its '
+                f'calibration, remap camera_info, or set the parameter field_of_view',
+            )
+        field_of_view = self.get_parameter('field_of_view').value
+        if field_of_view == 0:
+            raise fault
+        return Camera.from_field_of_view(field_of_view, message.width, message.height)
+
+    def _publish(
+        self,
+        humans: list[Human],
+        rgb: NDArray,
+        camera: Camera,
+        header: Header,
+        with_vertices: bool,
+    ) -> None:
+        """Publish whatever somebody listens to."""
+        assert self._pipeline is not None
+        body = self._pipeline.body
+        if self._human_pose.get_subscription_count() or self._human_poses.get_subscription_count():
+            messages = [to_human_mesh(human, header, body.name, with_vertices) for human in humans]
+            for message in messages:
+                self._human_pose.publish(message)
+            self._human_poses.publish(to_array(messages, header))
+        if humans and self._wants('publish.tf') and self._tf.get_subscription_count():
+            transforms = [frame for human in humans for frame in to_transforms(human, header)]
+            self._tf.publish(TFMessage(transforms=transforms))
+        if self._markers.get_subscription_count():
+            self._markers.publish(self._make_markers(humans, header))
+        if self._overlay.get_subscription_count():
+            picture = rgb.copy()
+            draw_humans(picture, humans, body.faces, camera)
+            self._overlay.publish(to_image(picture, header))
+
+    def _lost(self, kind: str, message: str) -> None:
+        """Count a frame that was lost, and say why the first time."""
+        settling = time.monotonic() - self._activated < _CAMERA_INFO_GRACE_SECONDS
+        if kind == 'no camera_info' and settling:
+            return
+        if self._diagnostics.fault(kind):
+            self.get_logger().error(f'{message} (said once; counted in /diagnostics)')
+
+    # Reports.
+
+    def _report(self) -> None:
+        header = Header(stamp=self.get_clock().now().to_msg())
+        self._reports.publish(
+            self._diagnostics.report(
+                replaced=self._mailbox.replaced, camera=self._camera_state(), header=header
+            )
+        )
+
+    def _camera_state(self) -> str:
+        if self._camera is not None:
+            return 'camera_info'
+        field_of_view = self.get_parameter('field_of_view').value
+        if field_of_view > 0:
+            return f'an assumed field of view of {field_of_view:g} degrees: distances are guesses'
+        return 'none' if self._camera_fault is None else str(self._camera_fault)
+
+    def _wants(self, parameter: str) -> bool:
+        return bool(self.get_parameter(parameter).value)
+
+    def _seconds_since(self, header: Header) -> float:
+        elapsed = self.get_clock().now().nanoseconds - Time.from_msg(header.stamp).nanoseconds
+        return elapsed * 1e-9
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM; return the exit status."""
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    stopping = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    # Our own handlers: rclpy's invalidate the context at once, and a second signal during the
+    # clean-up would raise in the middle of it.
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    node = HybrikNode()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        if node.get_parameter('autostart').value:
+            for trigger in (node.trigger_configure, node.trigger_activate):
+                if trigger() != TransitionCallbackReturn.SUCCESS:
+                    return 1
+        while not stopping.is_set():
+            executor.spin_once(timeout_sec=_SIGNAL_POLL_SECONDS)
+        return 0
+    finally:
+        node.trigger_shutdown()
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.shutdown()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
