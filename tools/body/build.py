@@ -98,7 +98,7 @@ def _shapes(mesh: MakeHuman) -> tuple[np.ndarray, np.ndarray]:
         joints.append(joints_from_bones(bones, np.ptp(vertices[skin, 1])))
     origin = joints[0][JOINT_NAMES.index('spine2')]
     pelvis = np.stack(joints)[:, :1] - joints[0][0] + origin
-    return np.stack(shapes) - pelvis, np.stack(joints) - pelvis
+    return _rounded(np.stack(shapes) - pelvis, 20), _rounded(np.stack(joints) - pelvis, 20)
 
 
 def _directions(shapes: np.ndarray) -> np.ndarray:
@@ -144,5 +144,5 @@ def _rounded(values: np.ndarray, bits: int) -> np.ndarray:
 def _rounded_rows(rows: np.ndarray, bits: int) -> np.ndarray:
     """Rows that sum to 1, rounded so that they sum to exactly 1."""
     rounded = _rounded(rows, bits)
-    rounded[np.arange(len(rows)), rows.argmax(1)] += 1 - rounded.sum(1)
+    rounded[np.arange(len(rows)), rounded.argmax(1)] += 1 - rounded.sum(1)
     return rounded
