@@ -53,7 +53,7 @@ _QUARTER_TURN = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
 
 
 def side_colour(joint: int) -> Colour:
-    """Return the colour of a joint, and of the bone that ends in it: the subject's left or right."""
+    """Return the colour of a joint and of the bone that ends in it: left, right or middle."""
     name = JOINT_NAMES[joint]
     if name.startswith('left_'):
         return LEFT
@@ -550,7 +550,7 @@ def _write(
 def _draw_directions(image: Image, ground: float) -> None:
     """Show what is where in a side view: the ground under the lowest point, up, and the camera."""
     height, width = image.shape[:2]
-    stroke, size = _stroke(image), max(12, height // 30)
+    stroke, size = _stroke(image), max(12, height // 20)
     row = int(np.clip(ground, 0, height - 1))
     cv2.line(image, (0, row), (width - 1, row), _DARK, max(1, stroke // 2))
     x, y = 2 * size, 4 * size
@@ -558,8 +558,8 @@ def _draw_directions(image: Image, ground: float) -> None:
     cv2.arrowedLine(
         image, (x, y), (x - size * 3 // 2, y), _DARK, stroke, cv2.LINE_AA, tipLength=0.3
     )
-    _write(image, 'up', (x + size // 4, size), size, _DARK)
-    _write(image, 'to the camera', (x + size // 4, y - size // 2), size, _DARK)
+    _write(image, 'up', (x + size // 2, size), size, _DARK)
+    _write(image, 'to the camera', (x + size // 2, y - size // 2), size, _DARK)
     _write(image, 'lowest point', (size // 2, min(row, height - size)), size, _DARK)
 
 
