@@ -194,7 +194,7 @@ setup(
     extras_require={
         'ros': ROS,
         # To build with colcon where ROS 2 comes from PyPI.
-        'build': BUILD_TOOLS + ROS_BUILD,
+        'build': [*BUILD_TOOLS, *ROS_BUILD, 'ros-ament-cmake-pytest ~=2.7.3'],
         'test': TEST,
     },
     # Never compiled: it marks the wheel as made for one platform and calls BuildInterfaces.
