@@ -4,4 +4,12 @@ from hybrik_ros.kinematics.forward import forward, global_rotations
 from hybrik_ros.kinematics.inverse import METHODS, Method, solve
 from hybrik_ros.kinematics.twist import Pointer, twist_from_pointers
 
-__all__ = ['METHODS', 'Method', 'Pointer', 'forward', 'global_rotations', 'solve', 'twist_from_pointers']
+__all__ = [
+    'METHODS',
+    'Method',
+    'Pointer',
+    'forward',
+    'global_rotations',
+    'solve',
+    'twist_from_pointers',
+]

@@ -10,7 +10,7 @@ from std_msgs.msg import Header
 
 from hybrik_ros.msg import HumanMesh, HumanMeshArray
 from hybrik_ros.pipeline import Human
-from hybrik_ros.rotations import to_quaternion
+from hybrik_ros.rotations import from_quaternion, to_quaternion
 
 
 def point(position: NDArray) -> Point:
@@ -55,6 +55,27 @@ def to_human_mesh(human: Human, header: Header, body_model: str, with_vertices: 
     if with_vertices and human.vertices is not None:
         message.vertices = float_array(human.vertices)
     return message
+
+
+def from_human_mesh(message: HumanMesh) -> Human:
+    """Return the person of a message, in the units and frames of Human."""
+    vertices = np.asarray(message.vertices, np.float32).reshape(-1, 3)
+    return Human(
+        id=message.id,
+        confidence=message.confidence,
+        box=np.asarray(message.box, np.float64),
+        joints=np.array([[joint.x, joint.y, joint.z] for joint in message.joints]),
+        joint_confidence=np.asarray(message.joint_confidence, np.float64),
+        rotations=from_quaternion([[q.x, q.y, q.z, q.w] for q in message.rotations]),
+        betas=np.asarray(message.betas, np.float64),
+        translation=_components(message.translation),
+        velocity=_components(message.velocity),
+        vertices=vertices if len(vertices) else None,
+    )
+
+
+def _components(message: Point | Vector3) -> NDArray:
+    return np.array([message.x, message.y, message.z])
 
 
 def to_array(messages: Sequence[HumanMesh], header: Header) -> HumanMeshArray:

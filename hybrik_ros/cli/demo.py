@@ -1,0 +1,241 @@
+"""`hybrik demo`: camera and node as two processes, and what came of it in pictures and numbers."""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from hybrik_ros.body import BodyModel
+from hybrik_ros.cli.pictures import write_contact_sheet, write_overlay_video
+from hybrik_ros.pipeline import Human
+from hybrik_ros.share import share_path
+
+if TYPE_CHECKING:
+    from hybrik_ros.node.recorder import Recorder
+
+SAMPLE = Path(__file__).parent.parent / 'data' / 'sample.mp4'
+
+# Fewer processed frames with a person than this, and the demo has failed.
+_LEAST_SHARE = 0.9
+_START_SECONDS = 120.0  # The first start compiles the kernels.
+_DRAIN_SECONDS = 1.0
+_STOP_SECONDS = 5.0
+_POLL_SECONDS = 0.1
+
+
+class DemoError(RuntimeError):
+    """The demo cannot go on; the message says why and what to do."""
+
+
+def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
+    """Add the demo command."""
+    parser = subparsers.add_parser(
+        'demo',
+        help='run camera and node on a clip, and show what comes of it',
+        description='Runs video source and node as separate processes on a clip, then writes an '
+        'overlay video, a contact sheet and a bag, and says what happened to the frames.',
+    )
+    parser.add_argument('--input', type=Path, default=SAMPLE, help='video (default: the sample)')
+    parser.add_argument(
+        '--output', type=Path, default=Path('demo_output'), help='folder (default: demo_output)'
+    )
+    parser.add_argument(
+        '--realtime',
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help='play the video at its own rate, as a camera would, so that a slow machine drops '
+        'frames (default); --no-realtime waits until each frame is processed',
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo; return 0, or 1 with the reason on the terminal."""
+    from hybrik_ros.node.recorder import Recorder
+
+    console = Console()
+    try:
+        frames = _count_frames(args.input)
+        _clear(args.output)
+        with Recorder() as recorder:
+            _play(args.input, frames, args.realtime, args.output, recorder, console)
+        _write(args.input, args.output, recorder, console)
+        _summarise(args.output, recorder, console)
+        return 0
+    except DemoError as error:
+        console.print(f'[bold red]The demo failed:[/] {error}', highlight=False)
+        return 1
+
+
+def _count_frames(video: Path) -> int:
+    capture = cv2.VideoCapture(str(video))
+    frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    capture.release()
+    if frames <= 0:
+        raise DemoError(f'{video} is no video that OpenCV can read')
+    return frames
+
+
+def _clear(output: Path) -> None:
+    """Make room for the results; a folder of an earlier demo loses just these."""
+    output.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(output / 'bag', ignore_errors=True)
+
+
+def _play(
+    video: Path, frames: int, realtime: bool, output: Path, recorder: 'Recorder', console: Console
+) -> None:
+    """Run node and video source until the video is over and the node has had its last frame."""
+    node_command = [sys.executable, '-m', 'hybrik_ros.node.node']
+    source_command = [sys.executable, '-m', 'hybrik_ros.cli', 'video', str(video.resolve())]
+    source_command += ['--start-when-subscribed'] + ([] if realtime else ['--lockstep'])
+    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
+               TextColumn('{task.fields[note]}'), TimeElapsedColumn())  # fmt: skip
+    with (
+        _process(node_command, output / 'node.log') as node,
+        Progress(*columns, console=console) as progress,
+    ):
+        task = progress.add_task('Starting', total=frames, note='')
+        _wait_for(recorder.node_listens, _START_SECONDS, node, output / 'node.log')
+        progress.update(task, description='Playing')
+        with _process(source_command, output / 'video.log') as source:
+            while source.poll() is None:
+                _require_running(node, output / 'node.log')
+                _show(progress, task, recorder)
+                time.sleep(_POLL_SECONDS)
+        if source.returncode != 0:
+            raise DemoError(f'the video source gave up:\n{_tail(output / "video.log")}')
+        before = -1
+        while len(recorder.people) > before:
+            before = len(recorder.people)
+            time.sleep(_DRAIN_SECONDS)
+        _show(progress, task, recorder)
+
+
+def _show(progress: Progress, task: Any, recorder: 'Recorder') -> None:
+    peopled = sum(bool(people) for people in recorder.people.values())
+    note = f'processed {len(recorder.people)}, with a person {peopled}'
+    progress.update(task, completed=len(recorder.stamps), note=note)
+
+
+@contextmanager
+def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command for as long as the context lasts, what it says going to a log."""
+    environment = os.environ.copy()
+    environment.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(share_path('config/fastdds.xml')))
+    with log.open('wb') as stream:
+        process = subprocess.Popen(
+            command, stdout=stream, stderr=subprocess.STDOUT, env=environment
+        )
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_for(condition: Any, seconds: float, node: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        _require_running(node, log)
+        if time.monotonic() > deadline:
+            raise DemoError(f'the node was not active within {seconds:.0f} s:\n{_tail(log)}')
+        time.sleep(_POLL_SECONDS)
+
+
+def _require_running(process: subprocess.Popen[bytes], log: Path) -> None:
+    if process.poll() is not None:
+        raise DemoError(f'the node ended with status {process.returncode}:\n{_tail(log)}')
+
+
+def _tail(log: Path, lines: int = 15) -> str:
+    return '\n'.join(log.read_text(errors='replace').splitlines()[-lines:])
+
+
+def _write(video: Path, output: Path, recorder: 'Recorder', console: Console) -> None:
+    """Write bag, contact sheet and overlay video."""
+    from hybrik_ros.bags import BagWriter
+    from hybrik_ros.node.recorder import KEPT
+
+    if recorder.camera is None or not recorder.people:
+        raise DemoError(f'no frame was processed. The node said:\n{_tail(output / "node.log")}')
+    with BagWriter(output / 'bag') as bag:
+        for topic, type_name in KEPT.items():
+            bag.add_topic(topic, type_name)
+        for topic, received, message in recorder.messages:
+            bag.write(topic, received, message)
+
+    frames = _by_number(recorder)
+    body = BodyModel.load()
+    rate = len(frames) / _seconds(recorder)
+    with Progress(console=console, transient=True) as progress:
+        write_contact_sheet(video, frames, body, recorder.camera, output / 'contact_sheet.png')
+        for _ in progress.track(
+            write_overlay_video(video, frames, body, recorder.camera, output / 'overlay.mp4', rate),
+            total=len(frames),
+            description='Drawing',
+        ):
+            pass
+
+
+def _by_number(recorder: 'Recorder') -> dict[int, list[Human]]:
+    """Return the people of each processed frame by its number in the video."""
+    return {
+        number: recorder.people[stamp]
+        for number, stamp in enumerate(recorder.stamps)
+        if stamp in recorder.people
+    }
+
+
+def _seconds(recorder: 'Recorder') -> float:
+    """Return how long the video ran."""
+    return max(recorder.stamps[-1] - recorder.stamps[0], 1) * 1e-9
+
+
+def _summarise(output: Path, recorder: 'Recorder', console: Console) -> None:
+    """Print what happened to the frames.
+
+    Raises
+    ------
+    DemoError: too few of them held a person.
+    """
+    processed = len(recorder.people)
+    peopled = sum(bool(people) for people in recorder.people.values())
+    table = Table(title='Frames', show_header=False)
+    table.add_row('published', str(len(recorder.stamps)))
+    table.add_row('received', recorder.report.get('received', '?'))
+    table.add_row('processed', str(processed))
+    table.add_row('dropped for newer ones', recorder.report.get('dropped for newer frames', '?'))
+    table.add_row('with a person', f'{peopled} ({peopled / processed:.0%} of the processed)')
+    table.add_row('rate', f'{processed / _seconds(recorder):.1f} frames/s')
+    latency = Table('stage', 'ms, median / p95', title='Latency')
+    for key, value in recorder.report.items():
+        stage, separator, _ = key.partition(' ms, ')
+        if separator:
+            latency.add_row(stage, value)
+    console.print(table, latency)
+    console.print(
+        f'See {output / "contact_sheet.png"}, {output / "overlay.mp4"} and {output / "bag"}.',
+        highlight=False,
+    )
+    if peopled < _LEAST_SHARE * processed:
+        raise DemoError(
+            f'only {peopled} of {processed} processed frames held a person, '
+            f'less than {_LEAST_SHARE:.0%}. Is somebody in full view in the video?'
+        )
