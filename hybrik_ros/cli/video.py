@@ -1,0 +1,91 @@
+"""`hybrik video`: a video file or a camera becomes ROS topics."""
+
+import argparse
+import sys
+from pathlib import Path
+
+SAMPLE = Path(__file__).parent.parent / 'data' / 'sample.mp4'
+
+
+def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
+    """Add the video command."""
+    parser = subparsers.add_parser(
+        'video',
+        help='publish a video file or a camera as image and camera_info',
+        description='Publishes a video file or a camera as image and camera_info, at its own '
+        'rate. Both names can be remapped: --ros-args -r image:=/camera/image_raw takes '
+        'camera_info along.',
+    )
+    parser.add_argument(
+        'source',
+        nargs='?',
+        default=str(SAMPLE),
+        help='a video file, the index of a camera, or its path, such as /dev/video0 '
+        '(default: the sample clip)',
+    )
+    calibration = parser.add_mutually_exclusive_group()
+    calibration.add_argument(
+        '--camera-info',
+        type=Path,
+        metavar='FILE',
+        help='calibration in the YAML format of camera_calibration '
+        '(default: the file beside the video that is named .yaml)',
+    )
+    calibration.add_argument(
+        '--field-of-view',
+        type=_field_of_view,
+        metavar='DEGREES',
+        help='horizontal, for want of a calibration (default: 60)',
+    )
+    parser.add_argument(
+        '--frame-id',
+        default='camera_optical_frame',
+        help='the optical frame of the camera (default: camera_optical_frame)',
+    )
+    parser.add_argument(
+        '--loop',
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help='begin a file again when it ends',
+    )
+    parser.add_argument(
+        '--start-when-subscribed',
+        action='store_true',
+        help='hold the first frame back until somebody subscribes to the images',
+    )
+    parser.add_argument(
+        '--lockstep',
+        action='store_true',
+        help='publish the next frame once human_poses has come for the last one, instead of in '
+        'real time: nothing is dropped',
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Publish until the source ends or SIGINT comes; return 0, or 1 with the reason on stderr."""
+    from hybrik_ros.node.calibration import CalibrationError
+    from hybrik_ros.node.video import SourceError, play
+
+    try:
+        play(
+            args.source,
+            args.ros_arguments,
+            calibration=args.camera_info,
+            field_of_view=args.field_of_view,
+            frame_id=args.frame_id,
+            loop=args.loop,
+            start_when_subscribed=args.start_when_subscribed,
+            lockstep=args.lockstep,
+        )
+    except (CalibrationError, SourceError) as error:
+        print(f'hybrik video: {error}', file=sys.stderr)
+        return 1
+    return 0
+
+
+def _field_of_view(text: str) -> float:
+    degrees = float(text)
+    if not 0 < degrees < 180:
+        raise argparse.ArgumentTypeError(f'{text} degrees are not between 0 and 180')
+    return degrees
