@@ -34,7 +34,7 @@ def quaternion(components: NDArray) -> Quaternion:
 def float_array(numbers: NDArray) -> array.array:
     """Return numbers as the flat float32 array that a sequence field takes without a copy."""
     flat = array.array('f')
-    flat.frombytes(np.ascontiguousarray(numbers, np.float32).data)
+    flat.frombytes(np.ascontiguousarray(numbers, np.float32).data.cast('B'))
     return flat
 
 

@@ -34,6 +34,7 @@ from hybrik_ros.node.images import UnusableInputError, to_camera, to_image, to_r
 from hybrik_ros.node.mailbox import Mailbox
 from hybrik_ros.node.markers import MarkerMaker
 from hybrik_ros.node.messages import to_array, to_human_mesh
+from hybrik_ros.node.topics import camera_topics
 from hybrik_ros.pipeline import Human, Pipeline
 
 _DIAGNOSTICS_SECONDS = 1.0
@@ -104,7 +105,7 @@ class HybrikNode(LifecycleNode):
         result = super().on_activate(state)
         self._worker = threading.Thread(target=self._work, name='hybrik worker', daemon=True)
         self._worker.start()
-        image, camera_info = self._topics()
+        image, camera_info = camera_topics(self)
         overriding = QoSOverridingOptions.with_default_policies()
         # The calibration first: of messages that wait together it is then the first to be read.
         self._subscriptions_of_ours = [
@@ -171,18 +172,6 @@ class HybrikNode(LifecycleNode):
 
     # Input, in the executor's thread.
 
-    def _topics(self) -> tuple[str, str]:
-        """Return the full names of image and camera_info.
-
-        Unless it is remapped itself, camera_info is looked for beside the image, where camera
-        drivers publish it.
-        """
-        image = self.resolve_topic_name('image')
-        camera_info = self.resolve_topic_name('camera_info')
-        if camera_info == f'{self.get_namespace().rstrip("/")}/camera_info':
-            camera_info = f'{image.rpartition("/")[0]}/camera_info'
-        return image, camera_info
-
     def _take_camera_info(self, message: CameraInfo) -> None:
         try:
             self._camera, self._camera_fault = to_camera(message), None
@@ -246,7 +235,7 @@ class HybrikNode(LifecycleNode):
         else:
             fault = self._camera_fault or UnusableInputError(
                 'no camera_info',
-                f'no camera_info on {self._topics()[1]} yet. Start the camera driver with its '
+                f'no camera_info on {camera_topics(self)[1]} yet. Start the camera driver with its '
                 f'calibration, remap camera_info, or set the parameter field_of_view',
             )
         field_of_view = self.get_parameter('field_of_view').value
@@ -342,6 +331,10 @@ def main(args: list[str] | None = None) -> int:
         executor.shutdown()
         node.destroy_node()
         rclpy.shutdown()
+        # Python's own clean-up restores the default of our handlers, but not of ignored signals:
+        # an impatient second Ctrl-C would then still kill us.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == '__main__':

@@ -1,0 +1,487 @@
+"""The node as a process of its own, spoken to over DDS."""
+
+import array
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import rclpy
+import yaml
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+from tf2_msgs.msg import TFMessage
+from visualization_msgs.msg import Marker, MarkerArray
+
+import hybrik_ros
+from hybrik_ros.body import BodyModel
+from hybrik_ros.kinematics import forward
+from hybrik_ros.msg import HumanMesh, HumanMeshArray
+from hybrik_ros.node.messages import from_human_mesh
+from hybrik_ros.rotations import from_quaternion
+from hybrik_ros.skeleton import JOINT_NAMES, PARENTS
+
+DATA = Path(hybrik_ros.__file__).parent / 'data'
+FRAME_ID = 'camera_optical_frame'
+TIMEOUT = 30.0
+
+TOPICS = {
+    'human_pose': HumanMesh,
+    'human_poses': HumanMeshArray,
+    '/tf': TFMessage,
+    'hybrik_node/markers': MarkerArray,
+    'hybrik_node/overlay': Image,
+    '/diagnostics': DiagnosticArray,
+}
+
+
+class Peer:
+    """The other side: feeds images to the node and collects what it publishes."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.heard: dict[str, list] = {topic: [] for topic in TOPICS}
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, domain_id=int(environment['ROS_DOMAIN_ID']))
+        self.node = Node('peer', context=self.context)
+        self.images = self.node.create_publisher(Image, 'image', 5)
+        self.camera_infos = self.node.create_publisher(CameraInfo, 'camera_info', 5)
+        for topic, kind in TOPICS.items():
+            self.node.create_subscription(kind, topic, self.heard[topic].append, 100)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.thread = threading.Thread(target=self._spin, daemon=True)
+        self.thread.start()
+        self.calibration = yaml.safe_load((DATA / 'sample.yaml').read_text())
+        self.video = cv2.VideoCapture(str(DATA / 'sample.mp4'))
+        for _ in range(30):
+            self.video.grab()
+
+    def _spin(self) -> None:
+        try:
+            self.executor.spin()
+        except ExternalShutdownException:
+            return
+
+    def close(self) -> None:
+        self.executor.shutdown()
+        self.thread.join()
+        self.node.destroy_node()
+        self.context.try_shutdown()
+
+    def header(self) -> Header:
+        return Header(stamp=self.node.get_clock().now().to_msg(), frame_id=FRAME_ID)
+
+    def frame(self) -> np.ndarray:
+        decoded, picture = self.video.read()
+        assert decoded
+        return picture
+
+    def image(self, picture: np.ndarray, header: Header) -> Image:
+        height, width = picture.shape[:2]
+        message = Image(header=header, height=height, width=width, encoding='bgr8', step=3 * width)
+        message.data = array.array('B', picture.tobytes())
+        return message
+
+    def camera_info(self, header: Header) -> CameraInfo:
+        message = CameraInfo(header=header, distortion_model='plumb_bob')
+        message.width = self.calibration['image_width']
+        message.height = self.calibration['image_height']
+        message.k = self.calibration['camera_matrix']['data']
+        message.d = self.calibration['distortion_coefficients']['data']
+        return message
+
+    def show(self, picture: np.ndarray) -> Header:
+        """Publish a frame with its calibration."""
+        header = self.header()
+        self.camera_infos.publish(self.camera_info(header))
+        self.images.publish(self.image(picture, header))
+        return header
+
+    def show_and_wait(self, picture: np.ndarray) -> HumanMeshArray:
+        """Publish a frame until the node answers with its stamp."""
+        for _ in range(5):
+            header = self.show(picture)
+            answer = self.wait(lambda h=header: self.stamped('human_poses', h), 5.0)
+            if answer:
+                return answer[0]
+        raise AssertionError('the node does not answer')
+
+    def stamped(self, topic: str, header: Header) -> list:
+        return [m for m in self.heard[topic] if m.header.stamp == header.stamp]
+
+    def wait(self, condition: Callable[[], object], seconds: float = TIMEOUT) -> object:
+        deadline = time.monotonic() + seconds
+        while not (result := condition()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return result
+
+    def call(self, kind: type, name: str, request: object) -> object:
+        client = self.node.create_client(kind, f'hybrik_node/{name}')
+        assert client.wait_for_service(TIMEOUT)
+        future = client.call_async(request)
+        assert self.wait(future.done)
+        self.node.destroy_client(client)
+        return future.result()
+
+    def state(self) -> int:
+        return self.call(GetState, 'get_state', GetState.Request()).current_state.id
+
+    def change(self, transition: int) -> bool:
+        request = ChangeState.Request(transition=Transition(id=transition))
+        return self.call(ChangeState, 'change_state', request).success
+
+    def report(self) -> dict[str, str]:
+        """Return the keys and values of a report that is yet to come."""
+        before = len(self.heard['/diagnostics'])
+        assert self.wait(lambda: len(self.heard['/diagnostics']) > before + 1)
+        return {pair.key: pair.value for pair in self.heard['/diagnostics'][-1].status[0].values}
+
+
+class Process:
+    """The node's process, and what it said so far."""
+
+    def __init__(self, environment: dict[str, str], log: Path, *arguments: str) -> None:
+        self.log = log
+        with log.open('wb') as stream:
+            command = [sys.executable, '-m', 'hybrik_ros.node.node', '--ros-args']
+            for argument in arguments:
+                command += ['-p', argument]
+            self.process = subprocess.Popen(
+                command, env=environment, stdout=stream, stderr=subprocess.STDOUT
+            )
+
+    def said(self, text: str) -> int:
+        return self.log.read_text().count(text)
+
+    def interrupt(self) -> int:
+        """Send SIGINT twice, as people and launch do; return the exit status."""
+        self.process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        return self.process.wait(10)
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.fixture(scope='module')
+def peer(ros_environment: dict[str, str]) -> Iterator[Peer]:
+    peer = Peer(ros_environment)
+    yield peer
+    peer.close()
+
+
+@pytest.fixture(scope='module')
+def node(
+    ros_environment: dict[str, str], peer: Peer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Process]:
+    log = tmp_path_factory.mktemp('node') / 'log'
+    process = Process(ros_environment, log, 'publish.vertices:=true')
+    assert peer.wait(lambda: peer.node.count_subscribers('image') > 0, 60), log.read_text()
+    yield process
+    process.kill()
+
+
+@pytest.fixture(scope='module')
+def answers(peer: Peer, node: Process) -> list[HumanMeshArray]:
+    """The node's answers to twenty frames of the sample clip, each of which was waited for."""
+    found = [peer.show_and_wait(peer.frame()) for _ in range(20)]
+    last = found[-1].header
+    assert peer.wait(lambda: peer.stamped('hybrik_node/overlay', last))
+    return found
+
+
+@pytest.fixture(scope='module')
+def body() -> BodyModel:
+    return BodyModel.load()
+
+
+def stamp(header: Header) -> tuple[int, int]:
+    return header.stamp.sec, header.stamp.nanosec
+
+
+def test_every_frame_has_its_person_under_one_id(answers: list[HumanMeshArray]) -> None:
+    assert all(len(answer.humans) == 1 for answer in answers)
+    assert len({answer.humans[0].id for answer in answers}) == 1
+    assert answers[0].humans[0].id[0].isalpha()
+
+
+def test_stamps_and_frame_are_the_images(peer: Peer, answers: list[HumanMeshArray]) -> None:
+    for answer in answers:
+        human = answer.humans[0]
+        assert answer.header.frame_id == human.header.frame_id == FRAME_ID
+        assert stamp(human.header) == stamp(answer.header)
+        assert peer.stamped('human_pose', answer.header) == [human]
+
+
+def test_joints_are_fk_of_rotations_betas_and_translation(
+    answers: list[HumanMeshArray], body: BodyModel
+) -> None:
+    for answer in answers:
+        human = from_human_mesh(answer.humans[0])
+        posed, _ = forward(human.rotations, body.rest_joints(human.betas))
+        np.testing.assert_allclose(posed[:24] + human.translation, human.joints, atol=1e-3)
+
+
+def test_vertices_are_the_posed_body(answers: list[HumanMeshArray], body: BodyModel) -> None:
+    human = from_human_mesh(answers[-1].humans[0])
+    vertices = body.vertices(human.rotations, human.betas, human.translation)
+    np.testing.assert_allclose(human.vertices, vertices, atol=1e-3)
+
+
+def chain(transforms: list) -> dict[str, np.ndarray]:
+    """Compose transforms, parents first, to the pose (4, 4) of every frame in the camera's."""
+    poses = {FRAME_ID: np.eye(4)}
+    for transform in transforms:
+        move, turn = transform.transform.translation, transform.transform.rotation
+        step = np.eye(4)
+        step[:3, :3] = from_quaternion([turn.x, turn.y, turn.z, turn.w])
+        step[:3, 3] = move.x, move.y, move.z
+        poses[transform.child_frame_id] = poses[transform.header.frame_id] @ step
+    return poses
+
+
+def tf_of(peer: Peer, answer: HumanMeshArray) -> list:
+    [message] = [
+        m for m in peer.heard['/tf'] if stamp(m.transforms[0].header) == stamp(answer.header)
+    ]
+    return message.transforms
+
+
+def test_tf_chain_gives_the_same_joints(peer: Peer, answers: list[HumanMeshArray]) -> None:
+    for answer in answers:
+        transforms, human = tf_of(peer, answer), from_human_mesh(answer.humans[0])
+        assert len(transforms) == 25
+        assert {stamp(t.header) for t in transforms} == {stamp(answer.header)}
+        poses = chain(transforms)
+        global_rotations = forward(human.rotations, np.zeros((24, 3)))[1]
+        for joint, name in enumerate(JOINT_NAMES):
+            pose = poses[f'smpl_{name}_{human.id}']
+            np.testing.assert_allclose(pose[:3, 3], human.joints[joint], atol=1e-3)
+            np.testing.assert_allclose(pose[:3, :3], global_rotations[joint], atol=1e-6)
+
+
+def test_tf_frames_hang_along_the_tree(peer: Peer, answers: list[HumanMeshArray]) -> None:
+    id = answers[0].humans[0].id
+    parents = {t.child_frame_id: t.header.frame_id for t in tf_of(peer, answers[0])}
+    assert parents[f'body_{id}'] == FRAME_ID
+    assert parents[f'smpl_pelvis_{id}'] == f'body_{id}'
+    for joint in range(1, 24):
+        above = JOINT_NAMES[PARENTS[joint]]
+        assert parents[f'smpl_{JOINT_NAMES[joint]}_{id}'] == f'smpl_{above}_{id}'
+
+
+def test_body_frame_is_mid_hips_with_z_to_the_head_and_x_ahead(
+    peer: Peer, answers: list[HumanMeshArray]
+) -> None:
+    for answer in answers:
+        human = from_human_mesh(answer.humans[0])
+        pose = chain(tf_of(peer, answer))[f'body_{human.id}']
+        joints = dict(zip(JOINT_NAMES, human.joints, strict=True))
+        hips = (joints['left_hip'] + joints['right_hip']) / 2
+        np.testing.assert_allclose(pose[:3, 3], hips, atol=1e-3)
+        x, y, z = pose[:3, :3].T
+        up = joints['head'] - hips
+        assert z @ up / np.linalg.norm(up) > 0.9
+        left = joints['left_hip'] - joints['right_hip']
+        assert y @ left / np.linalg.norm(left) > 0.9
+        assert x[0] < -0.5  # She walks towards the left of the picture.
+
+
+def test_markers_show_skeleton_and_mesh(
+    peer: Peer, answers: list[HumanMeshArray], body: BodyModel
+) -> None:
+    human = from_human_mesh(answers[-1].humans[0])
+    message = peer.heard['hybrik_node/markers'][-1]
+    by_type = {marker.type: marker for marker in message.markers}
+    assert all(stamp(m.header) == stamp(answers[-1].header) for m in message.markers)
+    corners = np.array([[p.x, p.y, p.z] for p in by_type[Marker.TRIANGLE_LIST].points])
+    np.testing.assert_allclose(corners, human.vertices[body.faces.ravel()], atol=1e-6)
+    spheres = np.array([[p.x, p.y, p.z] for p in by_type[Marker.SPHERE_LIST].points])
+    np.testing.assert_allclose(spheres, human.joints, atol=1e-6)
+    lines = np.array([[p.x, p.y, p.z] for p in by_type[Marker.LINE_LIST].points]).reshape(-1, 2, 3)
+    np.testing.assert_allclose(lines[:, 1], human.joints[1:], atol=1e-6)
+    np.testing.assert_allclose(lines[:, 0], human.joints[list(PARENTS[1:24])], atol=1e-6)
+
+
+def test_overlay_paints_the_person_and_nothing_else(
+    peer: Peer, answers: list[HumanMeshArray]
+) -> None:
+    picture = peer.frame()
+    answer = peer.show_and_wait(picture)
+    [overlay] = peer.wait(lambda: peer.stamped('hybrik_node/overlay', answer.header))
+    assert overlay.encoding == 'rgb8'
+    painted = np.frombuffer(overlay.data, np.uint8).reshape(picture.shape)
+    changed = (painted != picture[..., ::-1]).any(axis=2)
+    x0, y0, x1, y1 = np.asarray(answer.humans[0].box).astype(int)
+    inside = changed[y0:y1, x0:x1]
+    assert inside.mean() > 0.2
+    margin = 60  # The surface reaches beyond the joints, and the label beyond the box.
+    changed[max(0, y0 - margin) : y1 + margin, max(0, x0 - margin) : x1 + margin] = False
+    assert not changed.any()
+
+
+def test_counts_add_up_under_overload(peer: Peer, answers: list[HumanMeshArray]) -> None:
+    before = peer.report()
+    picture = peer.frame()
+    for _ in range(40):
+        peer.show(picture)
+        time.sleep(0.01)
+    after = peer.wait(
+        lambda: (r := peer.report())
+        and int(r['received']) > int(before['received']) + 20
+        and int(r['received'])
+        == int(r['processed'])
+        + int(r['dropped for newer frames'])
+        + sum(int(value) for key, value in r.items() if key.startswith('lost: '))
+        and r
+    )
+    assert after
+    assert int(after['dropped for newer frames']) > 0
+
+
+def wrong_encoding(message: Image) -> None:
+    message.encoding = 'banana8'
+
+
+def wrong_length(message: Image) -> None:
+    message.data = message.data[:-100]
+
+
+def no_size(message: Image) -> None:
+    message.width = message.height = message.step = 0
+    message.data = array.array('B')
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'kind', 'words'),
+    [
+        (wrong_encoding, 'encoding', 'banana8'),
+        (wrong_length, 'length', 'but holds'),
+        (no_size, 'size', 'the image is empty'),
+    ],
+)
+def test_an_unusable_image_is_named_once_counted_and_survived(
+    peer: Peer,
+    node: Process,
+    answers: list[HumanMeshArray],
+    spoil: Callable[[Image], None],
+    kind: str,
+    words: str,
+) -> None:
+    for _ in range(3):
+        header = peer.header()
+        message = peer.image(peer.frame(), header)
+        spoil(message)
+        peer.camera_infos.publish(peer.camera_info(header))
+        peer.images.publish(message)
+        time.sleep(0.2)
+    report = peer.wait(lambda: (r := peer.report()).get(f'lost: {kind}') and r)
+    assert report, node.log.read_text()
+    assert int(report[f'lost: {kind}']) >= 2
+    assert node.said(words) == 1
+    assert peer.show_and_wait(peer.frame()).humans
+
+
+def test_zero_k_is_named_once_counted_and_survived(
+    peer: Peer, node: Process, answers: list[HumanMeshArray]
+) -> None:
+    picture = peer.frame()
+    for _ in range(3):
+        header = peer.header()
+        peer.camera_infos.publish(CameraInfo(header=header, width=1768, height=594))
+        time.sleep(0.1)
+        peer.images.publish(peer.image(picture, header))
+        time.sleep(0.2)
+    report = peer.wait(lambda: (r := peer.report()).get('lost: zero K') and r)
+    assert report, node.log.read_text()
+    assert 'all-zero K' in report['camera']
+    assert node.said('all-zero K') == 1
+    assert peer.show_and_wait(picture).humans
+
+
+def test_an_inactive_node_publishes_nothing(
+    peer: Peer, node: Process, answers: list[HumanMeshArray]
+) -> None:
+    assert peer.change(Transition.TRANSITION_DEACTIVATE)
+    assert peer.state() == State.PRIMARY_STATE_INACTIVE
+    time.sleep(0.5)
+    counts = {topic: len(messages) for topic, messages in peer.heard.items()}
+    for _ in range(20):
+        peer.show(peer.frame())
+        time.sleep(0.1)
+    assert {topic: len(messages) for topic, messages in peer.heard.items()} == counts
+    assert peer.change(Transition.TRANSITION_ACTIVATE)
+    assert peer.wait(lambda: peer.node.count_subscribers('image') > 0)
+    assert peer.show_and_wait(peer.frame()).humans
+
+
+def test_cleanup_and_configure_again(
+    peer: Peer, node: Process, answers: list[HumanMeshArray]
+) -> None:
+    for transition, state in (
+        (Transition.TRANSITION_DEACTIVATE, State.PRIMARY_STATE_INACTIVE),
+        (Transition.TRANSITION_CLEANUP, State.PRIMARY_STATE_UNCONFIGURED),
+        (Transition.TRANSITION_CONFIGURE, State.PRIMARY_STATE_INACTIVE),
+        (Transition.TRANSITION_ACTIVATE, State.PRIMARY_STATE_ACTIVE),
+    ):
+        assert peer.change(transition)
+        assert peer.state() == state
+    assert peer.wait(lambda: peer.node.count_subscribers('image') > 0)
+    assert peer.show_and_wait(peer.frame()).humans
+
+
+def test_two_interrupts_end_it_with_status_0(
+    peer: Peer, node: Process, answers: list[HumanMeshArray]
+) -> None:
+    start = time.monotonic()
+    assert node.interrupt() == 0, node.log.read_text()
+    assert time.monotonic() - start < 5
+    assert not re.search(r'Traceback|Error', node.log.read_text().replace('[ERROR]', ''))
+
+
+def test_a_field_of_view_stands_in_for_camera_info(
+    ros_environment: dict[str, str], peer: Peer, node: Process, tmp_path: Path
+) -> None:
+    node.kill()
+    process = Process(ros_environment, tmp_path / 'log', 'field_of_view:=40.0')
+    try:
+        assert peer.wait(lambda: peer.node.count_subscribers('image') > 0, 60)
+        picture = peer.frame()
+
+        def answered() -> object:
+            header = peer.header()
+            peer.images.publish(peer.image(picture, header))
+            return peer.wait(lambda: peer.stamped('human_poses', header), 2.0)
+
+        [answer] = peer.wait(answered)
+        assert answer.humans
+        assert 'field of view of 40' in peer.report()['camera']
+    finally:
+        process.kill()
+
+
+def test_a_wrong_body_file_is_an_error_that_ends_the_node(
+    ros_environment: dict[str, str], tmp_path: Path
+) -> None:
+    process = Process(ros_environment, tmp_path / 'log', 'body_model:=/nowhere/smpl.pkl')
+    try:
+        assert process.process.wait(60) == 1
+        assert process.said('no body file at /nowhere/smpl.pkl') == 1
+    finally:
+        process.kill()
