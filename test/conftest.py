@@ -1,0 +1,48 @@
+"""What several test modules need: a ROS 2 domain of their own, and processes that never stay."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hybrik_ros.share import share_path
+
+
+@pytest.fixture(scope='module')
+def ros_environment() -> Iterator[dict[str, str]]:
+    """Set this process apart from every other ROS 2, and return the environment for children."""
+    with pytest.MonkeyPatch.context() as patch:
+        # On Linux, ports of domains above 101 may be those of other programs.
+        patch.setenv('ROS_DOMAIN_ID', str(1 + os.getpid() % 101))
+        patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+        patch.setenv('FASTDDS_DEFAULT_PROFILES_FILE', str(share_path('config/fastdds.xml')))
+        yield dict(os.environ)
+
+
+Spawn = Callable[..., 'subprocess.Popen[str]']
+
+
+@pytest.fixture
+def spawn(ros_environment: dict[str, str], tmp_path: Path) -> Iterator[Spawn]:
+    """Return what starts `python -m ARGUMENTS`; output goes to pipes. Nothing outlives the test."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> 'subprocess.Popen[str]':
+        process = subprocess.Popen(
+            [sys.executable, '-m', *arguments],
+            env=ros_environment,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
