@@ -388,3 +388,7 @@ def play(
     finally:
         node.destroy_node()
         rclpy.shutdown()
+        # Python's own clean-up restores the default of our handlers, but not of ignored signals:
+        # an impatient second Ctrl-C would then still kill us.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
