@@ -20,6 +20,7 @@ import pytest
 import rclpy
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
+from rclpy.node import Node
 
 import hybrik_ros
 
@@ -138,7 +139,7 @@ def test_modules_come_from_the_overlay(overlay: Path, package: Path) -> None:
 
 
 @pytest.fixture
-def ros_node(monkeypatch: pytest.MonkeyPatch) -> Iterator[rclpy.node.Node]:
+def ros_node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
     """Yield a node that asks services."""
     monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     rclpy.init()
@@ -148,7 +149,7 @@ def ros_node(monkeypatch: pytest.MonkeyPatch) -> Iterator[rclpy.node.Node]:
     rclpy.shutdown()
 
 
-def lifecycle_state(node: rclpy.node.Node) -> int | None:
+def lifecycle_state(node: Node) -> int | None:
     """Ask hybrik_node for its state; None while it does not answer."""
     client = node.create_client(GetState, '/hybrik_node/get_state')
     try:
@@ -161,7 +162,7 @@ def lifecycle_state(node: rclpy.node.Node) -> int | None:
         node.destroy_client(client)
 
 
-def test_installed_node_becomes_active_and_stops(overlay: Path, ros_node: rclpy.node.Node) -> None:
+def test_installed_node_becomes_active_and_stops(overlay: Path, ros_node: Node) -> None:
     executable = overlay / 'hybrik_ros/lib/hybrik_ros/hybrik_node'
     command = in_overlay(overlay, executable)
     with subprocess.Popen(command, cwd=overlay, env=prefix_environment()) as process:
