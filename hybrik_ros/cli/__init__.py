@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from hybrik_ros.cli import video
+from hybrik_ros.cli import demo, video
 
-_COMMANDS = (video,)
+_COMMANDS = (demo, video)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """Listens to the node and to its camera: what the demo shows and keeps."""
 
 import threading
+import time
 from types import TracebackType
 
 import rclpy
@@ -32,6 +33,7 @@ class Recorder:
     stamps: of the frames that the camera published, in order, nanoseconds.
     camera: its intrinsics, once heard.
     people: by stamp, who was in a frame that the node processed.
+    seconds: from the first to the last of these answers.
     messages: topic, time of receipt in nanoseconds and serialised message, in order.
     report: the keys and values of the node's latest diagnostics.
     """
@@ -40,6 +42,8 @@ class Recorder:
         self.stamps: list[int] = []
         self.camera: Camera | None = None
         self.people: dict[int, list[Human]] = {}
+        self.seconds = 0.0
+        self._first_answer: float | None = None
         self.messages: list[tuple[str, int, bytes]] = []
         self.report: dict[str, str] = {}
 
@@ -90,6 +94,9 @@ class Recorder:
     def _take_people(self, message: HumanMeshArray) -> None:
         people = [from_human_mesh(human) for human in message.humans]
         self.people[_nanoseconds(message.header)] = people
+        now = time.monotonic()
+        self._first_answer = self._first_answer or now
+        self.seconds = now - self._first_answer
 
     def _take_report(self, message: DiagnosticArray) -> None:
         for status in message.status:
