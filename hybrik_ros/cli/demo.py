@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         _summarise(args.output, args.realtime, recorder, console)
         return 0
     except DemoError as error:
-        console.print(f'[bold red]The demo failed:[/] {error}', highlight=False)
+        console.print(f'[bold red]The demo failed:[/] {error}', highlight=False, soft_wrap=True)
         return 1
 
 
@@ -101,7 +101,8 @@ def _play(
     """Run node and video source until the video is over and the node has had its last frame."""
     node_command = [sys.executable, '-m', 'hybrik_ros.node.node']
     source_command = [sys.executable, '-m', 'hybrik_ros.cli', 'video', str(video.resolve())]
-    source_command += ['--start-when-subscribed'] + ([] if realtime else ['--lockstep'])
+    # Node and recorder: the recorder counts the frames by their camera_info.
+    source_command += ['--start-when-subscribed', '2'] + ([] if realtime else ['--lockstep'])
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
                TextColumn('{task.fields[note]}'), TimeElapsedColumn())  # fmt: skip
     with (
@@ -229,6 +230,7 @@ def _summarise(output: Path, realtime: bool, recorder: 'Recorder', console: Cons
     console.print(
         f'See {output / "contact_sheet.png"}, {output / "overlay.mp4"} and {output / "bag"}.',
         highlight=False,
+        soft_wrap=True,
     )
     if peopled < _LEAST_SHARE * processed:
         raise DemoError(

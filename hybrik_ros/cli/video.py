@@ -50,8 +50,12 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
     parser.add_argument(
         '--start-when-subscribed',
-        action='store_true',
-        help='hold the first frame back until somebody subscribes to the images',
+        type=int,
+        nargs='?',
+        const=1,
+        default=0,
+        metavar='N',
+        help='hold the first frame back until N listen (default: 1)',
     )
     parser.add_argument(
         '--lockstep',
@@ -75,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
             field_of_view=args.field_of_view,
             frame_id=args.frame_id,
             loop=args.loop,
-            start_when_subscribed=args.start_when_subscribed,
+            subscribers=args.start_when_subscribed,
             lockstep=args.lockstep,
         )
     except (CalibrationError, SourceError) as error:

@@ -37,7 +37,7 @@ _SILENCE_SECONDS = 3.0
 _REOPEN_SECONDS = 1.0
 _ANSWER_SECONDS = 10.0
 # The publisher knows of a subscriber a little before the subscriber knows of the publisher.
-_DISCOVERY_SECONDS = 0.2
+_DISCOVERY_SECONDS = 0.5
 
 
 class SourceError(RuntimeError):
@@ -157,9 +157,10 @@ class VideoNode(Node):
     frame_id: the optical frame of the camera.
     stopping: set from elsewhere to make play() return.
     loop: begin a file again when it ends.
-    start_when_subscribed: hold the first frame back until somebody subscribes to the images.
-    lockstep: publish the next frame when human_poses has come for the last one; implies
-        start_when_subscribed.
+    subscribers: hold the first frame back until so many subscribe to camera_info, and any to
+        the images.
+    lockstep: publish the next frame when human_poses has come for the last one; implies one
+        subscriber.
     """
 
     def __init__(
@@ -170,7 +171,7 @@ class VideoNode(Node):
         stopping: threading.Event,
         *,
         loop: bool,
-        start_when_subscribed: bool,
+        subscribers: int,
         lockstep: bool,
     ) -> None:
         super().__init__('hybrik_video')
@@ -179,7 +180,7 @@ class VideoNode(Node):
         self._frame_id = frame_id
         self._stopping = stopping
         self._loop = loop
-        self._start_when_subscribed = start_when_subscribed or lockstep
+        self._subscribers = max(subscribers, int(lockstep))
         self._lockstep = lockstep
         self._published = self._skipped = 0
         self._answered = -1  # The latest stamp of human_poses, nanoseconds.
@@ -198,8 +199,8 @@ class VideoNode(Node):
             f'{self._source.name}: {width} x {height} pixels, {self._source.rate:g} frames/s, '
             f'on {self._images.topic_name} and {self._camera_infos.topic_name}'
         )
-        if self._start_when_subscribed:
-            self._await_subscriber()
+        if self._subscribers:
+            self._await_subscribers()
         start = time.monotonic()
         if self._source.live:
             self._play_camera()
@@ -292,13 +293,19 @@ class VideoNode(Node):
             return f'nobody publishes {answers}'
         return 'the log of hybrik_node may say why'
 
-    def _await_subscriber(self) -> None:
-        if not self._images.get_subscription_count():
+    def _await_subscribers(self) -> None:
+        if not self._subscribed():
             topic = self._images.topic_name
             self.get_logger().info(f'waiting until somebody subscribes to {topic}')
-        while not self._images.get_subscription_count() and not self._stopping.is_set():
+        while not self._subscribed() and not self._stopping.is_set():
             self._spin(_SIGNAL_POLL_SECONDS)
         self._wait_until(time.monotonic() + _DISCOVERY_SECONDS)
+
+    def _subscribed(self) -> bool:
+        return (
+            self._images.get_subscription_count() > 0
+            and self._camera_infos.get_subscription_count() >= self._subscribers
+        )
 
     def _wait_until(self, moment: float) -> None:
         """Spin until a moment of the monotonic clock."""
@@ -327,7 +334,7 @@ def play(
     field_of_view: float | None,
     frame_id: str,
     loop: bool,
-    start_when_subscribed: bool,
+    subscribers: int,
     lockstep: bool,
 ) -> None:
     """Publish a video file or a camera until it ends, or SIGINT or SIGTERM comes.
@@ -339,7 +346,7 @@ def play(
     calibration: YAML file; None for that beside a video file, if any.
     field_of_view: horizontal, degrees, used instead of a calibration; None for 60 degrees where
         there is no calibration.
-    frame_id, loop, start_when_subscribed, lockstep: as for VideoNode.
+    frame_id, loop, subscribers, lockstep: as for VideoNode.
 
     Raises
     ------
@@ -374,7 +381,7 @@ def play(
         frame_id,
         stopping,
         loop=loop,
-        start_when_subscribed=start_when_subscribed,
+        subscribers=subscribers,
         lockstep=lockstep,
     )
     try:

@@ -1,0 +1,112 @@
+"""`hybrik demo`, run as people run it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from rosbags.highlevel import AnyReader
+
+from hybrik_ros.bags import typestore
+from hybrik_ros.body import BodyModel
+from hybrik_ros.kinematics import forward
+from hybrik_ros.rotations import from_quaternion
+
+FRAMES = 145  # of the sample clip
+
+
+def run_demo(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, '-m', 'hybrik_ros.cli', 'demo', *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180)
+
+
+@pytest.fixture(scope='module')
+def demo(
+    ros_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[subprocess.CompletedProcess[str], Path]:
+    output = tmp_path_factory.mktemp('demo') / 'output'
+    return run_demo(ros_environment, '--no-realtime', '--output', str(output)), output
+
+
+def rows(printed: str) -> dict[str, str]:
+    """Return the cells of the printed tables by their first cell."""
+    cells = [line.strip('│ ').split('│') for line in printed.splitlines() if '│' in line]
+    return {row[0].strip(): row[1].strip() for row in cells if len(row) == 2}
+
+
+def test_demo_sums_up_every_frame(
+    demo: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    finished, _ = demo
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    printed = rows(finished.stdout)
+    assert printed['published'] == printed['received'] == printed['processed'] == str(FRAMES)
+    assert printed['dropped for newer ones'] == '0'
+    assert int(printed['with a person'].split()[0]) >= 0.98 * FRAMES
+    for stage in ('wait', 'decode', 'landmarks', 'solve', 'publish'):
+        median, p95 = (float(number) for number in printed[stage].split(' / '))
+        assert 0 <= median <= p95
+
+
+def test_demo_bag_reads_back(
+    demo: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    _, output = demo
+    body = BodyModel.load()
+    with AnyReader([output / 'bag'], default_typestore=typestore()) as reader:
+        assert {c.topic: c.msgtype for c in reader.connections} == {
+            '/human_pose': 'hybrik_ros/msg/HumanMesh',
+            '/tf': 'tf2_msgs/msg/TFMessage',
+        }
+        read: dict[str, list] = {'/human_pose': [], '/tf': []}
+        for connection, _, data in reader.messages():
+            read[connection.topic].append(reader.deserialize(data, connection.msgtype))
+    assert len(read['/human_pose']) >= 0.98 * FRAMES
+    stamps = [(m.header.stamp.sec, m.header.stamp.nanosec) for m in read['/human_pose']]
+    assert stamps == [
+        (m.transforms[0].header.stamp.sec, m.transforms[0].header.stamp.nanosec)
+        for m in read['/tf']
+    ]
+    assert sorted(set(stamps)) == stamps
+    for message in read['/human_pose'][::20]:
+        rotations = from_quaternion([[q.x, q.y, q.z, q.w] for q in message.rotations])
+        joints = np.array([[p.x, p.y, p.z] for p in message.joints])
+        posed, _ = forward(rotations, body.rest_joints(message.betas))
+        shift = [message.translation.x, message.translation.y, message.translation.z]
+        np.testing.assert_allclose(posed[:24] + shift, joints, atol=1e-3)
+
+
+def test_demo_pictures(demo: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    _, output = demo
+    sheet = cv2.imread(str(output / 'contact_sheet.png'))
+    assert sheet.shape[1] == 1920
+    assert sheet.std() > 20
+    overlay = cv2.VideoCapture(str(output / 'overlay.mp4'))
+    assert overlay.get(cv2.CAP_PROP_FRAME_COUNT) >= 0.98 * FRAMES
+    assert overlay.get(cv2.CAP_PROP_FPS) == pytest.approx(30, abs=1)
+    assert overlay.read()[1].shape == (594, 1768, 3)
+
+
+def test_demo_of_an_empty_room_fails_and_says_why(
+    ros_environment: dict[str, str], tmp_path: Path
+) -> None:
+    room = tmp_path / 'room.mp4'
+    writer = cv2.VideoWriter(str(room), cv2.VideoWriter.fourcc(*'mp4v'), 15, (320, 240))
+    for _ in range(10):
+        writer.write(np.full((240, 320, 3), 90, np.uint8))
+    writer.release()
+    finished = run_demo(
+        ros_environment, '--input', str(room), '--output', str(tmp_path / 'out'), '--no-realtime'
+    )
+    assert finished.returncode == 1, finished.stdout
+    assert 'only 0 of 10 processed frames held a person' in ' '.join(finished.stdout.split())
+
+
+def test_demo_of_no_video_fails_and_says_why(
+    ros_environment: dict[str, str], tmp_path: Path
+) -> None:
+    finished = run_demo(ros_environment, '--input', str(tmp_path / 'nothing.mp4'))
+    assert finished.returncode == 1
+    assert 'no video' in finished.stdout
