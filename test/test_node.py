@@ -343,13 +343,15 @@ def test_counts_add_up_under_overload(peer: Peer, answers: list[HumanMeshArray])
         peer.show(picture)
         time.sleep(0.01)
     after = peer.wait(
-        lambda: (r := peer.report())
-        and int(r['received']) > int(before['received']) + 20
-        and int(r['received'])
-        == int(r['processed'])
-        + int(r['dropped for newer frames'])
-        + sum(int(value) for key, value in r.items() if key.startswith('lost: '))
-        and r
+        lambda: (
+            (r := peer.report())
+            and int(r['received']) > int(before['received']) + 20
+            and int(r['received'])
+            == int(r['processed'])
+            + int(r['dropped for newer frames'])
+            + sum(int(value) for key, value in r.items() if key.startswith('lost: '))
+            and r
+        )
     )
     assert after
     assert int(after['dropped for newer frames']) > 0

@@ -1,0 +1,53 @@
+"""Reports of the node."""
+
+import time
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from std_msgs.msg import Header
+
+from hybrik_ros.node.diagnostics import Diagnostics
+
+
+def report(diagnostics: Diagnostics) -> tuple[DiagnosticStatus, dict[str, str]]:
+    [status] = diagnostics.report(replaced=3, camera='camera_info', header=Header()).status
+    return status, {pair.key: pair.value for pair in status.values}
+
+
+def test_counts_and_latencies() -> None:
+    diagnostics = Diagnostics('node')
+    for milliseconds in range(1, 101):
+        diagnostics.received()
+        diagnostics.took('solve', milliseconds / 1000)
+        diagnostics.processed(milliseconds % 2)
+    status, values = report(diagnostics)
+    assert status.level == DiagnosticStatus.OK
+    assert values['received'] == values['processed'] == '100'
+    assert values['with a person'] == '50'
+    assert values['dropped for newer frames'] == '3'
+    median, p95 = (float(n) for n in values['solve ms, median / p95'].split(' / '))
+    assert median == pytest.approx(50.5, abs=0.1)
+    assert p95 == pytest.approx(95, abs=0.5)
+
+
+def test_a_fault_is_an_error_until_it_stops() -> None:
+    diagnostics = Diagnostics('node')
+    assert diagnostics.fault('encoding')
+    assert not diagnostics.fault('encoding')
+    status, values = report(diagnostics)
+    assert status.level == DiagnosticStatus.ERROR
+    assert 'encoding' in status.message
+    assert values['lost: encoding'] == '2'
+    status, values = report(diagnostics)
+    assert status.level == DiagnosticStatus.OK
+    assert values['lost: encoding'] == '2'
+
+
+def test_silence_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    diagnostics = Diagnostics('node')
+    diagnostics.received()
+    later = time.monotonic() + 9
+    monkeypatch.setattr('time.monotonic', lambda: later)
+    status, _ = report(diagnostics)
+    assert status.level == DiagnosticStatus.WARN
+    assert '9 s' in status.message
