@@ -1,0 +1,190 @@
+"""Start the node, and with it, where asked to, a camera, RViz and a recorder.
+
+For example: ros2 launch hybrik_ros camera.launch.py source:=/dev/video0 rviz:=true
+"""
+
+import os
+
+from launch import LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    GroupAction,
+    SetEnvironmentVariable,
+)
+from launch.conditions import IfCondition
+from launch.substitutions import (
+    EnvironmentVariable,
+    LaunchConfiguration,
+    PathJoinSubstitution,
+    PythonExpression,
+)
+from launch_ros.actions import Node, SetParameter, SetParametersFromFile
+from launch_ros.substitutions import FindPackageShare
+
+CONFIG = PathJoinSubstitution([FindPackageShare('hybrik_ros'), 'config'])
+
+ARGUMENTS = [
+    DeclareLaunchArgument(
+        'image_topic',
+        default_value='image',
+        description='Topic of the images, sensor_msgs/Image.',
+    ),
+    DeclareLaunchArgument(
+        'camera_info_topic',
+        default_value='camera_info',
+        description='Topic of the calibration. By default the camera_info beside image_topic.',
+    ),
+    DeclareLaunchArgument(
+        'source',
+        default_value='',
+        description='Video file or camera (/dev/video0) to play on these topics. Empty where '
+        'something else publishes them.',
+    ),
+    DeclareLaunchArgument(
+        'params_file',
+        default_value=PathJoinSubstitution([CONFIG, 'camera.yaml']),
+        description='YAML file with the parameters of hybrik_node.',
+    ),
+    DeclareLaunchArgument(
+        'backend',
+        default_value='auto',
+        choices=['auto', 'onnxruntime'],
+        description='What runs the networks. Anything but auto goes before params_file.',
+    ),
+    DeclareLaunchArgument(
+        'rviz',
+        default_value='false',
+        choices=['true', 'false'],
+        description='Whether to show image, frames and bodies in RViz.',
+    ),
+    DeclareLaunchArgument(
+        'record',
+        default_value='false',
+        choices=['true', 'false'],
+        description='Whether to record the results into a bag.',
+    ),
+    DeclareLaunchArgument(
+        'bag_path',
+        default_value='hybrik_bag',
+        description='Folder that record makes. It must not exist yet.',
+    ),
+    DeclareLaunchArgument(
+        'namespace',
+        default_value='',
+        description='Namespace of the nodes and their topics.',
+    ),
+    DeclareLaunchArgument(
+        'log_level',
+        default_value='info',
+        choices=['debug', 'info', 'warn', 'error', 'fatal'],
+        description='Least severity of what the nodes log.',
+    ),
+    DeclareLaunchArgument(
+        'use_sim_time',
+        default_value='false',
+        choices=['true', 'false'],
+        description='Whether time comes from /clock: a simulator, or a bag played with --clock.',
+    ),
+]
+
+# The Fast DDS of these distributions is version 2, that of later ones is version 3.
+FAST_DDS = 'FASTRTPS' if os.environ.get('ROS_DISTRO') in ('humble', 'iron', 'jazzy') else 'FASTDDS'
+ENVIRONMENT = {
+    # Fast DDS's own defaults lose most of the images that are sent with best effort.
+    f'{FAST_DDS}_DEFAULT_PROFILES_FILE': PathJoinSubstitution([CONFIG, 'fastdds.xml']),
+    # Without these, glibc hands the memory of every image back to the system and asks for it
+    # again for the next one, which costs more time than all else that it takes to receive one.
+    'MALLOC_MMAP_THRESHOLD_': '100000000',
+    'MALLOC_TRIM_THRESHOLD_': '400000000',
+    'MALLOC_TOP_PAD_': '67108864',
+}
+
+
+def absolute(topic: str) -> PythonExpression:
+    """Return the full name of a topic of ours, with the namespace before it."""
+    namespace = LaunchConfiguration('namespace')
+    return PythonExpression(["'/", namespace, '/', topic, "'.replace('//', '/')"])
+
+
+def differs(argument: str, value: str) -> IfCondition:
+    """Return the condition that a launch argument has another value than this."""
+    # A file's name may hold a quotation mark.
+    given = LaunchConfiguration(argument)
+    return IfCondition(PythonExpression(["'''", given, f"''' != '{value}'"]))
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Describe what `ros2 launch` starts."""
+    topics = [
+        ('image', LaunchConfiguration('image_topic')),
+        ('camera_info', LaunchConfiguration('camera_info_topic')),
+    ]
+    common = {
+        'namespace': LaunchConfiguration('namespace'),
+        'remappings': topics,
+        'ros_arguments': ['--log-level', LaunchConfiguration('log_level')],
+        'output': 'screen',
+    }
+    shown = ['hybrik_node/markers', 'hybrik_node/overlay']
+    recorded = ['human_pose', 'human_poses']
+    return LaunchDescription(
+        [
+            *ARGUMENTS,
+            *(
+                SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=value))
+                for name, value in ENVIRONMENT.items()
+            ),
+            GroupAction(
+                [
+                    # The later goes before the earlier.
+                    SetParametersFromFile(LaunchConfiguration('params_file')),
+                    SetParameter(
+                        'backend',
+                        LaunchConfiguration('backend'),
+                        condition=differs('backend', 'auto'),
+                    ),
+                    SetParameter(
+                        'use_sim_time',
+                        True,
+                        condition=IfCondition(LaunchConfiguration('use_sim_time')),
+                    ),
+                    Node(
+                        package='hybrik_ros',
+                        executable='hybrik_node',
+                        name='hybrik_node',
+                        **common,
+                    ),
+                    Node(
+                        package='hybrik_ros',
+                        executable='hybrik',
+                        name='hybrik_video',
+                        arguments=[
+                            'video',
+                            LaunchConfiguration('source'),
+                            '--start-when-subscribed',
+                        ],
+                        condition=differs('source', ''),
+                        **common,
+                    ),
+                    Node(
+                        package='rviz2',
+                        executable='rviz2',
+                        name='rviz2',
+                        arguments=['-d', PathJoinSubstitution([CONFIG, 'hybrik.rviz'])],
+                        remappings=[(f'/{topic}', absolute(topic)) for topic in shown],
+                        condition=IfCondition(LaunchConfiguration('rviz')),
+                    ),
+                ]
+            ),
+            ExecuteProcess(
+                cmd=[
+                    *('ros2', 'bag', 'record', '-o', LaunchConfiguration('bag_path')),
+                    *(absolute(topic) for topic in recorded),
+                    *('/tf', '/tf_static', '/diagnostics'),
+                ],
+                output='screen',
+                condition=IfCondition(LaunchConfiguration('record')),
+            ),
+        ]
+    )
