@@ -16,6 +16,8 @@ METHODS: tuple[Method, ...] = get_args(Method)
 _REFINING_STEPS = 2
 # Of the small rotations against metres: one radian is worth two centimetres.
 _DAMPING = 4e-4
+# Metres. Larger coordinates, which mean nothing anyway, could exhaust the digits of a number.
+_FARTHEST = 1e9
 
 
 def solve(
@@ -46,7 +48,7 @@ def solve(
         Where they are does not matter, only how they lie to each other.
     rest_joints: (..., 29, 3), metres, the same body's T-pose.
     twist: (..., 23, 2), cosine and sine of the angle of joint i about its rest bone in row
-        i - 1; of any length. (0, 0), NaN or None is no twist.
+        i - 1; of any length. (0, 0), NaN, infinite or None is no twist.
     method: 'naive', 'adaptive' or 'refined'.
     confidence: (..., 29), in [0, 1], how much each joint counts. A joint of confidence 0 may be
         anything, NaN included: the bone that aims at it keeps its rest direction in its parent.
@@ -86,6 +88,7 @@ def solve(
     )
     if not np.isfinite(joints[confidence > 0]).all():
         raise ValueError('joints holds NaN or infinite numbers where confidence is above 0')
+    joints, rest_joints = (np.clip(x, -_FARTHEST, _FARTHEST) for x in (joints, rest_joints))
 
     rotations = np.empty((len(joints), NUM_JOINTS, 3, 3))
     steps = _REFINING_STEPS if method == 'refined' else 0

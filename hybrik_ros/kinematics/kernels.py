@@ -33,8 +33,8 @@ for _joint in range(NUM_JOINTS):
 _TINY = 1e-12
 
 # What the joints leave open in a Procrustes fit (collinear or missing children) follows the
-# parent. In square metres; too small to be felt by a bone of a centimetre.
-_FIT_PRIOR = 1e-9
+# parent. In square metres; too small to be felt by a bone of a millimetre.
+_FIT_PRIOR = 1e-12
 
 _compiled = numba.njit(cache=True, nogil=True)
 
@@ -130,10 +130,10 @@ def _swing(t: Array, p: Array, out: Array) -> None:
 
 @_compiled
 def _add_twist(swing: Array, t: Array, cos: float, sin: float, out: Array) -> None:
-    """Write swing @ twist about t to out. An undefined twist, (0, 0) or NaN, is no twist."""
+    """Write swing @ twist about t to out. An undefined twist, (0, 0) or NaN, is none."""
     radius = np.hypot(cos, sin)
     length = _norm(t)
-    if not radius > _TINY or length < _TINY:
+    if not _TINY < radius < np.inf or length < _TINY:
         out[:] = swing
         return
     twist = np.empty((3, 3))
@@ -175,12 +175,46 @@ def forward_batch(rotations: Array, rest: Array, joints: Array, global_rotations
 
 
 @_compiled
+def _pivot(target: Array, rest: Array, confidence: Array, pivot: Array, rest_pivot: Array) -> None:
+    """What the root's rotation is fitted about: the pelvis as seen and at rest.
+
+    Unseen, the middle of its seen children stands in for it, or else that of all seen joints.
+    """
+    first, last = 0, 1
+    if not confidence[0] > 0:
+        first, last = _children[0, 0], _children[0, 2] + 1
+        if not confidence[first:last].max() > 0:
+            first, last = 0, NUM_POINTS
+    pivot[:] = 0.0
+    rest_pivot[:] = 0.0
+    total = 0.0
+    for j in range(first, last):
+        if confidence[j] > 0:
+            total += confidence[j]
+            for k in range(3):
+                pivot[k] += confidence[j] * target[j, k]
+                rest_pivot[k] += confidence[j] * rest[j, k]
+    if total > 0:
+        for k in range(3):
+            pivot[k] /= total
+            rest_pivot[k] /= total
+
+
+@_compiled
 def _fit_children(
-    i: int, start: Array, prior: Array, target: Array, rest: Array, confidence: Array, out: Array
+    i: int,
+    start: Array,
+    rest_start: Array,
+    prior: Array,
+    target: Array,
+    rest: Array,
+    confidence: Array,
+    out: Array,
 ) -> None:
     """The global rotation of joint i that fits its three children best (orthogonal Procrustes).
 
-    HybrIK solves its root so; the raw, unweighted bones are the paper's.
+    HybrIK solves its root so; the raw, unweighted bones are the paper's. They start at the joint
+    itself, at rest and as seen.
     """
     covariance = _FIT_PRIOR * prior
     for child in _children[i]:
@@ -190,7 +224,7 @@ def _fit_children(
                     covariance[r, c] += (
                         confidence[child]
                         * (target[child, r] - start[r])
-                        * (rest[child, c] - rest[i, c])
+                        * (rest[child, c] - rest_start[c])
                     )
     _procrustes(covariance, out)
 
@@ -218,20 +252,29 @@ def _aim(
     aim_in_parent = np.empty(3)
     swing = np.empty((3, 3))
     upright = np.eye(3)
-    rebuilt[0] = target[0] if confidence[0] > 0 else rest[0]
-    for i in range(NUM_JOINTS):
+    pivot = np.empty(3)
+    rest_pivot = np.empty(3)
+    _pivot(target, rest, confidence, pivot, rest_pivot)
+    _fit_children(0, pivot, rest_pivot, upright, target, rest, confidence, global_rotations[0])
+    rotations[0] = global_rotations[0]
+    for k in range(3):
+        bone[k] = rest[0, k] - rest_pivot[k]
+    _rotate(rotations[0], bone, rebuilt[0])
+    for k in range(3):
+        rebuilt[0, k] += pivot[k]
+    for i in range(1, NUM_JOINTS):
         parent = _parents[i]
-        global_parent = global_rotations[parent] if i > 0 else upright
-        if i > 0:
-            for k in range(3):
-                bone[k] = rest[i, k] - rest[parent, k]
-            _rotate(global_parent, bone, rebuilt[i])
-            for k in range(3):
-                rebuilt[i, k] += rebuilt[parent, k]
+        global_parent = global_rotations[parent]
+        for k in range(3):
+            bone[k] = rest[i, k] - rest[parent, k]
+        _rotate(global_parent, bone, rebuilt[i])
+        for k in range(3):
+            rebuilt[i, k] += rebuilt[parent, k]
         start = rebuilt[i] if adaptive or not confidence[i] > 0 else target[i]
 
         if _children[i, 0] >= 0:
-            _fit_children(i, start, global_parent, target, rest, confidence, global_rotations[i])
+            _fit_children(i, start, rest[i], global_parent, target, rest, confidence,
+                          global_rotations[i])  # fmt: skip
             _multiply_back(global_parent, global_rotations[i], rotations[i])
         else:
             child = _targets[i]
@@ -415,5 +458,7 @@ def solve_batch(
             for k in range(3):
                 rebuilt[:, k] += root[k] - rest[b, 0, k]
             _descent(rebuilt, target[b], confidence[b], damping, turns, shift)
+            if not np.isfinite(turns).all():
+                break  # Bones of thousands of kilometres leave the damping no digits.
             _turn(turns, rotations[b], global_rotations)
             root += shift

@@ -1,0 +1,98 @@
+"""HybrIK's methods once more, as plainly as the paper writes them: an oracle for the solver.
+
+One pose at a time, with numpy and scipy only; slow. Li et al., HybrIK (CVPR 2021), section 3.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+PARENTS = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21,
+           15, 22, 23, 10, 11]  # fmt: skip
+TARGETS = [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 27, 28, 15, 16, 17, 24, 18, 19, 20, 21, 22, 23, 25, 26]
+FITTED = {0: [1, 2, 3], 9: [12, 13, 14]}
+
+
+def cross_matrix(v: NDArray) -> NDArray:
+    return np.array([[0, -v[2], v[1]], [v[2], 0, -v[0]], [-v[1], v[0], 0]])
+
+
+def rodrigues(axis: NDArray, cos: float, sin: float) -> NDArray:
+    k = cross_matrix(axis)
+    return np.eye(3) + sin * k + (1 - cos) * k @ k
+
+
+def swing(t: NDArray, p: NDArray) -> NDArray:
+    """Equations 6 to 8."""
+    normal, lengths = np.cross(t, p), np.linalg.norm(t) * np.linalg.norm(p)
+    return rodrigues(
+        normal / np.linalg.norm(normal), t @ p / lengths, np.linalg.norm(normal) / lengths
+    )
+
+
+def procrustes(rest_bones: NDArray, bones: NDArray) -> NDArray:
+    """The rotation of least squares from bones at rest (N, 3) to bones as seen (N, 3)."""
+    u, _, vt = np.linalg.svd(bones.T @ rest_bones)
+    return u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+
+
+def aim(joints: NDArray, rest: NDArray, twist: NDArray, *, adaptive: bool) -> NDArray:
+    """Rotations (24, 3, 3) by the naive or the adaptive method (algorithm 1)."""
+    rotations, turned = np.empty((24, 3, 3)), np.empty((24, 3, 3))
+    rebuilt = np.empty((24, 3))
+    for i in range(24):
+        parent = PARENTS[i]
+        before = turned[parent] if i else np.eye(3)
+        rebuilt[i] = rebuilt[parent] + before @ (rest[i] - rest[parent]) if i else joints[0]
+        start = rebuilt[i] if adaptive else joints[i]
+        if i in FITTED:
+            children = FITTED[i]
+            turned[i] = procrustes(rest[children] - rest[i], joints[children] - start)
+            rotations[i] = before.T @ turned[i]
+        else:
+            t = rest[TARGETS[i]] - rest[i]
+            p = before.T @ (joints[TARGETS[i]] - start)
+            rotations[i] = swing(t, p) @ rodrigues(t / np.linalg.norm(t), *twist[i - 1])
+            turned[i] = before @ rotations[i]
+    return rotations
+
+
+def pose(rotations: NDArray, rest: NDArray, pelvis: NDArray) -> NDArray:
+    """Joints (29, 3) by forward kinematics, the pelvis in its place."""
+    joints, turned = np.empty((29, 3)), np.empty((24, 3, 3))
+    joints[0], turned[0] = pelvis, rotations[0]
+    for i in range(1, 29):
+        parent = PARENTS[i]
+        joints[i] = joints[parent] + turned[parent] @ (rest[i] - rest[parent])
+        if i < 24:
+            turned[i] = turned[parent] @ rotations[i]
+    return joints
+
+
+def refine(
+    rotations: NDArray, joints: NDArray, rest: NDArray, weights: NDArray, *, steps: int = 2
+) -> NDArray:
+    """Rotations (24, 3, 3) after Levenberg-Marquardt steps on all 29 joints.
+
+    The unknowns are 24 small rotations and a translation; only the rotations are damped. The
+    derivatives are taken numerically.
+    """
+    pelvis = joints[0]
+    damping = np.diag([4e-4] * 72 + [0.0] * 3)
+    weights = np.repeat(weights, 3)
+    for _ in range(steps):
+
+        def turn(step: NDArray, rotations: NDArray = rotations) -> NDArray:
+            return rotations @ Rotation.from_rotvec(step[:72].reshape(24, 3)).as_matrix()
+
+        def residual(step: NDArray, pelvis: NDArray = pelvis, turn=turn) -> NDArray:
+            return (joints - pose(turn(step), rest, pelvis + step[72:])).ravel()
+
+        small = 1e-5
+        jacobian = np.stack(
+            [(residual(-s) - residual(s)) / (2 * small) for s in small * np.eye(75)], axis=1
+        )
+        weighted = weights[:, None] * jacobian
+        step = np.linalg.solve(jacobian.T @ weighted + damping, weighted.T @ residual(np.zeros(75)))
+        rotations, pelvis = turn(step), pelvis + step[72:]
+    return rotations
