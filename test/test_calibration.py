@@ -1,0 +1,101 @@
+"""Calibrations from YAML, and from a guess."""
+
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hybrik_ros.node.calibration import CalibrationError, guess_calibration, read_calibration
+
+
+@pytest.fixture
+def content() -> dict:
+    """Return a calibration with different numbers everywhere."""
+    return {
+        'image_width': 640,
+        'image_height': 480,
+        'camera_name': 'test',
+        'camera_matrix': {'rows': 3, 'cols': 3, 'data': [500, 0, 320.5, 0, 501.0, 240, 0, 0, 1]},
+        'distortion_model': 'plumb_bob',
+        'distortion_coefficients': {'rows': 1, 'cols': 5, 'data': [0.1, -0.2, 1e-3, 2e-3, 0.05]},
+        'rectification_matrix': {'rows': 3, 'cols': 3, 'data': [1, 0, 0, 0, 1, 0, 0, 0, 1]},
+        'projection_matrix': {
+            'rows': 3,
+            'cols': 4,
+            'data': [490, 0, 321, 0, 0, 491, 241, 0, 0, 0, 1, 0],
+        },
+    }
+
+
+def test_every_number_comes_through(content: dict, tmp_path: Path) -> None:
+    path = tmp_path / 'camera.yaml'
+    path.write_text(yaml.safe_dump(content))
+    info = read_calibration(path)
+    assert (info.width, info.height) == (640, 480)
+    assert info.distortion_model == 'plumb_bob'
+    assert list(info.k) == content['camera_matrix']['data']
+    assert list(info.d) == content['distortion_coefficients']['data']
+    assert list(info.r) == content['rectification_matrix']['data']
+    assert list(info.p) == content['projection_matrix']['data']
+
+
+@pytest.mark.parametrize(
+    ('path', 'value', 'complaint'),
+    [
+        (('image_width',), None, 'image_width must be a whole number, but is missing'),
+        (('image_width',), 'wide', "image_width must be a whole number, but is 'wide'"),
+        (('distortion_model',), 'mirror', "'mirror'"),
+        (('camera_matrix',), [1, 2], 'camera_matrix must be a matrix'),
+        (('camera_matrix', 'data'), [1.0] * 8, '3 x 3 numbers, but holds 8'),
+        (('camera_matrix', 'data'), [0.0] * 9, 'all-zero K'),
+        (('projection_matrix', 'data'), [1.0] * 9, '3 x 4 numbers, but holds 9'),
+        (('camera_matrix', 'data'), [float('nan')] * 9, 'finite'),
+        (('distortion_coefficients', 'data'), ['a'] * 5, 'finite'),
+        (('distortion_coefficients', 'data'), [0.0] * 3, 'distortion'),
+    ],
+)
+def test_what_is_wrong_is_named(
+    content: dict, tmp_path: Path, path: tuple[str, ...], value: object, complaint: str
+) -> None:
+    *outer, name = path
+    place = content
+    for key in outer:
+        place = place[key]
+    if value is None:
+        del place[name]
+    else:
+        place[name] = value
+    file = tmp_path / 'camera.yaml'
+    file.write_text(yaml.safe_dump(content))
+    with pytest.raises(CalibrationError) as raised:
+        read_calibration(file)
+    assert str(file) in str(raised.value)
+    assert complaint in str(raised.value)
+
+
+@pytest.mark.parametrize('text', [b'- a list', b'%YAML:1.0\n--- {', b'\xff\xfe\x00', b''])
+def test_what_is_no_calibration_is_refused(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / 'camera.yaml'
+    path.write_bytes(text)
+    with pytest.raises(CalibrationError, match=r'camera\.yaml'):
+        read_calibration(path)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError, match=r'missing\.yaml'):
+        read_calibration(tmp_path / 'missing.yaml')
+
+
+def test_guess_spans_the_field_of_view() -> None:
+    info = guess_calibration(90.0, 640, 480)
+    # At 90 degrees the outer edges of the image, half a pixel beyond the centres of the outer
+    # pixels, are seen at 45 degrees.
+    left = (-0.5 - info.k[2]) / info.k[0]
+    right = (639.5 - info.k[2]) / info.k[0]
+    assert math.isclose(left, -1)
+    assert math.isclose(right, 1)
+    assert info.k[4] == info.k[0]
+    assert info.k[5] == 239.5
+    assert list(info.p) == [*info.k[:3], 0, *info.k[3:6], 0, *info.k[6:], 0]
+    assert not any(info.d)

@@ -1,0 +1,29 @@
+"""The command line that all commands share."""
+
+import pytest
+
+from hybrik_ros.cli import main, split_ros_arguments
+
+
+@pytest.mark.parametrize(
+    ('argv', 'own', 'ros'),
+    [
+        (['video', 'a.mp4'], ['video', 'a.mp4'], []),
+        (['video', '--ros-args', '-r', 'a:=b'], ['video'], ['--ros-args', '-r', 'a:=b']),
+        (
+            ['video', '--ros-args', '-r', 'a:=b', '--', 'c.mp4', '--ros-args', '-p', 'd:=1'],
+            ['video', 'c.mp4'],
+            ['--ros-args', '-r', 'a:=b', '--', '--ros-args', '-p', 'd:=1'],
+        ),
+        (['video', '--', '-c.mp4'], ['video', '--', '-c.mp4'], []),
+    ],
+)
+def test_split_ros_arguments(argv: list[str], own: list[str], ros: list[str]) -> None:
+    assert split_ros_arguments(argv) == (own, ros)
+
+
+def test_unknown_command_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(['fly'])
+    assert stopped.value.code == 2
+    assert 'fly' in capsys.readouterr().err
