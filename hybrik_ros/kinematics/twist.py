@@ -28,7 +28,7 @@ class Pointer:
 
     Attributes
     ----------
-    joint: below 24.
+    joint: from 1 to 23; the root has no twist.
     rest: (3), the direction in the T-pose, in the body's rest frame.
     seen: (3), the same direction as seen, in the frame of the joints; its length does not
         matter, NaN or zero is not seen.
@@ -40,6 +40,10 @@ class Pointer:
     rest: Array
     seen: Array
     share: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.joint < NUM_JOINTS:
+            raise ValueError(f'joint must be from 1 to {NUM_JOINTS - 1}, not {self.joint}')
 
 
 def twist_from_pointers(
