@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrik_ros.body import BodyModel
-from hybrik_ros.camera import Camera, locate
+from hybrik_ros.camera import Camera, Region, locate
 from hybrik_ros.inference import Runner, create_runner
 from hybrik_ros.kinematics import forward, solve, twist_from_pointers
 from hybrik_ros.perception import blazepose, detector
@@ -34,6 +34,7 @@ Array = NDArray[np.float64]
 _SEEN = 0.5
 # A joint that is hidden in the image is still guessed by the network better than by nothing.
 _HIDDEN_WEIGHT = 0.1
+_WARM_UP_SIZE = 256  # pixels
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,9 @@ class Pipeline:
 
     @classmethod
     def create(cls, **settings: Any) -> 'Pipeline':
-        """Load body and networks.
+        """Load body and networks, and run each once, so that the first frame is not a slow one.
+
+        The very first time on a machine this compiles the solver, which takes some 20 seconds.
 
         Parameters
         ----------
@@ -137,7 +140,9 @@ class Pipeline:
         ]
         for runner in runners:
             runner.activate()
-        return cls(chosen, body, *runners)
+        pipeline = cls(chosen, body, *runners)
+        pipeline._warm_up()
+        return pipeline
 
     def __call__(self, rgb: NDArray[np.uint8], camera: Camera, stamp: float) -> list[Human]:
         """Find the people in a frame.
@@ -190,6 +195,14 @@ class Pipeline:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _warm_up(self) -> None:
+        """Run everything once: kernels compile, networks allocate."""
+        nobody = np.zeros((_WARM_UP_SIZE, _WARM_UP_SIZE, 3), np.uint8)
+        self._detect(nobody)
+        self._estimate(nobody, [Region(np.full(2, _WARM_UP_SIZE / 2), _WARM_UP_SIZE)])
+        rest = self.body.rest_joints()
+        self.body.vertices(solve(rest, rest), None, np.zeros(3))
 
     def _look(self, rgb: NDArray[np.uint8]) -> Landmarks | None:
         """Follow the person of the last frame; where there is none, find one."""

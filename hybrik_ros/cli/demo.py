@@ -100,6 +100,9 @@ def _play(
 ) -> None:
     """Run node and video source until the video is over and the node has had its last frame."""
     node_command = [sys.executable, '-m', 'hybrik_ros.node.node']
+    if not realtime:  # Best effort may lose an image; here every one is to be processed.
+        reliable = 'qos_overrides./image.subscription.reliability:=reliable'
+        node_command += ['--ros-args', '-p', reliable]
     source_command = [sys.executable, '-m', 'hybrik_ros.cli', 'video', str(video.resolve())]
     # Node and recorder: the recorder counts the frames by their camera_info.
     source_command += ['--start-when-subscribed', '2'] + ([] if realtime else ['--lockstep'])
@@ -109,7 +112,7 @@ def _play(
         _process(node_command, output / 'node.log') as node,
         Progress(*columns, console=console) as progress,
     ):
-        task = progress.add_task('Starting', total=frames, note='')
+        task = progress.add_task('Starting', total=frames, note='the first start takes a minute')
         _wait_for(recorder.node_listens, _START_SECONDS, node, output / 'node.log')
         progress.update(task, description='Playing')
         with _process(source_command, output / 'video.log') as source:
