@@ -71,11 +71,6 @@ class BodyModel:
         name = 'default' if path == DEFAULT_BODY else path.stem
         return cls(dict(read_body_file(path)), name)
 
-    @property
-    def is_default(self) -> bool:
-        """Whether this is the embedded body, whose betas are not SMPL's."""
-        return self.name == 'default'
-
     def rest_joints(self, betas: ArrayLike | None = None) -> Array:
         """Return the joints and leaves of the T-pose, (29, 3) metres, of betas (num_betas)."""
         return self._mean_joints + self._joint_directions @ self._checked_betas(betas)
@@ -152,21 +147,29 @@ def _check(arrays: dict[str, NDArray[Any]], name: str) -> None:
     missing = [key for key in needed if key not in arrays]
     if missing:
         raise ValueError(f'the body {name!r} lacks {", ".join(missing)}: it is no SMPL file')
-    count = len(arrays['v_template'])
+    count = arrays['v_template'].size // 3
     shapes = {
         'v_template': (count, 3),
+        'shapedirs': (count, 3, *arrays['shapedirs'].shape[-1:]),
         'J_regressor': (NUM_JOINTS, count),
         'weights': (count, NUM_JOINTS),
         'kintree_table': (2, NUM_JOINTS),
     }
+    if 'posedirs' in arrays:
+        shapes['posedirs'] = (count, 3, _NUM_POSE_FEATURES)
     for key, shape in shapes.items():
         if arrays[key].shape != shape:
             hint = ' (SMPL-H and SMPL-X bodies have more joints)' if key != 'v_template' else ''
             raise ValueError(
                 f'{key} of the body {name!r} has shape {arrays[key].shape}, not {shape}{hint}'
             )
+        if not np.isfinite(arrays[key]).all():
+            raise ValueError(f'{key} of the body {name!r} holds NaN or infinite numbers')
     if count <= max(LEAF_VERTICES):
         raise ValueError(f'the body {name!r} has {count} vertices; SMPL has 6890')
+    faces = arrays['f']
+    if faces.ndim != 2 or faces.shape[1] != 3 or faces.max() >= count:
+        raise ValueError(f'f of the body {name!r} is no list of triangles between its vertices')
     # The root's parent is 2³² - 1 in the official files: -1 as an unsigned number.
     parents = np.asarray(arrays['kintree_table'][0]).astype(np.int64)
     if tuple(parents[1:]) != PARENTS[1:NUM_JOINTS]:
