@@ -1,7 +1,6 @@
 """The video source: a file or a camera becomes the topics image and camera_info."""
 
 import itertools
-import math
 import os
 import re
 import signal
@@ -111,7 +110,10 @@ class Source:
 
 
 class Pace:
-    """When each frame of a file is due, and which frames to skip to keep up.
+    """When each frame of a file is due.
+
+    Every frame is shown: where decoding falls behind by more than a frame, this and all later
+    frames are put off, as a slower camera would send them.
 
     Parameters
     ----------
@@ -122,26 +124,16 @@ class Pace:
     def __init__(self, rate: float, start: float) -> None:
         self._period = 1 / rate
         self._start = start
-        self._late_when_skipped = math.inf
 
     def due(self, index: int) -> float:
         """Return when a frame is due."""
         return self._start + index * self._period
 
-    def skips(self, index: int, now: float) -> bool:
-        """Tell whether to skip a frame, the next, that is ready now: it is overdue by a frame.
-
-        Where skipping does not help to catch up, because frames are ready more slowly than they
-        are due, this and all later frames are put off instead.
-        """
+    def put_off(self, index: int, now: float) -> None:
+        """Put this and all later frames off if this one is overdue by more than a frame."""
         late = now - self.due(index)
-        if self._period < late < self._late_when_skipped:
-            self._late_when_skipped = late
-            return True
         if late > self._period:
             self._start += late
-        self._late_when_skipped = math.inf
-        return False
 
 
 class VideoNode(Node):
@@ -182,7 +174,7 @@ class VideoNode(Node):
         self._loop = loop
         self._subscribers = max(subscribers, int(lockstep))
         self._lockstep = lockstep
-        self._published = self._skipped = 0
+        self._published = self._broken = 0
         self._answered = -1  # The latest stamp of human_poses, nanoseconds.
         image_topic, camera_info_topic = camera_topics(self)
         self._images = self.create_publisher(Image, image_topic, _QOS)
@@ -209,7 +201,7 @@ class VideoNode(Node):
         seconds = time.monotonic() - start
         self.get_logger().info(
             f'published {self._published} frames in {seconds:.1f} s, '
-            f'{self._published / seconds:.1f} frames/s; skipped {self._skipped}, late or broken'
+            f'{self._published / seconds:.1f} frames/s; left out {self._broken} that are broken'
         )
 
     def _play_file(self, start: float) -> None:
@@ -218,9 +210,7 @@ class VideoNode(Node):
         for index in itertools.count():
             more = self._advance()
             if not self._lockstep:
-                if more and pace.skips(index, time.monotonic()):
-                    self._skipped += 1
-                    continue
+                pace.put_off(index, time.monotonic())
                 # After the end too: the last frame lasts as long as the others.
                 self._wait_until(pace.due(index))
             if self._stopping.is_set() or not more:
@@ -260,7 +250,7 @@ class VideoNode(Node):
         """Publish the frame grabbed last and, in lockstep, wait for the answer."""
         frame = self._source.retrieve()
         if frame is None:
-            self._skipped += 1
+            self._broken += 1
             return
         header = Header(stamp=stamp.to_msg(), frame_id=self._frame_id)
         self._camera_info.header = header
