@@ -4,6 +4,9 @@ import os
 import sys
 from pathlib import Path
 
+# Fast DDS 3 renamed its variables; these distributions have version 2.
+_FAST_DDS_2 = ('humble', 'iron', 'jazzy')
+
 
 def share_path(name: str) -> Path:
     """Return the path of a file that is installed below share/hybrik_ros.
@@ -27,3 +30,17 @@ def share_path(name: str) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise FileNotFoundError(f'{name} is in none of {", ".join(map(str, folders))}')
+
+
+def transport_profile() -> dict[str, str]:
+    """Return the environment variable that makes Fast DDS deliver large images.
+
+    Its own defaults lose most images sent with best effort.
+
+    Raises
+    ------
+    FileNotFoundError: the profile is not installed.
+    """
+    old = os.environ.get('ROS_DISTRO') in _FAST_DDS_2
+    name = 'FASTRTPS_DEFAULT_PROFILES_FILE' if old else 'FASTDDS_DEFAULT_PROFILES_FILE'
+    return {name: str(share_path('config/fastdds.xml'))}

@@ -162,7 +162,8 @@ def generate_launch_description() -> LaunchDescription:
                         arguments=[
                             'video',
                             LaunchConfiguration('source'),
-                            '--start-when-subscribed',
+                            '--subscribers',
+                            '1',
                         ],
                         condition=differs('source', ''),
                         **common,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hybrik_ros.share import share_path
+from hybrik_ros.share import transport_profile
 
 
 @pytest.fixture(scope='module')
@@ -18,7 +18,8 @@ def ros_environment() -> Iterator[dict[str, str]]:
         # On Linux, ports of domains above 101 may be those of other programs.
         patch.setenv('ROS_DOMAIN_ID', str(1 + os.getpid() % 101))
         patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-        patch.setenv('FASTDDS_DEFAULT_PROFILES_FILE', str(share_path('config/fastdds.xml')))
+        for name, value in transport_profile().items():
+            patch.setenv(name, value)
         yield dict(os.environ)
 
 

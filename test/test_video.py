@@ -139,7 +139,7 @@ def play(spawn: Spawn, *arguments: object) -> 'subprocess.Popen[str]':
 def test_frames_and_calibration_arrive_as_they_are(
     spawn: Spawn, viewer: Viewer, clip: Path, calibration: dict
 ) -> None:
-    process = play(spawn, clip, '--start-when-subscribed')
+    process = play(spawn, clip, '--subscribers', 1)
     viewer.wait(lambda: process.poll() is not None)
     status, said = finish(process)
     assert status == 0
@@ -170,7 +170,7 @@ def test_best_effort_subscriber_sees_the_images(
 ) -> None:
     viewer = Viewer(reliable=False)
     try:
-        process = play(spawn, clip, '--loop', '--start-when-subscribed')
+        process = play(spawn, clip, '--loop', '--subscribers', 1)
         # More than the clip holds: it is played again, and time goes on.
         viewer.wait(lambda: len(viewer.images) > FRAMES + 3)
         assert process.poll() is None
@@ -182,7 +182,7 @@ def test_best_effort_subscriber_sees_the_images(
 def test_without_calibration_the_field_of_view_is_assumed_and_said(
     spawn: Spawn, viewer: Viewer, clip: Path
 ) -> None:
-    process = play(spawn, clip, '--start-when-subscribed')
+    process = play(spawn, clip, '--subscribers', 1)
     viewer.wait(lambda: process.poll() is not None)
     status, said = finish(process)
     assert status == 0
@@ -193,7 +193,7 @@ def test_without_calibration_the_field_of_view_is_assumed_and_said(
 def test_field_of_view_goes_before_the_calibration_beside_the_video(
     spawn: Spawn, viewer: Viewer, clip: Path, calibration: dict
 ) -> None:
-    process = play(spawn, clip, '--start-when-subscribed', '--field-of-view', 80)
+    process = play(spawn, clip, '--subscribers', 1, '--field-of-view', 80)
     viewer.wait(lambda: bool(viewer.camera_infos))
     assert list(viewer.camera_infos[0].k) == list(guess_calibration(80, WIDTH, HEIGHT).k)
     process.send_signal(signal.SIGINT)
@@ -206,7 +206,7 @@ def test_remapped_image_takes_camera_info_along(
     viewer = Viewer('/robot/front/')
     try:
         arguments = ['--ros-args', '-r', '__ns:=/robot', '-r', 'image:=front/image']
-        process = play(spawn, clip, '--start-when-subscribed', *arguments)
+        process = play(spawn, clip, '--subscribers', 1, *arguments)
         viewer.wait(lambda: process.poll() is not None)
         assert len(viewer.images) == len(viewer.camera_infos) == FRAMES
     finally:
@@ -263,7 +263,7 @@ def test_interrupts_end_it_while_it_plays(
 
 
 def test_interrupts_end_it_while_nobody_subscribes(spawn: Spawn, clip: Path) -> None:
-    process = play(spawn, clip, '--start-when-subscribed')
+    process = play(spawn, clip, '--subscribers', 1)
     assert process.stderr is not None
     assert any('waiting until somebody subscribes' in line for line in process.stderr)
     interrupt_twice(process)

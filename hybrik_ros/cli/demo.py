@@ -21,7 +21,7 @@ from hybrik_ros.body import BodyModel
 from hybrik_ros.cli.pictures import write_contact_sheet, write_overlay_video
 from hybrik_ros.cli.video import SAMPLE
 from hybrik_ros.pipeline import Human
-from hybrik_ros.share import share_path
+from hybrik_ros.share import transport_profile
 
 if TYPE_CHECKING:
     from hybrik_ros.node.recorder import Recorder
@@ -105,7 +105,7 @@ def _play(
         node_command += ['--ros-args', '-p', reliable]
     source_command = [sys.executable, '-m', 'hybrik_ros.cli', 'video', str(video.resolve())]
     # Node and recorder: the recorder counts the frames by their camera_info.
-    source_command += ['--start-when-subscribed', '2'] + ([] if realtime else ['--lockstep'])
+    source_command += ['--subscribers', '2'] + ([] if realtime else ['--lockstep'])
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
                TextColumn('{task.fields[note]}'), TimeElapsedColumn())  # fmt: skip
     with (
@@ -138,8 +138,7 @@ def _show(progress: Progress, task: Any, recorder: 'Recorder') -> None:
 @contextmanager
 def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command for as long as the context lasts, what it says going to a log."""
-    environment = os.environ.copy()
-    environment.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(share_path('config/fastdds.xml')))
+    environment = {**transport_profile(), **os.environ}
     with log.open('wb') as stream:
         process = subprocess.Popen(
             command, stdout=stream, stderr=subprocess.STDOUT, env=environment

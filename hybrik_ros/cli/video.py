@@ -49,13 +49,11 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         help='begin a file again when it ends',
     )
     parser.add_argument(
-        '--start-when-subscribed',
+        '--subscribers',
         type=int,
-        nargs='?',
-        const=1,
         default=0,
         metavar='N',
-        help='hold the first frame back until N listen (default: 1)',
+        help='hold the first frame back until N listen (default: 0, do not wait)',
     )
     parser.add_argument(
         '--lockstep',
@@ -79,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
             field_of_view=args.field_of_view,
             frame_id=args.frame_id,
             loop=args.loop,
-            subscribers=args.start_when_subscribed,
+            subscribers=args.subscribers,
             lockstep=args.lockstep,
         )
     except (CalibrationError, SourceError) as error:
