@@ -478,6 +478,27 @@ def test_a_field_of_view_stands_in_for_camera_info(
         process.kill()
 
 
+def test_without_camera_info_the_node_says_what_to_do_once(
+    ros_environment: dict[str, str], peer: Peer, node: Process, tmp_path: Path
+) -> None:
+    node.kill()
+    process = Process(ros_environment, tmp_path / 'log')
+    try:
+        assert peer.wait(lambda: peer.node.count_subscribers('image') > 0, 60)
+        picture = peer.frame()
+
+        def complained() -> object:
+            peer.images.publish(peer.image(picture, peer.header()))
+            return int(peer.report().get('lost: no camera_info', 0)) >= 2
+
+        assert peer.wait(complained), process.log.read_text()
+        assert process.said('no camera_info on /camera_info yet') == 1
+        assert process.said('field_of_view') == 1
+        assert peer.show_and_wait(picture).humans
+    finally:
+        process.kill()
+
+
 def test_a_wrong_body_file_is_an_error_that_ends_the_node(
     ros_environment: dict[str, str], tmp_path: Path
 ) -> None:

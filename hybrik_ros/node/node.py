@@ -40,8 +40,10 @@ from hybrik_ros.pipeline import Human, Pipeline
 _DIAGNOSTICS_SECONDS = 1.0
 # Images may arrive a little before the calibration that belongs to them.
 _CAMERA_INFO_GRACE_SECONDS = 2.0
+_NO_CAMERA_INFO = 'no camera_info'
 _NEWEST = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 _SIGNAL_POLL_SECONDS = 0.1
+_STOP_SECONDS = 1.0
 
 
 class HybrikNode(LifecycleNode):
@@ -238,7 +240,7 @@ class HybrikNode(LifecycleNode):
             )
         else:
             fault = self._camera_fault or UnusableInputError(
-                'no camera_info',
+                _NO_CAMERA_INFO,
                 f'no camera_info on {camera_topics(self)[1]} yet. Start the camera driver with its '
                 f'calibration, remap camera_info, or set the parameter field_of_view',
             )
@@ -276,9 +278,9 @@ class HybrikNode(LifecycleNode):
     def _lost(self, kind: str, message: str) -> None:
         """Count a frame that was lost, and say why the first time."""
         settling = time.monotonic() - self._activated < _CAMERA_INFO_GRACE_SECONDS
-        if kind == 'no camera_info' and settling:
-            return
-        if self._diagnostics.fault(kind):
+        if kind == _NO_CAMERA_INFO and settling:
+            self._diagnostics.fault('waiting for camera_info')
+        elif self._diagnostics.fault(kind):
             self.get_logger().error(f'{message} (said once; counted in /diagnostics)')
 
     # Reports.
@@ -332,7 +334,7 @@ def main(args: list[str] | None = None) -> int:
         return 0
     finally:
         node.trigger_shutdown()
-        executor.shutdown()
+        executor.shutdown(timeout_sec=_STOP_SECONDS)
         node.destroy_node()
         rclpy.shutdown()
         # Python's own clean-up restores the default of our handlers, but not of ignored signals:
