@@ -1,0 +1,490 @@
+"""Detector and landmarks on the sample clip; joints and rotations from those of a known body."""
+
+import cv2
+import numpy as np
+import pytest
+from poses import angles_between
+from sample import read_camera, read_frames
+from scipy.spatial.transform import Rotation
+
+from hybrik_ros.body import BodyModel
+from hybrik_ros.camera import Camera, Region
+from hybrik_ros.inference import create_runner
+from hybrik_ros.kinematics import forward, solve, twist_from_pointers
+from hybrik_ros.perception import blazepose as bp
+from hybrik_ros.perception import detector
+from hybrik_ros.perception.blazepose import BlazePose, Landmarks
+from hybrik_ros.perception.detector import Detection, PersonDetector, overlap
+from hybrik_ros.perception.landmarks import (
+    SHAPE_PAIRS,
+    SHAPE_SIGMAS,
+    measured_lengths,
+    observe,
+    place_joints,
+    pointers,
+)
+from hybrik_ros.skeleton import JOINT_NAMES, LANDMARK_VERTICES, LEAF_NAMES
+
+LOOKED_AT = [36, 60, 84, 108, 132]
+POINT = {name: index for index, name in enumerate(JOINT_NAMES + LEAF_NAMES)}
+SIDES = ('left', 'right')
+
+
+@pytest.fixture(scope='module')
+def clip():
+    return read_frames(0, 145)
+
+
+@pytest.fixture(scope='module')
+def walkers(clip):
+    """The box of what moves most in the frames looked at: the walker, found without networks."""
+    background = np.median(np.stack(clip[::18]), axis=0)
+    boxes = {}
+    for index in LOOKED_AT:
+        moving = (np.abs(clip[index] - background).max(axis=-1) > 40).astype(np.uint8)
+        moving = cv2.morphologyEx(moving, cv2.MORPH_OPEN, np.ones((5, 5)))
+        moving = cv2.morphologyEx(moving, cv2.MORPH_CLOSE, np.ones((61, 31)))
+        _, _, parts, _ = cv2.connectedComponentsWithStats(moving)
+        left, top, width, height, _ = max(parts[1:], key=lambda part: part[4])
+        boxes[index] = np.array([left, top, left + width, top + height], float)
+    return boxes
+
+
+@pytest.fixture(scope='module')
+def detect():
+    with create_runner(detector.MODEL) as runner:
+        yield PersonDetector(runner, 320, 0.2)
+
+
+@pytest.fixture(scope='module')
+def estimate():
+    with create_runner(bp.MODEL) as runner:
+        yield BlazePose(runner)
+
+
+@pytest.fixture(scope='module')
+def seen(clip, detect, estimate):
+    """Detection and landmarks in each frame looked at, these at the second look."""
+    found = {}
+    for index in LOOKED_AT:
+        [person] = detect(clip[index])
+        [first] = estimate(clip[index], [person.region()])
+        [second] = estimate(clip[index], [first.next_region])
+        found[index] = person, second
+    return found
+
+
+def inside(box, points, margin=0.0):
+    grown = np.array(box, float) + margin * np.array([-1, -1, 1, 1])
+    return (points >= grown[:2]).all(axis=-1) & (points <= grown[2:]).all(axis=-1)
+
+
+# The detector
+
+
+@pytest.mark.parametrize('index', LOOKED_AT)
+def test_the_one_walker_is_found(seen, walkers, index):
+    person, _ = seen[index]
+    assert overlap(person.box, walkers[index]) > 0.6
+    assert 0.2 < person.score <= 1
+    assert person.keypoints.shape == (17, 3)
+    assert inside(person.box, person.keypoints[:, :2], 20).all()
+
+
+@pytest.mark.parametrize('index', LOOKED_AT)
+def test_the_region_shows_the_walker_whole_and_upright(seen, walkers, index):
+    region = seen[index][0].region()
+    left, top, right, bottom = walkers[index]
+    half = region.size / 2
+    x, y = region.centre
+    assert x - half < left
+    assert y - half < top
+    assert x + half > right
+    assert y + half > bottom - 0.05 * (bottom - top)  # The shadow is no part of her.
+    assert region.size < 2 * (bottom - top)
+    assert abs(region.angle) < 0.3
+
+
+def test_nobody_is_found_where_nobody_is(detect):
+    assert detect(np.zeros((480, 640, 3), np.uint8)) == []
+    assert detect(np.full((100, 500, 3), 128, np.uint8)) == []
+
+
+def test_two_people_are_found_best_first(clip, detect):
+    # The walker twice, side by side: cut from another frame.
+    both = clip[60].copy()
+    both[:, :700] = clip[132][:, :700]
+    people = detect(both)
+    assert len(people) == 2
+    assert people[0].score >= people[1].score
+    assert sorted(person.box[0] > 700 for person in people) == [False, True]
+
+
+def test_the_threshold_decides_who_is_found(clip):
+    with create_runner(detector.MODEL) as runner:
+        assert PersonDetector(runner, 320, 0.99)(clip[60]) == []
+
+
+def lying(turn):
+    """A person of 17 keypoints along a line, the head in the direction of a turned up."""
+    heights = np.array([1.8] * 5 + [1.5] * 2 + [1.2] * 4 + [1.0] * 2 + [0.5] * 2 + [0.0] * 2)
+    up = np.array([np.sin(turn), -np.cos(turn)])
+    points = np.array([300.0, 300.0]) + 100 * heights[:, None] * up
+    box = np.concatenate([points.min(axis=0), points.max(axis=0)])
+    return Detection(0.9, box, np.column_stack([points, np.full(17, 0.9)]))
+
+
+@pytest.mark.parametrize('turn', [0.0, 1.5, -1.5, 3.0])
+def test_the_region_is_turned_along_the_trunk(turn):
+    person = lying(turn)
+    region = person.region()
+    assert region.angle == pytest.approx(turn)
+    offset = np.abs(person.keypoints[:, :2] - region.centre).max(axis=0)
+    assert (offset < region.size / 2).all()
+
+
+def test_a_person_seen_along_the_trunk_is_cropped_by_the_box():
+    person = lying(0.0)
+    person.keypoints[:, :2] = 300.0
+    region = person.region()
+    assert region.angle == 0
+    assert region.centre == pytest.approx((person.box[:2] + person.box[2:]) / 2)
+    assert region.size >= (person.box[2:] - person.box[:2]).max()
+
+
+@pytest.mark.parametrize(
+    ('other', 'shared'),
+    [
+        ([0, 0, 4, 2], 1.0),
+        ([4, 0, 8, 2], 0.0),
+        ([9, 9, 10, 10], 0.0),
+        ([2, 0, 6, 2], 1 / 3),
+        ([1, 0.5, 3, 1.5], 1 / 4),
+    ],
+)
+def test_overlap_is_intersection_over_union(other, shared):
+    box, other = np.array([0.0, 0, 4, 2]), np.array(other, float)
+    assert overlap(box, other) == pytest.approx(shared)
+    assert overlap(other, box) == pytest.approx(shared)
+
+
+# The landmark network
+
+
+@pytest.mark.parametrize('index', LOOKED_AT)
+def test_landmarks_lie_on_the_walker(seen, walkers, index):
+    _, landmarks = seen[index]
+    assert landmarks.score > 0.9
+    assert inside(walkers[index], landmarks.pixels, 30).mean() > 0.9
+    around = np.concatenate([landmarks.pixels.min(axis=0), landmarks.pixels.max(axis=0)])
+    assert overlap(around, walkers[index]) > 0.6
+    for chances in (landmarks.visibility, landmarks.presence):
+        assert chances.shape == (33,)
+        assert ((chances >= 0) & (chances <= 1)).all()
+
+
+@pytest.mark.parametrize('index', LOOKED_AT)
+def test_the_walker_is_upright_and_faces_the_left(seen, index):
+    _, landmarks = seen[index]
+    for points in (landmarks.pixels, landmarks.world):
+        heights = [points[which, 1].mean() for which in ([bp.NOSE], [11, 12], [23, 24], [27, 28])]
+        assert heights == sorted(heights)
+        ears = points[[bp.LEFT_EAR, bp.RIGHT_EAR]].mean(axis=0)
+        assert points[bp.NOSE, 0] < ears[0]
+
+
+def test_the_walkers_left_side_is_towards_the_camera(seen):
+    for left, right in ((bp.LEFT_SHOULDER, bp.RIGHT_SHOULDER), (bp.LEFT_HIP, bp.RIGHT_HIP)):
+        nearer = [
+            landmarks.world[left, 2] < landmarks.world[right, 2] for _, landmarks in seen.values()
+        ]
+        assert sum(nearer) > len(LOOKED_AT) / 2
+
+
+def test_world_landmarks_are_metric_and_about_the_hips(seen):
+    for _, landmarks in seen.values():
+        world = landmarks.world
+        assert world[[bp.LEFT_HIP, bp.RIGHT_HIP]].mean(axis=0) == pytest.approx(0, abs=0.03)
+        # She is 1.65 m tall.
+        assert 1.2 < np.ptp(world[:, 1]) < 1.8
+
+
+@pytest.mark.parametrize('index', LOOKED_AT)
+def test_the_next_region_is_about_the_walker(seen, walkers, index):
+    _, landmarks = seen[index]
+    region = landmarks.next_region
+    assert abs(region.angle) < 0.3
+    assert inside(walkers[index], region.centre)
+    assert 1 < region.size / (walkers[index][3] - walkers[index][1]) < 2
+
+
+def test_an_empty_region_scores_low(clip, estimate):
+    [landmarks] = estimate(np.zeros_like(clip[0]), [Region(np.array([800.0, 300.0]), 500.0)])
+    assert landmarks.score < 0.5
+    assert np.isfinite(landmarks.pixels).all()
+
+
+def test_no_region_takes_no_inference(clip, estimate):
+    assert estimate(clip[0], []) == []
+
+
+def test_regions_are_looked_at_each_by_itself(clip, seen, estimate):
+    regions = [landmarks.next_region for _, landmarks in seen.values()][:2]
+    together = estimate(clip[LOOKED_AT[0]], regions)
+    for region, landmarks in zip(regions, together, strict=True):
+        [alone] = estimate(clip[LOOKED_AT[0]], [region])
+        assert landmarks.pixels == pytest.approx(alone.pixels, abs=1)
+        assert landmarks.world == pytest.approx(alone.world, abs=0.01)
+
+
+def test_a_turned_image_gives_turned_landmarks(clip, seen, estimate):
+    frame, region = clip[108], seen[108][1].next_region
+    [upright] = estimate(frame, [region])
+    # A quarter clockwise: what was at (u, v) is at (height - 1 - v, u) now.
+    height = frame.shape[0]
+    turn = np.array([[0, -1], [1, 0]])
+    shift = np.array([height - 1, 0])
+    turned_region = Region(turn @ region.centre + shift, region.size, region.angle + np.pi / 2)
+    [turned] = estimate(np.ascontiguousarray(np.rot90(frame, -1)), [turned_region])
+    assert turned.pixels == pytest.approx(upright.pixels @ turn.T + shift, abs=4)
+    assert turned.world[:, :2] == pytest.approx(upright.world[:, :2] @ turn.T, abs=0.04)
+    assert turned.world[:, 2] == pytest.approx(upright.world[:, 2], abs=0.04)
+    later, before = turned.next_region, upright.next_region
+    assert later.angle == pytest.approx(before.angle + np.pi / 2, abs=0.05)
+    assert later.centre == pytest.approx(turn @ before.centre + shift, abs=4)
+
+
+# From landmarks to joints: a body whose pose is known
+
+
+@pytest.fixture(scope='module')
+def body():
+    return BodyModel.load()
+
+
+@pytest.fixture(scope='module')
+def camera():
+    return Camera.from_field_of_view(60, 1280, 960)
+
+
+def random_pose(rng):
+    """A standing person, turned anywhere, whose hinges bend as hinges do.
+
+    Fingers, toes and collars have no landmarks of their own; knees and ankles turn about one
+    axis, elbows about one and along the forearm.
+    """
+    vectors = {name: rng.normal(0, 0.3, 3) for name in JOINT_NAMES}
+    for name in ('spine1', 'spine2', 'spine3', 'neck'):
+        vectors[name] *= 0.3
+    elbows = {}
+    for side, inwards in (('left', -1), ('right', 1)):
+        for part in ('collar', 'foot', 'hand'):
+            vectors[f'{side}_{part}'][:] = 0
+        vectors[f'{side}_ankle'][1:] = 0
+        vectors[f'{side}_knee'] = np.array([rng.uniform(0.4, 1.6), 0, 0])
+        bend = Rotation.from_rotvec([0, inwards * rng.uniform(0.4, 1.6), 0])
+        elbows[side] = bend * Rotation.from_rotvec([rng.normal(0, 0.3), 0, 0])
+    rotations = Rotation.from_rotvec(np.array(list(vectors.values()))).as_matrix()
+    for side, elbow in elbows.items():
+        rotations[POINT[f'{side}_elbow']] = elbow.as_matrix()
+    facing_us = np.diag([1.0, -1.0, -1.0])
+    heading = Rotation.from_rotvec([0, rng.uniform(-np.pi, np.pi), 0]).as_matrix()
+    rotations[0] = heading @ facing_us @ rotations[0]
+    return rotations
+
+
+# The tips of index and little finger, in the order of SMPL's vertices.
+FINGER_TIPS = {'left': (2319, 2673), 'right': (5782, 6133)}
+
+
+def landmark_points(body, betas, rotations, translation):
+    """The 33 points of BlazePose on a posed body."""
+    joints = forward(rotations, body.rest_joints(betas))[0] + translation
+    vertices = body.vertices(rotations, betas, translation).astype(float)
+    points = np.tile(vertices[LANDMARK_VERTICES['nose']], (bp.NUM_LANDMARKS, 1))
+    for offset, side in enumerate(SIDES):
+        points[bp.LEFT_EAR + offset] = vertices[LANDMARK_VERTICES[f'{side}_ear']]
+        points[bp.LEFT_HEEL + offset] = vertices[LANDMARK_VERTICES[f'{side}_heel']]
+        points[bp.LEFT_TOE + offset] = vertices[LANDMARK_VERTICES[f'{side}_big_toe']]
+        for part in ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle'):
+            landmark = getattr(bp, f'LEFT_{part.upper()}') + offset
+            points[landmark] = joints[POINT[f'{side}_{part}']]
+        # Knuckles are half-way from the wrist to the finger tips.
+        index, pinky = vertices[list(FINGER_TIPS[side])]
+        wrist = joints[POINT[f'{side}_wrist']]
+        points[bp.LEFT_INDEX + offset] = (wrist + index) / 2
+        points[bp.LEFT_PINKY + offset] = (wrist + pinky) / 2
+    return joints, points
+
+
+def landmarks_of(points, camera):
+    hips = points[[bp.LEFT_HIP, bp.RIGHT_HIP]].mean(axis=0)
+    visibility, presence = np.ones((2, len(points)))
+    nowhere = Region(np.zeros(2), 1.0)
+    return Landmarks(1.0, camera.project(points), points - hips, visibility, presence, nowhere)
+
+
+@pytest.fixture(scope='module')
+def known(body, camera):
+    """40 people of known betas, rotations and joints, with the landmarks they show."""
+    people = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        betas = rng.normal(0, 0.7, body.num_betas).clip(-2, 3)
+        rotations = random_pose(rng)
+        joints, points = landmark_points(
+            body, betas, rotations, rng.uniform([-1, -0.5, 3], [1, 0.5, 5])
+        )
+        people.append((betas, rotations, joints, points))
+    return people
+
+
+@pytest.fixture(scope='module')
+def placed(known, body, camera):
+    """The observation, joints and confidence that the known people give."""
+    found = []
+    for betas, _, _, points in known:
+        observation = observe(landmarks_of(points, camera), camera)
+        found.append((observation, *place_joints(observation, body, betas)))
+    return found
+
+
+def test_observed_points_are_where_they_are(known, placed):
+    for (_, _, _, points), (observation, _, _) in zip(known, placed, strict=True):
+        assert observation.points == pytest.approx(points, abs=1e-9)
+
+
+@pytest.mark.parametrize('distortion', [[], [-0.28, 0.09, 0.001, -0.0005, -0.012]])
+def test_observed_points_lie_on_the_rays_of_their_pixels(known, distortion):
+    ideal = Camera.from_field_of_view(60, 1280, 960)
+    camera = Camera(ideal.matrix, np.array(distortion), 1280, 960)
+    rng = np.random.default_rng(0)
+    for _, _, _, points in known:
+        landmarks = landmarks_of(points, camera)
+        # The network's metres never quite fit its pixels.
+        landmarks.world[:] += rng.normal(0, 0.05, landmarks.world.shape)
+        observation = observe(landmarks, camera)
+        assert camera.project(observation.points) == pytest.approx(landmarks.pixels, abs=1e-3)
+        assert observation.points[:, :2] == pytest.approx(
+            observation.rays * observation.points[:, 2:], abs=1e-12
+        )
+        depth = observation.points[:, 2] - landmarks.world[:, 2]
+        assert depth == pytest.approx(depth[0])
+        assert depth[0] == pytest.approx(points[[23, 24], 2].mean(), rel=0.1)
+
+
+def test_only_what_is_in_the_image_counts(known, camera):
+    _, _, _, points = known[0]
+    landmarks = landmarks_of(points, camera)
+    landmarks.pixels[bp.LEFT_WRIST] = [-1.0, 100.0]
+    landmarks.pixels[bp.RIGHT_TOE] = [100.0, 960.0]
+    landmarks.visibility[bp.NOSE] = 0.25
+    landmarks.presence[bp.NOSE] = 0.5
+    expected = np.ones(bp.NUM_LANDMARKS)
+    expected[[bp.LEFT_WRIST, bp.RIGHT_TOE]] = 0
+    expected[bp.NOSE] = 0.125
+    assert observe(landmarks, camera).confidence == pytest.approx(expected)
+
+
+def test_landmarks_that_no_person_can_have_are_refused(known, camera):
+    _, _, _, points = known[0]
+    upside_down = landmarks_of(points, camera)
+    upside_down.world[:] *= -1
+    with pytest.raises(ValueError, match='behind'):
+        observe(upside_down, camera)
+    outside = landmarks_of(points, camera)
+    outside.pixels[1:] = -5.0
+    with pytest.raises(ValueError, match='two points'):
+        observe(outside, camera)
+
+
+def test_joints_are_placed_where_they_are(known, placed):
+    errors = np.array([
+        np.linalg.norm(joints - truth, axis=1)
+        for (_, _, truth, _), (_, joints, _) in zip(known, placed, strict=True)
+    ])  # fmt: skip
+    spine = [POINT[name] for name in ('spine1', 'spine2', 'spine3')]
+    others = np.setdiff1d(np.arange(29), spine)
+    # No landmark shows how the spine bends between hips and shoulders, nor a tilt of the neck.
+    assert errors[:, spine].max() < 0.05
+    assert np.median(errors[:, spine]) < 0.02
+    assert errors[:, others].max() < 0.02
+    shown = [POINT[f'{side}_{part}'] for side in SIDES
+             for part in ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')]  # fmt: skip
+    assert errors[:, shown].max() < 1e-3
+
+
+def test_solved_rotations_are_those_of_the_pose(known, placed, body):
+    errors = {name: [] for name in JOINT_NAMES}
+    for (betas, rotations, _, _), (observation, joints, confidence) in zip(
+        known, placed, strict=True
+    ):
+        rest = body.rest_joints(betas)
+        twist = twist_from_pointers(joints, rest, pointers(observation, body, betas), confidence)
+        solved = forward(solve(joints, rest, twist, confidence=confidence), rest)[1]
+        angles = angles_between(solved, forward(rotations, rest)[1])
+        for name, angle in zip(JOINT_NAMES, angles, strict=True):
+            errors[name].append(angle)
+    largest = {name: max(angles) for name, angles in errors.items()}
+    # Three landmarks each fix head and hand.
+    assert largest['head'] < 3
+    for side in SIDES:
+        assert largest[f'{side}_wrist'] < 5
+        # Hinges at 25° and more tell the twist above them, but for the prior's share.
+        assert largest[f'{side}_shoulder'] < 10
+        assert largest[f'{side}_hip'] < 20
+        # Heel and toe fix the foot, of which knee and ankle each take a half of the turn.
+        assert largest[f'{side}_ankle'] < 15
+        assert np.median(errors[f'{side}_ankle']) < 5
+    # Hips and shoulders fix these, but for the bend between.
+    assert largest['pelvis'] < 12
+    assert largest['spine3'] < 12
+
+
+def test_a_joint_is_as_sure_as_the_landmarks_it_is_taken_from(known, camera, body):
+    betas, _, _, points = known[0]
+    landmarks = landmarks_of(points, camera)
+    landmarks.visibility[bp.LEFT_WRIST] = 0.2
+    landmarks.visibility[bp.RIGHT_HIP] = 0.4
+    _, confidence = place_joints(observe(landmarks, camera), body, betas)
+    by_name = dict(zip(POINT, confidence, strict=True))
+    for name in ('left_wrist', 'left_hand', 'left_middle_tip'):
+        assert by_name[name] == pytest.approx(0.2)
+    for name in ('pelvis', 'right_hip', 'spine1'):
+        assert by_name[name] == pytest.approx(0.4)
+    for name in ('left_elbow', 'right_wrist', 'right_knee', 'head', 'left_big_toe'):
+        assert by_name[name] == pytest.approx(1.0)
+
+
+def test_measured_lengths_are_the_distances_of_the_pairs(placed):
+    assert len(SHAPE_PAIRS) == len(SHAPE_SIGMAS)
+    for _, joints, confidence in placed:
+        doubted = confidence.copy()
+        doubted[POINT['left_knee']] = 0.3
+        lengths, sureness = measured_lengths(joints, doubted)
+        for (a, b), length, sure in zip(SHAPE_PAIRS, lengths, sureness, strict=True):
+            assert length == pytest.approx(np.linalg.norm(joints[a] - joints[b]))
+            assert sure == pytest.approx(0.3 if POINT['left_knee'] in (a, b) else 1.0)
+
+
+def test_shape_pairs_are_symmetric():
+    names = list(POINT)
+    pairs = {frozenset((names[a], names[b])) for a, b in SHAPE_PAIRS}
+    swap = {'left': 'right', 'right': 'left'}
+
+    def mirrored(name):
+        side, _, part = name.partition('_')
+        return f'{swap[side]}_{part}'
+
+    assert {frozenset(mirrored(name) for name in pair) for pair in pairs} == pairs
+
+
+def test_landmarks_of_the_clip_are_placed_as_a_person(seen, body):
+    camera = read_camera()
+    for _, landmarks in seen.values():
+        joints, _ = place_joints(observe(landmarks, camera), body, np.zeros(body.num_betas))
+        # The focal length of the clip assumes ten metres.
+        assert 7 < joints[0, 2] < 13
+        names = ('head_top', 'neck', 'pelvis', 'left_knee', 'left_ankle')
+        heights = [joints[POINT[name], 1] for name in names]
+        assert heights == sorted(heights)
