@@ -1,0 +1,306 @@
+"""The whole way from images to people, on a stretch of the sample clip."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from sample import RATE, read_camera, read_frames
+
+from hybrik_ros.body import DEFAULT_BODY
+from hybrik_ros.body.shape import BETA_LIMITS
+from hybrik_ros.camera import Camera, Region
+from hybrik_ros.inference import create_runner
+from hybrik_ros.kinematics import forward
+from hybrik_ros.perception import blazepose as bp
+from hybrik_ros.perception.blazepose import BlazePose
+from hybrik_ros.pipeline import Human, Pipeline
+from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS
+
+FIRST, COUNT = 60, 20
+JOINT = {name: index for index, name in enumerate(JOINT_NAMES)}
+
+
+@pytest.fixture(scope='module')
+def camera():
+    return read_camera()
+
+
+@pytest.fixture(scope='module')
+def frames():
+    return read_frames(FIRST, COUNT)
+
+
+@pytest.fixture
+def pipeline():
+    with Pipeline.create() as pipeline:
+        yield pipeline
+
+
+def process(pipeline, frames, camera, start=0.0):
+    return [pipeline(frame, camera, start + i / RATE) for i, frame in enumerate(frames)]
+
+
+@pytest.fixture(scope='module')
+def results(frames, camera):
+    with Pipeline.create() as pipeline:
+        return process(pipeline, frames, camera)
+
+
+@pytest.fixture(scope='module')
+def humans(results):
+    """The one person in every frame."""
+    assert [len(people) for people in results] == [1] * COUNT
+    return [human for [human] in results]
+
+
+@pytest.fixture(scope='module')
+def body():
+    with Pipeline.create() as pipeline:
+        return pipeline.body
+
+
+def test_one_person_keeps_one_id(humans):
+    [id] = {human.id for human in humans}
+    assert id.isalnum()
+    assert id[0].isalpha()
+
+
+def test_joints_are_forward_kinematics_of_the_rest(humans, body):
+    for human in humans:
+        joints, _ = forward(human.rotations, body.rest_joints(human.betas))
+        assert human.joints == pytest.approx(joints[:NUM_JOINTS] + human.translation, abs=1e-6)
+
+
+def test_everything_is_as_promised(humans, camera):
+    for human in humans:
+        assert 0.5 < human.confidence <= 1
+        left, top, right, bottom = human.box
+        assert 0 <= left < right <= camera.width
+        assert 0 <= top < bottom <= camera.height
+        assert human.joints.shape == (NUM_JOINTS, 3)
+        assert human.joint_confidence.shape == (NUM_JOINTS,)
+        assert ((human.joint_confidence >= 0) & (human.joint_confidence <= 1)).all()
+        unit = np.swapaxes(human.rotations, -1, -2) @ human.rotations
+        assert unit == pytest.approx(np.broadcast_to(np.eye(3), unit.shape), abs=1e-9)
+        assert ((human.betas >= BETA_LIMITS[0]) & (human.betas <= BETA_LIMITS[1])).all()
+        assert human.vertices is None
+
+
+def test_joints_are_seen_where_the_landmarks_are(humans, frames, camera):
+    shown = {
+        JOINT[f'{side}_{part}']: getattr(bp, f'{side}_{part}'.upper())
+        for side in ('left', 'right')
+        for part in ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
+    }
+    distances, heights = [], []
+    with create_runner(bp.MODEL) as runner:
+        estimate = BlazePose(runner)
+        for human, frame in list(zip(humans, frames, strict=True))[::4]:
+            # From the person's box, not along the way that the pipeline took.
+            left, top, right, bottom = human.box
+            region = Region(np.array([left + right, top + bottom]) / 2, 1.3 * (bottom - top))
+            [landmarks] = estimate(frame, [region])
+            pixels = camera.project(human.joints)[list(shown)]
+            away = np.linalg.norm(pixels - landmarks.pixels[list(shown.values())], axis=1)
+            distances.append(away)
+            heights.append(bottom - top)
+    distances, height = np.array(distances), np.mean(heights)
+    # Of her height: bones have lengths of their own now, and the network's joints jitter.
+    assert np.median(distances) < 0.03 * height
+    assert distances.max() < 0.12 * height
+
+
+def test_the_mesh_fills_the_box(frames, camera, pipeline):
+    pipeline.with_vertices = True
+    [human] = pipeline(frames[0], camera, 0.0)
+    assert human.vertices.dtype == np.float32
+    expected = pipeline.body.vertices(human.rotations, human.betas, human.translation)
+    assert np.array_equal(human.vertices, expected)
+    pixels = camera.project(human.vertices)
+    box = np.concatenate([pixels.min(axis=0), pixels.max(axis=0)])
+    assert box == pytest.approx(human.box, abs=0.15 * (human.box[3] - human.box[1]))
+    pipeline.with_vertices = False
+    [human] = pipeline(frames[1], camera, 1 / RATE)
+    assert human.vertices is None
+
+
+def test_the_walker_is_upright(humans, camera):
+    for human in humans:
+        rows = camera.project(human.joints)[:, 1]
+        knees = (rows[JOINT['left_knee']] + rows[JOINT['right_knee']]) / 2
+        ankles = (rows[JOINT['left_ankle']] + rows[JOINT['right_ankle']]) / 2
+        order = [rows[JOINT['head']], rows[JOINT['spine3']], rows[JOINT['pelvis']], knees, ankles]
+        assert order == sorted(order)
+        # y up in the body, down in the camera.
+        assert human.rotations[0][:, 1] @ [0, -1, 0] > 0.9
+
+
+def test_the_walker_faces_the_left(humans):
+    for human in humans:
+        front = human.rotations[0][:, 2]
+        assert front @ [-1, 0, 0] > 0.7
+        _, turned = forward(human.rotations, np.zeros((NUM_JOINTS, 3)))
+        for name in ('spine3', 'head'):
+            assert turned[JOINT[name]][:, 2] @ [-1, 0, 0] > 0.7
+
+
+def test_the_walkers_left_side_is_towards_the_camera(humans):
+    for part in ('shoulder', 'hip'):
+        nearer = [
+            human.joints[JOINT[f'left_{part}'], 2] < human.joints[JOINT[f'right_{part}'], 2]
+            for human in humans
+        ]
+        assert np.mean(nearer) > 0.8
+
+
+def test_the_walker_walks_to_the_left(humans):
+    assert np.array_equal(humans[0].velocity, np.zeros(3))
+    speeds = np.array([human.velocity for human in humans[COUNT // 2 :]])
+    assert -2.5 < speeds[:, 0].mean() < -0.5
+    assert abs(speeds[:, 1].mean()) < 0.3
+    walked = humans[-1].joints[0] - humans[0].joints[0]
+    assert -2.5 < walked[0] / ((COUNT - 1) / RATE) < -0.5
+
+
+def test_the_walker_is_as_tall_and_far_as_the_clip_says(humans, body):
+    # The calibration of the clip assumes 1.65 m at 10 m.
+    for human in humans[5:]:
+        assert 8 < human.joints[0, 2] < 12
+        rest = body.rest_joints(human.betas)
+        assert 1.5 < np.ptp(rest[:, 1]) < 1.85
+
+
+def as_bytes(human):
+    values = (getattr(human, field.name) for field in fields(Human))
+    return [np.asarray(value).tobytes() for value in values if value is not None]
+
+
+def test_the_same_images_give_the_same_bits(humans, frames, camera, pipeline):
+    again = [human for [human] in process(pipeline, frames, camera)]
+    assert [as_bytes(human) for human in again] == [as_bytes(human) for human in humans]
+
+
+def test_images_may_lie_in_memory_in_any_way(humans, frames, camera, pipeline):
+    mirrored_channels = np.ascontiguousarray(frames[0][..., ::-1])
+    [human] = pipeline(mirrored_channels[..., ::-1], camera, 0.0)
+    assert as_bytes(human) == as_bytes(humans[0])
+
+
+def test_images_are_left_alone(frames, camera, pipeline):
+    before = frames[0].copy()
+    before.flags.writeable = False
+    assert len(pipeline(before, camera, 0.0)) == 1
+    assert np.array_equal(before, frames[0])
+
+
+def test_who_left_comes_back_as_somebody_else(frames, camera, pipeline):
+    ids = []
+    for visit in range(3):
+        [human] = pipeline(frames[visit], camera, 2.0 * visit)
+        ids.append(human.id)
+        assert np.array_equal(human.velocity, np.zeros(3))
+        assert pipeline(np.zeros_like(frames[0]), camera, 2.0 * visit + 1) == []
+        assert pipeline(np.zeros_like(frames[0]), camera, 2.0 * visit + 1.5) == []
+    assert len(set(ids)) == 3
+
+
+def test_a_stamp_that_runs_back_starts_anew(frames, camera, pipeline):
+    [first] = pipeline(frames[0], camera, 100.0)
+    [same] = pipeline(frames[1], camera, 100.0)
+    assert same.id == first.id
+    [fresh] = pipeline(frames[1], camera, 5.0)
+    assert fresh.id != first.id
+    assert np.array_equal(fresh.velocity, np.zeros(3))
+    [following] = pipeline(frames[2], camera, 5.1)
+    assert following.id == fresh.id
+
+
+def test_reset_forgets_everybody(frames, camera, pipeline):
+    [first] = pipeline(frames[0], camera, 0.0)
+    pipeline.reset()
+    [second] = pipeline(frames[1], camera, 0.1)
+    assert second.id != first.id
+
+
+def test_stages_are_timed_frame_by_frame(frames, camera, pipeline):
+    pipeline(frames[0], camera, 0.0)
+    assert set(pipeline.stage_seconds) == {'detect', 'landmarks', 'solve'}
+    assert all(seconds > 0 for seconds in pipeline.stage_seconds.values())
+    # A person who is followed is not looked for.
+    pipeline(frames[1], camera, 0.1)
+    assert set(pipeline.stage_seconds) == {'landmarks', 'solve'}
+    pipeline(np.zeros_like(frames[0]), camera, 0.2)
+    assert set(pipeline.stage_seconds) == {'landmarks', 'detect'}
+
+
+def test_an_image_of_nothing_in_particular_does_no_harm(camera, pipeline):
+    rng = np.random.default_rng(0)
+    shape = (camera.height, camera.width, 3)
+    for stamp in range(3):
+        noise = rng.integers(0, 256, shape, np.uint8)
+        for human in pipeline(noise, camera, float(stamp)):
+            assert np.isfinite(human.joints).all()
+
+
+@pytest.mark.parametrize(
+    'wrong',
+    [
+        lambda frame: frame.astype(np.float32),
+        lambda frame: frame.astype(np.int16),
+        lambda frame: frame[..., 0],
+        lambda frame: frame[..., :2],
+        lambda frame: np.dstack([frame, frame[..., 0]]),
+        lambda frame: frame[None],
+        lambda frame: frame[:0],
+        lambda frame: frame[1:],
+        lambda frame: frame[:, 1:],
+        lambda frame: frame.transpose(1, 0, 2),
+    ],
+    ids=['float', 'int16', 'grey', 'two', 'four', 'batch', 'none', 'low', 'narrow', 'upright'],
+)
+def test_a_wrong_image_is_refused_and_the_next_one_taken(frames, camera, pipeline, wrong):
+    with pytest.raises(ValueError, match=r'rgb must be|pixels'):
+        pipeline(wrong(frames[0]), camera, 0.0)
+    assert len(pipeline(frames[0], camera, 0.0)) == 1
+
+
+def test_a_longer_lens_sees_the_walker_farther_away(frames, camera, humans, pipeline):
+    matrix = camera.matrix * [[1.5, 1, 1], [1, 1.5, 1], [1, 1, 1]]
+    longer = Camera(matrix, camera.distortion, camera.width, camera.height)
+    [human] = pipeline(frames[0], longer, 0.0)
+    assert human.joints[0, 2] == pytest.approx(1.5 * humans[0].joints[0, 2], rel=0.1)
+
+
+def test_the_users_body_is_posed(frames, camera, tmp_path, humans):
+    with np.load(DEFAULT_BODY) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    # A smaller body that cannot grow: the same pixels from nearer.
+    arrays.update({'v_template': arrays['v_template'] * 0.8, 'shapedirs': arrays['shapedirs'] * 0})
+    np.savez(tmp_path / 'small.npz', **arrays)
+    with Pipeline.create(body=str(tmp_path / 'small.npz')) as small:
+        [human] = small(frames[0], camera, 0.0)
+        rest = small.body.rest_joints()
+    assert small.body.name == 'small'
+    joints, _ = forward(human.rotations, rest)
+    assert human.joints == pytest.approx(joints[:NUM_JOINTS] + human.translation, abs=1e-6)
+    assert human.joints[0, 2] < 0.95 * humans[0].joints[0, 2]
+
+
+@pytest.mark.parametrize(
+    ('settings', 'error', 'message'),
+    [
+        ({'backend': 'abacus'}, ValueError, 'backend'),
+        ({'body': '/nowhere/smpl.npz'}, FileNotFoundError, r'smpl\.npz'),
+        ({'speed': 'fast'}, TypeError, 'speed'),
+    ],
+)
+def test_an_unusable_setting_is_named(settings, error, message):
+    with pytest.raises(error, match=message):
+        Pipeline.create(**settings)
+
+
+def test_a_closed_pipeline_says_so(frames, camera):
+    with Pipeline.create() as pipeline:
+        pass
+    with pytest.raises(RuntimeError, match='activate'):
+        pipeline(frames[0], camera, 0.0)
