@@ -12,6 +12,12 @@ Array = NDArray[np.float64]
 _TINY = 1e-12
 
 
+def unit(vectors: ArrayLike) -> Array:
+    """Return (..., n) vectors at length 1; one that is zero stays zero."""
+    vectors = np.asarray(vectors, float)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), _TINY)
+
+
 def skew(vector: ArrayLike) -> Array:
     """Return the (..., 3, 3) matrix K of a (..., 3) vector v, such that K @ u = v x u."""
     x, y, z = np.moveaxis(np.asarray(vector, float), -1, 0)

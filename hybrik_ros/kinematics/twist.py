@@ -13,9 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from hybrik_ros.kinematics.forward import forward
 from hybrik_ros.kinematics.inverse import solve
+from hybrik_ros.rotations import unit
 from hybrik_ros.skeleton import BONE_TARGETS, NUM_JOINTS, PARENTS
 
 Array = NDArray[np.float64]
+
+_TARGETS = np.array(BONE_TARGETS)
 
 # How far across its bone a seen direction must point to outweigh the prior of no twist: the
 # sine of the angle between them. A nearly straight elbow tells little about the upper arm.
@@ -72,9 +75,10 @@ def twist_from_pointers(
     for depth in sorted(by_depth):
         rotations = solve(joints, rest_joints, twist, method='adaptive', confidence=confidence)
         _, global_rotations = forward(rotations, rest_joints)
-        for pointer in by_depth[depth]:
-            bone = rest_joints[BONE_TARGETS[pointer.joint]] - rest_joints[pointer.joint]
-            twist[pointer.joint - 1] = _twist(pointer, bone, global_rotations[pointer.joint])
+        turned = np.array([pointer.joint for pointer in by_depth[depth]])
+        bones = rest_joints[_TARGETS[turned]] - rest_joints[turned]
+        angles = _angles(by_depth[depth], bones, global_rotations[turned])
+        twist[turned - 1] = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     return twist
 
 
@@ -82,17 +86,22 @@ def _depth(joint: int) -> int:
     return 0 if joint == 0 else 1 + _depth(PARENTS[joint])
 
 
-def _twist(pointer: Pointer, bone: Array, untwisted: Array) -> Array:
-    """Return cosine and sine of the angle about the bone that fits one pointer."""
-    length, seen_length = np.linalg.norm(bone), np.linalg.norm(pointer.seen)
-    if not (length > 0 and seen_length > 0):
-        return np.array([1.0, 0.0])
-    axis = bone / length
-    seen = untwisted.T @ (pointer.seen / seen_length)
-    rest = pointer.rest - axis * (axis @ pointer.rest)
-    rest /= np.linalg.norm(rest)
-    across = seen - axis * (axis @ seen)
-    sine_seen = float(np.linalg.norm(across))
-    angle = np.arctan2(axis @ np.cross(rest, across), rest @ across)
-    angle *= pointer.share * sine_seen**2 / (sine_seen**2 + _PRIOR**2)
-    return np.array([np.cos(angle), np.sin(angle)])
+def _angles(pointers: Sequence[Pointer], bones: Array, untwisted: Array) -> Array:
+    """Return the angle (N) about the bone (N, 3) of each pointer's joint, zero where unseen.
+
+    untwisted: (N, 3, 3), the joints' global rotations with no twist of their own.
+    """
+    axes = unit(bones)
+    rest = _across(np.array([pointer.rest for pointer in pointers]), axes)
+    seen = unit(np.array([pointer.seen for pointer in pointers]))
+    seen = _across(np.einsum('nji,nj->ni', untwisted, seen), axes)
+    angles = np.arctan2(np.sum(axes * np.cross(rest, seen), axis=1), np.sum(rest * seen, axis=1))
+    squared_sine = np.sum(seen**2, axis=1)
+    shares = np.array([pointer.share for pointer in pointers])
+    angles *= shares * squared_sine / (squared_sine + _PRIOR**2)
+    return np.where(np.isfinite(angles), angles, 0.0)
+
+
+def _across(directions: Array, axes: Array) -> Array:
+    """Return the part (N, 3) of each direction at right angles to its unit axis."""
+    return directions - axes * np.sum(axes * directions, axis=1, keepdims=True)

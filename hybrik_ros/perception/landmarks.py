@@ -16,6 +16,7 @@ from hybrik_ros.camera import Camera, locate
 from hybrik_ros.kinematics import Pointer
 from hybrik_ros.perception import blazepose as bp
 from hybrik_ros.perception.blazepose import Landmarks
+from hybrik_ros.rotations import unit
 from hybrik_ros.skeleton import JOINT_NAMES, LEAF_NAMES
 
 Array = NDArray[np.float64]
@@ -24,7 +25,6 @@ _POINT = {name: index for index, name in enumerate(JOINT_NAMES + LEAF_NAMES)}
 
 _HIPS = [bp.LEFT_HIP, bp.RIGHT_HIP]
 _SHOULDERS = [bp.LEFT_SHOULDER, bp.RIGHT_SHOULDER]
-_EARS = [bp.LEFT_EAR, bp.RIGHT_EAR]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class _Side:
     ankle: int
     heel: int
     toe: int
+    ear: int
 
     def point(self, name: str) -> int:
         """Return the index of this side's joint or leaf."""
@@ -50,9 +51,10 @@ class _Side:
 
 _SIDES = (
     _Side('left', bp.LEFT_SHOULDER, bp.LEFT_ELBOW, bp.LEFT_WRIST, bp.LEFT_PINKY, bp.LEFT_INDEX,
-          bp.LEFT_HIP, bp.LEFT_KNEE, bp.LEFT_ANKLE, bp.LEFT_HEEL, bp.LEFT_TOE),
+          bp.LEFT_HIP, bp.LEFT_KNEE, bp.LEFT_ANKLE, bp.LEFT_HEEL, bp.LEFT_TOE, bp.LEFT_EAR),
     _Side('right', bp.RIGHT_SHOULDER, bp.RIGHT_ELBOW, bp.RIGHT_WRIST, bp.RIGHT_PINKY,
-          bp.RIGHT_INDEX, bp.RIGHT_HIP, bp.RIGHT_KNEE, bp.RIGHT_ANKLE, bp.RIGHT_HEEL, bp.RIGHT_TOE),
+          bp.RIGHT_INDEX, bp.RIGHT_HIP, bp.RIGHT_KNEE, bp.RIGHT_ANKLE, bp.RIGHT_HEEL,
+          bp.RIGHT_TOE, bp.RIGHT_EAR),
 )  # fmt: skip
 
 
@@ -93,7 +95,29 @@ SHAPE_PAIRS: tuple[tuple[int, int], ...] = (
 )
 SHAPE_SIGMAS: Array = np.append(np.repeat(list(_MEASURED.values()), 2), 0.06)
 
-_SPINE_SHARES = {'spine1': 1 / 3, 'spine2': 2 / 3}  # of the way from the hips to the shoulders
+# The rigid parts that carry the joints which no landmark shows. Each follows an anchor, a first
+# direction exactly, and a second as nearly as the first allows.
+_PARTS = ('hips', 'chest', 'head', 'left_hand', 'right_hand', 'left_foot', 'right_foot')
+_CARRIED = {
+    'hips': ('pelvis', 'left_hip', 'right_hip'),
+    'chest': ('spine3', 'neck', 'left_collar', 'right_collar'),
+    'head': ('head', 'head_top'),
+    **{f'{side.name}_hand': (f'{side.name}_hand', f'{side.name}_middle_tip') for side in _SIDES},
+    **{f'{side.name}_foot': (f'{side.name}_foot', f'{side.name}_big_toe') for side in _SIDES},
+}
+_CARRIERS, _PASSENGERS = np.array(
+    [(_PARTS.index(part), _POINT[name]) for part, names in _CARRIED.items() for name in names]
+).T
+_SPINE_SHARES = {'spine1': 1 / 3, 'spine2': 2 / 3}  # of the way from the hips to the chest
+
+# Joints that a landmark shows, and the landmark of each.
+_SHOWN, _SHOWN_BY = np.array(
+    [
+        (side.point(name), getattr(side, name))
+        for side in _SIDES
+        for name in ('shoulder', 'elbow', 'wrist', 'knee', 'ankle')
+    ]
+).T
 
 # In the rest frame: x to the left, y up, z to the front.
 _LEFT, _FRONT, _BACK = np.array([1.0, 0, 0]), np.array([0, 0, 1.0]), np.array([0, 0, -1.0])
@@ -148,57 +172,19 @@ def place_joints(observation: Observation, body: BodyModel, betas: Array) -> tup
     joints: (29, 3), metres, optical frame.
     confidence: (29) in [0, 1], the least of the landmarks that a joint is taken from.
     """
-    points, rest = observation.points, body.rest_joints(betas)
+    rest = body.rest_joints(betas)
+    anchors, frames = _parts(observation.points)
+    rest_anchors, rest_frames = _parts(_rest_landmarks(body, betas))
+    turns = frames @ rest_frames.transpose(0, 2, 1)
+    carried = anchors[:, None] + (rest - rest_anchors[:, None]) @ turns.transpose(0, 2, 1)
+
     joints = np.empty_like(rest)
-
-    def place(carried: Array, *names: str) -> None:
-        for name in names:
-            joints[_POINT[name]] = carried[_POINT[name]]
-
-    rest_hips = rest[[side.point('hip') for side in _SIDES]]
-    rest_shoulders = rest[[side.point('shoulder') for side in _SIDES]]
-    hips, shoulders = points[_HIPS], points[_SHOULDERS]
-    up, rest_up = shoulders.mean(0) - hips.mean(0), rest_shoulders.mean(0) - rest_hips.mean(0)
-    with_hips = _carried(
-        rest, rest_hips.mean(0), (rest_hips[0] - rest_hips[1], rest_up),
-        hips.mean(0), (hips[0] - hips[1], up),
-    )  # fmt: skip
-    with_shoulders = _carried(
-        rest, rest_shoulders.mean(0), (rest_shoulders[0] - rest_shoulders[1], rest_up),
-        shoulders.mean(0), (shoulders[0] - shoulders[1], up),
-    )  # fmt: skip
-    place(with_hips, 'pelvis', 'left_hip', 'right_hip')
+    joints[_SHOWN] = observation.points[_SHOWN_BY]
+    joints[_PASSENGERS] = carried[_CARRIERS, _PASSENGERS]
+    with_hips, with_chest = carried[_PARTS.index('hips')], carried[_PARTS.index('chest')]
     for name, share in _SPINE_SHARES.items():
-        place((1 - share) * with_hips + share * with_shoulders, name)
-    place(with_shoulders, 'spine3', 'neck', 'left_collar', 'right_collar')
-
-    rest_ears = np.array([body.landmark(f'{side.name}_ear', betas) for side in _SIDES])
-    rest_nose, ears = body.landmark('nose', betas), points[_EARS]
-    with_head = _carried(
-        rest, rest_ears.mean(0), (rest_ears[0] - rest_ears[1], rest_nose - rest_ears.mean(0)),
-        ears.mean(0), (ears[0] - ears[1], points[bp.NOSE] - ears.mean(0)),
-    )  # fmt: skip
-    place(with_head, 'head', 'head_top')
-
-    for side in _SIDES:
-        for name in ('shoulder', 'elbow', 'wrist', 'knee', 'ankle'):
-            joints[side.point(name)] = points[getattr(side, name)]
-        wrist, tip = rest[side.point('wrist')], rest[side.point('middle_tip')]
-        knuckles = (points[side.index] + points[side.pinky]) / 2
-        with_hand = _carried(
-            rest, wrist, (tip - wrist, _FRONT),
-            points[side.wrist], (knuckles - points[side.wrist], _thumbwards(points, side)),
-        )  # fmt: skip
-        place(with_hand, f'{side.name}_hand', f'{side.name}_middle_tip')
-        heel, toe = (body.landmark(f'{side.name}_{part}', betas) for part in ('heel', 'big_toe'))
-        ankle = rest[side.point('ankle')]
-        with_foot = _carried(
-            rest, ankle, (toe - heel, ankle - heel),
-            points[side.ankle],
-            (points[side.toe] - points[side.heel], points[side.ankle] - points[side.heel]),
-        )  # fmt: skip
-        place(with_foot, f'{side.name}_foot', f'{side.name}_big_toe')
-
+        spine = _POINT[name]
+        joints[spine] = (1 - share) * with_hips[spine] + share * with_chest[spine]
     return joints, observation.confidence[_SOURCES].min(axis=1)
 
 
@@ -213,19 +199,17 @@ def pointers(observation: Observation, body: BodyModel, betas: Array) -> list[Po
     """Return what tells the twist: hinges, hands, feet, the face, the line of the shoulders."""
     points = observation.points
     across = points[bp.LEFT_SHOULDER] - points[bp.RIGHT_SHOULDER]
-    face = points[bp.NOSE] - points[_EARS].mean(0)
-    rest_ears = [body.landmark(f'{side.name}_ear', betas) for side in _SIDES]
-    rest_face = body.landmark('nose', betas) - np.mean(rest_ears, axis=0)
+    rest_face = _face(_rest_landmarks(body, betas))
     found = [
         Pointer(_POINT['spine1'], _LEFT, across, share=1 / 3),
         Pointer(_POINT['spine2'], _LEFT, across, share=1 / 2),
-        Pointer(_POINT['neck'], rest_face, face, share=1 / 2),
-        Pointer(_POINT['head'], rest_face, face),
+        Pointer(_POINT['neck'], rest_face, _face(points), share=1 / 2),
+        Pointer(_POINT['head'], rest_face, _face(points)),
     ]
     for side in _SIDES:
         forearm = points[side.wrist] - points[side.elbow]
         shank = points[side.ankle] - points[side.knee]
-        thumb, foot = _thumbwards(points, side), points[side.toe] - points[side.heel]
+        thumb, foot = points[side.index] - points[side.pinky], points[side.toe] - points[side.heel]
         found += [
             Pointer(side.point('shoulder'), _FRONT, forearm),
             Pointer(side.point('elbow'), _FRONT, thumb, share=1 / 2),
@@ -236,29 +220,54 @@ def pointers(observation: Observation, body: BodyModel, betas: Array) -> list[Po
     return found
 
 
-def _thumbwards(points: Array, side: _Side) -> Array:
-    """The direction across the hand from the little finger, which is to the front at rest."""
-    return points[side.index] - points[side.pinky]
+def _rest_landmarks(body: BodyModel, betas: Array) -> Array:
+    """Return where the landmarks that carry parts lie on the T-posed body, (33, 3) metres.
 
-
-def _carried(
-    rest: Array,
-    rest_anchor: Array,
-    rest_directions: tuple[Array, Array],
-    anchor: Array,
-    directions: tuple[Array, Array],
-) -> Array:
-    """Move rest points (N, 3) rigidly: the anchor onto its place, two directions onto theirs.
-
-    The first direction is met exactly, the second as nearly as the first allows.
+    The others are NaN. Index and little finger stand for the width of a flat hand, palm down.
     """
-    turn = _frame(*directions) @ _frame(*rest_directions).T
-    return anchor + (rest - rest_anchor) @ turn.T
+    rest = body.rest_joints(betas)
+    landmarks = np.full((bp.NUM_LANDMARKS, 3), np.nan)
+    landmarks[bp.NOSE] = body.landmark('nose', betas)
+    for side in _SIDES:
+        tip = rest[side.point('middle_tip')]
+        landmarks[side.index], landmarks[side.pinky] = tip + _FRONT, tip - _FRONT
+        landmarks[side.ear] = body.landmark(f'{side.name}_ear', betas)
+        landmarks[side.heel] = body.landmark(f'{side.name}_heel', betas)
+        landmarks[side.toe] = body.landmark(f'{side.name}_big_toe', betas)
+        for name in ('hip', 'shoulder', 'wrist', 'ankle'):
+            landmarks[getattr(side, name)] = rest[side.point(name)]
+    return landmarks
 
 
-def _frame(first: Array, second: Array) -> Array:
-    """Return the rotation whose x is the first direction, with the second in its x-y plane."""
-    x = first / max(float(np.linalg.norm(first)), 1e-9)
-    z = np.cross(x, second)
-    z /= max(float(np.linalg.norm(z)), 1e-9)
-    return np.stack([x, np.cross(z, x), z], axis=1)
+def _parts(landmarks: Array) -> tuple[Array, Array]:
+    """Return anchors (7, 3) and frames (7, 3, 3) of _PARTS, from landmarks (33, 3)."""
+    left, right = _SIDES
+    hips = (landmarks[left.hip] + landmarks[right.hip]) / 2
+    shoulders = (landmarks[left.shoulder] + landmarks[right.shoulder]) / 2
+    ears = (landmarks[left.ear] + landmarks[right.ear]) / 2
+    up = shoulders - hips
+    parts = [
+        (hips, landmarks[left.hip] - landmarks[right.hip], up),
+        (shoulders, landmarks[left.shoulder] - landmarks[right.shoulder], up),
+        (ears, landmarks[left.ear] - landmarks[right.ear], landmarks[bp.NOSE] - ears),
+    ]
+    for side in _SIDES:
+        wrist, index, pinky = landmarks[[side.wrist, side.index, side.pinky]]
+        parts.append((wrist, (index + pinky) / 2 - wrist, index - pinky))
+    for side in _SIDES:
+        ankle, heel, toe = landmarks[[side.ankle, side.heel, side.toe]]
+        parts.append((ankle, toe - heel, ankle - heel))
+    anchors, first, second = np.array(parts).transpose(1, 0, 2)
+    return anchors, _frames(first, second)
+
+
+def _face(landmarks: Array) -> Array:
+    """Return the direction from between the ears to the nose."""
+    return landmarks[bp.NOSE] - landmarks[[side.ear for side in _SIDES]].mean(axis=0)
+
+
+def _frames(first: Array, second: Array) -> Array:
+    """Return rotations (N, 3, 3): x the first direction, the second in the x-y plane."""
+    x = unit(first)
+    z = unit(np.cross(x, second))
+    return np.stack([x, np.cross(z, x), z], axis=-1)
