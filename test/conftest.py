@@ -6,9 +6,14 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from hybrik_ros.share import transport_profile
+
+# Every run is the same, and a busy machine fails none.
+hypothesis.settings.register_profile('hybrik_ros', deadline=None, derandomize=True)
+hypothesis.settings.load_profile('hybrik_ros')
 
 
 @pytest.fixture(scope='module')

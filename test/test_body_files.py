@@ -375,12 +375,12 @@ def test_an_npz_that_unpacks_to_gigabytes_is_refused(arrays, tmp_path):
     path = tmp_path / 'smpl.npz'
     np.savez_compressed(path, **arrays)
     with (
-        zipfile.ZipFile(path, 'a', zipfile.ZIP_DEFLATED) as archive,
+        zipfile.ZipFile(path, 'a', zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         archive.open('posedirs.npy', 'w', force_zip64=True) as stream,
     ):
         for _ in range(1025):
             stream.write(bytes(2**20))
-    assert path.stat().st_size < 5e6
+    assert path.stat().st_size < 2e7
     assert 'unpacks' in assert_refused(path, ValueError)
 
 
