@@ -122,7 +122,8 @@ def test_vertices_do_not_depend_on_those_asked_for_before(posed):
     changing = betas.copy()
     used.vertices(rotations, changing, translation)
     changing[:] = 0
-    assert not np.array_equal(used.vertices(rotations, changing, translation), fresh)
+    expected = BodyModel.load().vertices(rotations, None, translation)
+    assert np.array_equal(used.vertices(rotations, changing, translation), expected)
 
 
 @pytest.mark.parametrize('betas', [np.zeros(9), np.zeros((1, 10)), np.full(10, np.nan), 0.0])

@@ -120,6 +120,13 @@ def test_two_people_are_found_best_first(clip, detect):
     assert sorted(person.box[0] > 700 for person in people) == [False, True]
 
 
+@pytest.mark.parametrize('index', [60, 108, 132])
+def test_nobody_is_found_twice(clip, seen, detect, index):
+    # Of a person who fills the image, the network finds two.
+    left, top, right, bottom = seen[index][0].box.astype(int)
+    assert len(detect(np.ascontiguousarray(clip[index][top:bottom, left:right]))) == 1
+
+
 def test_the_threshold_decides_who_is_found(clip):
     with create_runner(detector.MODEL) as runner:
         assert PersonDetector(runner, 320, 0.99)(clip[60]) == []
