@@ -320,7 +320,6 @@ def sparse_with(**state):
 @pytest.mark.parametrize(
     'state',
     [
-        {'_shape': (10**9, 10**9)},
         {'_shape': (24, 6890)},
         {'_shape': (2, 3)},
         {'indices': np.array([0, 1, 10**9], np.int32)},
@@ -334,6 +333,12 @@ def sparse_with(**state):
 def test_sparse_matrices_that_do_not_fit_together_are_refused(arrays, tmp_path, state):
     path = save_with(tmp_path, arrays, J_regressor=sparse_with(**state))
     assert_refused(path, ValueError)
+
+
+@pytest.mark.parametrize('shape', [(10**9, 10**9), (10**5, 10**5), (24, 10**7)])
+def test_a_sparse_matrix_is_not_made_dense_at_any_size(arrays, tmp_path, shape):
+    path = save_with(tmp_path, arrays, J_regressor=sparse_with(_shape=shape))
+    assert 'belongs to no body' in assert_refused(path, ValueError)
 
 
 def test_other_codecs_are_refused(arrays, tmp_path):

@@ -64,14 +64,12 @@ def test_frames_count_as_much_as_they_are_sure(body, shape):
     assert shape.betas == pytest.approx(twice.betas, abs=1e-3)
 
 
-def test_a_constant_error_is_never_believed_entirely(body, shape):
+def test_a_constant_error_never_makes_an_extreme_body(body, shape):
     # The network misjudges a limb the same way in each frame.
     wrong = lengths(body, None) * [1.1, 1, 1, 1, 1, 1]
     for _ in range(2000):
         shape.measure(wrong, np.ones(len(PAIRS)))
-    true = lengths(body, None)
-    believed = (lengths(body, shape.betas) - true)[0] / (wrong - true)[0]
-    assert 0.1 < believed < 0.8
+    assert np.abs(shape.betas).max() < 1
 
 
 def test_betas_stay_human(body, shape):
