@@ -107,7 +107,6 @@ def test_joint_directions_are_the_derivatives_of_rest_joints(body, posed):
     betas, *_ = posed
     moved = body.rest_joints(betas) - body.rest_joints()
     assert body.joint_directions @ betas == pytest.approx(moved, abs=1e-12)
-    assert np.array_equal(body.mean_joints, body.rest_joints())
     assert np.array_equal(body.rest_joints(None), body.rest_joints(np.zeros(10)))
 
 

@@ -1,6 +1,5 @@
 """A body: a template mesh with shape directions, a joint regressor and skinning weights."""
 
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +51,7 @@ class BodyModel:
         self._mean_joints = self._points(regressor, self._template)
         self._joint_directions = self._points(regressor, self._shapedirs)
         self._shaped_betas: Array | None = None
-        self._shaped_template = self._template
+        self._shaped_template = self._template.astype(np.float32)
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> 'BodyModel':
@@ -80,11 +79,6 @@ class BodyModel:
         """Derivative (29, 3, num_betas) of rest_joints by the betas, in metres."""
         return self._joint_directions
 
-    @cached_property
-    def mean_joints(self) -> Array:
-        """rest_joints (29, 3) of betas zero."""
-        return self._mean_joints.copy()
-
     def landmark(self, name: str, betas: ArrayLike | None = None) -> Array:
         """Return the rest position (3), metres, of a point in skeleton.LANDMARK_VERTICES."""
         vertex = LANDMARK_VERTICES[name]
@@ -110,11 +104,11 @@ class BodyModel:
         rotations = np.asarray(rotations, dtype=np.float64)
         rest = self.rest_joints(betas)[:NUM_JOINTS]
         joints, global_rotations = forward(rotations, rest)
+        joints += np.asarray(translation, dtype=np.float64)
         shaped = self._shaped(betas)
         if self._posedirs is not None:
             features = (rotations[1:] - np.eye(3)).reshape(-1).astype(np.float32)
             shaped = shaped + (self._posedirs @ features).reshape(-1, 3)
-        joints = joints + np.asarray(translation, dtype=np.float64)
         vertices = np.empty(shaped.shape, np.float32)
         skin(shaped, self._influences, self._weights, global_rotations, rest, joints, vertices)
         return vertices
@@ -123,9 +117,10 @@ class BodyModel:
         joints = np.tensordot(regressor, values, axes=1)
         return np.concatenate([joints, values[list(LEAF_VERTICES)]])
 
-    def _shaped(self, betas: Array) -> Array:
+    def _shaped(self, betas: Array) -> NDArray[np.float32]:
         if self._shaped_betas is None or not np.array_equal(betas, self._shaped_betas):
-            self._shaped_template = self._template + self._shapedirs @ betas
+            shaped = self._template + self._shapedirs @ betas
+            self._shaped_template = shaped.astype(np.float32)
             self._shaped_betas = betas.copy()
         return self._shaped_template
 
