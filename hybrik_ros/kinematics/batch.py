@@ -45,14 +45,15 @@ def flattened(
     ------
     ValueError: naming the arguments, where the batch dimensions do not broadcast.
     """
-    shapes = {name: array.shape[: array.ndim - len(core)] for name, (array, core) in arrays.items()}
+    shapes = [array.shape[: array.ndim - len(core)] for array, core in arrays.values()]
     try:
-        batch = np.broadcast_shapes(*shapes.values())
+        batch = np.broadcast_shapes(*set(shapes))
     except ValueError:
-        listed = ', '.join(f'{name} {shape}' for name, shape in shapes.items())
+        listed = ', '.join(f'{n} {shape}' for n, shape in zip(arrays, shapes, strict=True))
         raise ValueError(f'batch dimensions do not fit together: {listed}') from None
     size = math.prod(batch)
-    return batch, [
-        np.ascontiguousarray(np.broadcast_to(array, batch + core)).reshape(size, *core)
-        for array, core in arrays.values()
-    ]
+    flat = []
+    for (array, core), shape in zip(arrays.values(), shapes, strict=True):
+        whole = array if shape == batch else np.broadcast_to(array, batch + core)
+        flat.append(np.ascontiguousarray(whole).reshape(size, *core))
+    return batch, flat

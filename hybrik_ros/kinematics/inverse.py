@@ -16,6 +16,10 @@ METHODS: tuple[Method, ...] = get_args(Method)
 _REFINING_STEPS = 2
 # Of the small rotations against metres: one radian is worth two centimetres.
 _DAMPING = 4e-4
+# What stands for arguments that are not given.
+_UNKNOWN_TWIST = np.zeros((NUM_JOINTS - 1, 2))
+_SURE = np.ones(NUM_POINTS)
+_REST = np.tile(np.eye(3), (NUM_JOINTS, 1, 1))
 # Metres. Larger coordinates, which mean nothing anyway, could exhaust the digits of a number.
 _FARTHEST = 1e9
 
@@ -27,6 +31,8 @@ def solve(
     *,
     method: Method = 'refined',
     confidence: ArrayLike | None = None,
+    previous: ArrayLike | None = None,
+    previous_weight: float = 0.0,
 ) -> Array:
     """Find the rotations that pose a skeleton of fixed bones like the given joints.
 
@@ -48,10 +54,15 @@ def solve(
         Where they are does not matter, only how they lie to each other.
     rest_joints: (..., 29, 3), metres, the same body's T-pose.
     twist: (..., 23, 2), cosine and sine of the angle of joint i about its rest bone in row
-        i - 1; of any length. (0, 0), NaN, infinite or None is no twist.
+        i - 1; of any length. (0, 0), NaN, infinite or None is not known: the twist of previous,
+        or none.
     method: 'naive', 'adaptive' or 'refined'.
     confidence: (..., 29), in [0, 1], how much each joint counts. A joint of confidence 0 may be
-        anything, NaN included: the bone that aims at it keeps its rest direction in its parent.
+        anything, NaN included: the bone that aims at it keeps the direction in its parent that
+        it has in previous, or at rest.
+    previous: (..., 24, 3, 3), the rotations of the frame before.
+    previous_weight: square metres; how much the steps of 'refined' hold on to previous: a turn
+        of one radian away from it costs as much as one joint that is off by the square root.
 
     Returns
     -------
@@ -60,7 +71,8 @@ def solve(
     Raises
     ------
     ValueError: naming the argument, on a wrong shape, an unknown method, non-finite rest
-        joints, non-finite joints of confidence above 0, or confidence outside [0, 1].
+        joints or previous, non-finite joints of confidence above 0, confidence outside [0, 1],
+        or a negative previous_weight.
 
     Source: Li et al., HybrIK (CVPR 2021), section 3.2 and algorithm 1.
     """
@@ -68,22 +80,23 @@ def solve(
         raise ValueError(f'method must be one of {", ".join(METHODS)}, not {method!r}')
     joints = checked('joints', joints, (NUM_POINTS, 3))
     rest_joints = checked('rest_joints', rest_joints, (NUM_POINTS, 3))
-    if twist is None:
-        twist = np.zeros((NUM_JOINTS - 1, 2))
-    if confidence is None:
-        confidence = np.ones(NUM_POINTS)
-    twist = checked('twist', twist, (NUM_JOINTS - 1, 2))
-    confidence = checked('confidence', confidence, (NUM_POINTS,))
+    twist = checked('twist', _UNKNOWN_TWIST if twist is None else twist, (NUM_JOINTS - 1, 2))
+    confidence = checked('confidence', _SURE if confidence is None else confidence, (NUM_POINTS,))
+    previous = checked('previous', _REST if previous is None else previous, (NUM_JOINTS, 3, 3))
 
     require_finite('rest_joints', rest_joints)
+    require_finite('previous', previous)
+    if not 0 <= previous_weight < np.inf:
+        raise ValueError(f'previous_weight must be finite and not negative, not {previous_weight}')
     if not ((confidence >= 0) & (confidence <= 1)).all():
         raise ValueError('confidence must lie in [0, 1]')
-    batch, (joints, rest_joints, twist, confidence) = flattened(
+    batch, (joints, rest_joints, twist, confidence, previous) = flattened(
         {
             'joints': (joints, (NUM_POINTS, 3)),
             'rest_joints': (rest_joints, (NUM_POINTS, 3)),
             'twist': (twist, (NUM_JOINTS - 1, 2)),
             'confidence': (confidence, (NUM_POINTS,)),
+            'previous': (previous, (NUM_JOINTS, 3, 3)),
         }
     )
     if not np.isfinite(joints[confidence > 0]).all():
@@ -94,6 +107,7 @@ def solve(
     steps = _REFINING_STEPS if method == 'refined' else 0
     adaptive = method != 'naive'
     kernels.solve_batch(
-        joints, rest_joints, twist, confidence, adaptive, steps, _DAMPING, rotations
-    )
+        joints, rest_joints, twist, confidence, previous, float(previous_weight), adaptive, steps,
+        _DAMPING, rotations,
+    )  # fmt: skip
     return rotations.reshape(*batch, NUM_JOINTS, 3, 3)

@@ -129,16 +129,16 @@ def _swing(t: Array, p: Array, out: Array) -> None:
 
 
 @_compiled
-def _add_twist(swing: Array, t: Array, cos: float, sin: float, out: Array) -> None:
-    """Write swing @ twist about t to out. An undefined twist, (0, 0) or NaN, is none."""
+def _add_twist(swing: Array, t: Array, cos: float, sin: float, out: Array) -> bool:
+    """Write swing @ twist about t to out, unless the twist is undefined: (0, 0), NaN, infinite."""
     radius = np.hypot(cos, sin)
     length = _norm(t)
     if not _TINY < radius < np.inf or length < _TINY:
-        out[:] = swing
-        return
+        return False
     twist = np.empty((3, 3))
     _about_axis(t[0] / length, t[1] / length, t[2] / length, cos / radius, sin / radius, twist)
     _multiply(swing, twist, out)
+    return True
 
 
 @_compiled
@@ -235,6 +235,7 @@ def _aim(
     rest: Array,
     twist: Array,
     confidence: Array,
+    previous: Array,
     adaptive: bool,
     rotations: Array,
     rebuilt: Array,
@@ -244,18 +245,21 @@ def _aim(
 
     A bone starts at its parent's predicted position (naive), or where the parent really ended
     up in the rebuilt skeleton (adaptive). Joints with three children take the rotation that
-    fits all of them best; every other joint swings at its target child, then twists. A bone
-    that aims at an unseen joint keeps its rest direction in its parent.
+    fits all of them best; every other joint swings at its target child, then twists. What is
+    not seen stays as in the previous rotations: the swing of a bone that aims at an unseen
+    joint, a twist that is not given, what a fit leaves open.
     """
     bone = np.empty(3)
     aim = np.empty(3)
     aim_in_parent = np.empty(3)
     swing = np.empty((3, 3))
-    upright = np.eye(3)
+    previous_swing = np.empty((3, 3))
+    prior = np.empty((3, 3))
     pivot = np.empty(3)
     rest_pivot = np.empty(3)
     _pivot(target, rest, confidence, pivot, rest_pivot)
-    _fit_children(0, pivot, rest_pivot, upright, target, rest, confidence, global_rotations[0])
+    _fit_children(0, pivot, rest_pivot, previous[0], target, rest, confidence,
+                  global_rotations[0])  # fmt: skip
     rotations[0] = global_rotations[0]
     for k in range(3):
         bone[k] = rest[0, k] - rest_pivot[k]
@@ -273,29 +277,43 @@ def _aim(
         start = rebuilt[i] if adaptive or not confidence[i] > 0 else target[i]
 
         if _children[i, 0] >= 0:
-            _fit_children(i, start, rest[i], global_parent, target, rest, confidence,
+            _multiply(global_parent, previous[i], prior)
+            _fit_children(i, start, rest[i], prior, target, rest, confidence,
                           global_rotations[i])  # fmt: skip
             _multiply_back(global_parent, global_rotations[i], rotations[i])
         else:
             child = _targets[i]
             for k in range(3):
                 bone[k] = rest[child, k] - rest[i, k]
+            _rotate(previous[i], bone, aim)
+            _swing(bone, aim, previous_swing)
             if confidence[child] > 0:
                 for k in range(3):
                     aim[k] = target[child, k] - start[k]
                 _rotate_back(global_parent, aim, aim_in_parent)
                 _swing(bone, aim_in_parent, swing)
             else:
-                _identity(swing)
-            _add_twist(swing, bone, twist[i - 1, 0], twist[i - 1, 1], rotations[i])
+                swing[:] = previous_swing
+            if not _add_twist(swing, bone, twist[i - 1, 0], twist[i - 1, 1], rotations[i]):
+                _multiply_back(previous_swing, previous[i], prior)
+                _multiply(swing, prior, rotations[i])
             _multiply(global_parent, rotations[i], global_rotations[i])
 
 
 @_compiled
 def _descent(
-    rebuilt: Array, target: Array, confidence: Array, damping: float, turns: Array, shift: Array
+    rebuilt: Array,
+    target: Array,
+    confidence: Array,
+    damping: float,
+    returns: Array,
+    return_weight: float,
+    turns: Array,
+    shift: Array,
 ) -> None:
     """One Levenberg-Marquardt step of all joint positions: turns (24, 3) and shift (3).
+
+    returns (24, 3) are the turns that would lead back to the previous rotations.
 
     turns[i] is a small rotation vector, in the global frame, of everything below joint i about
     that joint; shift moves the whole body. Joint j moves by shift + sum over its ancestors i of
@@ -313,7 +331,8 @@ def _descent(
         normal[0, 0, k, k] = _TINY
     for i in range(NUM_JOINTS):
         for k in range(3):
-            normal[i + 1, i + 1, k, k] = damping
+            normal[i + 1, i + 1, k, k] = damping + return_weight
+            gradient[i + 1, k] = return_weight * returns[i, k]
 
     for j in range(NUM_POINTS):
         weight = confidence[j]
@@ -415,6 +434,31 @@ def _inverse(m: Array) -> Array:
 
 
 @_compiled
+def _returns(rotations: Array, previous: Array, global_rotations: Array, returns: Array) -> None:
+    """Fill returns (24, 3): axis times sine of the turn to each previous rotation, global frame.
+
+    The sine equals the angle where that is small, and lets go of what has turned right round.
+    """
+    turn = np.empty((3, 3))
+    axis = np.empty(3)
+    for i in range(NUM_JOINTS):
+        for r in range(3):
+            for c in range(3):
+                turn[r, c] = (
+                    previous[i, r, 0] * rotations[i, c, 0]
+                    + previous[i, r, 1] * rotations[i, c, 1]
+                    + previous[i, r, 2] * rotations[i, c, 2]
+                )
+        axis[0] = (turn[2, 1] - turn[1, 2]) / 2
+        axis[1] = (turn[0, 2] - turn[2, 0]) / 2
+        axis[2] = (turn[1, 0] - turn[0, 1]) / 2
+        if i == 0:
+            returns[i] = axis
+        else:
+            _rotate(global_rotations[_parents[i]], axis, returns[i])
+
+
+@_compiled
 def _turn(turns: Array, rotations: Array, global_rotations: Array) -> None:
     """Apply the global-frame turns of a step to the parent-relative rotations."""
     turn = np.empty((3, 3))
@@ -438,26 +482,32 @@ def solve_batch(
     rest: Array,
     twist: Array,
     confidence: Array,
+    previous: Array,
+    previous_weight: float,
     adaptive: bool,
     steps: int,
     damping: float,
     rotations: Array,
 ) -> None:
     """Fill rotations (B, 24, 3, 3): aim every bone, then refine by so many steps."""
+    returns = np.zeros((NUM_JOINTS, 3))
     rebuilt = np.empty((NUM_POINTS, 3))
     global_rotations = np.empty((NUM_JOINTS, 3, 3))
     turns = np.empty((NUM_JOINTS, 3))
     shift = np.empty(3)
     root = np.empty(3)
     for b in range(target.shape[0]):
-        _aim(target[b], rest[b], twist[b], confidence[b], adaptive, rotations[b], rebuilt,
-             global_rotations)  # fmt: skip
+        _aim(target[b], rest[b], twist[b], confidence[b], previous[b], adaptive, rotations[b],
+             rebuilt, global_rotations)  # fmt: skip
         root[:] = rebuilt[0]
         for _ in range(steps):
             _forward(rotations[b], rest[b], rebuilt, global_rotations)
             for k in range(3):
                 rebuilt[:, k] += root[k] - rest[b, 0, k]
-            _descent(rebuilt, target[b], confidence[b], damping, turns, shift)
+            if previous_weight > 0:
+                _returns(rotations[b], previous[b], global_rotations, returns)
+            _descent(rebuilt, target[b], confidence[b], damping, returns, previous_weight, turns,
+                     shift)  # fmt: skip
             if not np.isfinite(turns).all():
                 break  # Bones of thousands of kilometres leave the damping no digits.
             _turn(turns, rotations[b], global_rotations)

@@ -1,0 +1,119 @@
+"""The solver's memory: what is not seen stays as it was, and the rest holds on to it as asked."""
+
+import numpy as np
+import pytest
+from poses import angles_between, noise, random_rotations, twist_of
+
+from hybrik_ros.body import BodyModel
+from hybrik_ros.kinematics import METHODS, forward, solve
+
+LEFT_SHOULDER, LEFT_ELBOW = 16, 18
+LEFT_ARM_BELOW_SHOULDER = [18, 20, 22, 25]
+LEFT_ARM_ROTATIONS = [16, 18, 20, 22]
+
+all_methods = pytest.mark.parametrize('method', METHODS)
+
+
+@pytest.fixture(scope='module')
+def rest():
+    return BodyModel.load().rest_joints()
+
+
+@pytest.fixture(scope='module')
+def motion(rest):
+    """Rotations of 60 frames that turn smoothly, and their joints."""
+    rng = np.random.default_rng(3)
+    first = random_rotations(rng, 1, 0.4)[0]
+    step = random_rotations(rng, 1, 0.01)[0]
+    rotations = [first]
+    for _ in range(59):
+        rotations.append(rotations[-1] @ step)
+    rotations = np.array(rotations)
+    return rotations, forward(rotations, rest)[0]
+
+
+@all_methods
+def test_unknown_twist_is_that_of_the_previous_frame(rest, motion, method):
+    rotations, joints = motion
+    found = solve(joints, rest, method=method, previous=rotations)
+    assert angles_between(found, rotations).max() < 0.01
+
+
+@all_methods
+def test_known_twist_goes_before_that_of_the_previous_frame(rest, motion, method):
+    rotations, joints = motion
+    twist = twist_of(rotations, rest)
+    strange = random_rotations(np.random.default_rng(5), len(joints))
+    found = solve(joints, rest, twist, method=method, previous=strange)
+    assert angles_between(found, rotations).max() < 0.01
+
+
+@all_methods
+def test_an_unseen_arm_keeps_its_previous_pose_and_the_others_theirs(rest, motion, method):
+    rotations, joints = motion
+    joints = joints[10:].copy()
+    confidence = np.ones(29)
+    confidence[LEFT_ARM_BELOW_SHOULDER] = 0
+    joints[:, LEFT_ARM_BELOW_SHOULDER] = np.nan
+    previous = rotations[:-10]
+    found = solve(joints, rest, method=method, confidence=confidence, previous=previous)
+    assert angles_between(found, previous)[:, LEFT_ARM_ROTATIONS].max() < 1e-4
+    others = np.setdiff1d(np.arange(24), LEFT_ARM_ROTATIONS)
+    elsewhere = solve(joints, rest, method=method, confidence=confidence,
+                      previous=np.where(np.isin(np.arange(24), others)[:, None, None], previous,
+                                        np.eye(3)))  # fmt: skip
+    assert angles_between(found, elsewhere)[:, others].max() < 1e-9
+
+
+@all_methods
+def test_nobody_seen_is_the_previous_pose(rest, motion, method):
+    rotations, joints = motion
+    unseen = np.full_like(joints, np.nan)
+    found = solve(unseen, rest, method=method, confidence=np.zeros(29), previous=rotations)
+    assert angles_between(found, rotations).max() < 1e-4
+
+
+def follow(joints, rest, weight):
+    """Solve frame after frame, each with the one before as its previous."""
+    found = [solve(joints[0], rest)]
+    for frame in joints[1:]:
+        found.append(solve(frame, rest, previous=found[-1], previous_weight=weight))
+    return np.array(found)
+
+
+def test_a_weight_damps_jitter(rest, motion):
+    _, joints = motion
+    noisy = joints + noise(np.random.default_rng(8), joints.shape, 0.02)
+    free, held = (follow(noisy, rest, weight) for weight in (0.0, 0.01))
+    jitter_free, jitter_held = (angles_between(r[1:], r[:-1]).mean() for r in (free, held))
+    assert jitter_held < 0.6 * jitter_free
+
+
+def test_a_clean_pose_that_stays_is_not_changed_by_the_weight(rest, motion):
+    rotations, joints = motion
+    found = solve(joints, rest, previous=rotations, previous_weight=0.05)
+    assert angles_between(found, rotations).max() < 0.01
+
+
+def test_the_weight_pulls_to_the_previous_pose_in_the_right_direction(rest, motion):
+    rotations, joints = motion
+    previous = np.roll(rotations, 6, axis=0)[6:]
+    joints, rotations = joints[6:], rotations[6:]
+    apart = angles_between(rotations, previous)
+    found = solve(joints, rest, previous=previous, previous_weight=0.02)
+    assert angles_between(found, previous).mean() < 0.9 * apart.mean()
+    assert angles_between(found, rotations).mean() < apart.mean()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        ({'previous': np.eye(3)}, 'previous must have shape'),
+        ({'previous': np.full((24, 3, 3), np.nan)}, 'previous holds NaN'),
+        ({'previous_weight': -1.0}, 'previous_weight must be'),
+        ({'previous_weight': np.nan}, 'previous_weight must be'),
+    ],
+)
+def test_wrong_arguments_are_named(rest, arguments, words):
+    with pytest.raises(ValueError, match=words):
+        solve(rest, rest, **arguments)
