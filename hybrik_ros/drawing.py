@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import cv2
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from hybrik_ros.camera import Camera
+from hybrik_ros.compiling import compiled
 from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS, PELVIS
 
 if TYPE_CHECKING:
@@ -319,13 +319,12 @@ def vertex_normals(vertices: Points, faces: Faces) -> Array:
 
 # -- compiled ------------------------------------------------------------------------------------
 
-_compiled = numba.njit(cache=True, nogil=True)
 
 # A pixel on the edge of two faces belongs to both: rounding must not leave it to neither.
 _ON_EDGE = -1e-9
 
 
-@_compiled
+@compiled
 def _vertex_normals(vertices: Array, faces: NDArray[np.int64]) -> Array:
     normals = np.zeros_like(vertices)
     for a, b, c in faces:
@@ -347,7 +346,7 @@ def _vertex_normals(vertices: Array, faces: NDArray[np.int64]) -> Array:
     return normals
 
 
-@_compiled
+@compiled
 def _rasterise(
     pixels: Array,
     inverse_depth: Array,
@@ -396,7 +395,7 @@ def _rasterise(
     return shade
 
 
-@_compiled
+@compiled
 def _blend(image: Image, shade: NDArray[np.float32], colour: Array, alpha: float) -> None:
     for y in range(shade.shape[0]):
         for x in range(shade.shape[1]):

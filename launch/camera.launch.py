@@ -59,6 +59,11 @@ ARGUMENTS = [
         description='Whether to show image, frames and bodies in RViz.',
     ),
     DeclareLaunchArgument(
+        'fixed_frame',
+        default_value='camera_optical_frame',
+        description="RViz's fixed frame: the frame_id of the images, or one that TF joins to it.",
+    ),
+    DeclareLaunchArgument(
         'record',
         default_value='false',
         choices=['true', 'false'],
@@ -172,7 +177,10 @@ def generate_launch_description() -> LaunchDescription:
                         package='rviz2',
                         executable='rviz2',
                         name='rviz2',
-                        arguments=['-d', PathJoinSubstitution([CONFIG, 'hybrik.rviz'])],
+                        arguments=[
+                            *('-d', PathJoinSubstitution([CONFIG, 'hybrik.rviz'])),
+                            *('-f', LaunchConfiguration('fixed_frame')),
+                        ],
                         remappings=[(f'/{topic}', absolute(topic)) for topic in shown],
                         condition=IfCondition(LaunchConfiguration('rviz')),
                     ),

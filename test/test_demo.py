@@ -1,7 +1,9 @@
 """`hybrik demo`, run as people run it."""
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -11,6 +13,7 @@ from rosbags.highlevel import AnyReader
 
 from hybrik_ros.bags import typestore
 from hybrik_ros.body import BodyModel
+from hybrik_ros.cli.video import SAMPLE
 from hybrik_ros.kinematics import forward
 from hybrik_ros.rotations import from_quaternion
 
@@ -104,9 +107,62 @@ def test_demo_of_an_empty_room_fails_and_says_why(
     assert 'only 0 of 10 processed frames held a person' in ' '.join(finished.stdout.split())
 
 
+@pytest.mark.parametrize('name', ['thesis.txt', 'other.mcap'])
+def test_demo_keeps_what_is_not_its_own(
+    ros_environment: dict[str, str], tmp_path: Path, name: str
+) -> None:
+    precious = tmp_path / 'bag' / name
+    precious.parent.mkdir()
+    precious.write_text('years of work')
+    finished = run_demo(ros_environment, '--output', str(tmp_path))
+    assert finished.returncode == 1
+    assert name in finished.stdout
+    assert precious.read_text() == 'years of work'
+
+
+def test_demo_does_not_overwrite_its_input(ros_environment: dict[str, str], tmp_path: Path) -> None:
+    clip = tmp_path / 'overlay.mp4'
+    clip.write_bytes(SAMPLE.read_bytes())
+    finished = run_demo(ros_environment, '--input', str(clip), '--output', str(tmp_path))
+    assert finished.returncode == 1
+    assert 'would be overwritten' in finished.stdout
+    assert clip.read_bytes() == SAMPLE.read_bytes()
+
+
+def test_demo_into_a_file_fails_and_says_why(
+    ros_environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / 'file').touch()
+    finished = run_demo(ros_environment, '--output', str(tmp_path / 'file'))
+    assert finished.returncode == 1
+    assert str(tmp_path / 'file') in finished.stdout
+    assert 'Traceback' not in finished.stdout + finished.stderr
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_nothing_outlives_a_demo_that_is_stopped(
+    ros_environment: dict[str, str], tmp_path: Path, number: signal.Signals
+) -> None:
+    command = [sys.executable, '-m', 'hybrik_ros.cli', 'demo', '--output', str(tmp_path)]
+    demo = subprocess.Popen(command, env=ros_environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not children(demo.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    node, *_ = children(demo.pid)
+    demo.send_signal(number)
+    assert demo.wait(15) == 128 + number
+    assert not Path(f'/proc/{node}').exists()
+
+
+def children(pid: int) -> list[int]:
+    tasks = Path(f'/proc/{pid}/task').glob('*/children')
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
 def test_demo_of_no_video_fails_and_says_why(
     ros_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    finished = run_demo(ros_environment, '--input', str(tmp_path / 'nothing.mp4'))
+    missing = tmp_path / '[/red]nothing.mp4'
+    finished = run_demo(ros_environment, '--input', str(missing))
     assert finished.returncode == 1
-    assert 'no video' in finished.stdout
+    assert f'{missing} is no video' in finished.stdout

@@ -79,6 +79,7 @@ def broken(**changes: object) -> Image:
         (broken(step=23), 'length', 'step of 23 bytes'),
         (broken(height=7), 'length', '168 bytes, but holds 144'),
         (broken(data=array.array('B')), 'length', 'but holds 0'),
+        (broken(encoding='yuv422', width=7), 'size', 'even width.*of 7'),
     ],
 )
 def test_unusable_images_say_why(image: Image, kind: str, words: str) -> None:

@@ -361,6 +361,10 @@ def wrong_encoding(message: Image) -> None:
     message.encoding = 'banana8'
 
 
+def another_encoding(message: Image) -> None:
+    message.encoding = 'mango16'
+
+
 def wrong_length(message: Image) -> None:
     message.data = message.data[:-100]
 
@@ -374,6 +378,7 @@ def no_size(message: Image) -> None:
     ('spoil', 'kind', 'words'),
     [
         (wrong_encoding, 'encoding', 'banana8'),
+        (another_encoding, 'encoding', 'mango16'),
         (wrong_length, 'length', 'but holds'),
         (no_size, 'size', 'the image is empty'),
     ],
@@ -398,6 +403,24 @@ def test_an_unusable_image_is_named_once_counted_and_survived(
     assert int(report[f'lost: {kind}']) >= 2
     assert node.said(words) == 1
     assert peer.show_and_wait(peer.frame()).humans
+
+
+def test_an_empty_frame_id_is_named_once_and_has_no_tf(
+    peer: Peer, node: Process, answers: list[HumanMeshArray]
+) -> None:
+    picture = peer.frame()
+    sent = []
+    for _ in range(3):
+        header = peer.header()
+        peer.camera_infos.publish(peer.camera_info(header))
+        header.frame_id = ''
+        peer.images.publish(peer.image(picture, header))
+        sent.append(header)
+        time.sleep(0.3)
+    assert peer.wait(lambda: any(peer.stamped('human_poses', header) for header in sent))
+    time.sleep(0.3)
+    assert node.said('the images have no frame_id') == 1
+    assert all(m.transforms[0].header.frame_id == FRAME_ID for m in peer.heard['/tf'])
 
 
 def test_zero_k_is_named_once_counted_and_survived(
@@ -495,6 +518,19 @@ def test_without_camera_info_the_node_says_what_to_do_once(
         assert process.said('no camera_info on /camera_info yet') == 1
         assert process.said('field_of_view') == 1
         assert peer.show_and_wait(picture).humans
+    finally:
+        process.kill()
+
+
+def test_a_parameter_of_the_wrong_type_is_an_error_of_one_line(
+    ros_environment: dict[str, str], tmp_path: Path
+) -> None:
+    process = Process(ros_environment, tmp_path / 'log', 'threads:=banana')
+    try:
+        assert process.process.wait(60) == 1
+        [line] = process.log.read_text().splitlines()
+        assert line.startswith('hybrik_node: ')
+        assert 'threads' in line
     finally:
         process.kill()
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrik_ros.compiling import compiled
 from hybrik_ros.skeleton import NUM_JOINTS
 
 Array = NDArray[np.float64]
@@ -26,7 +26,7 @@ def strongest_weights(weights: NDArray[Any]) -> tuple[NDArray[np.int32], Floats]
     return joints.astype(np.int32), strongest.astype(np.float32)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def skin(
     shaped: Floats,
     joints: NDArray[np.int32],

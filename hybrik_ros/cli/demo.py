@@ -26,6 +26,12 @@ from hybrik_ros.share import transport_profile
 if TYPE_CHECKING:
     from hybrik_ros.node.recorder import Recorder
 
+# What it leaves in the output folder.
+_SHEET, _OVERLAY, _BAG = 'contact_sheet.png', 'overlay.mp4', 'bag'
+_NODE_LOG, _VIDEO_LOG = 'node.log', 'video.log'
+_BAG_FILES = ('bag.mcap', 'metadata.yaml')
+
+_NODE = 'hybrik_node'
 # Fewer processed frames with a person than this, and the demo has failed.
 _LEAST_SHARE = 0.9
 _START_SECONDS = 120.0  # The first start compiles the kernels.
@@ -69,34 +75,65 @@ def run(args: argparse.Namespace) -> int:
     console = Console()
     try:
         frames = _count_frames(args.input)
-        _clear(args.output)
-        with Recorder() as recorder:
+        _make_room(args.output, args.input)
+        _isolate()
+        with Recorder(_NODE) as recorder:
             _play(args.input, frames, args.realtime, args.output, recorder, console)
         _write(args.input, args.output, recorder, console)
-        _summarise(args.output, args.realtime, recorder, console)
+        _summarise(args.output, frames, args.realtime, recorder, console)
         return 0
-    except DemoError as error:
-        console.print(f'[bold red]The demo failed:[/] {error}', highlight=False, soft_wrap=True)
+    except (DemoError, OSError) as error:
+        console.print('The demo failed:', style='bold red', end=' ')
+        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
         return 1
 
 
-def _count_frames(video: Path) -> int:
+def _isolate() -> None:
+    """Keep the demo apart from every other ROS 2 here, and let no child outlive it.
+
+    Another node would answer to the demo's images, and the demo's people would reach robots.
+    """
+    os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 101)
+    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    # As an exception, which ends the children on its way out.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+
+def _count_frames(video: Path) -> int | None:
+    """Return how many frames a video says it has; None where it does not say."""
     capture = cv2.VideoCapture(str(video))
-    frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    readable, frames = capture.grab(), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     capture.release()
-    if frames <= 0:
+    if not readable:
         raise DemoError(f'{video} is no video that OpenCV can read')
-    return frames
+    return frames if frames > 0 else None
 
 
-def _clear(output: Path) -> None:
-    """Make room for the results; a folder of an earlier demo loses just these."""
+def _make_room(output: Path, video: Path) -> None:
+    """Remove the results of an earlier demo, and nothing else."""
+    results = [output / name for name in (_SHEET, _OVERLAY, _NODE_LOG, _VIDEO_LOG)]
+    if video.resolve() in [path.resolve() for path in results]:
+        raise DemoError(f'{video} would be overwritten: choose another folder by --output')
+    bag = output / _BAG
+    if bag.exists():
+        foreign = [path.name for path in bag.iterdir() if path.name not in _BAG_FILES]
+        if foreign:
+            raise DemoError(
+                f'{bag} holds {foreign[0]}, which is not from a demo: choose another --output'
+            )
+        shutil.rmtree(bag)
     output.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(output / 'bag', ignore_errors=True)
+    for path in results:
+        path.unlink(missing_ok=True)
 
 
 def _play(
-    video: Path, frames: int, realtime: bool, output: Path, recorder: 'Recorder', console: Console
+    video: Path,
+    frames: int | None,
+    realtime: bool,
+    output: Path,
+    recorder: 'Recorder',
+    console: Console,
 ) -> None:
     """Run node and video source until the video is over and the node has had its last frame."""
     node_command = [sys.executable, '-m', 'hybrik_ros.node.node']
@@ -109,19 +146,19 @@ def _play(
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
                TextColumn('{task.fields[note]}'), TimeElapsedColumn())  # fmt: skip
     with (
-        _process(node_command, output / 'node.log') as node,
+        _process(node_command, output / _NODE_LOG) as node,
         Progress(*columns, console=console) as progress,
     ):
         task = progress.add_task('Starting', total=frames, note='the first start takes a minute')
-        _wait_for(recorder.node_listens, _START_SECONDS, node, output / 'node.log')
+        _wait_for(recorder.node_listens, _START_SECONDS, node, output / _NODE_LOG)
         progress.update(task, description='Playing')
-        with _process(source_command, output / 'video.log') as source:
+        with _process(source_command, output / _VIDEO_LOG) as source:
             while source.poll() is None:
-                _require_running(node, output / 'node.log')
+                _require_running(node, output / _NODE_LOG)
                 _show(progress, task, recorder)
                 time.sleep(_POLL_SECONDS)
         if source.returncode != 0:
-            raise DemoError(f'the video source gave up:\n{_tail(output / "video.log")}')
+            raise DemoError(f'the video source gave up:\n{_tail(output / _VIDEO_LOG)}')
         before = -1
         while len(recorder.people) > before:
             before = len(recorder.people)
@@ -178,8 +215,8 @@ def _write(video: Path, output: Path, recorder: 'Recorder', console: Console) ->
     from hybrik_ros.node.recorder import KEPT
 
     if recorder.camera is None or not recorder.people:
-        raise DemoError(f'no frame was processed. The node said:\n{_tail(output / "node.log")}')
-    with BagWriter(output / 'bag') as bag:
+        raise DemoError(f'no frame was processed. The node said:\n{_tail(output / _NODE_LOG)}')
+    with BagWriter(output / _BAG) as bag:
         for topic, type_name in KEPT.items():
             bag.add_topic(topic, type_name)
         for topic, received, message in recorder.messages:
@@ -189,9 +226,9 @@ def _write(video: Path, output: Path, recorder: 'Recorder', console: Console) ->
     body = BodyModel.load()
     rate = len(frames) / max((recorder.stamps[-1] - recorder.stamps[0]) * 1e-9, 1e-3)
     with Progress(console=console, transient=True) as progress:
-        write_contact_sheet(video, frames, body, recorder.camera, output / 'contact_sheet.png')
+        write_contact_sheet(video, frames, body, recorder.camera, output / _SHEET)
         for _ in progress.track(
-            write_overlay_video(video, frames, body, recorder.camera, output / 'overlay.mp4', rate),
+            write_overlay_video(video, frames, body, recorder.camera, output / _OVERLAY, rate),
             total=len(frames),
             description='Drawing',
         ):
@@ -207,7 +244,9 @@ def _by_number(recorder: 'Recorder') -> dict[int, list[Human]]:
     }
 
 
-def _summarise(output: Path, realtime: bool, recorder: 'Recorder', console: Console) -> None:
+def _summarise(
+    output: Path, frames: int | None, realtime: bool, recorder: 'Recorder', console: Console
+) -> None:
     """Print what happened to the frames.
 
     Raises
@@ -229,8 +268,11 @@ def _summarise(output: Path, realtime: bool, recorder: 'Recorder', console: Cons
         if separator and (realtime or stage not in _SINCE_STAMP):
             latency.add_row(stage, value)
     console.print(table, latency)
+    if frames and len(recorder.stamps) < frames:
+        console.print(f'The video ended early: it says that it has {frames} frames.')
     console.print(
-        f'See {output / "contact_sheet.png"}, {output / "overlay.mp4"} and {output / "bag"}.',
+        f'See {output / _SHEET}, {output / _OVERLAY} and {output / _BAG}.',
+        markup=False,
         highlight=False,
         soft_wrap=True,
     )

@@ -72,10 +72,11 @@ def _pictures(video: Path, wanted: Container[int]) -> Iterator[tuple[int, Pictur
     capture = cv2.VideoCapture(str(video))
     number = 0
     while capture.grab():
+        decoded, picture = capture.retrieve()
+        if not decoded:  # The video source leaves these out and does not count them.
+            continue
         if number in wanted:
-            decoded, picture = capture.retrieve()
-            if decoded:
-                yield number, np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+            yield number, np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
         number += 1
     capture.release()
 

@@ -33,7 +33,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
     calibration.add_argument(
         '--field-of-view',
-        type=_field_of_view,
+        type=degrees,
         metavar='DEGREES',
         help='horizontal, for want of a calibration (default: 60)',
     )
@@ -86,7 +86,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _field_of_view(text: str) -> float:
+def degrees(text: str) -> float:
+    """Return a field of view that somebody typed."""
     degrees = float(text)
     if not 0 < degrees < 180:
         raise argparse.ArgumentTypeError(f'{text} degrees are not between 0 and 180')

@@ -1,4 +1,4 @@
-"""The compiled loops of the solver: numba, one thread, without the GIL, cached on disk.
+"""The compiled loops of the solver.
 
 All kernels live in this one file because numba's cache follows the file a kernel is in: a
 kernel that calls into another file would go stale unnoticed. Arrays are float64, contiguous,
@@ -7,10 +7,10 @@ the position of a joint as rebuilt, G(j) its global rotation, R(j) its rotation 
 parent, t(j) its rest bone.
 """
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrik_ros.compiling import compiled
 from hybrik_ros.skeleton import BONE_TARGETS, NUM_JOINTS, NUM_POINTS, PARENTS, THREE_CHILDREN
 
 Array = NDArray[np.float64]
@@ -36,10 +36,8 @@ _TINY = 1e-12
 # parent. In square metres; too small to be felt by a bone of a millimetre.
 _FIT_PRIOR = 1e-12
 
-_compiled = numba.njit(cache=True, nogil=True)
 
-
-@_compiled
+@compiled
 def _rotate(rotation: Array, vector: Array, out: Array) -> None:
     """Write rotation @ vector to out."""
     for r in range(3):
@@ -48,7 +46,7 @@ def _rotate(rotation: Array, vector: Array, out: Array) -> None:
         )
 
 
-@_compiled
+@compiled
 def _rotate_back(rotation: Array, vector: Array, out: Array) -> None:
     """Write rotation.T @ vector to out."""
     for c in range(3):
@@ -57,7 +55,7 @@ def _rotate_back(rotation: Array, vector: Array, out: Array) -> None:
         )
 
 
-@_compiled
+@compiled
 def _multiply(a: Array, b: Array, out: Array) -> None:
     """Write a @ b to out, which is neither a nor b."""
     for r in range(3):
@@ -65,7 +63,7 @@ def _multiply(a: Array, b: Array, out: Array) -> None:
             out[r, c] = a[r, 0] * b[0, c] + a[r, 1] * b[1, c] + a[r, 2] * b[2, c]
 
 
-@_compiled
+@compiled
 def _multiply_back(a: Array, b: Array, out: Array) -> None:
     """Write a.T @ b to out, which is neither a nor b."""
     for r in range(3):
@@ -73,19 +71,19 @@ def _multiply_back(a: Array, b: Array, out: Array) -> None:
             out[r, c] = a[0, r] * b[0, c] + a[1, r] * b[1, c] + a[2, r] * b[2, c]
 
 
-@_compiled
+@compiled
 def _identity(out: Array) -> None:
     for r in range(3):
         for c in range(3):
             out[r, c] = 1.0 if r == c else 0.0
 
 
-@_compiled
+@compiled
 def _norm(v: Array) -> float:
     return np.sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2])
 
 
-@_compiled
+@compiled
 def _about_axis(x: float, y: float, z: float, cos: float, sin: float, out: Array) -> None:
     """Rodrigues' formula for a unit axis (x, y, z)."""
     k = 1.0 - cos
@@ -100,7 +98,7 @@ def _about_axis(x: float, y: float, z: float, cos: float, sin: float, out: Array
     out[2, 2] = cos + k * z * z
 
 
-@_compiled
+@compiled
 def _swing(t: Array, p: Array, out: Array) -> None:
     """The smallest rotation from direction t to direction p; identity where either is zero.
 
@@ -128,7 +126,7 @@ def _swing(t: Array, p: Array, out: Array) -> None:
     _about_axis(x / length, y / length, z / length, cos / radius, sin / radius, out)
 
 
-@_compiled
+@compiled
 def _add_twist(swing: Array, t: Array, cos: float, sin: float, out: Array) -> bool:
     """Write swing @ twist about t to out, unless the twist is undefined: (0, 0), NaN, infinite."""
     radius = np.hypot(cos, sin)
@@ -141,7 +139,7 @@ def _add_twist(swing: Array, t: Array, cos: float, sin: float, out: Array) -> bo
     return True
 
 
-@_compiled
+@compiled
 def _procrustes(covariance: Array, out: Array) -> None:
     """Write the rotation R to out that maximises trace(R.T @ covariance) (Kabsch 1976)."""
     u, _, vt = np.linalg.svd(covariance)
@@ -150,7 +148,7 @@ def _procrustes(covariance: Array, out: Array) -> None:
     _multiply(u, vt, out)
 
 
-@_compiled
+@compiled
 def _forward(rotations: Array, rest: Array, joints: Array, global_rotations: Array) -> None:
     """Pose one skeleton with the pelvis at its rest position."""
     bone = np.empty(3)
@@ -167,14 +165,14 @@ def _forward(rotations: Array, rest: Array, joints: Array, global_rotations: Arr
             _multiply(global_rotations[parent], rotations[j], global_rotations[j])
 
 
-@_compiled
+@compiled
 def forward_batch(rotations: Array, rest: Array, joints: Array, global_rotations: Array) -> None:
     """Fill joints (B, 29 or 24, 3) and global_rotations (B, 24, 3, 3)."""
     for b in range(rotations.shape[0]):
         _forward(rotations[b], rest[b], joints[b], global_rotations[b])
 
 
-@_compiled
+@compiled
 def _pivot(target: Array, rest: Array, confidence: Array, pivot: Array, rest_pivot: Array) -> None:
     """What the root's rotation is fitted about: the pelvis as seen and at rest.
 
@@ -200,7 +198,7 @@ def _pivot(target: Array, rest: Array, confidence: Array, pivot: Array, rest_piv
             rest_pivot[k] /= total
 
 
-@_compiled
+@compiled
 def _fit_children(
     i: int,
     start: Array,
@@ -229,7 +227,7 @@ def _fit_children(
     _procrustes(covariance, out)
 
 
-@_compiled
+@compiled
 def _aim(
     target: Array,
     rest: Array,
@@ -300,7 +298,7 @@ def _aim(
             _multiply(global_parent, rotations[i], global_rotations[i])
 
 
-@_compiled
+@compiled
 def _descent(
     rebuilt: Array,
     target: Array,
@@ -380,14 +378,14 @@ def _descent(
         turns[i] = gradient[i + 1]
 
 
-@_compiled
+@compiled
 def _above(row: int, order: int) -> int:
     """The block above another, the order-th of them: the ancestors of its joint, then 0."""
     joint = row - 1
     return _ancestors[joint, order] + 1 if order < _depths[joint] else 0
 
 
-@_compiled
+@compiled
 def _solve_tree(normal: Array, gradient: Array) -> None:
     """Solve the tree-shaped normal equations; the solution replaces the gradient."""
     n = normal.shape[0]
@@ -422,7 +420,7 @@ def _solve_tree(normal: Array, gradient: Array) -> None:
         gradient[row] = part
 
 
-@_compiled
+@compiled
 def _inverse(m: Array) -> Array:
     """Inverse of a 3x3 matrix by its adjugate."""
     out = np.empty((3, 3))
@@ -433,7 +431,7 @@ def _inverse(m: Array) -> Array:
     return out / (m[0, 0] * out[0, 0] + m[0, 1] * out[1, 0] + m[0, 2] * out[2, 0])
 
 
-@_compiled
+@compiled
 def _returns(rotations: Array, previous: Array, global_rotations: Array, returns: Array) -> None:
     """Fill returns (24, 3): axis times sine of the turn to each previous rotation, global frame.
 
@@ -458,7 +456,7 @@ def _returns(rotations: Array, previous: Array, global_rotations: Array, returns
             _rotate(global_rotations[_parents[i]], axis, returns[i])
 
 
-@_compiled
+@compiled
 def _turn(turns: Array, rotations: Array, global_rotations: Array) -> None:
     """Apply the global-frame turns of a step to the parent-relative rotations."""
     turn = np.empty((3, 3))
@@ -476,7 +474,7 @@ def _turn(turns: Array, rotations: Array, global_rotations: Array) -> None:
             _multiply_back(global_rotations[_parents[i]], turned, rotations[i])
 
 
-@_compiled
+@compiled
 def solve_batch(
     target: Array,
     rest: Array,

@@ -45,11 +45,10 @@ class Diagnostics:
             self._counts['processed'] += 1
             self._counts['with a person'] += people > 0
 
-    def fault(self, kind: str) -> bool:
-        """Count a fault that cost a frame; return whether it is the first of its kind."""
+    def fault(self, kind: str) -> None:
+        """Count a fault that cost a frame."""
         with self._lock:
             self._faults[kind] += 1
-            return self._faults[kind] == 1
 
     def took(self, stage: str, seconds: float) -> None:
         """Note how long a frame spent in a stage."""

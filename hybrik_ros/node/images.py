@@ -75,6 +75,10 @@ def to_rgb(message: Image) -> NDArray[np.uint8]:
             f'the image says {width} x {height} {message.encoding} with a step of {step} bytes, '
             f'which makes {step * height} bytes, but holds {len(message.data)}',
         )
+    if channels == 2 and width % 2:
+        raise UnusableInputError(
+            'size', f'{message.encoding} needs an even width: two pixels share a colour, of {width}'
+        )
     rows = np.frombuffer(message.data, np.uint8).reshape(height, step)
     return convert(rows[:, : width * channels].reshape(height, width, channels))
 

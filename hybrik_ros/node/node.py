@@ -1,5 +1,6 @@
 """The lifecycle node: images in, people out."""
 
+import re
 import signal
 import sys
 import threading
@@ -10,6 +11,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -40,6 +42,7 @@ from hybrik_ros.pipeline import Human, Pipeline
 _DIAGNOSTICS_SECONDS = 1.0
 # Images may arrive a little before the calibration that belongs to them.
 _CAMERA_INFO_GRACE_SECONDS = 2.0
+_MOST_SAID = 50  # Whatever comes in, the log stays readable and the memory bounded.
 _NO_CAMERA_INFO = 'no camera_info'
 _NEWEST = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 _SIGNAL_POLL_SECONDS = 0.1
@@ -68,6 +71,7 @@ class HybrikNode(LifecycleNode):
         self._worker: threading.Thread | None = None
         self._timer: Timer | None = None
         self._activated = 0.0
+        self._said: set[str] = set()
         self._diagnostics = Diagnostics(self.get_name())
 
     # Lifecycle.
@@ -108,6 +112,7 @@ class HybrikNode(LifecycleNode):
         self._diagnostics = Diagnostics(self.get_name())
         self._mailbox = Mailbox()
         self._activated = time.monotonic()
+        self._said.clear()
         result = super().on_activate(state)
         self._worker = threading.Thread(target=self._work, name='hybrik worker', daemon=True)
         self._worker.start()
@@ -265,7 +270,12 @@ class HybrikNode(LifecycleNode):
             for message in messages:
                 self._human_pose.publish(message)
             self._human_poses.publish(to_array(messages, header))
-        if humans and self._wants('publish.tf') and self._tf.get_subscription_count():
+        if humans and not header.frame_id:
+            self._say_once(
+                'the images have no frame_id, so TF and RViz cannot place the people: set the '
+                'frame_id of the camera driver'
+            )
+        elif humans and self._wants('publish.tf') and self._tf.get_subscription_count():
             transforms = [frame for human in humans for frame in to_transforms(human, header)]
             self._tf.publish(TFMessage(transforms=transforms))
         if self._markers.get_subscription_count():
@@ -280,7 +290,15 @@ class HybrikNode(LifecycleNode):
         settling = time.monotonic() - self._activated < _CAMERA_INFO_GRACE_SECONDS
         if kind == _NO_CAMERA_INFO and settling:
             self._diagnostics.fault('waiting for camera_info')
-        elif self._diagnostics.fault(kind):
+        else:
+            self._diagnostics.fault(kind)
+            self._say_once(message)
+
+    def _say_once(self, message: str) -> None:
+        """Log an error, unless the same was said before, but for its numbers."""
+        gist = re.sub(r'[0-9.]+', '#', message)
+        if gist not in self._said and len(self._said) < _MOST_SAID:
+            self._said.add(gist)
             self.get_logger().error(f'{message} (said once; counted in /diagnostics)')
 
     # Reports.
@@ -321,7 +339,12 @@ def main(args: list[str] | None = None) -> int:
     # clean-up would raise in the middle of it.
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    node = HybrikNode()
+    try:
+        node = HybrikNode()
+    except ParameterException as error:
+        print(f'hybrik_node: {error}', file=sys.stderr)
+        rclpy.shutdown()
+        return 1
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:

@@ -28,6 +28,10 @@ _DEPTH = 1000  # Nothing may be lost while others use the processor.
 class Recorder:
     """Subscribes in a thread of its own for as long as it is entered.
 
+    Parameters
+    ----------
+    node: name of the node whose diagnostics count.
+
     Attributes
     ----------
     stamps: of the frames that the camera published, in order, nanoseconds.
@@ -38,7 +42,8 @@ class Recorder:
     report: the keys and values of the node's latest diagnostics.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, node: str) -> None:
+        self._of = node
         self.stamps: list[int] = []
         self.camera: Camera | None = None
         self.people: dict[int, list[Human]] = {}
@@ -100,7 +105,8 @@ class Recorder:
 
     def _take_report(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            self.report = {pair.key: pair.value for pair in status.values}
+            if status.name == self._of:
+                self.report = {pair.key: pair.value for pair in status.values}
 
     def _keep(self, topic: str, message: bytes) -> None:
         self.messages.append((topic, self._node.get_clock().now().nanoseconds, message))

@@ -6,8 +6,8 @@ from rclpy.node import Node
 def camera_topics(node: Node) -> tuple[str, str]:
     """Return the full names of image and camera_info.
 
-    Unless it is remapped itself, camera_info lies beside the image, where camera drivers publish
-    it.
+    camera_info lies beside the image, where camera drivers publish it, unless it is remapped
+    itself to another name than that which it has anyway.
     """
     image = node.resolve_topic_name('image')
     camera_info = node.resolve_topic_name('camera_info')

@@ -64,7 +64,7 @@ class PersonDetector:
     Parameters
     ----------
     runner: active, of the MoveNet model.
-    size: longer side of the image that the network sees, pixels; a multiple of 32.
+    size: longer side of the image that the network sees, pixels; padded to a multiple of 32.
     threshold: least score of a person.
     """
 
@@ -76,8 +76,9 @@ class PersonDetector:
     def __call__(self, rgb: NDArray[np.uint8]) -> list[Detection]:
         """Return the people in an image (H, W, 3), best first."""
         scale = self._size / max(rgb.shape[:2])
-        small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        height, width = (-(-side // _STRIDE) * _STRIDE for side in small.shape[:2])
+        fitted = [max(1, round(side * scale)) for side in rgb.shape[:2]]
+        small = cv2.resize(rgb, fitted[::-1], interpolation=cv2.INTER_AREA)
+        height, width = (-(-side // _STRIDE) * _STRIDE for side in fitted)
         canvas = np.zeros((1, height, width, 3), np.int32)
         canvas[0, : small.shape[0], : small.shape[1]] = small
         people = self._runner.infer({'input': canvas})['output_0'][0]
