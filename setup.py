@@ -79,7 +79,8 @@ def build_requirements() -> list[str]:
 def version() -> str:
     """Read the version from the package, which cannot be imported before it is built."""
     text = (ROOT / NAME / '__init__.py').read_text()
-    return re.search(r"^__version__ = '(.+)'$", text, re.MULTILINE)[1]
+    [found] = re.findall(r"^__version__ = '(.+)'$", text, re.MULTILINE)
+    return str(found)
 
 
 def run_time_requirements() -> list[str]:
@@ -130,8 +131,8 @@ class BuildInterfaces(build_ext):
         }
         arguments = [f'-D{name}={value}' for name, value in options.items()]
         for command in (
-            ['cmake', '-S', source, '-B', build, *arguments],
-            ['cmake', '--build', build, '--target', 'install'],
+            ['cmake', '-S', str(source), '-B', str(build), *arguments],
+            ['cmake', '--build', str(build), '--target', 'install'],
         ):
             subprocess.run(command, env=environment, check=True)
 
