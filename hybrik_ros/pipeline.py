@@ -239,7 +239,8 @@ class Pipeline:
         rest = self.body.rest_joints(betas)
         weights = _solver_weights(confidence)
         twist = twist_from_pointers(joints, rest, pointers(observation, self.body, betas), weights)
-        rotations = solve(joints, rest, twist, confidence=weights)
+        rotations = solve(joints, rest, twist, confidence=weights, previous=track.previous(stamp))
+        track.rotations = rotations
         posed = forward(rotations, rest)[0][:NUM_JOINTS]
         # The bones have their own lengths now: put the whole body where its joints are seen.
         rays = joints[:NUM_JOINTS, :2] / joints[:NUM_JOINTS, 2:]

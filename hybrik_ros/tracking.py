@@ -13,6 +13,7 @@ Array = NDArray[np.float64]
 # What no number of frames averages away: the network misjudges a limb the same way each time.
 _LENGTH_BIAS = 0.015  # metres
 _VELOCITY_SECONDS = 0.25  # time constant of the velocity
+_MEMORY_SECONDS = 0.5  # after which a pose says nothing of the present one
 
 
 class Shape:
@@ -55,15 +56,25 @@ class Track:
     id: short, starts with a letter, never used again.
     region: where to look for the person in the next frame.
     shape: of the person.
+
+    Attributes
+    ----------
+    rotations: (24, 3, 3), the last that were found; None before.
     """
 
     def __init__(self, id: str, region: Region, shape: Shape) -> None:
         self.id = id
         self.region = region
         self.shape = shape
+        self.rotations: Array | None = None
         self._stamp: float | None = None
         self._position = np.zeros(3)
         self._velocity = np.zeros(3)
+
+    def previous(self, stamp: float) -> Array | None:
+        """Return the last rotations (24, 3, 3); None where they are too old at this time."""
+        recent = self._stamp is not None and stamp - self._stamp < _MEMORY_SECONDS
+        return self.rotations if recent else None
 
     def velocity(self, position: Array, stamp: float) -> Array:
         """Take in a position (3), metres, at a time in seconds; return metres per second (3).

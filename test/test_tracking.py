@@ -132,3 +132,11 @@ def test_what_is_handed_out_and_taken_in_is_the_callers(track):
     assert first[0] == pytest.approx(1 - np.exp(-0.4))
     first[:] = 50.0
     assert track.velocity(np.array([0.2, 0, 0]), 0.2)[0] < 1
+
+
+def test_rotations_are_remembered_for_half_a_second(track):
+    assert track.previous(0.0) is None
+    track.rotations = np.tile(np.eye(3), (24, 1, 1))
+    track.velocity(np.zeros(3), 10.0)
+    assert track.previous(10.4) is track.rotations
+    assert track.previous(10.6) is None
