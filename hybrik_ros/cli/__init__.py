@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from hybrik_ros.cli import demo, video
+from hybrik_ros.cli import bench, demo, video
 
-_COMMANDS = (demo, video)
+_COMMANDS = (demo, video, bench)
 
 
 def main(argv: list[str] | None = None) -> int:

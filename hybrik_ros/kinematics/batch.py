@@ -22,12 +22,6 @@ def checked(name: str, value: ArrayLike, core: tuple[int, ...]) -> Array:
     return array
 
 
-def require_finite(name: str, array: Array) -> None:
-    """Raise a ValueError that names the argument where a number in it is NaN or infinite."""
-    if not np.isfinite(array).all():
-        raise ValueError(f'{name} holds NaN or infinite numbers')
-
-
 def flattened(
     arrays: dict[str, tuple[Array, tuple[int, ...]]],
 ) -> tuple[tuple[int, ...], list[Array]]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hybrik_ros.kinematics import kernels
-from hybrik_ros.kinematics.batch import Array, checked, flattened, require_finite
+from hybrik_ros.kinematics.batch import Array, checked, flattened
 from hybrik_ros.skeleton import NUM_JOINTS, NUM_POINTS
 
 Method = Literal['naive', 'adaptive', 'refined']
@@ -20,6 +20,12 @@ _DAMPING = 4e-4
 _UNKNOWN_TWIST = np.zeros((NUM_JOINTS - 1, 2))
 _SURE = np.ones(NUM_POINTS)
 _REST = np.tile(np.eye(3), (NUM_JOINTS, 1, 1))
+_FAULTS = {
+    kernels.BAD_REST: 'rest_joints holds NaN or infinite numbers',
+    kernels.BAD_PREVIOUS: 'previous holds NaN or infinite numbers',
+    kernels.BAD_CONFIDENCE: 'confidence must lie in [0, 1]',
+    kernels.BAD_JOINTS: 'joints holds NaN or infinite numbers where confidence is above 0',
+}
 # Metres. Larger coordinates, which mean nothing anyway, could exhaust the digits of a number.
 _FARTHEST = 1e9
 
@@ -84,12 +90,8 @@ def solve(
     confidence = checked('confidence', _SURE if confidence is None else confidence, (NUM_POINTS,))
     previous = checked('previous', _REST if previous is None else previous, (NUM_JOINTS, 3, 3))
 
-    require_finite('rest_joints', rest_joints)
-    require_finite('previous', previous)
     if not 0 <= previous_weight < np.inf:
         raise ValueError(f'previous_weight must be finite and not negative, not {previous_weight}')
-    if not ((confidence >= 0) & (confidence <= 1)).all():
-        raise ValueError('confidence must lie in [0, 1]')
     batch, (joints, rest_joints, twist, confidence, previous) = flattened(
         {
             'joints': (joints, (NUM_POINTS, 3)),
@@ -99,9 +101,11 @@ def solve(
             'previous': (previous, (NUM_JOINTS, 3, 3)),
         }
     )
-    if not np.isfinite(joints[confidence > 0]).all():
-        raise ValueError('joints holds NaN or infinite numbers where confidence is above 0')
-    joints, rest_joints = (np.clip(x, -_FARTHEST, _FARTHEST) for x in (joints, rest_joints))
+    fault, farthest = kernels.inspect(joints, rest_joints, confidence, previous)
+    if fault != kernels.SOUND:
+        raise ValueError(_FAULTS[fault])
+    if farthest > _FARTHEST:
+        joints, rest_joints = (np.clip(x, -_FARTHEST, _FARTHEST) for x in (joints, rest_joints))
 
     rotations = np.empty((len(joints), NUM_JOINTS, 3, 3))
     steps = _REFINING_STEPS if method == 'refined' else 0

@@ -30,6 +30,9 @@ for _joint in range(NUM_JOINTS):
         _depths[_joint] += 1
         _walk = PARENTS[_walk]
 
+# What inspect finds.
+SOUND, BAD_REST, BAD_PREVIOUS, BAD_CONFIDENCE, BAD_JOINTS = range(5)
+
 _TINY = 1e-12
 
 # What the joints leave open in a Procrustes fit (collinear or missing children) follows the
@@ -170,6 +173,29 @@ def forward_batch(rotations: Array, rest: Array, joints: Array, global_rotations
     """Fill joints (B, 29 or 24, 3) and global_rotations (B, 24, 3, 3)."""
     for b in range(rotations.shape[0]):
         _forward(rotations[b], rest[b], joints[b], global_rotations[b])
+
+
+@compiled
+def inspect(target: Array, rest: Array, confidence: Array, previous: Array) -> tuple[int, float]:
+    """Tell what is wrong with the arguments of a solve, and the largest coordinate that counts."""
+    farthest = 0.0
+    for value in rest.flat:
+        if not np.isfinite(value):
+            return BAD_REST, farthest
+        farthest = max(farthest, abs(value))
+    for value in previous.flat:
+        if not np.isfinite(value):
+            return BAD_PREVIOUS, farthest
+    for b in range(target.shape[0]):
+        for j in range(NUM_POINTS):
+            if not 0 <= confidence[b, j] <= 1:
+                return BAD_CONFIDENCE, farthest
+            if confidence[b, j] > 0:
+                for k in range(3):
+                    if not np.isfinite(target[b, j, k]):
+                        return BAD_JOINTS, farthest
+                    farthest = max(farthest, abs(target[b, j, k]))
+    return SOUND, farthest
 
 
 @compiled

@@ -1,0 +1,216 @@
+"""`hybrik bench`: how fast and how exact the package is on this machine."""
+
+import argparse
+import importlib.util
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from hybrik_ros.body import DEFAULT_BODY, BodyModel
+from hybrik_ros.kinematics import METHODS, forward, solve
+from hybrik_ros.rotations import angle_between, from_rotation_vector, to_rotation_vector
+from hybrik_ros.share import share_path
+from hybrik_ros.skeleton import NUM_JOINTS
+
+Array = NDArray[np.float64]
+Case = Callable[[], object]
+
+_BATCHES = (1, 8, 64)
+_SECONDS = 1.0  # spent on each case
+_FEWEST_RUNS = 5
+_NOISES = (0, 5, 10, 20)  # millimetres, as in the golden poses
+_THREADS = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')
+
+
+def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
+    """Add the bench command."""
+    parser = subparsers.add_parser(
+        'bench',
+        help='measure speed and accuracy on this machine',
+        description='kinematics: times our solver and body on one thread beside smplx and a plain '
+        'numpy transcription, and measures the solver on the golden poses. smplx takes part where '
+        'it is installed, the others in a source tree.',
+    )
+    parser.add_argument('what', choices=['kinematics'])
+    parser.add_argument(
+        '--output',
+        type=Path,
+        default=Path('bench_kinematics.json'),
+        help='JSON file for the figures (default: bench_kinematics.json)',
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print tables, write the figures; return the exit status."""
+    if any(os.environ.get(name) != '1' for name in _THREADS):
+        # Libraries read these when they are loaded, which they are by now.
+        environment = {**os.environ, **dict.fromkeys(_THREADS, '1')}
+        command = [sys.executable, '-m', 'hybrik_ros.cli', 'bench', args.what]
+        return subprocess.call([*command, '--output', str(args.output)], env=environment)
+    console = Console()
+    figures = {
+        'milliseconds': _time_all(console),
+        'accuracy': _measure_accuracy(console),
+    }
+    args.output.write_text(json.dumps(figures, indent=2) + '\n')
+    console.print(f'Written to {args.output}.', markup=False, highlight=False)
+    return 0
+
+
+def _time_all(console: Console) -> dict[str, dict[str, dict[str, float]]]:
+    """Return by case and batch size the median and 95th percentile in milliseconds."""
+    table = Table('', *(f'batch {batch}' for batch in _BATCHES))
+    table.title = 'Milliseconds on one thread, median / p95'
+    figures: dict[str, dict[str, dict[str, float]]] = {}
+    with console.status('Timing ...'):
+        for batch in _BATCHES:
+            for name, case in _cases(batch).items():
+                figures.setdefault(name, {})[str(batch)] = _time(case)
+    for name, by_batch in figures.items():
+        cells = [by_batch.get(str(batch)) for batch in _BATCHES]
+        table.add_row(name, *(f'{c["median"]:.4f} / {c["p95"]:.4f}' if c else '' for c in cells))
+    console.print(table)
+    return figures
+
+
+def _time(case: Case) -> dict[str, float]:
+    case()  # compiles, and fills caches
+    times: list[float] = []
+    end = time.perf_counter() + _SECONDS
+    while len(times) < _FEWEST_RUNS or time.perf_counter() < end:
+        start = time.perf_counter()
+        case()
+        times.append(1e3 * (time.perf_counter() - start))
+    return {'median': float(np.median(times)), 'p95': float(np.percentile(times, 95))}
+
+
+def _cases(batch: int) -> dict[str, Case]:
+    """Return what is timed with so many poses at once."""
+    rng = np.random.default_rng(batch)
+    body = BodyModel.load()
+    rest = np.tile(body.rest_joints(), (batch, 1, 1))
+    rotations = from_rotation_vector(rng.normal(0, 0.5, (batch, NUM_JOINTS, 3)))
+    joints = forward(rotations, rest)[0] + rng.normal(0, 0.006, rest.shape)
+    twist = np.tile([1.0, 0.0], (batch, NUM_JOINTS - 1, 1))
+    cases: dict[str, Case] = {
+        method: lambda m=method: solve(joints, rest, twist, method=m)  # type: ignore[misc]
+        for method in METHODS
+    }
+    cases['forward kinematics'] = lambda: forward(rotations, rest)
+    plain = _plain_transcription()
+    if plain is not None:
+        cases['adaptive, plain numpy'] = lambda: [
+            plain.aim(j, r, t, adaptive=True) for j, r, t in zip(joints, rest, twist, strict=True)
+        ]
+    if batch == 1:
+        cases.update(_vertex_cases(body, rotations[0]))
+    cases.update(_smplx_cases(rotations))
+    return cases
+
+
+def _vertex_cases(body: BodyModel, rotations: Array) -> dict[str, Case]:
+    betas, nowhere = np.ones(body.num_betas), np.zeros(3)
+    arrays = _body_arrays()
+    arrays['posedirs'] = np.random.default_rng(0).normal(0, 1e-3, arrays['posedirs'].shape)
+    corrected = BodyModel(arrays, 'with posedirs')
+    return {
+        'vertices, betas cached': lambda: body.vertices(rotations, betas, nowhere),
+        'vertices with posedirs': lambda: corrected.vertices(rotations, betas, nowhere),
+    }
+
+
+def _smplx_cases(rotations: Array) -> dict[str, Case]:
+    """Return smplx's whole forward pass of the same body; nothing where it is not installed."""
+    if importlib.util.find_spec('smplx') is None:
+        return {}
+    smplx, torch = importlib.import_module('smplx'), importlib.import_module('torch')
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, 'SMPL_NEUTRAL.pkl')
+        path.write_bytes(pickle.dumps(_body_arrays()))
+        model = smplx.SMPL(str(path), batch_size=len(rotations))
+    vectors = to_rotation_vector(rotations).reshape(len(rotations), -1)
+    pose = torch.tensor(vectors, dtype=torch.float32)
+    betas = torch.ones(len(rotations), 10)
+
+    def case() -> object:
+        with torch.no_grad():
+            return model(betas=betas, global_orient=pose[:, :3], body_pose=pose[:, 3:])
+
+    return {'smplx forward': case}
+
+
+def _body_arrays() -> dict[str, NDArray[Any]]:
+    """Return the default body with the (zero) posedirs that smplx insists on."""
+    with np.load(DEFAULT_BODY) as stored:
+        names = ('v_template', 'shapedirs', 'J_regressor', 'weights', 'kintree_table', 'f')
+        arrays = {name: stored[name] for name in names}
+    arrays['posedirs'] = np.zeros((len(arrays['v_template']), 3, 9 * (NUM_JOINTS - 1)))
+    return arrays
+
+
+def _plain_transcription() -> Any:
+    """Return the tests' oracle, a module; None outside a source tree."""
+    try:
+        path = share_path('test/plain_hybrik.py')
+    except FileNotFoundError:
+        return None
+    spec = importlib.util.spec_from_file_location('plain_hybrik', path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _measure_accuracy(console: Console) -> dict[str, dict[str, dict[str, float]]]:
+    """Return by method and noise the error of joints (mm) and of global rotations (degrees)."""
+    try:
+        path = share_path('test/data/hybrik_ik.npz')
+    except FileNotFoundError:
+        console.print('The accuracy is measured in a source tree only: the golden poses lie there.')
+        return {}
+    with np.load(path) as stored:
+        golden = {name: stored[name].astype(float) for name in stored.files}
+    rest, truth = golden['rest_joints'], golden['rotations_true']
+    figures: dict[str, dict[str, dict[str, float]]] = {}
+    for noise in _NOISES:
+        suffix = f'_noise{noise}mm' if noise else ''
+        joints = golden[f'joints{suffix}']
+        found: dict[str, Array] = {
+            m: solve(joints, rest, golden['twist'], method=m) for m in METHODS
+        }
+        if f'rotations_reference_adaptive{suffix}' in golden:
+            found['published adaptive'] = golden[f'rotations_reference_adaptive{suffix}']
+        for name, rotations in found.items():
+            figures.setdefault(name, {})[str(noise)] = _errors(rotations, truth, rest)
+    table = Table('', *(f'{noise} mm noise' for noise in _NOISES))
+    table.title = 'Golden poses: root-aligned MPJPE, mm / mean global rotation error, degrees'
+    for name, by_noise in figures.items():
+        cells = [by_noise.get(str(noise)) for noise in _NOISES]
+        table.add_row(
+            name, *(f'{c["mpjpe"]:.4f} / {c["rotation"]:.4f}' if c else '' for c in cells)
+        )
+    console.print(table)
+    return figures
+
+
+def _errors(rotations: Array, truth: Array, rest: Array) -> dict[str, float]:
+    joints, turned = forward(rotations, rest)
+    true_joints, true_turned = forward(truth, rest)
+    distances = np.linalg.norm((joints - true_joints)[:, :NUM_JOINTS], axis=-1)
+    angles = np.degrees(angle_between(turned, true_turned))
+    return {'mpjpe': 1e3 * float(distances.mean()), 'rotation': float(angles.mean())}
