@@ -107,16 +107,27 @@ def test_demo_of_an_empty_room_fails_and_says_why(
     assert 'only 0 of 10 processed frames held a person' in ' '.join(finished.stdout.split())
 
 
-@pytest.mark.parametrize('name', ['thesis.txt', 'other.mcap'])
+@pytest.mark.parametrize(
+    ('name', 'marked'),
+    [
+        ('bag/thesis.txt', False),
+        ('bag/thesis.txt', True),  # in the folder of an earlier demo
+        ('bag/bag.mcap', False),
+        ('node.log', False),
+        ('overlay.mp4', False),
+    ],
+)
 def test_demo_keeps_what_is_not_its_own(
-    ros_environment: dict[str, str], tmp_path: Path, name: str
+    ros_environment: dict[str, str], tmp_path: Path, name: str, marked: bool
 ) -> None:
-    precious = tmp_path / 'bag' / name
-    precious.parent.mkdir()
+    precious = tmp_path / name
+    precious.parent.mkdir(exist_ok=True)
     precious.write_text('years of work')
+    if marked:
+        (tmp_path / '.hybrik_demo').touch()
     finished = run_demo(ros_environment, '--output', str(tmp_path))
     assert finished.returncode == 1
-    assert name in finished.stdout
+    assert str(tmp_path / name.split('/')[0]) in finished.stdout
     assert precious.read_text() == 'years of work'
 
 
@@ -139,7 +150,7 @@ def test_demo_into_a_file_fails_and_says_why(
     assert 'Traceback' not in finished.stdout + finished.stderr
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_nothing_outlives_a_demo_that_is_stopped(
     ros_environment: dict[str, str], tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -12,7 +12,9 @@ ROOT = Path(__file__).parent.parent
 NUMPY = '1.26.4'
 # What the solver's tests import; pip finds versions that fit numpy.
 NEEDED = ('numpy', 'scipy', 'numba', 'opencv-python-headless', 'PyYAML')
-TESTS = ('rotations', 'skeleton', 'kinematics', 'twist', 'camera', 'body_files', 'tracking')
+TESTS = (
+    'rotations', 'skeleton', 'kinematics', 'previous', 'twist', 'camera', 'body_files', 'tracking',
+)  # fmt: skip
 
 
 def requirements() -> list[str]:

@@ -89,6 +89,25 @@ def test_a_weight_damps_jitter(rest, motion):
     assert jitter_held < 0.6 * jitter_free
 
 
+@pytest.mark.parametrize('weight', [0.0, 0.01])
+@pytest.mark.parametrize('millimetres', [1, 10])
+def test_a_thousand_frames_of_unknown_twist_are_still_rotations(rest, motion, weight, millimetres):
+    joints = np.repeat(motion[1][:1], 1000, axis=0)
+    joints += noise(np.random.default_rng(1), joints.shape, millimetres / 1000)
+    found = follow(joints, rest, weight)
+    gram = np.swapaxes(found, -1, -2) @ found
+    np.testing.assert_allclose(gram, np.broadcast_to(np.eye(3), gram.shape), atol=1e-9)
+    posed = forward(found, rest)[0] - rest[0]
+    np.testing.assert_allclose(posed + joints[:, :1], joints, atol=8 * millimetres / 1000)
+
+
+def test_the_previous_may_be_in_single_precision(rest, motion):
+    rotations, joints = motion
+    found = solve(joints, rest, previous=rotations.astype(np.float32))
+    gram = np.swapaxes(found, -1, -2) @ found
+    np.testing.assert_allclose(gram, np.broadcast_to(np.eye(3), gram.shape), atol=1e-12)
+
+
 def test_a_clean_pose_that_stays_is_not_changed_by_the_weight(rest, motion):
     rotations, joints = motion
     found = solve(joints, rest, previous=rotations, previous_weight=0.05)
@@ -109,7 +128,11 @@ def test_the_weight_pulls_to_the_previous_pose_in_the_right_direction(rest, moti
     ('arguments', 'words'),
     [
         ({'previous': np.eye(3)}, 'previous must have shape'),
-        ({'previous': np.full((24, 3, 3), np.nan)}, 'previous holds NaN'),
+        ({'previous': np.full((24, 3, 3), np.nan)}, 'previous holds matrices'),
+        ({'previous': np.tile(2 * np.eye(3), (24, 1, 1))}, 'previous holds matrices'),
+        ({'previous': np.tile(-np.eye(3), (24, 1, 1))}, 'previous holds matrices'),
+        ({'previous': np.zeros((24, 3, 3))}, 'previous holds matrices'),
+        ({'previous_weight': 'much'}, 'previous_weight must be'),
         ({'previous_weight': -1.0}, 'previous_weight must be'),
         ({'previous_weight': np.nan}, 'previous_weight must be'),
     ],

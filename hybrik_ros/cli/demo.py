@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 _SHEET, _OVERLAY, _BAG = 'contact_sheet.png', 'overlay.mp4', 'bag'
 _NODE_LOG, _VIDEO_LOG = 'node.log', 'video.log'
 _BAG_FILES = ('bag.mcap', 'metadata.yaml')
+_MARK = '.hybrik_demo'  # Without it, what bears these names is somebody else's.
 
 _NODE = 'hybrik_node'
 # Fewer processed frames with a person than this, and the demo has failed.
@@ -93,10 +93,15 @@ def _isolate() -> None:
 
     Another node would answer to the demo's images, and the demo's people would reach robots.
     """
-    os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 101)
+    domains = [1 + (os.getpid() + step) % 101 for step in (0, 1)]
+    own = os.environ.get('ROS_DOMAIN_ID')
+    os.environ['ROS_DOMAIN_ID'] = next(str(domain) for domain in domains if str(domain) != own)
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    # As an exception, which ends the children on its way out.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    if os.environ.get('ROS_DISTRO') == 'humble':  # It does not know the variable above.
+        os.environ['ROS_LOCALHOST_ONLY'] = '1'
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # As an exception, which ends the children on its way out.
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
 
 
 def _count_frames(video: Path) -> int | None:
@@ -111,20 +116,19 @@ def _count_frames(video: Path) -> int | None:
 
 def _make_room(output: Path, video: Path) -> None:
     """Remove the results of an earlier demo, and nothing else."""
+    bag = output / _BAG
     results = [output / name for name in (_SHEET, _OVERLAY, _NODE_LOG, _VIDEO_LOG)]
+    present = [path for path in (bag, *results) if os.path.lexists(path)]
     if video.resolve() in [path.resolve() for path in results]:
         raise DemoError(f'{video} would be overwritten: choose another folder by --output')
-    bag = output / _BAG
-    if bag.exists():
-        foreign = [path.name for path in bag.iterdir() if path.name not in _BAG_FILES]
-        if foreign:
-            raise DemoError(
-                f'{bag} holds {foreign[0]}, which is not from a demo: choose another --output'
-            )
-        shutil.rmtree(bag)
-    output.mkdir(parents=True, exist_ok=True)
-    for path in results:
+    if present and not (output / _MARK).exists():
+        raise DemoError(f'{present[0]} is not from a demo: choose another folder by --output')
+    for path in [*results, *(bag / name for name in _BAG_FILES)]:
         path.unlink(missing_ok=True)
+    if bag.exists():
+        bag.rmdir()
+    output.mkdir(parents=True, exist_ok=True)
+    (output / _MARK).touch()
 
 
 def _play(

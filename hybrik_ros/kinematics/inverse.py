@@ -1,5 +1,6 @@
 """Inverse kinematics: from joints to parent-relative rotations, by HybrIK."""
 
+from numbers import Real
 from typing import Literal, get_args
 
 import numpy as np
@@ -22,7 +23,7 @@ _SURE = np.ones(NUM_POINTS)
 _REST = np.tile(np.eye(3), (NUM_JOINTS, 1, 1))
 _FAULTS = {
     kernels.BAD_REST: 'rest_joints holds NaN or infinite numbers',
-    kernels.BAD_PREVIOUS: 'previous holds NaN or infinite numbers',
+    kernels.BAD_PREVIOUS: 'previous holds matrices that are no rotations',
     kernels.BAD_CONFIDENCE: 'confidence must lie in [0, 1]',
     kernels.BAD_JOINTS: 'joints holds NaN or infinite numbers where confidence is above 0',
 }
@@ -77,8 +78,8 @@ def solve(
     Raises
     ------
     ValueError: naming the argument, on a wrong shape, an unknown method, non-finite rest
-        joints or previous, non-finite joints of confidence above 0, confidence outside [0, 1],
-        or a negative previous_weight.
+        joints, a previous that is no rotation, non-finite joints of confidence above 0,
+        confidence outside [0, 1], or a negative previous_weight.
 
     Source: Li et al., HybrIK (CVPR 2021), section 3.2 and algorithm 1.
     """
@@ -90,8 +91,8 @@ def solve(
     confidence = checked('confidence', _SURE if confidence is None else confidence, (NUM_POINTS,))
     previous = checked('previous', _REST if previous is None else previous, (NUM_JOINTS, 3, 3))
 
-    if not 0 <= previous_weight < np.inf:
-        raise ValueError(f'previous_weight must be finite and not negative, not {previous_weight}')
+    if not isinstance(previous_weight, Real) or not 0 <= previous_weight < np.inf:
+        raise ValueError(f'previous_weight must be a number not below 0, not {previous_weight!r}')
     batch, (joints, rest_joints, twist, confidence, previous) = flattened(
         {
             'joints': (joints, (NUM_POINTS, 3)),

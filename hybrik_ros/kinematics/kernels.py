@@ -34,9 +34,10 @@ for _joint in range(NUM_JOINTS):
 SOUND, BAD_REST, BAD_PREVIOUS, BAD_CONFIDENCE, BAD_JOINTS = range(5)
 
 _TINY = 1e-12
+_NEARLY = 1e-2  # What single precision or a file's few digits leave of a rotation lies far below.
 
 # What the joints leave open in a Procrustes fit (collinear or missing children) follows the
-# parent. In square metres; too small to be felt by a bone of a millimetre.
+# previous rotations. In square metres; too small to be felt by a bone of a millimetre.
 _FIT_PRIOR = 1e-12
 
 
@@ -99,6 +100,34 @@ def _about_axis(x: float, y: float, z: float, cos: float, sin: float, out: Array
     out[2, 0] = k * x * z - sin * y
     out[2, 1] = k * y * z + sin * x
     out[2, 2] = cos + k * z * z
+
+
+@compiled
+def _orthonormalise(m: Array) -> None:
+    """Make a matrix that is a rotation but for rounding one again, in place (Gram-Schmidt)."""
+    length = np.sqrt(m[0, 0] * m[0, 0] + m[1, 0] * m[1, 0] + m[2, 0] * m[2, 0])
+    for r in range(3):
+        m[r, 0] /= length
+    dot = m[0, 0] * m[0, 1] + m[1, 0] * m[1, 1] + m[2, 0] * m[2, 1]
+    for r in range(3):
+        m[r, 1] -= dot * m[r, 0]
+    length = np.sqrt(m[0, 1] * m[0, 1] + m[1, 1] * m[1, 1] + m[2, 1] * m[2, 1])
+    for r in range(3):
+        m[r, 1] /= length
+    m[0, 2] = m[1, 0] * m[2, 1] - m[2, 0] * m[1, 1]
+    m[1, 2] = m[2, 0] * m[0, 1] - m[0, 0] * m[2, 1]
+    m[2, 2] = m[0, 0] * m[1, 1] - m[1, 0] * m[0, 1]
+
+
+@compiled
+def _is_rotation(m: Array) -> bool:
+    """Tell whether a matrix is a rotation, by and large."""
+    for a in range(3):
+        for b in range(3):
+            dot = m[0, a] * m[0, b] + m[1, a] * m[1, b] + m[2, a] * m[2, b]
+            if not abs(dot - (1.0 if a == b else 0.0)) < _NEARLY:
+                return False
+    return bool(np.linalg.det(m) > 0)
 
 
 @compiled
@@ -183,8 +212,8 @@ def inspect(target: Array, rest: Array, confidence: Array, previous: Array) -> t
         if not np.isfinite(value):
             return BAD_REST, farthest
         farthest = max(farthest, abs(value))
-    for value in previous.flat:
-        if not np.isfinite(value):
+    for matrix in previous.reshape(-1, 3, 3):
+        if not _is_rotation(matrix):
             return BAD_PREVIOUS, farthest
     for b in range(target.shape[0]):
         for j in range(NUM_POINTS):
@@ -514,6 +543,7 @@ def solve_batch(
     rotations: Array,
 ) -> None:
     """Fill rotations (B, 24, 3, 3): aim every bone, then refine by so many steps."""
+    held = np.empty((NUM_JOINTS, 3, 3))
     returns = np.zeros((NUM_JOINTS, 3))
     rebuilt = np.empty((NUM_POINTS, 3))
     global_rotations = np.empty((NUM_JOINTS, 3, 3))
@@ -521,7 +551,11 @@ def solve_batch(
     shift = np.empty(3)
     root = np.empty(3)
     for b in range(target.shape[0]):
-        _aim(target[b], rest[b], twist[b], confidence[b], previous[b], adaptive, rotations[b],
+        # Rounding errors would grow from frame to frame where each is the next one's previous.
+        held[:] = previous[b]
+        for i in range(NUM_JOINTS):
+            _orthonormalise(held[i])
+        _aim(target[b], rest[b], twist[b], confidence[b], held, adaptive, rotations[b],
              rebuilt, global_rotations)  # fmt: skip
         root[:] = rebuilt[0]
         for _ in range(steps):
@@ -529,10 +563,12 @@ def solve_batch(
             for k in range(3):
                 rebuilt[:, k] += root[k] - rest[b, 0, k]
             if previous_weight > 0:
-                _returns(rotations[b], previous[b], global_rotations, returns)
+                _returns(rotations[b], held, global_rotations, returns)
             _descent(rebuilt, target[b], confidence[b], damping, returns, previous_weight, turns,
                      shift)  # fmt: skip
             if not np.isfinite(turns).all():
                 break  # Bones of thousands of kilometres leave the damping no digits.
             _turn(turns, rotations[b], global_rotations)
             root += shift
+        for i in range(NUM_JOINTS):
+            _orthonormalise(rotations[b, i])

@@ -11,7 +11,6 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -271,6 +270,7 @@ class HybrikNode(LifecycleNode):
                 self._human_pose.publish(message)
             self._human_poses.publish(to_array(messages, header))
         if humans and not header.frame_id:
+            self._diagnostics.fault('TF for want of a frame_id')
             self._say_once(
                 'the images have no frame_id, so TF and RViz cannot place the people: set the '
                 'frame_id of the camera driver'
@@ -296,7 +296,7 @@ class HybrikNode(LifecycleNode):
 
     def _say_once(self, message: str) -> None:
         """Log an error, unless the same was said before, but for its numbers."""
-        gist = re.sub(r'[0-9.]+', '#', message)
+        gist = re.sub(r'\b[0-9.]+\b', '#', message)
         if gist not in self._said and len(self._said) < _MOST_SAID:
             self._said.add(gist)
             self.get_logger().error(f'{message} (said once; counted in /diagnostics)')
@@ -329,7 +329,6 @@ class HybrikNode(LifecycleNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; return the exit status."""
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     stopping = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -340,10 +339,11 @@ def main(args: list[str] | None = None) -> int:
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = HybrikNode()
-    except ParameterException as error:
-        print(f'hybrik_node: {error}', file=sys.stderr)
-        rclpy.shutdown()
+    except Exception as error:  # Wrong arguments and parameters raise all sorts of things.
+        print(f'hybrik_node: {" ".join(str(error).split())}', file=sys.stderr)
+        rclpy.try_shutdown()
         return 1
     executor = SingleThreadedExecutor()
     executor.add_node(node)
