@@ -1,7 +1,6 @@
 """Bags: recordings in rosbag2's format, read and written without ROS."""
 
 from pathlib import Path
-from types import TracebackType
 from typing import Literal
 
 from rosbags.interfaces import Connection
@@ -48,12 +47,7 @@ class BagWriter:
         self._writer.open()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._writer.close()
 
     def add_topic(self, topic: str, type_name: str) -> None:

@@ -233,24 +233,26 @@ class HybrikNode(LifecycleNode):
         ------
         UnusableInputError: there are none, and no field of view to go by.
         """
-        if self._camera is not None:
-            size = (self._camera.width, self._camera.height)
+        camera, fault = self._camera, self._camera_fault  # The executor may change them meanwhile.
+        if camera is not None:
+            size = (camera.width, camera.height)
             if size == (message.width, message.height):
-                return self._camera
+                return camera
             fault = UnusableInputError(
                 'camera_info size',
                 f'camera_info is for {size[0]} x {size[1]} pixels, '
                 f'the images have {message.width} x {message.height}',
             )
-        else:
-            fault = self._camera_fault or UnusableInputError(
+        elif fault is None:
+            fault = UnusableInputError(
                 _NO_CAMERA_INFO,
                 f'no camera_info on {camera_topics(self)[1]} yet. Start the camera driver with its '
                 f'calibration, remap camera_info, or set the parameter field_of_view',
             )
         field_of_view = self.get_parameter('field_of_view').value
         if field_of_view == 0:
-            raise fault
+            # A new one: what is raised again and again gathers a traceback of every time.
+            raise UnusableInputError(fault.kind, str(fault))
         return Camera.from_field_of_view(field_of_view, message.width, message.height)
 
     def _publish(

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from types import TracebackType
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -70,12 +69,7 @@ class Recorder:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._executor.shutdown()
         self._thread.join()
         self._node.destroy_node()
