@@ -103,6 +103,15 @@ def _about_axis(x: float, y: float, z: float, cos: float, sin: float, out: Array
 
 
 @compiled
+def _determinant(m: Array) -> float:
+    return (
+        m[0, 0] * (m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1])
+        + m[0, 1] * (m[1, 2] * m[2, 0] - m[1, 0] * m[2, 2])
+        + m[0, 2] * (m[1, 0] * m[2, 1] - m[1, 1] * m[2, 0])
+    )
+
+
+@compiled
 def _orthonormalise(m: Array) -> None:
     """Make a matrix that is a rotation but for rounding one again, in place (Gram-Schmidt)."""
     length = np.sqrt(m[0, 0] * m[0, 0] + m[1, 0] * m[1, 0] + m[2, 0] * m[2, 0])
@@ -127,7 +136,7 @@ def _is_rotation(m: Array) -> bool:
             dot = m[0, a] * m[0, b] + m[1, a] * m[1, b] + m[2, a] * m[2, b]
             if not abs(dot - (1.0 if a == b else 0.0)) < _NEARLY:
                 return False
-    return bool(np.linalg.det(m) > 0)
+    return _determinant(m) > 0
 
 
 @compiled
@@ -175,7 +184,7 @@ def _add_twist(swing: Array, t: Array, cos: float, sin: float, out: Array) -> bo
 def _procrustes(covariance: Array, out: Array) -> None:
     """Write the rotation R to out that maximises trace(R.T @ covariance) (Kabsch 1976)."""
     u, _, vt = np.linalg.svd(covariance)
-    if np.linalg.det(u) * np.linalg.det(vt) < 0:
+    if _determinant(u) * _determinant(vt) < 0:
         u[:, 2] = -u[:, 2]
     _multiply(u, vt, out)
 
