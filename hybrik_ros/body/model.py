@@ -108,7 +108,7 @@ class BodyModel:
         shaped = self._shaped(betas)
         if self._posedirs is not None:
             features = (rotations[1:] - np.eye(3)).reshape(-1).astype(np.float32)
-            shaped = shaped + (self._posedirs @ features).reshape(-1, 3)
+            shaped = shaped + (features @ self._posedirs).reshape(-1, 3)
         vertices = np.empty(shaped.shape, np.float32)
         skin(shaped, self._influences, self._weights, global_rotations, rest, joints, vertices)
         return vertices
@@ -172,8 +172,10 @@ def _check(arrays: dict[str, NDArray[Any]], name: str) -> None:
 
 
 def _pose_directions(arrays: dict[str, NDArray[Any]]) -> NDArray[np.float32] | None:
-    """Return posedirs as (3V, 207) float32, or None where they are absent or all zero."""
+    """Return posedirs as (207, 3V) float32, or None where they are absent or all zero."""
     posedirs = arrays.get('posedirs')
     if posedirs is None or not np.any(posedirs):
         return None
-    return np.ascontiguousarray(posedirs, dtype=np.float32).reshape(-1, _NUM_POSE_FEATURES)
+    # A feature a row: so the product runs twice as fast as with a coordinate a row.
+    by_coordinate = np.asarray(posedirs, dtype=np.float32).reshape(-1, _NUM_POSE_FEATURES)
+    return np.ascontiguousarray(by_coordinate.T)
