@@ -427,7 +427,8 @@ def test_solved_rotations_are_those_of_the_pose(known, placed, body):
         known, placed, strict=True
     ):
         rest = body.rest_joints(betas)
-        twist = twist_from_pointers(joints, rest, pointers(observation, body, betas), confidence)
+        told = pointers(observation, body, betas)
+        twist, _ = twist_from_pointers(joints, rest, told, confidence)
         solved = forward(solve(joints, rest, twist, confidence=confidence), rest)[1]
         angles = angles_between(solved, forward(rotations, rest)[1])
         for name, angle in zip(JOINT_NAMES, angles, strict=True):
@@ -448,6 +449,28 @@ def test_solved_rotations_are_those_of_the_pose(known, placed, body):
     assert largest['spine3'] < 12
     for name in ('spine1', 'spine2', 'neck'):
         assert np.median(errors[name]) < 10
+
+
+@pytest.mark.parametrize('side', SIDES)
+def test_a_hand_turned_outwards_takes_half_of_it_from_the_forearm(body, camera, side):
+    # From the palm a little backwards to the palm up: more than atan2 tells in one piece.
+    rest, elbow = body.rest_joints(), POINT[f'{side}_elbow']
+    outwards = np.array([-1.0, 0, 0])  # thumb up on the way, on both sides
+    turned = np.arange(-15, 190, 5.0)
+    found = []
+    for degrees in turned:
+        rotations = np.tile(np.eye(3), (len(JOINT_NAMES), 1, 1))
+        rotations[0] = np.diag([1.0, -1.0, -1.0])
+        rotations[elbow] = Rotation.from_rotvec(degrees * outwards, degrees=True).as_matrix()
+        joints, points = landmark_points(body, np.zeros(body.num_betas), rotations, [0, 0, 4])
+        observation = observe(landmarks_of(points, camera), camera)
+        told = pointers(observation, body, np.zeros(body.num_betas))
+        twist, _ = twist_from_pointers(joints, rest, told)
+        solved = Rotation.from_matrix(solve(joints, rest, twist, method='adaptive')[elbow])
+        found.append(np.degrees(solved.as_rotvec() @ outwards))
+    # The hand of the mesh is not quite flat.
+    assert found == pytest.approx(turned / 2, abs=12)
+    assert np.diff(found) == pytest.approx(2.5, abs=0.5)
 
 
 def test_a_joint_is_as_sure_as_the_landmarks_it_is_taken_from(known, camera, body):

@@ -6,6 +6,7 @@ from poses import angles_between, noise, random_rotations, twist_of
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.kinematics import METHODS, forward, solve
+from hybrik_ros.skeleton import SPINE3
 
 LEFT_SHOULDER, LEFT_ELBOW = 16, 18
 LEFT_ARM_BELOW_SHOULDER = [18, 20, 22, 25]
@@ -99,6 +100,22 @@ def test_a_thousand_frames_of_unknown_twist_are_still_rotations(rest, motion, we
     np.testing.assert_allclose(gram, np.broadcast_to(np.eye(3), gram.shape), atol=1e-9)
     posed = forward(found, rest)[0] - rest[0]
     np.testing.assert_allclose(posed + joints[:, :1], joints, atol=8 * millimetres / 1000)
+
+
+@pytest.mark.parametrize('weight', [0.0, 0.01])
+def test_what_no_joint_tells_does_not_drift(rest, motion, weight):
+    rotations, joints = motion[0][0], np.repeat(motion[1][:1], 1000, axis=0)
+    joints += noise(np.random.default_rng(2), joints.shape, 0.02)
+    confidence = np.ones(29)
+    confidence[LEFT_ARM_BELOW_SHOULDER] = 0
+    joints[:, LEFT_ARM_BELOW_SHOULDER] = np.nan
+    found = rotations
+    for frame in joints:
+        found = solve(frame, rest, confidence=confidence, previous=found, previous_weight=weight)
+    assert angles_between(found, rotations)[LEFT_ARM_ROTATIONS].max() < 1e-4
+    told = twist_of(np.array([found, rotations]), rest)
+    turned = np.delete(told, SPINE3 - 1, axis=1)  # whose three bones tell it
+    assert turned[0] == pytest.approx(turned[1], abs=1e-6)
 
 
 def test_the_previous_may_be_in_single_precision(rest, motion):

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 from poses import random_rotations, twist_of
+from scipy.spatial.transform import Rotation
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.kinematics import Pointer, forward, solve, twist_from_pointers
 from hybrik_ros.skeleton import BONE_TARGETS, NUM_JOINTS, NUM_POINTS, SPINE3
 
 LEFT_SHOULDER, LEFT_ELBOW, LEFT_WRIST = 16, 18, 20
-NO_TWIST = np.tile([1.0, 0.0], (NUM_JOINTS - 1, 1))
 TWISTED = [joint for joint in range(1, NUM_JOINTS) if joint != SPINE3]
 
 
@@ -46,17 +46,16 @@ def pointer(rest, turned, joint, **changes):
 def test_pointers_across_their_bones_tell_the_twist(rest, pose):
     joints, turned, truth = pose
     pointers = [pointer(rest, turned, joint) for joint in TWISTED]
-    twist = twist_from_pointers(joints, rest, pointers)
-    assert np.linalg.norm(twist, axis=1) == pytest.approx(1)
+    twist, confidence = twist_from_pointers(joints, rest, pointers)
     # The prior of no twist has its say, a small one, on each bone and on all that hang from it.
     rows = np.array(TWISTED) - 1
+    assert np.linalg.norm(twist[rows], axis=1) == pytest.approx(1)
+    assert ((confidence[rows] > 0.95) & (confidence[rows] < 1)).all()
     found, true = angle(twist[rows]), angle(truth[rows])
     assert np.abs(found - true).max() < 0.1
     assert np.abs(found - true).mean() < 0.02
-    none = solve(joints, rest)
-    told = solve(joints, rest, twist)
-    true_rotations = solve(joints, rest, truth)
-    assert np.abs(told - true_rotations).mean() < 0.1 * np.abs(none - true_rotations).mean()
+    none, informed, ideal = (solve(joints, rest, known) for known in (None, twist, truth))
+    assert np.abs(informed - ideal).mean() < 0.1 * np.abs(none - ideal).mean()
 
 
 def test_the_order_of_pointers_does_not_matter(rest, pose):
@@ -65,33 +64,46 @@ def test_the_order_of_pointers_does_not_matter(rest, pose):
     forwards, backwards = (
         twist_from_pointers(joints, rest, ordered) for ordered in (pointers, pointers[::-1])
     )
-    assert np.array_equal(forwards, backwards)
+    assert np.array_equal(forwards[0], backwards[0], equal_nan=True)
+    assert np.array_equal(forwards[1], backwards[1])
 
 
-def test_where_nothing_points_there_is_no_twist(rest, pose):
+def assert_unknown(twist, confidence, rows=slice(None)):
+    assert np.isnan(twist[rows]).all()
+    assert np.array_equal(confidence[rows], np.zeros_like(confidence[rows]))
+
+
+def test_where_nothing_points_the_twist_is_not_known(rest, pose):
     joints, turned, _ = pose
-    assert np.array_equal(twist_from_pointers(joints, rest, []), NO_TWIST)
-    twist = twist_from_pointers(joints, rest, [pointer(rest, turned, LEFT_ELBOW)])
+    assert_unknown(*twist_from_pointers(joints, rest, []))
+    twist, confidence = twist_from_pointers(joints, rest, [pointer(rest, turned, LEFT_ELBOW)])
     others = np.arange(NUM_JOINTS - 1) != LEFT_ELBOW - 1
-    assert np.array_equal(twist[others], NO_TWIST[others])
-    assert not np.array_equal(twist[~others], NO_TWIST[~others])
+    assert_unknown(twist, confidence, others)
+    assert np.isfinite(twist[~others]).all()
+    assert confidence[~others] > 0.5
 
 
 @pytest.mark.parametrize('seen', [np.full(3, np.nan), np.zeros(3), np.array([1.0, np.nan, 0.0])])
 def test_what_is_not_seen_tells_nothing(rest, pose, seen):
     joints, turned, _ = pose
     pointers = [pointer(rest, turned, LEFT_ELBOW, seen=seen)]
-    assert np.array_equal(twist_from_pointers(joints, rest, pointers), NO_TWIST)
+    assert_unknown(*twist_from_pointers(joints, rest, pointers))
+
+
+def told(joints, rest, pointer, previous=None):
+    """The angle that one pointer tells of its joint."""
+    twist, _ = twist_from_pointers(joints, rest, [pointer], previous=previous)
+    return angle(twist[pointer.joint - 1])
 
 
 def test_the_lengths_of_directions_do_not_matter(rest, pose):
     joints, turned, _ = pose
     direction = across(rest, LEFT_ELBOW)
     found = [
-        twist_from_pointers(
+        told(
             joints,
             rest,
-            [Pointer(LEFT_ELBOW, direction * length, turned[LEFT_ELBOW] @ direction / length)],
+            Pointer(LEFT_ELBOW, direction * length, turned[LEFT_ELBOW] @ direction / length),
         )
         for length in (1.0, 1e-3, 1e3)
     ]
@@ -99,46 +111,99 @@ def test_the_lengths_of_directions_do_not_matter(rest, pose):
     assert found[2] == pytest.approx(found[0])
 
 
-def test_a_share_takes_that_part_of_the_angle(rest, pose):
-    joints, turned, _ = pose
-    whole, half = (
-        angle(
-            twist_from_pointers(joints, rest, [pointer(rest, turned, LEFT_ELBOW, share=share)])[
-                LEFT_ELBOW - 1
-            ]
-        )
-        for share in (1.0, 0.5)
+def turned_about_its_bone(rest, joint, degrees, **changes):
+    """A pointer of a body in its T-pose whose one bone is turned about itself."""
+    bone = rest[BONE_TARGETS[joint]] - rest[joint]
+    twist = Rotation.from_rotvec(np.radians(degrees) * bone / np.linalg.norm(bone))
+    direction = across(rest, joint)
+    return Pointer(joint, **{'rest': direction, 'seen': twist.apply(direction), **changes})
+
+
+@pytest.mark.parametrize('degrees', [-60.0, 20.0, 90.0])
+def test_a_share_takes_that_part_of_the_angle(rest, degrees):
+    half = told(rest, rest, turned_about_its_bone(rest, LEFT_ELBOW, degrees, share=0.5))
+    assert np.degrees(half) == pytest.approx(degrees / 2, abs=2)
+
+
+def test_a_shared_angle_is_counted_around_its_centre(rest):
+    # A hand that is turned outwards as far as it goes is near half a turn from the T-pose.
+    found = [
+        told(rest, rest, turned_about_its_bone(rest, LEFT_ELBOW, degrees, share=0.5, centre=1.5))
+        for degrees in np.arange(-80, 260)
+    ]
+    assert np.diff(np.unwrap(found)) == pytest.approx(np.radians(0.5), rel=0.1)
+    assert np.degrees(found[0]) == pytest.approx(-40, abs=2)
+    assert np.degrees(np.unwrap(found)[-1]) == pytest.approx(130, abs=2)
+
+
+def bending(rest, turned, bend, side=1.0):
+    """A pointer of an upper arm whose elbow is bent by so much, in radians."""
+    bone = rest[LEFT_ELBOW] - rest[LEFT_SHOULDER]
+    forearm = side * np.sin(bend) * across(rest, LEFT_SHOULDER) + np.cos(bend) * bone / (
+        np.linalg.norm(bone)
     )
-    assert half == pytest.approx(whole / 2)
+    return pointer(rest, turned, LEFT_SHOULDER, seen=turned[LEFT_SHOULDER] @ forearm)
 
 
 def test_a_pointer_along_its_bone_fades_to_no_twist(rest, pose):
     # A straightening elbow: what it says of the upper arm fades, and never flips.
     joints, turned, _ = pose
-    bone = rest[LEFT_ELBOW] - rest[LEFT_SHOULDER]
-    bone /= np.linalg.norm(bone)
-    side = turned[LEFT_SHOULDER] @ across(rest, LEFT_SHOULDER)
-    along = turned[LEFT_SHOULDER] @ bone
-    found = np.array([
-        angle(
-            twist_from_pointers(
-                joints,
-                rest,
-                [
-                    pointer(
-                        rest, turned, LEFT_SHOULDER,
-                        seen=np.sin(bend) * side + np.cos(bend) * along,
-                    )
-                ],
-            )[LEFT_SHOULDER - 1]
-        )
-        for bend in np.linspace(np.pi / 2, 0, 200)
-    ])  # fmt: skip
+    bends = np.linspace(np.pi / 2, 0, 400)
+    pointers = [bending(rest, turned, bend) for bend in bends]
+    found = np.array([told(joints, rest, one) for one in pointers])
     assert abs(found[0]) > 0.1
     shares = found / found[0]
     assert (np.diff(shares) <= 1e-12).all()
     assert np.diff(shares).min() > -0.05
     assert shares[-1] == pytest.approx(0, abs=1e-6)
+    confidence = np.array([
+        twist_from_pointers(joints, rest, [one])[1][LEFT_SHOULDER - 1] for one in pointers
+    ])  # fmt: skip
+    assert (np.diff(confidence) < 0).all()
+    assert confidence[0] > 0.95
+    assert confidence[-1] == pytest.approx(0, abs=1e-12)
+
+
+def test_a_straight_limb_keeps_its_twist_and_loses_it_in_time(rest):
+    bent = turned_about_its_bone(rest, LEFT_SHOULDER, 60)
+    straight = Pointer(LEFT_SHOULDER, bent.rest, rest[LEFT_ELBOW] - rest[LEFT_SHOULDER])
+    previous = solve(rest, rest, twist_from_pointers(rest, rest, [bent])[0])
+    found = [told(rest, rest, bent)]
+    for _ in range(200):
+        twist, confidence = twist_from_pointers(rest, rest, [straight], previous=previous)
+        assert confidence.max() == pytest.approx(0, abs=1e-12)
+        previous = solve(rest, rest, twist, previous=previous)
+        found.append(angle(twist[LEFT_SHOULDER - 1]))
+    assert np.degrees(found[0]) == pytest.approx(60, abs=2)
+    assert np.degrees(found[1]) == pytest.approx(57, abs=5)
+    assert (np.diff(found[1:]) <= 0).all()
+    assert found[-1] == pytest.approx(0, abs=1e-3)
+
+
+def test_a_limb_that_wavers_about_straight_does_not_flip(rest, pose):
+    # The forearm passes through the upper arm's line: its elbow would bend the other way.
+    joints, turned, _ = pose
+    rotations = solve(joints, rest)
+    found = []
+    for bend in 0.05 * np.sin(np.linspace(0, 60, 600)):
+        twist, _ = twist_from_pointers(joints, rest, [bending(rest, turned, abs(bend),
+                                       np.sign(bend))], previous=rotations)  # fmt: skip
+        rotations = solve(joints, rest, twist, previous=rotations)
+        found.append(angle(twist[LEFT_SHOULDER - 1]))
+    assert np.abs(found).max() < 0.3
+    assert np.abs(np.diff(found)).max() < 0.05
+
+
+def test_a_bent_limb_follows_its_pointer_within_a_few_frames(rest, pose):
+    joints, turned, truth = pose
+    rotations = solve(joints, rest)
+    twisted = [pointer(rest, turned, joint) for joint in TWISTED]
+    for _ in range(8):
+        twist, confidence = twist_from_pointers(joints, rest, twisted, previous=rotations)
+        rotations = solve(joints, rest, twist, previous=rotations)
+    rows = np.array(TWISTED) - 1
+    assert np.abs(angle(twist[rows]) - angle(truth[rows])).max() < 0.1
+    assert ((confidence[rows] > 0.7) & (confidence[rows] < 0.9)).all()
 
 
 def test_unseen_joints_do_no_harm(rest, pose):
@@ -148,17 +213,17 @@ def test_unseen_joints_do_no_harm(rest, pose):
     confidence[[LEFT_ELBOW, LEFT_WRIST]] = 0
     joints[[LEFT_ELBOW, LEFT_WRIST]] = np.nan
     pointers = [pointer(rest, turned, joint) for joint in TWISTED]
-    twist = twist_from_pointers(joints, rest, pointers, confidence)
-    assert np.isfinite(twist).all()
-    assert np.linalg.norm(twist, axis=1) == pytest.approx(1)
+    twist, _ = twist_from_pointers(joints, rest, pointers, confidence)
+    assert np.linalg.norm(twist[np.array(TWISTED) - 1], axis=1) == pytest.approx(1)
 
 
 def test_a_bone_without_length_has_no_twist(rest, pose):
     joints, turned, _ = pose
     shrunk = rest.copy()
     shrunk[BONE_TARGETS[LEFT_WRIST]] = shrunk[LEFT_WRIST]
-    twist = twist_from_pointers(joints, shrunk, [pointer(rest, turned, LEFT_WRIST)])
-    assert np.array_equal(twist, NO_TWIST)
+    for previous in (None, solve(joints, rest)):
+        wrist = [pointer(rest, turned, LEFT_WRIST)]
+        assert_unknown(*twist_from_pointers(joints, shrunk, wrist, previous=previous))
 
 
 @pytest.mark.parametrize('joint', [-1, 0, NUM_JOINTS])

@@ -13,7 +13,7 @@ from hybrik_ros.skeleton import NUM_JOINTS, NUM_POINTS
 Method = Literal['naive', 'adaptive', 'refined']
 METHODS: tuple[Method, ...] = get_args(Method)
 
-# Two steps take all the gain there is; more only let unobserved twist drift.
+# Two steps take all the gain there is.
 _REFINING_STEPS = 2
 # Of the small rotations against metres: one radian is worth two centimetres.
 _DAMPING = 4e-4
@@ -46,8 +46,9 @@ def solve(
     'naive' and 'adaptive' are HybrIK's two methods: the swing of every bone is analytic, its
     twist is given. Naive takes both ends of a bone from the joints; adaptive aims each bone
     from where its rebuilt parent really ended up, so that errors do not add up along a limb.
-    'refined' starts from adaptive and takes two Levenberg-Marquardt steps on all joint
-    positions, so that every joint is heard.
+    'refined' starts from adaptive, takes two Levenberg-Marquardt steps on all joint positions,
+    so that every joint is heard, and aims once more, at where they lead: the steps turn bones
+    about themselves too, which no joint tells.
 
     The published implementation differs in three ways. It falls back to the naive direction
     wherever the two differ by more than 15 mm, which undoes adaptivity on noisy joints; it
@@ -67,9 +68,11 @@ def solve(
     confidence: (..., 29), in [0, 1], how much each joint counts. A joint of confidence 0 may be
         anything, NaN included: the bone that aims at it keeps the direction in its parent that
         it has in previous, or at rest.
-    previous: (..., 24, 3, 3), the rotations of the frame before.
+    previous: (..., 24, 3, 3), the rotations of the frame before. What is not known stays exactly
+        as it was there, however many frames that lasts.
     previous_weight: square metres; how much the steps of 'refined' hold on to previous: a turn
         of one radian away from it costs as much as one joint that is off by the square root.
+        Twist that is given is not held back.
 
     Returns
     -------

@@ -207,6 +207,14 @@ def _forward(rotations: Array, rest: Array, joints: Array, global_rotations: Arr
 
 
 @compiled
+def _place(rotations: Array, rest: Array, root: Array, joints: Array, turned: Array) -> None:
+    """Pose one skeleton with the pelvis at root; turned are the global rotations."""
+    _forward(rotations, rest, joints, turned)
+    for k in range(3):
+        joints[:, k] += root[k] - rest[0, k]
+
+
+@compiled
 def forward_batch(rotations: Array, rest: Array, joints: Array, global_rotations: Array) -> None:
     """Fill joints (B, 29 or 24, 3) and global_rotations (B, 24, 3, 3)."""
     for b in range(rotations.shape[0]):
@@ -539,6 +547,15 @@ def _turn(turns: Array, rotations: Array, global_rotations: Array) -> None:
 
 
 @compiled
+def _listen(confidence: Array, heard: Array) -> None:
+    """Fill heard (29): 1 for what was placed by its own joint or by one that hangs from it."""
+    for j in range(NUM_POINTS):
+        heard[j] = 1.0 if confidence[j] > 0 else 0.0
+    for j in range(NUM_POINTS - 1, 0, -1):
+        heard[_parents[j]] = max(heard[_parents[j]], heard[j])
+
+
+@compiled
 def solve_batch(
     target: Array,
     rest: Array,
@@ -555,6 +572,8 @@ def solve_batch(
     held = np.empty((NUM_JOINTS, 3, 3))
     returns = np.zeros((NUM_JOINTS, 3))
     rebuilt = np.empty((NUM_POINTS, 3))
+    refined = np.empty((NUM_POINTS, 3))
+    heard = np.empty(NUM_POINTS)
     global_rotations = np.empty((NUM_JOINTS, 3, 3))
     turns = np.empty((NUM_JOINTS, 3))
     shift = np.empty(3)
@@ -568,9 +587,7 @@ def solve_batch(
              rebuilt, global_rotations)  # fmt: skip
         root[:] = rebuilt[0]
         for _ in range(steps):
-            _forward(rotations[b], rest[b], rebuilt, global_rotations)
-            for k in range(3):
-                rebuilt[:, k] += root[k] - rest[b, 0, k]
+            _place(rotations[b], rest[b], root, rebuilt, global_rotations)
             if previous_weight > 0:
                 _returns(rotations[b], held, global_rotations, returns)
             _descent(rebuilt, target[b], confidence[b], damping, returns, previous_weight, turns,
@@ -579,5 +596,12 @@ def solve_batch(
                 break  # Bones of thousands of kilometres leave the damping no digits.
             _turn(turns, rotations[b], global_rotations)
             root += shift
+        if steps > 0:
+            # The steps turn bones about themselves as well, by chance: no joint tells twist. Left
+            # alone, that would add up from frame to frame; so aim at what the steps arrived at.
+            _place(rotations[b], rest[b], root, refined, global_rotations)
+            _listen(confidence[b], heard)
+            _aim(refined, rest[b], twist[b], heard, held, True, rotations[b], rebuilt,
+                 global_rotations)  # fmt: skip
         for i in range(NUM_JOINTS):
             _orthonormalise(rotations[b, i])

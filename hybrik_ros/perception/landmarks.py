@@ -119,6 +119,10 @@ _SHOWN, _SHOWN_BY = np.array(
     ]
 ).T
 
+# The T-posed hand, palm down, is nearly as far turned inwards as it goes; outwards it turns by
+# nearly half a turn.
+_HALF_SUPINE = np.radians(80)
+
 # In the rest frame: x to the left, y up, z to the front.
 _LEFT, _FRONT, _BACK = np.array([1.0, 0, 0]), np.array([0, 0, 1.0]), np.array([0, 0, -1.0])
 
@@ -206,13 +210,13 @@ def pointers(observation: Observation, body: BodyModel, betas: Array) -> list[Po
         Pointer(_POINT['neck'], rest_face, _face(points), share=1 / 2),
         Pointer(_POINT['head'], rest_face, _face(points)),
     ]
-    for side in _SIDES:
+    for side, supine in zip(_SIDES, (-_HALF_SUPINE, _HALF_SUPINE), strict=True):
         forearm = points[side.wrist] - points[side.elbow]
         shank = points[side.ankle] - points[side.knee]
         thumb, foot = points[side.index] - points[side.pinky], points[side.toe] - points[side.heel]
         found += [
             Pointer(side.point('shoulder'), _FRONT, forearm),
-            Pointer(side.point('elbow'), _FRONT, thumb, share=1 / 2),
+            Pointer(side.point('elbow'), _FRONT, thumb, share=1 / 2, centre=supine),
             Pointer(side.point('wrist'), _FRONT, thumb),
             Pointer(side.point('hip'), _BACK, shank),
             Pointer(side.point('knee'), _FRONT, foot, share=1 / 2),
