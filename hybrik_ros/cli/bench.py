@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hybrik_ros.body import DEFAULT_BODY, BodyModel
+from hybrik_ros.drawing import vertex_normals
 from hybrik_ros.kinematics import METHODS, forward, solve
 from hybrik_ros.rotations import angle_between, from_rotation_vector, to_rotation_vector
 from hybrik_ros.share import share_path
@@ -126,9 +127,11 @@ def _vertex_cases(body: BodyModel, rotations: Array) -> dict[str, Case]:
     arrays = _body_arrays()
     arrays['posedirs'] = np.random.default_rng(0).normal(0, 1e-3, arrays['posedirs'].shape)
     corrected = BodyModel(arrays, 'with posedirs')
+    mesh = body.vertices(rotations, betas, nowhere)
     return {
         'vertices, betas cached': lambda: body.vertices(rotations, betas, nowhere),
         'vertices with posedirs': lambda: corrected.vertices(rotations, betas, nowhere),
+        'vertex normals': lambda: vertex_normals(mesh, body.faces),
     }
 
 

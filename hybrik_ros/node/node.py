@@ -78,10 +78,7 @@ class HybrikNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load body and networks; where that fails, say why and stay unconfigured."""
         chosen = parameters.values(self)
-        self.get_logger().info(
-            'loading body, networks and solver; the very first start on a machine compiles the '
-            'solver, which takes about half a minute'
-        )
+        self.get_logger().info('loading body, networks and solver')
         try:
             self._pipeline = Pipeline.create(
                 backend=chosen['backend'],
