@@ -57,6 +57,28 @@ def aim(joints: NDArray, rest: NDArray, twist: NDArray, *, adaptive: bool) -> ND
     return rotations
 
 
+def aim_as_published(joints: NDArray, rest: NDArray, twist: NDArray) -> NDArray:
+    """Rotations (24, 3, 3) by the adaptive method as the published implementation has it.
+
+    Only the root is a fit; spine3 aims at the neck alone. And a bone that starts from its rebuilt
+    parent falls back to the naive direction where the two end more than 15 mm apart.
+    """
+    rotations, turned = np.empty((24, 3, 3)), np.empty((24, 3, 3))
+    rotations[0] = turned[0] = procrustes(rest[FITTED[0]] - rest[0], joints[FITTED[0]] - joints[0])
+    rebuilt = np.empty((24, 3))
+    rebuilt[0] = joints[0]
+    for i in range(1, 24):
+        before = turned[PARENTS[i]]
+        rebuilt[i] = rebuilt[PARENTS[i]] + before @ (rest[i] - rest[PARENTS[i]])
+        t = rest[TARGETS[i]] - rest[i]
+        p, naive = joints[TARGETS[i]] - rebuilt[i], joints[TARGETS[i]] - joints[i]
+        if np.linalg.norm(p - np.linalg.norm(t) * naive / np.linalg.norm(naive)) > 0.015:
+            p = naive
+        rotations[i] = swing(t, before.T @ p) @ rodrigues(t / np.linalg.norm(t), *twist[i - 1])
+        turned[i] = before @ rotations[i]
+    return rotations
+
+
 def pose(rotations: NDArray, rest: NDArray, pelvis: NDArray) -> NDArray:
     """Joints (29, 3) by forward kinematics, the pelvis in its place."""
     joints, turned = np.empty((29, 3)), np.empty((24, 3, 3))
