@@ -92,16 +92,27 @@ def pose(rotations: NDArray, rest: NDArray, pelvis: NDArray) -> NDArray:
 
 
 def refine(
-    rotations: NDArray, joints: NDArray, rest: NDArray, weights: NDArray, *, steps: int = 2
+    rotations: NDArray,
+    joints: NDArray,
+    rest: NDArray,
+    weights: NDArray,
+    *,
+    steps: int = 2,
+    depth_weight: float = 1.0,
 ) -> NDArray:
     """Rotations (24, 3, 3) after Levenberg-Marquardt steps on all 29 joints.
 
     The unknowns are 24 small rotations and a translation; only the rotations are damped. The
-    derivatives are taken numerically.
+    derivatives are taken numerically. Errors along the line of sight count by depth_weight.
     """
     pelvis = joints[0]
     damping = np.diag([4e-4] * 72 + [0.0] * 3)
-    weights = np.repeat(weights, 3)
+    matrix = np.zeros((87, 87))
+    for j, weight in enumerate(weights):
+        sight = joints[j] / np.linalg.norm(joints[j])
+        along = np.outer(sight, sight)
+        block = np.eye(3) - along + depth_weight * along
+        matrix[3 * j : 3 * j + 3, 3 * j : 3 * j + 3] = weight * block
     for _ in range(steps):
 
         def turn(step: NDArray, rotations: NDArray = rotations) -> NDArray:
@@ -114,7 +125,7 @@ def refine(
         jacobian = np.stack(
             [(residual(-s) - residual(s)) / (2 * small) for s in small * np.eye(75)], axis=1
         )
-        weighted = weights[:, None] * jacobian
+        weighted = matrix @ jacobian
         step = np.linalg.solve(jacobian.T @ weighted + damping, weighted.T @ residual(np.zeros(75)))
         rotations, pelvis = turn(step), pelvis + step[72:]
     return rotations

@@ -217,21 +217,40 @@ def test_aiming_agrees_with_the_plain_transcription(poses, method, millimetres):
 
 @all_noises
 @pytest.mark.parametrize('least', [1.0, 0.1], ids=['equal', 'weighted'])
-def test_refining_agrees_with_the_plain_transcription(poses, millimetres, least):
+@pytest.mark.parametrize('depth_weight', [1.0, 0.05])
+def test_refining_agrees_with_the_plain_transcription(poses, millimetres, least, depth_weight):
     rng = np.random.default_rng(5)
     joints, rest, twist = arguments(poses, 10)
-    joints = joints + noise(rng, joints.shape, millimetres / 1000)
+    joints = joints + noise(rng, joints.shape, millimetres / 1000) + [0.5, -0.3, 3.0]
     confidence = rng.uniform(least, 1, joints.shape[:-1])
     start = solve(joints, rest, twist, method='adaptive', confidence=confidence)
     expected = []
     for one_start, pose, body, known, weights in zip(
         start, joints, rest, twist, confidence, strict=True
     ):
-        refined = plain_hybrik.refine(one_start, pose, body, weights)
+        refined = plain_hybrik.refine(one_start, pose, body, weights, depth_weight=depth_weight)
         placed = plain_hybrik.pose(refined, body, pose[0])
         expected.append(plain_hybrik.aim(placed, body, known, adaptive=True))
-    rotations = solve(joints, rest, twist, confidence=confidence)
+    rotations = solve(joints, rest, twist, confidence=confidence, depth_weight=depth_weight)
     assert np.abs(rotations - np.array(expected)).max() < 1e-6
+
+
+def test_bones_make_good_what_depth_does_not_tell(fresh):
+    # Joints seen well in the image and badly in depth: bones of known length say how far.
+    rng = np.random.default_rng(11)
+    truth = fresh['joints'] + [0.2, -0.1, 3.0]
+    sight = truth / np.linalg.norm(truth, axis=-1, keepdims=True)
+    joints = (
+        truth
+        + noise(rng, truth.shape, 0.005)
+        + rng.normal(0, 0.05, truth.shape[:2])[..., None] * sight
+    )
+    rest, twist = fresh['rest_joints'], fresh['twist']
+    found = {}
+    for depth_weight in (1.0, 0.05):
+        rotations = solve(joints, rest, twist, depth_weight=depth_weight)
+        found[depth_weight] = mean_error(forward(rotations, rest)[0], truth)
+    assert found[0.05] < 0.9 * found[1.0]
 
 
 # What must not matter
@@ -564,11 +583,11 @@ confidences = st.lists(
 
 
 @all_methods
-@given(damages=damages, seed=st.integers(0, 100))
-def test_degenerate_joints_give_rotations(rest, method, damages, seed):
+@given(damages=damages, seed=st.integers(0, 100), depth_weight=st.sampled_from([1, 0.05, 1e-300]))
+def test_degenerate_joints_give_rotations(rest, method, damages, seed, depth_weight):
     joints = forward(random_rotations(np.random.default_rng(seed), 1)[0], rest)[0]
     joints, rest = damaged(joints, rest, damages)
-    assert_rotations(solve(joints, rest, method=method))
+    assert_rotations(solve(joints, rest, method=method, depth_weight=depth_weight))
 
 
 @all_methods

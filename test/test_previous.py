@@ -152,6 +152,9 @@ def test_the_weight_pulls_to_the_previous_pose_in_the_right_direction(rest, moti
         ({'previous_weight': 'much'}, 'previous_weight must be'),
         ({'previous_weight': -1.0}, 'previous_weight must be'),
         ({'previous_weight': np.nan}, 'previous_weight must be'),
+        ({'depth_weight': 0.0}, 'depth_weight must be'),
+        ({'depth_weight': 1.5}, 'depth_weight must be'),
+        ({'depth_weight': None}, 'depth_weight must be'),
     ],
 )
 def test_wrong_arguments_are_named(rest, arguments, words):

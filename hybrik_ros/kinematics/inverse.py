@@ -40,6 +40,7 @@ def solve(
     confidence: ArrayLike | None = None,
     previous: ArrayLike | None = None,
     previous_weight: float = 0.0,
+    depth_weight: float = 1.0,
 ) -> Array:
     """Find the rotations that pose a skeleton of fixed bones like the given joints.
 
@@ -59,7 +60,8 @@ def solve(
     Parameters
     ----------
     joints: (..., 29, 3), metres, in any frame: 24 joints and 5 leaves of hybrik_ros.skeleton.
-        Where they are does not matter, only how they lie to each other.
+        Where they are does not matter, only how they lie to each other, unless depth_weight
+        says that it does.
     rest_joints: (..., 29, 3), metres, the same body's T-pose.
     twist: (..., 23, 2), cosine and sine of the angle of joint i about its rest bone in row
         i - 1; of any length. (0, 0), NaN, infinite or None is not known: the twist of previous,
@@ -73,6 +75,9 @@ def solve(
     previous_weight: square metres; how much the steps of 'refined' hold on to previous: a turn
         of one radian away from it costs as much as one joint that is off by the square root.
         Twist that is given is not held back.
+    depth_weight: in (0, 1]; how much the steps of 'refined' make of an error along the line of
+        sight, against one across it: a camera sees well where in the image a joint is, and badly
+        how far away. Below 1, joints must be in a camera's frame, with the camera at (0, 0, 0).
 
     Returns
     -------
@@ -82,7 +87,7 @@ def solve(
     ------
     ValueError: naming the argument, on a wrong shape, an unknown method, non-finite rest
         joints, a previous that is no rotation, non-finite joints of confidence above 0,
-        confidence outside [0, 1], or a negative previous_weight.
+        confidence outside [0, 1], a negative previous_weight, or a depth_weight outside (0, 1].
 
     Source: Li et al., HybrIK (CVPR 2021), section 3.2 and algorithm 1.
     """
@@ -96,6 +101,8 @@ def solve(
 
     if not isinstance(previous_weight, Real) or not 0 <= previous_weight < np.inf:
         raise ValueError(f'previous_weight must be a number not below 0, not {previous_weight!r}')
+    if not isinstance(depth_weight, Real) or not 0 < depth_weight <= 1:
+        raise ValueError(f'depth_weight must be a number in (0, 1], not {depth_weight!r}')
     batch, (joints, rest_joints, twist, confidence, previous) = flattened(
         {
             'joints': (joints, (NUM_POINTS, 3)),
@@ -115,7 +122,7 @@ def solve(
     steps = _REFINING_STEPS if method == 'refined' else 0
     adaptive = method != 'naive'
     kernels.solve_batch(
-        joints, rest_joints, twist, confidence, previous, float(previous_weight), adaptive, steps,
-        _DAMPING, rotations,
+        joints, rest_joints, twist, confidence, previous, float(previous_weight),
+        float(depth_weight), adaptive, steps, _DAMPING, rotations,
     )  # fmt: skip
     return rotations.reshape(*batch, NUM_JOINTS, 3, 3)

@@ -76,6 +76,14 @@ def _multiply_back(a: Array, b: Array, out: Array) -> None:
 
 
 @compiled
+def _cross(a: Array, b: Array, out: Array) -> None:
+    """Write a x b to out, which is neither a nor b."""
+    out[0] = a[1] * b[2] - a[2] * b[1]
+    out[1] = a[2] * b[0] - a[0] * b[2]
+    out[2] = a[0] * b[1] - a[1] * b[0]
+
+
+@compiled
 def _identity(out: Array) -> None:
     for r in range(3):
         for c in range(3):
@@ -375,6 +383,7 @@ def _descent(
     rebuilt: Array,
     target: Array,
     confidence: Array,
+    depth_weight: float,
     damping: float,
     returns: Array,
     return_weight: float,
@@ -389,6 +398,8 @@ def _descent(
     that joint; shift moves the whole body. Joint j moves by shift + sum over its ancestors i of
     turns[i] x (q(j) - q(i)). The normal matrix couples joints with their ancestors only, so it
     is eliminated from the leaves to the root without fill-in.
+
+    The weight of a joint is confidence (I - (1 - depth_weight) s sᵀ), s its line of sight.
     """
     n = NUM_JOINTS + 1  # block 0 is the shift, block i + 1 the turn of joint i
     normal = np.zeros((n, n, 3, 3))  # lower blocks only: [below, above]
@@ -396,6 +407,8 @@ def _descent(
     lever = np.zeros((n, 3))
     chain = np.zeros(n, np.int64)
     residual = np.empty(3)
+    sight = np.zeros(3)
+    moment = np.zeros((n, 3))  # lever x sight: how a turn moves the joint along its line of sight
 
     for k in range(3):
         normal[0, 0, k, k] = _TINY
@@ -410,6 +423,15 @@ def _descent(
             continue
         for k in range(3):
             residual[k] = target[j, k] - rebuilt[j, k]
+        distance = _norm(target[j])
+        in_depth = 0.0
+        if depth_weight < 1 and distance > _TINY:
+            in_depth = weight * (1 - depth_weight)
+            for k in range(3):
+                sight[k] = target[j, k] / distance
+            along = sight[0] * residual[0] + sight[1] * residual[1] + sight[2] * residual[2]
+            for k in range(3):
+                residual[k] -= (1 - depth_weight) * along * sight[k]
         length = 0
         i = _parents[j]
         while i >= 0:
@@ -418,9 +440,14 @@ def _descent(
                 lever[length, k] = rebuilt[j, k] - rebuilt[i, k]
             length += 1
             i = _parents[i]
-        for k in range(3):
-            normal[0, 0, k, k] += weight
-            gradient[0, k] += weight * residual[k]
+        for r in range(3):
+            normal[0, 0, r, r] += weight
+            gradient[0, r] += weight * residual[r]
+            for c in range(3):
+                normal[0, 0, r, c] -= in_depth * sight[r] * sight[c]
+        if in_depth > 0:
+            for a in range(length):
+                _cross(lever[a], sight, moment[a])
         for a in range(length):
             x, y, z = lever[a]
             row = chain[a] + 1
@@ -435,6 +462,9 @@ def _descent(
             block[1, 2] -= weight * x
             block[2, 0] -= weight * y
             block[2, 1] += weight * x
+            for r in range(3):
+                for c in range(3):
+                    block[r, c] -= in_depth * moment[a, r] * sight[c]
             for b in range(a, length):
                 # [lever a]ᵀ [lever b] = (a . b) I - b aᵀ
                 block = normal[row, chain[b] + 1]
@@ -442,6 +472,7 @@ def _descent(
                 for r in range(3):
                     for c in range(3):
                         block[r, c] -= weight * lever[b, r] * lever[a, c]
+                        block[r, c] -= in_depth * moment[a, r] * moment[b, c]
                     block[r, r] += weight * dot
 
     _solve_tree(normal, gradient)
@@ -563,6 +594,7 @@ def solve_batch(
     confidence: Array,
     previous: Array,
     previous_weight: float,
+    depth_weight: float,
     adaptive: bool,
     steps: int,
     damping: float,
@@ -590,8 +622,8 @@ def solve_batch(
             _place(rotations[b], rest[b], root, rebuilt, global_rotations)
             if previous_weight > 0:
                 _returns(rotations[b], held, global_rotations, returns)
-            _descent(rebuilt, target[b], confidence[b], damping, returns, previous_weight, turns,
-                     shift)  # fmt: skip
+            _descent(rebuilt, target[b], confidence[b], depth_weight, damping, returns,
+                     previous_weight, turns, shift)  # fmt: skip
             if not np.isfinite(turns).all():
                 break  # Bones of thousands of kilometres leave the damping no digits.
             _turn(turns, rotations[b], global_rotations)
