@@ -171,3 +171,17 @@ class Region:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         cropped = cv2.warpAffine(image, self.to_image(side), (side, side), flags=flags)
         return np.asarray(cropped, np.uint8)
+
+
+def overlaps(first: Array, second: Array) -> Array:
+    """Return the intersection over union (N, M), in [0, 1], of boxes (N, 4) and (M, 4).
+
+    Boxes: x_min, y_min, x_max, y_max.
+    """
+    first, second = first[:, None], second[None]
+    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(
+        first[..., :2], second[..., :2]
+    )
+    shared = np.prod(np.maximum(sides, 0), axis=-1)
+    areas = sum(np.prod(boxes[..., 2:] - boxes[..., :2], axis=-1) for boxes in (first, second))
+    return np.asarray(shared / np.maximum(areas - shared, 1e-9))

@@ -1,16 +1,17 @@
 """The whole way from an image to people: detect, estimate, solve. Knows no ROS."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from hybrik_ros.body import BodyModel
-from hybrik_ros.camera import Camera, Region, locate
+from hybrik_ros.camera import Camera, Region, locate, overlaps
 from hybrik_ros.inference import Runner, create_runner
 from hybrik_ros.kinematics import forward, solve, twist_from_pointers
 from hybrik_ros.perception import blazepose, detector
@@ -19,23 +20,37 @@ from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.perception.landmarks import (
     SHAPE_PAIRS,
     SHAPE_SIGMAS,
+    hips,
     measured_lengths,
     observe,
     place_joints,
     pointers,
+    shows_trunk,
 )
 from hybrik_ros.skeleton import NUM_JOINTS, PELVIS, TRUNK
-from hybrik_ros.tracking import Shape, Track
+from hybrik_ros.smoothing import PoseFilter
+from hybrik_ros.tracking import Shape, Sighting, State, Track, Tracker
 
 Array = NDArray[np.float64]
+
+MAX_PEOPLE = 6  # as many as MoveNet finds
 
 # Below this confidence a joint counts as inferred, not seen.
 _SEEN = 0.5
 # A joint that is hidden in the image is still guessed by the network better than by nothing.
 _HIDDEN_WEIGHT = 0.1
-# Square metres: turning a joint by one radian from its last rotation costs as much as missing a
-# seen one by ten centimetres. Halves the steps that rotations make, and costs no accuracy.
-_HOLD = 0.01
+# Metres: turning a joint by one radian from its last rotation costs as much as missing a seen
+# one by ten centimetres. Halves the steps that rotations make, and costs no accuracy.
+_HOLD = 0.1**2
+# The network sees four times better where in the image a joint is than how far away.
+_DEPTH_WEIGHT = 1 / 4**2
+# Metres: a joint of the solved body that is this far from where it is seen is half as sure.
+_MISS = 0.15
+# A box that shares this much with that of somebody who is followed is theirs.
+_THEIRS = 0.3
+# Landmarks that lie this near to each other, as a part of a person's size, are of one person.
+_SAME_PERSON = 0.1
+_SEARCH_INTERVAL = 5  # frames, at most, between looks for somebody who is lost
 _WARM_UP_SIZE = 256  # pixels
 
 
@@ -50,7 +65,12 @@ class Settings:
     body: path of a SMPL file, or empty for the embedded body.
     detector_size: longer side, pixels, of the image in which people are looked for.
     detector_threshold: least score of a person found, in [0, 1].
+    detector_interval: frames after which people are looked for again, while all are followed.
     presence_threshold: least score at which a person is followed on, in [0, 1].
+    confirm_after: seconds for which a person must be seen to be reported; 0 for single pictures.
+    forget_after: seconds for which the id of a person who is not seen is kept.
+    smoothing: whether motion is smoothed at all.
+    rotation_cutoff, rotation_slope, bearing_cutoff, bearing_slope: of the PoseFilter.
     """
 
     backend: str = 'auto'
@@ -58,7 +78,15 @@ class Settings:
     body: str = ''
     detector_size: int = 320
     detector_threshold: float = 0.2
+    detector_interval: int = 15
     presence_threshold: float = 0.5
+    confirm_after: float = 0.1
+    forget_after: float = 1.5
+    smoothing: bool = True
+    rotation_cutoff: float = 3.0
+    rotation_slope: float = 0.7
+    bearing_cutoff: float = 1.0
+    bearing_slope: float = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +120,7 @@ class Human:
 
 
 class Pipeline:
-    """Follows one person through a stream of images.
+    """Follows people through a stream of images.
 
     A context manager; leaving it frees the networks.
 
@@ -115,9 +143,9 @@ class Pipeline:
             detector_, settings.detector_size, settings.detector_threshold
         )
         self._estimate = BlazePose(landmarks)
-        self._track: Track | None = None
+        self._tracker = Tracker(self._new_track, settings.confirm_after, settings.forget_after)
+        self._frames_since_detection = 0
         self._stamp = -np.inf
-        self._ids = 0
 
     @classmethod
     def create(cls, **settings: Any) -> 'Pipeline':
@@ -157,7 +185,7 @@ class Pipeline:
 
         Returns
         -------
-        The people in it, at most one yet; empty when nobody is there.
+        The people in it who have been seen for confirm_after; empty when nobody is there.
 
         Raises
         ------
@@ -168,19 +196,23 @@ class Pipeline:
             self.reset()
         self._stamp = stamp
         self.stage_seconds = {}
-        landmarks = self._look(rgb)
-        if landmarks is None or self._track is None:
-            return []
+        seen = self._look(rgb, camera)
         with self._stage('solve'):
-            try:
-                return [self._solve(landmarks, camera, self._track, stamp)]
-            except ValueError:  # Landmarks that no person in front of the camera can have.
-                self._track = None
-                return []
+            tracks = self._tracker.update([person.sighting for person in seen], stamp)
+            humans = []
+            for person, track in zip(seen, tracks, strict=True):
+                try:
+                    human = self._solve(person, camera, track, stamp)
+                except ValueError:  # Landmarks that no person in front of the camera can have.
+                    track.state = State.LOST
+                    continue
+                if track.state is State.TRACKED:
+                    humans.append(human)
+        return humans
 
     def reset(self) -> None:
         """Forget everybody."""
-        self._track = None
+        self._tracker.reset()
 
     def close(self) -> None:
         """Free the networks."""
@@ -201,64 +233,104 @@ class Pipeline:
         rest = self.body.rest_joints()
         self.body.vertices(solve(rest, rest), None, np.zeros(3))
 
-    def _look(self, rgb: NDArray[np.uint8]) -> Landmarks | None:
-        """Follow the person of the last frame; where there is none, find one."""
-        landmarks = self._follow(rgb)
-        if landmarks is not None:
-            return landmarks
-        with self._stage('detect'):
-            people = self._detect(rgb)
-        if not people:
-            return None
-        self._ids += 1
-        shape = Shape(self.body, SHAPE_PAIRS, SHAPE_SIGMAS)
-        self._track = Track(f'p{self._ids}', people[0].region(), shape)
-        return self._follow(rgb)
+    def _new_track(self, id: str) -> Track:
+        chosen = self._settings
+        pose_filter = PoseFilter(
+            chosen.rotation_cutoff,
+            chosen.rotation_slope,
+            chosen.bearing_cutoff,
+            chosen.bearing_slope,
+            enabled=chosen.smoothing,
+        )
+        return Track(id, Shape(self.body, SHAPE_PAIRS, SHAPE_SIGMAS), pose_filter)
 
-    def _follow(self, rgb: NDArray[np.uint8]) -> Landmarks | None:
-        """Return the landmarks of the tracked person, and forget a person who is gone."""
-        if self._track is None:
-            return None
+    def _look(self, rgb: NDArray[np.uint8], camera: Camera) -> list['_Seen']:
+        """Return who is seen: where those who are followed should be, and where others are."""
+        regions = [track.region for track in self._tracker.followed]
+        if self._must_detect():
+            with self._stage('detect'):
+                regions += self._newcomers(rgb)
         with self._stage('landmarks'):
-            [landmarks] = self._estimate(rgb, [self._track.region])
-        if landmarks.score < self._settings.presence_threshold:
-            self._track = None
-            return None
-        self._track.region = landmarks.next_region
-        return landmarks
+            found = self._estimate(rgb, regions[:MAX_PEOPLE])
+        with self._stage('solve'):
+            people = [
+                _see(landmarks, camera) for landmarks in found if self._is_somebody(landmarks)
+            ]
+            return _distinct([person for person in people if person is not None])
 
-    def _solve(self, landmarks: Landmarks, camera: Camera, track: Track, stamp: float) -> Human:
+    def _must_detect(self) -> bool:
+        """Tell, once a frame, whether it is time to look for people in the whole image."""
+        self._frames_since_detection += 1
+        interval = self._settings.detector_interval
+        if self._tracker.searching:
+            interval = min(interval, _SEARCH_INTERVAL)
+        if self._tracker.followed and self._frames_since_detection < interval:
+            return False
+        self._frames_since_detection = 0
+        return True
+
+    def _newcomers(self, rgb: NDArray[np.uint8]) -> list[Region]:
+        """Return where people are whom nobody follows."""
+        people = self._detect(rgb)
+        followed = self._tracker.followed
+        if not people or not followed:
+            return [person.region() for person in people]
+        shared = overlaps(
+            np.array([person.box for person in people]), np.array([track.box for track in followed])
+        )
+        rows, columns = linear_sum_assignment(shared, maximize=True)
+        known = {row for row, column in zip(rows, columns, strict=True)
+                 if shared[row, column] > _THEIRS}  # fmt: skip
+        return [person.region() for row, person in enumerate(people) if row not in known]
+
+    def _is_somebody(self, landmarks: Landmarks) -> bool:
+        return landmarks.score >= self._settings.presence_threshold
+
+    def _solve(self, person: '_Seen', camera: Camera, track: Track, stamp: float) -> Human:
         """Turn landmarks to a posed body of fixed proportions, where the camera sees it."""
-        observation = observe(landmarks, camera)
+        elapsed = track.elapsed(stamp)
+        previous = track.previous(stamp)
+        if previous is None:
+            track.pose_filter.reset()
+        track.region = person.landmarks.next_region
+        world = person.landmarks.world.copy()
+        world[:, 2] = track.pose_filter.depths(world[:, 2], elapsed)
+        observation = observe(replace(person.landmarks, world=world), camera)
+
         joints, confidence = place_joints(observation, self.body, track.shape.betas)
-        track.shape.measure(*measured_lengths(joints, confidence))
+        track.shape.measure(*measured_lengths(joints, confidence), elapsed)
         betas = track.shape.betas
         rest = self.body.rest_joints(betas)
         weights = _solver_weights(confidence)
-        previous = track.previous(stamp)
         twist, _ = twist_from_pointers(
             joints, rest, pointers(observation, self.body, betas), weights, previous
         )
-        rotations = solve(
-            joints, rest, twist, confidence=weights, previous=previous, previous_weight=_HOLD
-        )
-        track.rotations = rotations
-        posed = forward(rotations, rest)[0][:NUM_JOINTS]
+        track.rotations = solve(
+            joints, rest, twist, confidence=weights, previous=previous, previous_weight=_HOLD,
+            depth_weight=_DEPTH_WEIGHT,
+        )  # fmt: skip
         # The bones have their own lengths now: put the whole body where its joints are seen.
         rays = joints[:NUM_JOINTS, :2] / joints[:NUM_JOINTS, 2:]
-        translation = locate(posed, rays, confidence[:NUM_JOINTS])
-        seen = np.where(confidence >= _SEEN, confidence, 0.0)[:NUM_JOINTS]
-        posed += translation
+        confidence = confidence[:NUM_JOINTS]
+        posed = forward(track.rotations, rest)[0][:NUM_JOINTS]
+        pelvis = rest[PELVIS] + locate(posed, rays, confidence)
+
+        if pelvis[2] <= 0:
+            raise ValueError('the body lies behind the camera')
+        rotations = track.pose_filter.rotations(track.rotations, elapsed)
+        pelvis = track.pose_filter.position(pelvis, elapsed)
+        translation = pelvis - rest[PELVIS]
+        posed = forward(rotations, rest)[0][:NUM_JOINTS] + translation
         return Human(
             id=track.id,
-            confidence=landmarks.score,
-            box=_box(landmarks, camera),
+            confidence=person.landmarks.score,
+            box=person.sighting.box,
             joints=posed,
-            joint_confidence=seen,
+            joint_confidence=_joint_confidence(confidence, posed, rays),
             rotations=rotations,
             betas=betas,
             translation=translation,
-            velocity=track.velocity(posed[PELVIS], stamp),
+            velocity=track.move(pelvis, stamp),
             vertices=(
                 self.body.vertices(rotations, betas, translation) if self.with_vertices else None
             ),
@@ -285,6 +357,39 @@ def _check_image(rgb: NDArray[np.uint8], camera: Camera) -> None:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """Somebody in this frame, and where."""
+
+    landmarks: Landmarks
+    sighting: Sighting
+
+
+def _see(landmarks: Landmarks, camera: Camera) -> _Seen | None:
+    """Return the person that the landmarks show; None where no person can have such."""
+    try:
+        observation = observe(landmarks, camera)
+    except ValueError:
+        return None
+    if not shows_trunk(observation):
+        return None
+    return _Seen(landmarks, Sighting(hips(observation), _box(landmarks, camera)))
+
+
+def _distinct(people: Sequence[_Seen]) -> list[_Seen]:
+    """Leave out who is seen twice: regions of two people may end up on one of them."""
+    found: list[_Seen] = []
+    for person in sorted(people, key=lambda person: -person.landmarks.score):
+        pixels = person.landmarks.pixels
+        size = np.ptp(pixels, axis=0).max()
+        if all(
+            np.linalg.norm(pixels - other.landmarks.pixels, axis=1).mean() > _SAME_PERSON * size
+            for other in found
+        ):
+            found.append(person)
+    return found
+
+
 def _solver_weights(confidence: Array) -> Array:
     """Return how much each joint (29) counts for the solver.
 
@@ -294,6 +399,16 @@ def _solver_weights(confidence: Array) -> Array:
     weights = np.where(confidence > 0, np.maximum(confidence, _HIDDEN_WEIGHT), 0.0)
     weights[list(TRUNK)] = np.maximum(weights[list(TRUNK)], _HIDDEN_WEIGHT)
     return weights
+
+
+def _joint_confidence(confidence: Array, joints: Array, rays: Array) -> Array:
+    """Return the confidence (24) of solved joints (24, 3); 0 where they are inferred, not seen.
+
+    What the network says of each, less where the solved joint is off the ray of the seen one.
+    """
+    missed = np.linalg.norm(joints[:, :2] - rays * joints[:, 2:], axis=1)
+    confidence = confidence * 0.5 ** ((missed / _MISS) ** 2)
+    return np.where(confidence >= _SEEN, confidence, 0.0)
 
 
 def _box(landmarks: Landmarks, camera: Camera) -> Array:

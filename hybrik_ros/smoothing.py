@@ -17,6 +17,13 @@ Array = NDArray[np.float64]
 
 _SHORTEST = 1e-9  # seconds; stamps resolve no less
 
+# Landmarks: hertz, and hertz for each metre per second.
+_DEPTH_CUTOFF, _DEPTH_SLOPE = 1.0, 3.0
+# The logarithm of the distance: hertz, and hertz for each unit per second.
+_DISTANCE_CUTOFF, _DISTANCE_SLOPE = 0.3, 1.5
+# Whole bodies do not turn back as often as limbs.
+_BODY_SPEED_CUTOFF = 0.5  # hertz
+
 
 class _OneEuro(ABC):
     """The filter on any space in which things differ by vectors.
@@ -104,6 +111,62 @@ class RotationFilter(_OneEuro):
     @staticmethod
     def _moved(start: Array, step: Array) -> Array:
         return start @ from_rotation_vector(step)
+
+
+class PoseFilter:
+    """All that is smoothed of one person.
+
+    What a camera sees well is smoothed little: rotations, and the direction in which somebody is.
+    How far away they are, and each landmark, it sees badly: these are smoothed harder.
+
+    Parameters
+    ----------
+    rotation_cutoff, rotation_slope: of the parent-relative rotations; hertz, and hertz for each
+        radian per second.
+    bearing_cutoff, bearing_slope: of the direction, as x / z and y / z; hertz, and hertz for
+        each unit per second.
+    enabled: if not, everything passes through as it is.
+    """
+
+    def __init__(
+        self,
+        rotation_cutoff: float,
+        rotation_slope: float,
+        bearing_cutoff: float,
+        bearing_slope: float,
+        enabled: bool = True,
+    ) -> None:
+        def cutoff(hertz: float) -> float:
+            return hertz if enabled else np.inf
+
+        self._rotations = RotationFilter(cutoff(rotation_cutoff), rotation_slope)
+        self._depths = VectorFilter(cutoff(_DEPTH_CUTOFF), _DEPTH_SLOPE)
+        self._bearing = VectorFilter(
+            cutoff(bearing_cutoff), bearing_slope, _BODY_SPEED_CUTOFF, lead=True
+        )
+        self._distance = VectorFilter(
+            cutoff(_DISTANCE_CUTOFF), _DISTANCE_SLOPE, _BODY_SPEED_CUTOFF, lead=True
+        )
+
+    def reset(self) -> None:
+        """Forget all, as after a gap in time."""
+        for one in (self._rotations, self._depths, self._bearing, self._distance):
+            one.reset()
+
+    def depths(self, depths: Array, elapsed: float) -> Array:
+        """Return the smoothed depths (N), metres, of a person's landmarks about their middle."""
+        return self._depths(depths[:, None], elapsed)[:, 0]
+
+    def rotations(self, rotations: Array, elapsed: float) -> Array:
+        """Return the smoothed parent-relative rotations (24, 3, 3)."""
+        return self._rotations(rotations, elapsed)
+
+    def position(self, position: Array, elapsed: float) -> Array:
+        """Return the smoothed position (3), metres, in the optical frame; z is above 0."""
+        bearing = self._bearing(position[:2] / position[2], elapsed)
+        # In proportion: the farther, the worse.
+        [distance] = np.exp(self._distance(np.log(position[2:]), elapsed))
+        return np.append(bearing, 1.0) * distance
 
 
 def _share(cutoff: ArrayLike, elapsed: float) -> Array:

@@ -1,23 +1,45 @@
-"""Tracks: what is known of one person over time."""
+"""Who is who over time, and what is known of each: identity, shape, motion.
 
-from collections.abc import Sequence
+A person who is seen becomes a track: tentative until seen for long enough to be no mistake, then
+tracked. Not seen any more, the track is lost, and found again if somebody turns up where it would
+be by then; after a while it is forgotten.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from hybrik_ros.body import BodyModel, fit_betas
-from hybrik_ros.camera import Region
+from hybrik_ros.camera import Region, overlaps
+from hybrik_ros.skeleton import MIRROR
+from hybrik_ros.smoothing import PoseFilter, VectorFilter
 
 Array = NDArray[np.float64]
 
 # What no number of frames averages away: the network misjudges a limb the same way each time.
 _LENGTH_BIAS = 0.015  # metres
-_VELOCITY_SECONDS = 0.25  # time constant of the velocity
+# The shape is certain when what noise leaves in each length is so much smaller than that.
+_CERTAIN = 0.5 * _LENGTH_BIAS
+_SHAPE_SECONDS = 0.5  # time constant with which the betas follow what is known
+
+_VELOCITY_CUTOFF, _VELOCITY_SLOPE = 0.6, 0.3  # hertz; hertz for each m/s²
 _MEMORY_SECONDS = 0.5  # after which a pose says nothing of the present one
+
+# How far from where they should be somebody may turn up: what depth may be wrong by, and what
+# they may have walked meanwhile. Farther away it is somebody else.
+_REACH = 0.7  # metres
+_SPEED = 1.5  # metres per second
+_NEVER = 1e6  # the cost of what must not be assigned
 
 
 class Shape:
     """The shape of one body, from bone lengths averaged over all frames so far.
+
+    Once every length is certain, the shape is frozen: from then on it is the same to the bit.
 
     Parameters
     ----------
@@ -27,25 +49,54 @@ class Shape:
 
     Attributes
     ----------
-    betas: (num_betas), the most probable ones; zero before the first measurement.
+    betas: (num_betas), which follow the most probable ones smoothly; zero before the first
+        measurement.
+    frozen: whether they will not change any more.
     """
 
     def __init__(self, body: BodyModel, pairs: Sequence[tuple[int, int]], sigmas: Array) -> None:
         self.betas = np.zeros(body.num_betas)
+        self.frozen = False
         self._body = body
         self._pairs = pairs
         self._sigmas = sigmas
         self._weight = np.zeros(len(pairs))
         self._sum = np.zeros(len(pairs))
+        self._mirror = _mirror_pairs(pairs)
 
-    def measure(self, lengths: Array, confidence: Array) -> None:
-        """Take in the lengths (N), metres, and confidence (N), in [0, 1], of a frame."""
+    def measure(self, lengths: Array, confidence: Array, elapsed: float = np.inf) -> None:
+        """Take in the lengths (N), metres, and confidence (N), in [0, 1], of a frame.
+
+        elapsed: seconds since the last one; infinite for the first.
+        """
+        if self.frozen:
+            return
         self._weight += confidence
         self._sum += confidence * lengths
         seen = self._weight > 0
         weight = np.where(seen, self._weight, 1.0)
         sigmas = np.where(seen, np.hypot(self._sigmas / np.sqrt(weight), _LENGTH_BIAS), np.inf)
-        self.betas = fit_betas(self._body, self._pairs, self._sum / weight, sigmas)
+        betas = fit_betas(self._body, self._pairs, self._sum / weight, sigmas)
+        share = -np.expm1(-max(elapsed, 0.0) / _SHAPE_SECONDS)
+        self.betas = self.betas + share * (betas - self.betas)
+        # Bodies are symmetric: the other side tells as well.
+        both = self._weight + np.where(self._mirror >= 0, self._weight[self._mirror], 0.0)
+        self.frozen = bool((self._sigmas <= _CERTAIN * np.sqrt(both)).all())
+
+
+def _mirror_pairs(pairs: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+    """Return for each pair the index of the same one on the body's other side; -1 for none."""
+    indices = {frozenset(pair): index for index, pair in enumerate(pairs)}
+    others = [indices.get(frozenset(MIRROR[joint] for joint in pair), -1) for pair in pairs]
+    return np.array([-1 if other == i else other for i, other in enumerate(others)])
+
+
+class State(Enum):
+    """Where a track is in its life."""
+
+    TENTATIVE = 'tentative'
+    TRACKED = 'tracked'
+    LOST = 'lost'
 
 
 class Track:
@@ -54,36 +105,151 @@ class Track:
     Parameters
     ----------
     id: short, starts with a letter, never used again.
-    region: where to look for the person in the next frame.
-    shape: of the person.
+    shape, pose_filter: of the person.
 
     Attributes
     ----------
-    rotations: (24, 3, 3), the last that were found; None before.
+    state: where in its life the track is.
+    region: where to look for the person in the next frame.
+    box: (4), where in the image they were last, pixels.
+    rotations: (24, 3, 3), the last that were solved; None before.
+    first, last: seconds, when they were seen first and last.
     """
 
-    def __init__(self, id: str, region: Region, shape: Shape) -> None:
+    def __init__(self, id: str, shape: Shape, pose_filter: PoseFilter) -> None:
         self.id = id
-        self.region = region
         self.shape = shape
+        self.pose_filter = pose_filter
+        self.state = State.TENTATIVE
+        self.region = Region(np.zeros(2), 0.0)
+        self.box = np.zeros(4)
         self.rotations: Array | None = None
-        self._stamp: float | None = None
-        self._position = np.zeros(3)
+        self.first = self.last = -np.inf
+        self._position: Array | None = None
         self._velocity = np.zeros(3)
+        self._velocity_filter = VectorFilter(_VELOCITY_CUTOFF, _VELOCITY_SLOPE)
+
+    def elapsed(self, stamp: float) -> float:
+        """Return the seconds since the person was last seen; infinite before the first time."""
+        return stamp - self.last
 
     def previous(self, stamp: float) -> Array | None:
         """Return the last rotations (24, 3, 3); None where they are too old at this time."""
-        recent = self._stamp is not None and stamp - self._stamp < _MEMORY_SECONDS
-        return self.rotations if recent else None
+        return self.rotations if self.elapsed(stamp) < _MEMORY_SECONDS else None
 
-    def velocity(self, position: Array, stamp: float) -> Array:
-        """Take in a position (3), metres, at a time in seconds; return metres per second (3).
+    def predicted(self, stamp: float) -> Array:
+        """Return where the person should be at this time: (3), metres."""
+        assert self._position is not None
+        return self._position + self._velocity * min(self.elapsed(stamp), _MEMORY_SECONDS)
 
-        The velocity is smoothed over a quarter of a second; it is zero in the first frame.
+    def move(self, position: Array, stamp: float) -> Array:
+        """Take in a position (3), metres, at a time in seconds; return the velocity (3), m/s.
+
+        It is smoothed by about a quarter of a second, and zero in the first frame.
         """
-        if self._stamp is not None and stamp > self._stamp:
-            elapsed = stamp - self._stamp
-            share = 1 - np.exp(-elapsed / _VELOCITY_SECONDS)
-            self._velocity += share * ((position - self._position) / elapsed - self._velocity)
-        self._stamp, self._position = stamp, position.copy()
+        elapsed = self.elapsed(stamp)
+        if self._position is None or elapsed >= _MEMORY_SECONDS:
+            self._velocity_filter.reset()
+            self._velocity = self._velocity_filter(np.zeros(3), 0.0)
+        elif elapsed > 0:
+            self._velocity = self._velocity_filter((position - self._position) / elapsed, elapsed)
+        self._position, self.last = position.copy(), stamp
         return self._velocity.copy()
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """Somebody in a frame, whoever it is.
+
+    Attributes
+    ----------
+    position: (3), metres, optical frame, between the hips.
+    box: (4), x_min, y_min, x_max, y_max, pixels.
+    """
+
+    position: Array
+    box: Array
+
+
+class Tracker:
+    """Assigns those who are seen to those who are known.
+
+    Parameters
+    ----------
+    create: makes a track of a new id.
+    confirm_after: seconds for which somebody must be seen to count.
+    forget_after: seconds after which somebody who is not seen any more is forgotten.
+
+    Attributes
+    ----------
+    tracks: all that are not forgotten.
+    """
+
+    def __init__(
+        self, create: Callable[[str], Track], confirm_after: float, forget_after: float
+    ) -> None:
+        self.tracks: list[Track] = []
+        self._create = create
+        self._confirm_after = confirm_after
+        self._forget_after = forget_after
+        self._ids = 0
+
+    @property
+    def followed(self) -> list[Track]:
+        """The tracks that were seen in the last frame."""
+        return [track for track in self.tracks if track.state is not State.LOST]
+
+    @property
+    def searching(self) -> bool:
+        """Whether somebody is lost, or nobody known."""
+        return len(self.followed) < len(self.tracks) or not self.tracks
+
+    def reset(self) -> None:
+        """Forget everybody. No id comes back."""
+        self.tracks = []
+
+    def update(self, sightings: Sequence[Sighting], stamp: float) -> list[Track]:
+        """Return the track of each sighting, in their order, old or new; the others are lost."""
+        self.tracks = [track for track in self.tracks if track.elapsed(stamp) <= self._forget_after]
+        found = self._assigned(sightings, stamp)
+        for track in self.tracks:
+            if track not in found:
+                track.state = State.LOST
+        # What was seen for a moment only was nobody.
+        self.tracks = [
+            track
+            for track in self.tracks
+            if track.state is not State.LOST or track.last - track.first >= self._confirm_after
+        ]
+        tracks = [track or self._new(stamp) for track in found]
+        for track, sighting in zip(tracks, sightings, strict=True):
+            track.box = sighting.box
+            confirmed = stamp - track.first >= self._confirm_after
+            track.state = State.TRACKED if confirmed else State.TENTATIVE
+        return tracks
+
+    def _assigned(self, sightings: Sequence[Sighting], stamp: float) -> list[Track | None]:
+        """Return the known track of each sighting, None for a stranger."""
+        found: list[Track | None] = [None] * len(sightings)
+        if not sightings or not self.tracks:
+            return found
+        places = np.array([sighting.position for sighting in sightings])
+        predicted = np.array([track.predicted(stamp) for track in self.tracks])
+        reach = np.array([_REACH + _SPEED * track.elapsed(stamp) for track in self.tracks])
+        distance = np.linalg.norm(predicted[:, None] - places, axis=2) / reach[:, None]
+        shared = overlaps(
+            np.array([track.box for track in self.tracks]),
+            np.array([sighting.box for sighting in sightings]),
+        )
+        cost = np.where(distance < 1, distance + 1 - shared, _NEVER)
+        for row, column in zip(*linear_sum_assignment(cost), strict=True):
+            if cost[row, column] < _NEVER:
+                found[column] = self.tracks[row]
+        return found
+
+    def _new(self, stamp: float) -> Track:
+        self._ids += 1
+        track = self._create(f'p{self._ids}')
+        track.first = stamp
+        self.tracks.append(track)
+        return track

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrik_ros.camera import Region
+from hybrik_ros.camera import Region, overlaps
 from hybrik_ros.inference import Runner
 
 Array = NDArray[np.float64]
@@ -21,7 +21,8 @@ _STRIDE = 32  # The network takes any size whose sides are multiples of this.
 _KEYPOINTS = 17
 _SHOULDERS, _HIPS = [5, 6], [11, 12]
 _SEEN = 0.2  # Keypoint scores of this network run low.
-_OVERLAP = 0.5  # Two boxes that share more than this are one person.
+_OVERLAP = 0.5  # Two boxes that share more than this are one person,
+_SAME_JOINTS = 0.1  # and two whose joints lie nearer to each other than this part of a person.
 
 # Of the way from the hips to the shoulders, where the crown of the head is.
 _CROWN = 1.9
@@ -36,7 +37,7 @@ class Detection:
     Attributes
     ----------
     score: in [0, 1].
-    box: (4), x_min, y_min, x_max, y_max, pixels.
+    box: (4), x_min, y_min, x_max, y_max, pixels, within the image.
     keypoints: (17, 3) in COCO's order: u, v, pixels, and score.
     """
 
@@ -83,6 +84,7 @@ class PersonDetector:
         canvas[0, : small.shape[0], : small.shape[1]] = small
         people = self._runner.infer({'input': canvas})['output_0'][0]
         to_pixels = np.array([width, height]) / scale
+        limits = np.tile(rgb.shape[1::-1], 2)
 
         found: list[Detection] = []
         for person in sorted(people, key=lambda row: -row[55]):
@@ -91,14 +93,16 @@ class PersonDetector:
             keypoints = person[: 3 * _KEYPOINTS].reshape(_KEYPOINTS, 3)[:, [1, 0, 2]].astype(float)
             keypoints[:, :2] *= to_pixels
             box = person[[52, 51, 54, 53]] * np.tile(to_pixels, 2)
-            if all(overlap(box, other.box) <= _OVERLAP for other in found):
-                found.append(Detection(float(person[55]), box, keypoints))
+            detection = Detection(float(person[55]), np.clip(box, 0, limits), keypoints)
+            if not any(_same_person(detection, other) for other in found):
+                found.append(detection)
         return found
 
 
-def overlap(first: Array, second: Array) -> float:
-    """Return the intersection over union, in [0, 1], of two boxes (4)."""
-    sides = np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2])
-    shared = float(np.prod(np.maximum(sides, 0)))
-    areas = float(np.prod(first[2:] - first[:2]) + np.prod(second[2:] - second[:2]))
-    return shared / max(areas - shared, 1e-9)
+def _same_person(first: Detection, second: Detection) -> bool:
+    """Tell whether two detections share most of their boxes, or their joints."""
+    if overlaps(first.box[None], second.box[None])[0, 0] > _OVERLAP:
+        return True
+    apart = np.linalg.norm(first.keypoints[:, :2] - second.keypoints[:, :2], axis=1)
+    size = np.ptp(first.keypoints[:, :2], axis=0).max()
+    return bool(np.median(apart) < _SAME_JOINTS * size)

@@ -123,6 +123,8 @@ _SHOWN, _SHOWN_BY = np.array(
 # nearly half a turn.
 _HALF_SUPINE = np.radians(80)
 
+_TRUNK_SEEN = 0.5  # the least confidence
+
 # In the rest frame: x to the left, y up, z to the front.
 _LEFT, _FRONT, _BACK = np.array([1.0, 0, 0]), np.array([0, 0, 1.0]), np.array([0, 0, -1.0])
 
@@ -161,6 +163,17 @@ def observe(landmarks: Landmarks, camera: Camera) -> Observation:
         raise ValueError('the landmarks lie behind the camera')
     points = np.concatenate([rays, np.ones((len(rays), 1))], axis=1) * depth[:, None]
     return Observation(points, confidence, rays)
+
+
+def hips(observation: Observation) -> Array:
+    """Return the point between the hips, (3) metres, optical frame."""
+    return np.asarray(observation.points[_HIPS].mean(axis=0))
+
+
+def shows_trunk(observation: Observation) -> bool:
+    """Tell whether two of shoulders and hips are seen. A face alone may be that of a poster."""
+    trunk = observation.confidence[_HIPS + _SHOULDERS]
+    return bool(np.sum(trunk >= _TRUNK_SEEN) >= 2)
 
 
 def place_joints(observation: Observation, body: BodyModel, betas: Array) -> tuple[Array, Array]:
