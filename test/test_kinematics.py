@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from poses import angles_between, mean_error, noise, random_rotations, twist_of
 
 from hybrik_ros.body import BodyModel
-from hybrik_ros.kinematics import METHODS, forward, global_rotations, solve
+from hybrik_ros.kinematics import METHODS, forward, global_rotations, kernels, solve
 from hybrik_ros.skeleton import BONE_TARGETS, MIRROR, NUM_JOINTS, NUM_POINTS, PARENTS
 
 GOLDEN = Path(__file__).parent / 'data' / 'hybrik_ik.npz'
@@ -336,6 +336,21 @@ def test_arguments_are_left_alone_and_may_be_of_any_layout(fresh):
         array.flags.writeable = False
     for same in (lists, strided, copies):
         assert np.array_equal(solve(*same), expected)
+
+
+def test_the_kernels_are_compiled_for_one_kind_of_array_only(fresh):
+    # Compiling takes half a minute: a user's read-only or strided array must not bring that on.
+    joints, rest, twist = arguments(fresh, 4)
+    for array in (joints, rest, twist):
+        array.flags.writeable = False
+    rotations = solve(joints[:1], rest[0], twist)
+    rotations.flags.writeable = False
+    solve(joints[::-1].astype(np.float32), rest, None, previous=rotations[:, ::1])
+    solve(np.asfortranarray(joints), rest[0].tolist(), twist[0], confidence=np.ones(NUM_POINTS))
+    forward(rotations, rest[0])
+    forward(rotations[0].T.T, rest[:1])
+    for kernel in (kernels.solve_batch, kernels.inspect, kernels.forward_batch):
+        assert len(kernel.nopython_signatures) == 1
 
 
 # Confidence and twist

@@ -8,46 +8,50 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 
 
-def checked(name: str, value: ArrayLike, core: tuple[int, ...]) -> Array:
-    """Return value as a float64 array of shape (..., *core).
+def flattened(
+    arguments: dict[str, tuple[ArrayLike, tuple[int, ...]]],
+) -> tuple[tuple[int, ...], list[Array]]:
+    """Broadcast the batch dimensions of some arguments together and flatten them to one.
+
+    Parameters
+    ----------
+    arguments: by name, the value (..., *core) and its core shape.
+
+    Returns
+    -------
+    The common batch shape, and the values as float64 arrays (B, *core), in the order given:
+    contiguous and writable, for which alone the kernels are compiled.
 
     Raises
     ------
-    ValueError: naming the argument, where its last dimensions are not core.
+    ValueError: naming the arguments, where a shape does not end in core, or the batch dimensions
+        do not broadcast.
     """
+    arrays = [_checked(name, value, core) for name, (value, core) in arguments.items()]
+    shapes = [
+        array.shape[: array.ndim - len(core)]
+        for array, (_, core) in zip(arrays, arguments.values(), strict=True)
+    ]
+    distinct = set(shapes) - {()}
+    try:
+        batch = distinct.pop() if len(distinct) == 1 else np.broadcast_shapes(*distinct)
+    except ValueError:
+        listed = ', '.join(f'{n} {shape}' for n, shape in zip(arguments, shapes, strict=True))
+        raise ValueError(f'batch dimensions do not fit together: {listed}') from None
+    size = math.prod(batch)
+    flat = []
+    for array, shape, (_, core) in zip(arrays, shapes, arguments.values(), strict=True):
+        whole = array if math.prod(shape) == size else np.broadcast_to(array, batch + core)
+        if not (whole.flags.c_contiguous and whole.flags.writeable):
+            whole = whole.copy()
+        flat.append(whole.reshape(size, *core))
+    return batch, flat
+
+
+def _checked(name: str, value: ArrayLike, core: tuple[int, ...]) -> Array:
+    """Return value as a float64 array of shape (..., *core)."""
     array = np.asarray(value, dtype=np.float64)
     if array.shape[array.ndim - len(core) :] != core:
         wanted = ', '.join(str(size) for size in core)
         raise ValueError(f'{name} must have shape (..., {wanted}), not {array.shape}')
     return array
-
-
-def flattened(
-    arrays: dict[str, tuple[Array, tuple[int, ...]]],
-) -> tuple[tuple[int, ...], list[Array]]:
-    """Broadcast the batch dimensions of some arrays together and flatten them to one.
-
-    Parameters
-    ----------
-    arrays: by argument name, the array (..., *core) and its core shape.
-
-    Returns
-    -------
-    The common batch shape, and the arrays as contiguous (B, *core), in the order given.
-
-    Raises
-    ------
-    ValueError: naming the arguments, where the batch dimensions do not broadcast.
-    """
-    shapes = [array.shape[: array.ndim - len(core)] for array, core in arrays.values()]
-    try:
-        batch = np.broadcast_shapes(*set(shapes))
-    except ValueError:
-        listed = ', '.join(f'{n} {shape}' for n, shape in zip(arrays, shapes, strict=True))
-        raise ValueError(f'batch dimensions do not fit together: {listed}') from None
-    size = math.prod(batch)
-    flat = []
-    for (array, core), shape in zip(arrays.values(), shapes, strict=True):
-        whole = array if shape == batch else np.broadcast_to(array, batch + core)
-        flat.append(np.ascontiguousarray(whole).reshape(size, *core))
-    return batch, flat

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hybrik_ros.kinematics import kernels
-from hybrik_ros.kinematics.batch import Array, checked, flattened
+from hybrik_ros.kinematics.batch import Array, flattened
 from hybrik_ros.skeleton import NUM_JOINTS, NUM_POINTS
 
 
@@ -27,10 +27,8 @@ def forward(rotations: ArrayLike, rest_joints: ArrayLike) -> tuple[Array, Array]
     ------
     ValueError: a shape is wrong.
     """
-    rotations = checked('rotations', rotations, (NUM_JOINTS, 3, 3))
     count = np.shape(rest_joints)[-2] if np.ndim(rest_joints) >= 2 else 0
     points = NUM_JOINTS if count == NUM_JOINTS else NUM_POINTS
-    rest_joints = checked('rest_joints', rest_joints, (points, 3))
     batch, (flat_rotations, flat_rest) = flattened(
         {
             'rotations': (rotations, (NUM_JOINTS, 3, 3)),

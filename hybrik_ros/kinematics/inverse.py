@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hybrik_ros.kinematics import kernels
-from hybrik_ros.kinematics.batch import Array, checked, flattened
+from hybrik_ros.kinematics.batch import Array, flattened
 from hybrik_ros.skeleton import NUM_JOINTS, NUM_POINTS
 
 Method = Literal['naive', 'adaptive', 'refined']
@@ -93,31 +93,13 @@ def solve(
     """
     if method not in METHODS:
         raise ValueError(f'method must be one of {", ".join(METHODS)}, not {method!r}')
-    joints = checked('joints', joints, (NUM_POINTS, 3))
-    rest_joints = checked('rest_joints', rest_joints, (NUM_POINTS, 3))
-    twist = checked('twist', _UNKNOWN_TWIST if twist is None else twist, (NUM_JOINTS - 1, 2))
-    confidence = checked('confidence', _SURE if confidence is None else confidence, (NUM_POINTS,))
-    previous = checked('previous', _REST if previous is None else previous, (NUM_JOINTS, 3, 3))
-
     if not isinstance(previous_weight, Real) or not 0 <= previous_weight < np.inf:
         raise ValueError(f'previous_weight must be a number not below 0, not {previous_weight!r}')
     if not isinstance(depth_weight, Real) or not 0 < depth_weight <= 1:
         raise ValueError(f'depth_weight must be a number in (0, 1], not {depth_weight!r}')
-    batch, (joints, rest_joints, twist, confidence, previous) = flattened(
-        {
-            'joints': (joints, (NUM_POINTS, 3)),
-            'rest_joints': (rest_joints, (NUM_POINTS, 3)),
-            'twist': (twist, (NUM_JOINTS - 1, 2)),
-            'confidence': (confidence, (NUM_POINTS,)),
-            'previous': (previous, (NUM_JOINTS, 3, 3)),
-        }
+    batch, (joints, rest_joints, twist, confidence, previous) = sound_arguments(
+        joints, rest_joints, twist, confidence, previous
     )
-    fault, farthest = kernels.inspect(joints, rest_joints, confidence, previous)
-    if fault != kernels.SOUND:
-        raise ValueError(_FAULTS[fault])
-    if farthest > _FARTHEST:
-        joints, rest_joints = (np.clip(x, -_FARTHEST, _FARTHEST) for x in (joints, rest_joints))
-
     rotations = np.empty((len(joints), NUM_JOINTS, 3, 3))
     steps = _REFINING_STEPS if method == 'refined' else 0
     adaptive = method != 'naive'
@@ -126,3 +108,35 @@ def solve(
         float(depth_weight), adaptive, steps, _DAMPING, rotations,
     )  # fmt: skip
     return rotations.reshape(*batch, NUM_JOINTS, 3, 3)
+
+
+def sound_arguments(
+    joints: ArrayLike,
+    rest_joints: ArrayLike,
+    twist: ArrayLike | None,
+    confidence: ArrayLike | None,
+    previous: ArrayLike | None,
+) -> tuple[tuple[int, ...], list[Array]]:
+    """Return the batch shape of solve's arguments, and all of them as (B, ...) for the kernels.
+
+    What is not given is filled in. Raises the ValueErrors of solve.
+    """
+    twist = _UNKNOWN_TWIST if twist is None else twist
+    confidence = _SURE if confidence is None else confidence
+    previous = _REST if previous is None else previous
+    batch, arrays = flattened(
+        {
+            'joints': (joints, (NUM_POINTS, 3)),
+            'rest_joints': (rest_joints, (NUM_POINTS, 3)),
+            'twist': (twist, (NUM_JOINTS - 1, 2)),
+            'confidence': (confidence, (NUM_POINTS,)),
+            'previous': (previous, (NUM_JOINTS, 3, 3)),
+        }
+    )
+    target, rest, _, weights, held = arrays
+    fault, farthest = kernels.inspect(target, rest, weights, held)
+    if fault != kernels.SOUND:
+        raise ValueError(_FAULTS[fault])
+    if farthest > _FARTHEST:
+        arrays[:2] = (np.clip(x, -_FARTHEST, _FARTHEST) for x in (target, rest))
+    return batch, arrays

@@ -308,31 +308,17 @@ def _fit_children(
 
 
 @compiled
-def _aim(
+def _aim_root(
     target: Array,
     rest: Array,
-    twist: Array,
     confidence: Array,
     previous: Array,
-    adaptive: bool,
     rotations: Array,
     rebuilt: Array,
     global_rotations: Array,
 ) -> None:
-    """Solve one skeleton from the root outwards (HybrIK, algorithm 1).
-
-    A bone starts at its parent's predicted position (naive), or where the parent really ended
-    up in the rebuilt skeleton (adaptive). Joints with three children take the rotation that
-    fits all of them best; every other joint swings at its target child, then twists. What is
-    not seen stays as in the previous rotations: the swing of a bone that aims at an unseen
-    joint, a twist that is not given, what a fit leaves open.
-    """
+    """Solve the root: the rotation that fits its three children best."""
     bone = np.empty(3)
-    aim = np.empty(3)
-    aim_in_parent = np.empty(3)
-    swing = np.empty((3, 3))
-    previous_swing = np.empty((3, 3))
-    prior = np.empty((3, 3))
     pivot = np.empty(3)
     rest_pivot = np.empty(3)
     _pivot(target, rest, confidence, pivot, rest_pivot)
@@ -344,38 +330,185 @@ def _aim(
     _rotate(rotations[0], bone, rebuilt[0])
     for k in range(3):
         rebuilt[0, k] += pivot[k]
-    for i in range(1, NUM_JOINTS):
-        parent = _parents[i]
-        global_parent = global_rotations[parent]
-        for k in range(3):
-            bone[k] = rest[i, k] - rest[parent, k]
-        _rotate(global_parent, bone, rebuilt[i])
-        for k in range(3):
-            rebuilt[i, k] += rebuilt[parent, k]
-        start = rebuilt[i] if adaptive or not confidence[i] > 0 else target[i]
 
-        if _children[i, 0] >= 0:
-            _multiply(global_parent, previous[i], prior)
-            _fit_children(i, start, rest[i], prior, target, rest, confidence,
-                          global_rotations[i])  # fmt: skip
-            _multiply_back(global_parent, global_rotations[i], rotations[i])
-        else:
-            child = _targets[i]
-            for k in range(3):
-                bone[k] = rest[child, k] - rest[i, k]
-            _rotate(previous[i], bone, aim)
-            _swing(bone, aim, previous_swing)
-            if confidence[child] > 0:
-                for k in range(3):
-                    aim[k] = target[child, k] - start[k]
-                _rotate_back(global_parent, aim, aim_in_parent)
-                _swing(bone, aim_in_parent, swing)
-            else:
-                swing[:] = previous_swing
-            if not _add_twist(swing, bone, twist[i - 1, 0], twist[i - 1, 1], rotations[i]):
-                _multiply_back(previous_swing, previous[i], prior)
-                _multiply(swing, prior, rotations[i])
-            _multiply(global_parent, rotations[i], global_rotations[i])
+
+@compiled
+def _aim_joint(
+    i: int,
+    target: Array,
+    rest: Array,
+    cos: float,
+    sin: float,
+    confidence: Array,
+    previous: Array,
+    adaptive: bool,
+    rotations: Array,
+    rebuilt: Array,
+    global_rotations: Array,
+    scratch: Array,
+) -> None:
+    """Solve joint i, whose parent is solved, with this twist; scratch is (4, 3, 3).
+
+    A bone starts at its parent's predicted position (naive), or where the parent really ended
+    up in the rebuilt skeleton (adaptive). Joints with three children take the rotation that
+    fits all of them best; every other joint swings at its target child, then twists. What is
+    not seen stays as in the previous rotations: the swing of a bone that aims at an unseen
+    joint, a twist that is not given, what a fit leaves open.
+    """
+    bone, aim, aim_in_parent = scratch[0]
+    swing, previous_swing, prior = scratch[1], scratch[2], scratch[3]
+    parent = _parents[i]
+    global_parent = global_rotations[parent]
+    for k in range(3):
+        bone[k] = rest[i, k] - rest[parent, k]
+    _rotate(global_parent, bone, rebuilt[i])
+    for k in range(3):
+        rebuilt[i, k] += rebuilt[parent, k]
+    start = rebuilt[i] if adaptive or not confidence[i] > 0 else target[i]
+
+    if _children[i, 0] >= 0:
+        _multiply(global_parent, previous[i], prior)
+        _fit_children(i, start, rest[i], prior, target, rest, confidence,
+                      global_rotations[i])  # fmt: skip
+        _multiply_back(global_parent, global_rotations[i], rotations[i])
+        return
+    child = _targets[i]
+    for k in range(3):
+        bone[k] = rest[child, k] - rest[i, k]
+    _rotate(previous[i], bone, aim)
+    _swing(bone, aim, previous_swing)
+    if confidence[child] > 0:
+        for k in range(3):
+            aim[k] = target[child, k] - start[k]
+        _rotate_back(global_parent, aim, aim_in_parent)
+        _swing(bone, aim_in_parent, swing)
+    else:
+        swing[:] = previous_swing
+    if not _add_twist(swing, bone, cos, sin, rotations[i]):
+        _multiply_back(previous_swing, previous[i], prior)
+        _multiply(swing, prior, rotations[i])
+    _multiply(global_parent, rotations[i], global_rotations[i])
+
+
+@compiled
+def _aim(
+    target: Array,
+    rest: Array,
+    twist: Array,
+    confidence: Array,
+    previous: Array,
+    adaptive: bool,
+    rotations: Array,
+    rebuilt: Array,
+    global_rotations: Array,
+) -> None:
+    """Solve one skeleton from the root outwards (HybrIK, algorithm 1)."""
+    scratch = np.empty((4, 3, 3))
+    _aim_root(target, rest, confidence, previous, rotations, rebuilt, global_rotations)
+    for i in range(1, NUM_JOINTS):
+        _aim_joint(i, target, rest, twist[i - 1, 0], twist[i - 1, 1], confidence, previous,
+                   adaptive, rotations, rebuilt, global_rotations, scratch)  # fmt: skip
+
+
+@compiled
+def _across(direction: Array, axis: Array) -> None:
+    """Leave of a direction what is at right angles to a unit axis, in place."""
+    along = direction[0] * axis[0] + direction[1] * axis[1] + direction[2] * axis[2]
+    for k in range(3):
+        direction[k] -= along * axis[k]
+
+
+@compiled
+def _unit(vector: Array) -> bool:
+    """Make a vector's length 1, in place; tell whether it has a direction at all."""
+    length = _norm(vector)
+    if not _TINY < length < np.inf:
+        return False
+    for k in range(3):
+        vector[k] /= length
+    return True
+
+
+@compiled
+def _twist_about(axis: Array, rotation: Array) -> tuple[float, float]:
+    """Cosine and sine of the twist of a rotation about a unit axis."""
+    turned = np.empty(3)
+    swing = np.empty((3, 3))
+    twist = np.empty((3, 3))
+    _rotate(rotation, axis, turned)
+    _swing(axis, turned, swing)
+    _multiply_back(swing, rotation, twist)
+    cos = (twist[0, 0] + twist[1, 1] + twist[2, 2] - 1) / 2
+    sin = (
+        axis[0] * (twist[2, 1] - twist[1, 2])
+        + axis[1] * (twist[0, 2] - twist[2, 0])
+        + axis[2] * (twist[1, 0] - twist[0, 1])
+    ) / 2
+    return cos, sin
+
+
+@compiled
+def point(
+    target: Array,
+    rest: Array,
+    confidence: Array,
+    previous: Array,
+    rest_pointers: Array,
+    seen_pointers: Array,
+    shares: Array,
+    centres: Array,
+    no_twist_weight: float,
+    previous_weight: float,
+    twist: Array,
+    twist_confidence: Array,
+) -> None:
+    """Fill twist (23, 2) and twist_confidence (23) from directions that turn with the joints.
+
+    Pointers (24, 3) are at rest in the rest frame and as seen in that of the targets, NaN where
+    there is none. As each joint's frame depends on the twist of all above it, the skeleton is
+    solved on the way, adaptively.
+    """
+    rotations = np.empty((NUM_JOINTS, 3, 3))
+    global_rotations = np.empty((NUM_JOINTS, 3, 3))
+    rebuilt = np.empty((NUM_POINTS, 3))
+    scratch = np.empty((4, 3, 3))
+    axis = np.empty(3)
+    at_rest = np.empty(3)
+    seen = np.empty(3)
+    normal = np.empty(3)
+    twist[:] = np.nan
+    twist_confidence[:] = 0.0
+    _aim_root(target, rest, confidence, previous, rotations, rebuilt, global_rotations)
+    for i in range(1, NUM_JOINTS):
+        _aim_joint(i, target, rest, 1.0, 0.0, confidence, previous, True, rotations, rebuilt,
+                   global_rotations, scratch)  # fmt: skip
+        for k in range(3):
+            axis[k] = rest[_targets[i], k] - rest[i, k]
+            at_rest[k] = rest_pointers[i, k]
+            normal[k] = seen_pointers[i, k]
+        if _unit(axis) and _unit(normal):
+            _rotate_back(global_rotations[i], normal, seen)
+            _across(at_rest, axis)
+            _across(seen, axis)
+            weight = seen[0] ** 2 + seen[1] ** 2 + seen[2] ** 2
+            if weight > 0 and _unit(at_rest):
+                _cross(at_rest, seen, normal)
+                angle = np.arctan2(
+                    axis[0] * normal[0] + axis[1] * normal[1] + axis[2] * normal[2],
+                    at_rest[0] * seen[0] + at_rest[1] * seen[1] + at_rest[2] * seen[2],
+                )
+                turns = np.floor((angle - centres[i] + np.pi) / (2 * np.pi))
+                angle = shares[i] * (angle - 2 * np.pi * turns)
+                before_cos, before_sin = _twist_about(axis, previous[i])
+                cos = weight * np.cos(angle) + no_twist_weight + previous_weight * before_cos
+                sin = weight * np.sin(angle) + previous_weight * before_sin
+                radius = np.hypot(cos, sin)
+                if radius > _TINY:
+                    twist[i - 1, 0] = cos / radius
+                    twist[i - 1, 1] = sin / radius
+                    twist_confidence[i - 1] = weight / (weight + no_twist_weight + previous_weight)
+        _aim_joint(i, target, rest, twist[i - 1, 0], twist[i - 1, 1], confidence, previous, True,
+                   rotations, rebuilt, global_rotations, scratch)  # fmt: skip
 
 
 @compiled
