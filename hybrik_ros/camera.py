@@ -17,6 +17,11 @@ Array = NDArray[np.float64]
 _UNDISTORTION = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 40, 1e-8)
 
 
+# The squared angle, in radians, below which rays are one.
+_ONE_RAY = 1e-14
+_TOO_FEW = 'at least two points on different rays must count'
+
+
 @dataclass(frozen=True, eq=False)
 class Camera:
     """Intrinsics of a camera.
@@ -133,15 +138,20 @@ def locate(points: ArrayLike, rays: ArrayLike, weights: ArrayLike) -> Array:
     """
     points, rays = np.asarray(points, float), np.asarray(rays, float)
     weights = np.asarray(weights, float)
-    # x + tx = (z + tz) u and y + ty = (z + tz) v are linear in the translation.
-    matrix = np.zeros((len(points), 2, 3))
-    matrix[:, 0, 0] = matrix[:, 1, 1] = 1
-    matrix[:, :, 2] = -rays
-    side = rays * points[:, 2:] - points[:, :2]
-    normal = np.einsum('n,nij,nik->jk', weights, matrix, matrix)
-    if np.linalg.matrix_rank(normal) < 3:
-        raise ValueError('at least two points on different rays must count')
-    return np.linalg.solve(normal, np.einsum('n,nij,ni->j', weights, matrix, side))
+    # x + tx = (z + tz) u and y + ty = (z + tz) v: a regression of the offsets on the rays, whose
+    # slope is tz and whose intercept is (tx, ty).
+    offsets = rays * points[:, 2:] - points[:, :2]
+    total = weights.sum()
+    if not total > 0:
+        raise ValueError(_TOO_FEW)
+    shares = weights / total
+    mean_ray, mean_offset = shares @ rays, shares @ offsets
+    from_mean = rays - mean_ray
+    spread = shares @ np.sum(from_mean**2, axis=1)
+    if not spread > _ONE_RAY * (1 + mean_ray @ mean_ray):
+        raise ValueError(_TOO_FEW)
+    depth = -(shares @ np.sum(from_mean * (offsets - mean_offset), axis=1)) / spread
+    return np.append(mean_offset + mean_ray * depth, depth)
 
 
 @dataclass(frozen=True, eq=False)

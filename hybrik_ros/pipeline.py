@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.perception.landmarks import (
     SHAPE_PAIRS,
     SHAPE_SIGMAS,
+    Observation,
+    Proportions,
     hips,
     measured_lengths,
     observe,
@@ -242,7 +244,8 @@ class Pipeline:
             chosen.bearing_slope,
             enabled=chosen.smoothing,
         )
-        return Track(id, Shape(self.body, SHAPE_PAIRS, SHAPE_SIGMAS), pose_filter)
+        shape = Shape(self.body, SHAPE_PAIRS, SHAPE_SIGMAS)
+        return Track(id, shape, Proportions.of(self.body, shape.betas), pose_filter)
 
     def _look(self, rgb: NDArray[np.uint8], camera: Camera) -> list['_Seen']:
         """Return who is seen: where those who are followed should be, and where others are."""
@@ -293,17 +296,19 @@ class Pipeline:
         if previous is None:
             track.pose_filter.reset()
         track.region = person.landmarks.next_region
-        world = person.landmarks.world.copy()
-        world[:, 2] = track.pose_filter.depths(world[:, 2], elapsed)
-        observation = observe(replace(person.landmarks, world=world), camera)
+        seen = person.observation
+        seen = seen.with_depths(track.pose_filter.depths(seen.depths, elapsed))
 
-        joints, confidence = place_joints(observation, self.body, track.shape.betas)
-        track.shape.measure(*measured_lengths(joints, confidence), elapsed)
+        joints, confidence = place_joints(seen, track.proportions)
         betas = track.shape.betas
-        rest = self.body.rest_joints(betas)
+        track.shape.measure(*measured_lengths(joints, confidence), elapsed)
+        if track.shape.betas is not betas:
+            betas = track.shape.betas
+            track.proportions = Proportions.of(self.body, betas)
+        rest = track.proportions.rest
         weights = _solver_weights(confidence)
         twist, _ = twist_from_pointers(
-            joints, rest, pointers(observation, self.body, betas), weights, previous
+            joints, rest, pointers(seen, track.proportions), weights, previous
         )
         track.rotations = solve(
             joints, rest, twist, confidence=weights, previous=previous, previous_weight=_HOLD,
@@ -362,6 +367,7 @@ class _Seen:
     """Somebody in this frame, and where."""
 
     landmarks: Landmarks
+    observation: Observation
     sighting: Sighting
 
 
@@ -373,7 +379,7 @@ def _see(landmarks: Landmarks, camera: Camera) -> _Seen | None:
         return None
     if not shows_trunk(observation):
         return None
-    return _Seen(landmarks, Sighting(hips(observation), _box(landmarks, camera)))
+    return _Seen(landmarks, observation, Sighting(hips(observation), _box(landmarks, camera)))
 
 
 def _distinct(people: Sequence[_Seen]) -> list[_Seen]:

@@ -7,6 +7,8 @@ Shapes: matrices (..., 3, 3), rotation vectors and axes (..., 3), quaternions (.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hybrik_ros.compiling import compiled
+
 Array = NDArray[np.float64]
 
 _TINY = 1e-12
@@ -76,28 +78,36 @@ def to_quaternion(rotation: ArrayLike, previous: ArrayLike | None = None) -> Arr
     (..., 4). Shepperd's method: the largest component is taken from the diagonal, the others
     divide by it, so that no angle loses digits.
     """
-    matrix = np.asarray(rotation, float)
-    m00, m01, m02, m10, m11, m12, m20, m21, m22 = np.moveaxis(
-        matrix.reshape(*matrix.shape[:-2], 9), -1, 0
-    )
-    # Row k is 4 q[k] q, for k = x, y, z, w.
-    rows = np.stack(
-        [
-            np.stack([1 + m00 - m11 - m22, m01 + m10, m02 + m20, m21 - m12], axis=-1),
-            np.stack([m01 + m10, 1 - m00 + m11 - m22, m12 + m21, m02 - m20], axis=-1),
-            np.stack([m02 + m20, m12 + m21, 1 - m00 - m11 + m22, m10 - m01], axis=-1),
-            np.stack([m21 - m12, m02 - m20, m10 - m01, 1 + m00 + m11 + m22], axis=-1),
-        ],
-        axis=-2,
-    )
-    largest = np.argmax(np.diagonal(rows, axis1=-2, axis2=-1), axis=-1)
-    quaternion = np.take_along_axis(rows, largest[..., None, None], axis=-2)[..., 0, :]
-    quaternion = quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True)
+    matrices = np.array(rotation, float)
+    quaternion = np.empty((*matrices.shape[:-2], 4))
+    _quaternions(matrices.reshape(-1, 3, 3), quaternion.reshape(-1, 4))
     if previous is None:
         flip = quaternion[..., 3] < 0
     else:
         flip = np.sum(quaternion * np.asarray(previous, float), axis=-1) < 0
     return np.where(flip[..., None], -quaternion, quaternion)
+
+
+@compiled
+def _quaternions(matrices: Array, quaternions: Array) -> None:
+    """Fill quaternions (N, 4) of matrices (N, 3, 3), of either sign."""
+    for n in range(len(matrices)):
+        m, q = matrices[n], quaternions[n]
+        trace = m[0, 0] + m[1, 1] + m[2, 2]
+        k = 3
+        for i in range(3):
+            if m[i, i] > trace and (k == 3 or m[i, i] > m[k, k]):
+                k = i
+        # 4 q[k] q is built from sums of the matrix's numbers.
+        if k == 3:
+            q[0], q[1], q[2] = m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]
+            q[3] = 1 + trace
+        else:
+            i, j = (k + 1) % 3, (k + 2) % 3
+            q[k] = 1 + m[k, k] - m[i, i] - m[j, j]
+            q[i], q[j] = m[k, i] + m[i, k], m[k, j] + m[j, k]
+            q[3] = m[j, i] - m[i, j]
+        q /= np.sqrt(q[0] ** 2 + q[1] ** 2 + q[2] ** 2 + q[3] ** 2)
 
 
 def from_quaternion(quaternion: ArrayLike) -> Array:

@@ -15,6 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from hybrik_ros.body import BodyModel, fit_betas
 from hybrik_ros.camera import Region, overlaps
+from hybrik_ros.perception.landmarks import Proportions
 from hybrik_ros.skeleton import MIRROR
 from hybrik_ros.smoothing import PoseFilter, VectorFilter
 
@@ -26,7 +27,7 @@ _LENGTH_BIAS = 0.015  # metres
 _CERTAIN = 0.5 * _LENGTH_BIAS
 _SHAPE_SECONDS = 0.5  # time constant with which the betas follow what is known
 
-_VELOCITY_CUTOFF, _VELOCITY_SLOPE = 0.6, 0.3  # hertz; hertz for each m/s²
+_VELOCITY_CUTOFF, _VELOCITY_SLOPE = 0.6, 0.1  # hertz; hertz for each m/s²
 _MEMORY_SECONDS = 0.5  # after which a pose says nothing of the present one
 
 # How far from where they should be somebody may turn up: what depth may be wrong by, and what
@@ -105,7 +106,7 @@ class Track:
     Parameters
     ----------
     id: short, starts with a letter, never used again.
-    shape, pose_filter: of the person.
+    shape, proportions, pose_filter: of the person.
 
     Attributes
     ----------
@@ -116,9 +117,12 @@ class Track:
     first, last: seconds, when they were seen first and last.
     """
 
-    def __init__(self, id: str, shape: Shape, pose_filter: PoseFilter) -> None:
+    def __init__(
+        self, id: str, shape: Shape, proportions: Proportions, pose_filter: PoseFilter
+    ) -> None:
         self.id = id
         self.shape = shape
+        self.proportions = proportions
         self.pose_filter = pose_filter
         self.state = State.TENTATIVE
         self.region = Region(np.zeros(2), 0.0)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import least_squares
 
-from hybrik_ros.camera import Camera, Region, locate
+from hybrik_ros.camera import Camera, Region, locate, overlaps
 
 WIDTH, HEIGHT = 640, 480
 MATRIX = np.array([[520.0, 0, 322.5], [0, 515.0, 236.0], [0, 0, 1]])
@@ -264,3 +264,23 @@ def test_outside_of_the_image_is_black():
     assert (crop[:49, 51:] == 255).all()
     assert (crop[:, :49] == 0).all()
     assert (crop[51:] == 0).all()
+
+
+# Boxes
+
+
+BOXES = [
+    ([0, 0, 4, 2], 1.0),
+    ([4, 0, 8, 2], 0.0),
+    ([9, 9, 10, 10], 0.0),
+    ([2, 0, 6, 2], 1 / 3),
+    ([1, 0.5, 3, 1.5], 1 / 4),
+]
+
+
+def test_overlaps_are_intersection_over_union():
+    box, others = np.array([[0.0, 0, 4, 2]]), np.array([other for other, _ in BOXES], float)
+    expected = [shared for _, shared in BOXES]
+    assert overlaps(box, others) == pytest.approx(np.array([expected]))
+    assert overlaps(others, box) == pytest.approx(np.array([expected]).T)
+    assert overlaps(box[:0], others).shape == (0, len(BOXES))

@@ -15,7 +15,7 @@ PACKAGE = Path(hybrik_ros.__file__).parent
 # From top to bottom.
 ROOMS = (
     'compiling', 'skeleton', 'rotations', 'kinematics', 'body', 'camera', 'inference',
-    'perception', 'tracking', 'smoothing', 'pipeline', 'drawing', 'share', 'node', 'network',
+    'perception', 'smoothing', 'tracking', 'pipeline', 'drawing', 'share', 'node', 'network',
     'bags', 'cli',
 )  # fmt: skip
 

@@ -8,16 +8,17 @@ from sample import read_camera, read_frames
 from scipy.spatial.transform import Rotation
 
 from hybrik_ros.body import BodyModel
-from hybrik_ros.camera import Camera, Region
+from hybrik_ros.camera import Camera, Region, overlaps
 from hybrik_ros.inference import create_runner
 from hybrik_ros.kinematics import forward, solve, twist_from_pointers
 from hybrik_ros.perception import blazepose as bp
 from hybrik_ros.perception import detector
 from hybrik_ros.perception.blazepose import BlazePose, Landmarks
-from hybrik_ros.perception.detector import Detection, PersonDetector, overlap
+from hybrik_ros.perception.detector import Detection, PersonDetector
 from hybrik_ros.perception.landmarks import (
     SHAPE_PAIRS,
     SHAPE_SIGMAS,
+    Proportions,
     measured_lengths,
     observe,
     place_joints,
@@ -85,7 +86,7 @@ def inside(box, points, margin=0.0):
 @pytest.mark.parametrize('index', LOOKED_AT)
 def test_the_one_walker_is_found(seen, walkers, index):
     person, _ = seen[index]
-    assert overlap(person.box, walkers[index]) > 0.6
+    assert overlaps(person.box[None], walkers[index][None]) > 0.6
     assert 0.2 < person.score <= 1
     assert person.keypoints.shape == (17, 3)
     assert inside(person.box, person.keypoints[:, :2], 20).all()
@@ -159,22 +160,6 @@ def test_a_person_seen_along_the_trunk_is_cropped_by_the_box():
     assert region.size >= (person.box[2:] - person.box[:2]).max()
 
 
-@pytest.mark.parametrize(
-    ('other', 'shared'),
-    [
-        ([0, 0, 4, 2], 1.0),
-        ([4, 0, 8, 2], 0.0),
-        ([9, 9, 10, 10], 0.0),
-        ([2, 0, 6, 2], 1 / 3),
-        ([1, 0.5, 3, 1.5], 1 / 4),
-    ],
-)
-def test_overlap_is_intersection_over_union(other, shared):
-    box, other = np.array([0.0, 0, 4, 2]), np.array(other, float)
-    assert overlap(box, other) == pytest.approx(shared)
-    assert overlap(other, box) == pytest.approx(shared)
-
-
 # The landmark network
 
 
@@ -184,7 +169,7 @@ def test_landmarks_lie_on_the_walker(seen, walkers, index):
     assert landmarks.score > 0.9
     assert inside(walkers[index], landmarks.pixels, 30).mean() > 0.9
     around = np.concatenate([landmarks.pixels.min(axis=0), landmarks.pixels.max(axis=0)])
-    assert overlap(around, walkers[index]) > 0.6
+    assert overlaps(around[None], walkers[index][None]) > 0.6
     for chances in (landmarks.visibility, landmarks.presence):
         assert chances.shape == (33,)
         assert ((chances >= 0) & (chances <= 1)).all()
@@ -352,7 +337,7 @@ def placed(known, body, camera):
     found = []
     for betas, _, _, points in known:
         observation = observe(landmarks_of(points, camera), camera)
-        found.append((observation, *place_joints(observation, body, betas)))
+        found.append((observation, *place_joints(observation, Proportions.of(body, betas))))
     return found
 
 
@@ -427,7 +412,7 @@ def test_solved_rotations_are_those_of_the_pose(known, placed, body):
         known, placed, strict=True
     ):
         rest = body.rest_joints(betas)
-        told = pointers(observation, body, betas)
+        told = pointers(observation, Proportions.of(body, betas))
         twist, _ = twist_from_pointers(joints, rest, told, confidence)
         solved = forward(solve(joints, rest, twist, confidence=confidence), rest)[1]
         angles = angles_between(solved, forward(rotations, rest)[1])
@@ -464,7 +449,7 @@ def test_a_hand_turned_outwards_takes_half_of_it_from_the_forearm(body, camera, 
         rotations[elbow] = Rotation.from_rotvec(degrees * outwards, degrees=True).as_matrix()
         joints, points = landmark_points(body, np.zeros(body.num_betas), rotations, [0, 0, 4])
         observation = observe(landmarks_of(points, camera), camera)
-        told = pointers(observation, body, np.zeros(body.num_betas))
+        told = pointers(observation, Proportions.of(body, np.zeros(body.num_betas)))
         twist, _ = twist_from_pointers(joints, rest, told)
         solved = Rotation.from_matrix(solve(joints, rest, twist, method='adaptive')[elbow])
         found.append(np.degrees(solved.as_rotvec() @ outwards))
@@ -478,7 +463,7 @@ def test_a_joint_is_as_sure_as_the_landmarks_it_is_taken_from(known, camera, bod
     landmarks = landmarks_of(points, camera)
     landmarks.visibility[bp.LEFT_WRIST] = 0.2
     landmarks.visibility[bp.RIGHT_HIP] = 0.4
-    _, confidence = place_joints(observe(landmarks, camera), body, betas)
+    _, confidence = place_joints(observe(landmarks, camera), Proportions.of(body, betas))
     by_name = dict(zip(POINT, confidence, strict=True))
     for name in ('left_wrist', 'left_hand', 'left_middle_tip'):
         assert by_name[name] == pytest.approx(0.2)
@@ -514,7 +499,9 @@ def test_shape_pairs_are_symmetric():
 def test_landmarks_of_the_clip_are_placed_as_a_person(seen, body):
     camera = read_camera()
     for _, landmarks in seen.values():
-        joints, _ = place_joints(observe(landmarks, camera), body, np.zeros(body.num_betas))
+        joints, _ = place_joints(
+            observe(landmarks, camera), Proportions.of(body, np.zeros(body.num_betas))
+        )
         # The focal length of the clip assumes ten metres.
         assert 7 < joints[0, 2] < 13
         names = ('head_top', 'neck', 'pelvis', 'left_knee', 'left_ankle')

@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 
+import cv2
 import numpy as np
 import pytest
 from sample import RATE, read_camera, read_frames
@@ -14,9 +15,10 @@ from hybrik_ros.kinematics import forward
 from hybrik_ros.perception import blazepose as bp
 from hybrik_ros.perception.blazepose import BlazePose
 from hybrik_ros.pipeline import Human, Pipeline
-from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS
+from hybrik_ros.skeleton import JOINT_NAMES, MIRROR, NUM_JOINTS
 
 FIRST, COUNT = 60, 20
+MIRRORED = list(MIRROR[:NUM_JOINTS])
 JOINT = {name: index for index, name in enumerate(JOINT_NAMES)}
 
 
@@ -32,7 +34,7 @@ def frames():
 
 @pytest.fixture
 def pipeline():
-    with Pipeline.create() as pipeline:
+    with Pipeline.create(confirm_after=0.0) as pipeline:
         yield pipeline
 
 
@@ -42,7 +44,7 @@ def process(pipeline, frames, camera, start=0.0):
 
 @pytest.fixture(scope='module')
 def results(frames, camera):
-    with Pipeline.create() as pipeline:
+    with Pipeline.create(confirm_after=0.0) as pipeline:
         return process(pipeline, frames, camera)
 
 
@@ -55,7 +57,7 @@ def humans(results):
 
 @pytest.fixture(scope='module')
 def body():
-    with Pipeline.create() as pipeline:
+    with Pipeline.create(confirm_after=0.0) as pipeline:
         return pipeline.body
 
 
@@ -193,15 +195,202 @@ def test_images_are_left_alone(frames, camera, pipeline):
     assert np.array_equal(before, frames[0])
 
 
-def test_who_left_comes_back_as_somebody_else(frames, camera, pipeline):
+def nobody(frames):
+    return np.zeros_like(frames[0])
+
+
+def test_who_comes_back_within_a_second_keeps_the_id(frames, camera, pipeline):
+    [before] = pipeline(frames[0], camera, 0.0)
+    assert pipeline(nobody(frames), camera, 0.3) == []
+    assert pipeline(nobody(frames), camera, 0.6) == []
+    [after] = pipeline(frames[1], camera, 1.0)
+    assert after.id == before.id
+
+
+def test_who_stays_away_comes_back_as_somebody_else(frames, camera, pipeline):
     ids = []
     for visit in range(3):
-        [human] = pipeline(frames[visit], camera, 2.0 * visit)
+        [human] = pipeline(frames[visit], camera, 4.0 * visit)
         ids.append(human.id)
         assert np.array_equal(human.velocity, np.zeros(3))
-        assert pipeline(np.zeros_like(frames[0]), camera, 2.0 * visit + 1) == []
-        assert pipeline(np.zeros_like(frames[0]), camera, 2.0 * visit + 1.5) == []
+        assert pipeline(nobody(frames), camera, 4.0 * visit + 1) == []
+        assert pipeline(nobody(frames), camera, 4.0 * visit + 2) == []
     assert len(set(ids)) == 3
+
+
+def test_somebody_is_reported_after_a_tenth_of_a_second(frames, camera):
+    with Pipeline.create() as careful:
+        found = process(careful, frames[:8], camera)
+    assert [len(people) for people in found] == [0, 0, 0, 1, 1, 1, 1, 1]
+
+
+# Several people
+
+
+@pytest.fixture(scope='module')
+def empty_room(frames):
+    """What is behind the walker: the median of the clip."""
+    return np.median(read_frames(0, 145)[::12], axis=0).astype(np.uint8)
+
+
+def beside_each_other(frame):
+    """The walker twice: as she is, and mirrored to the right of it."""
+    return np.concatenate([frame, frame[:, ::-1]], axis=1)
+
+
+@pytest.fixture(scope='module')
+def two_people(frames):
+    height, width = frames[0].shape[:2]
+    wide = Camera.from_field_of_view(60, 2 * width, height)
+    with Pipeline.create(confirm_after=0.0) as pipeline:
+        return wide, process(pipeline, [beside_each_other(frame) for frame in frames], wide)
+
+
+def test_two_people_are_two_with_ids_that_last(two_people, frames):
+    _, results = two_people
+    assert [len(people) for people in results] == [2] * COUNT
+    width = frames[0].shape[1]
+    for people in results:
+        by_id = {human.id: human for human in people}
+        assert by_id.keys() == {human.id for human in results[0]}
+    sides = [
+        {human.id: (human.box[0] + human.box[2]) / 2 < width for human in people}
+        for people in results
+    ]
+    assert all(side == sides[0] for side in sides)
+    assert sorted(sides[0].values()) == [False, True]
+
+
+def test_a_mirrored_person_is_the_mirrored_person(two_people):
+    _, results = two_people
+    for people in results[5:]:
+        left, right = sorted(people, key=lambda human: human.box[0])
+        left_body, right_body = (human.joints - human.joints[0] for human in (left, right))
+        across = (left_body - right_body[MIRRORED] * [-1, 1, 1])[:, :2]
+        assert np.median(np.linalg.norm(across, axis=1)) < 0.1
+        assert (left.rotations[0] @ [0, 0, 1]) @ [-1, 0, 0] > 0.7
+        assert (right.rotations[0] @ [0, 0, 1]) @ [1, 0, 0] > 0.7
+
+
+def test_people_who_cross_keep_their_ids(camera, empty_room):
+    # The walker meets her mirror image, a step nearer to the camera, and passes by.
+    clip = read_frames(0, 145)[10:130:2]
+    with Pipeline.create(confirm_after=0.0) as pipeline:
+        found = []
+        for index, frame in enumerate(clip):
+            mirrored = frame[:, ::-1]
+            apart = np.abs(frame.astype(int) - empty_room).sum(axis=2) > 60
+            scene = np.where(apart[..., None], frame, mirrored)
+            found.append(pipeline(scene, camera, index / 15))
+    centres = [{h.id: (h.box[0] + h.box[2]) / 2 for h in people} for people in found]
+    both = [c for c in centres if len(c) == 2]
+    first, last = both[0], both[-1]
+    assert first.keys() == last.keys()
+    [walker, other] = sorted(first, key=lambda id: -first[id])
+    assert last[walker] < last[other]
+
+
+# Nobody
+
+
+def furnish(room):
+    """Draw a chair into a room."""
+    furnished = room.copy()
+    for corner, size in (((700, 300), (160, 20)), ((700, 120), (20, 180)), ((700, 320), (15, 200)),
+                         ((845, 320), (15, 200)), ((740, 320), (12, 160)), ((800, 320), (12, 160)),
+                         ((700, 120), (160, 15)), ((700, 200), (160, 15))):  # fmt: skip
+        (left, top), (width, height) = corner, size
+        furnished[top : top + height, left : left + width] = (120, 70, 30)
+    return furnished
+
+
+def hang_poster(room, frame, human, camera):
+    """Hang up the walker's face, as large as a person."""
+    left, top = camera.project(human.joints)[JOINT['head']] - 30
+    face = frame[int(top) : int(top) + 45, int(left) : int(left) + 50]
+    poster = cv2.resize(face, (450, 405), interpolation=cv2.INTER_CUBIC)
+    hung = room.copy()
+    hung[100:505, 600:1050] = poster
+    return hung
+
+
+@pytest.mark.parametrize('scene', ['room', 'chair', 'poster', 'grey', 'black'])
+def test_where_nobody_is_nobody_is_found(scene, empty_room, frames, humans, camera):
+    pictures = {
+        'room': empty_room,
+        'chair': furnish(empty_room),
+        'poster': hang_poster(empty_room, frames[0], humans[0], camera),
+        'grey': np.full_like(empty_room, 128),
+        'black': np.zeros_like(empty_room),
+    }
+    with Pipeline.create() as pipeline:
+        found = process(pipeline, [pictures[scene]] * 20, camera)
+    assert all(people == [] for people in found)
+
+
+# Steadiness, and honesty
+
+
+@pytest.fixture(scope='module')
+def whole_clip(camera):
+    with Pipeline.create(confirm_after=0.0) as pipeline:
+        return [human for [human] in process(pipeline, read_frames(0, 145), camera)]
+
+
+def jitter(joints):
+    """Mean second difference, metres."""
+    return np.linalg.norm(np.diff(joints, 2, axis=0), axis=-1).mean()
+
+
+def test_smoothing_takes_the_jitter_out_and_can_be_switched_off(frames, camera, humans):
+    with Pipeline.create(confirm_after=0.0, smoothing=False) as pipeline:
+        raw = [human for [human] in process(pipeline, frames, camera)]
+    smooth, raw = (np.array([human.joints for human in one]) for one in (humans, raw))
+    assert jitter(smooth[5:]) < 0.5 * jitter(raw[5:])
+    # Where she is in the image, they agree.
+    apart = camera.project(smooth[5:]) - camera.project(raw[5:])
+    assert np.median(np.linalg.norm(apart, axis=-1)) < 12
+
+
+def test_bones_keep_their_length_to_the_bit_once_the_shape_is_certain(whole_clip):
+    betas = np.array([human.betas for human in whole_clip])
+    changes = np.abs(np.diff(betas, axis=0)).max(axis=1)
+    frozen = np.flatnonzero(changes == 0)
+    assert len(frozen) > 30
+    assert (changes[frozen[0] :] == 0).all()
+    # And before that the shape changes smoothly.
+    assert changes[1:].max() < 0.2
+
+
+def test_hidden_joints_are_inferred_and_seen_ones_seen(whole_clip):
+    confidence = np.mean([human.joint_confidence for human in whole_clip], axis=0)
+    # Her left side is towards us.
+    for part in ('shoulder', 'elbow', 'hip', 'knee'):
+        assert confidence[JOINT[f'left_{part}']] > 0.7
+    assert confidence[JOINT['right_elbow']] < 0.4
+
+
+def test_half_a_body_at_the_border_is_half_right_and_not_folded(frames, camera, humans):
+    # The image ends at her knees.
+    knees = [camera.project(human.joints)[[4, 5], 1].mean() for human in humans]
+    bottom = int(np.mean(knees)) - 20
+    cut = [frame[:bottom] for frame in frames]
+    lower = Camera(camera.matrix, camera.distortion, camera.width, bottom)
+    with Pipeline.create(confirm_after=0.0) as pipeline:
+        found = process(pipeline, cut, lower)
+    assert [len(people) for people in found] == [1] * COUNT
+    halves = [human for [human] in found]
+    for half, whole in list(zip(halves, humans, strict=True))[5:]:
+        for name in ('left_ankle', 'right_ankle', 'left_foot', 'right_foot'):
+            assert half.joint_confidence[JOINT[name]] == 0
+        pixels = np.linalg.norm(camera.project(half.joints) - camera.project(whole.joints), axis=1)
+        upper = [JOINT[n] for n in ('neck', 'head', 'left_shoulder', 'left_elbow', 'pelvis')]
+        assert np.median(pixels[upper]) < 0.05 * (whole.box[3] - whole.box[1])
+        # Shins and feet hang on as in the T-pose: none is folded.
+        for side in ('left', 'right'):
+            for joint in ('knee', 'ankle'):
+                turn = half.rotations[JOINT[f'{side}_{joint}']]
+                assert np.degrees(np.arccos((np.trace(turn) - 1) / 2)) < 60
 
 
 def test_a_stamp_that_runs_back_starts_anew(frames, camera, pipeline):
@@ -230,7 +419,10 @@ def test_stages_are_timed_frame_by_frame(frames, camera, pipeline):
     pipeline(frames[1], camera, 0.1)
     assert set(pipeline.stage_seconds) == {'landmarks', 'solve'}
     pipeline(np.zeros_like(frames[0]), camera, 0.2)
-    assert set(pipeline.stage_seconds) == {'landmarks', 'detect'}
+    assert set(pipeline.stage_seconds) == {'landmarks', 'solve'}
+    # Nobody is followed any more.
+    pipeline(np.zeros_like(frames[0]), camera, 0.3)
+    assert 'detect' in pipeline.stage_seconds
 
 
 def test_an_image_of_nothing_in_particular_does_no_harm(camera, pipeline):
@@ -277,7 +469,7 @@ def test_the_users_body_is_posed(frames, camera, tmp_path, humans):
     # A smaller body that cannot grow: the same pixels from nearer.
     arrays.update({'v_template': arrays['v_template'] * 0.8, 'shapedirs': arrays['shapedirs'] * 0})
     np.savez(tmp_path / 'small.npz', **arrays)
-    with Pipeline.create(body=str(tmp_path / 'small.npz')) as small:
+    with Pipeline.create(confirm_after=0.0, body=str(tmp_path / 'small.npz')) as small:
         [human] = small(frames[0], camera, 0.0)
         rest = small.body.rest_joints()
     assert small.body.name == 'small'
@@ -300,7 +492,7 @@ def test_an_unusable_setting_is_named(settings, error, message):
 
 
 def test_a_closed_pipeline_says_so(frames, camera):
-    with Pipeline.create() as pipeline:
+    with Pipeline.create(confirm_after=0.0) as pipeline:
         pass
     with pytest.raises(RuntimeError, match='activate'):
         pipeline(frames[0], camera, 0.0)

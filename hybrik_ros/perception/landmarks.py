@@ -138,11 +138,51 @@ class Observation:
     points: (33, 3), metres, optical frame, each on the ray of its pixel.
     confidence: (33) in [0, 1]; 0 for landmarks that are not in the image.
     rays: (33, 2), x / z and y / z.
+    distance: metres, of the middle of the body, about which the network gives depths.
     """
 
     points: Array
     confidence: Array
     rays: Array
+    distance: float
+
+    @property
+    def depths(self) -> Array:
+        """Return the depths of the landmarks (33) about the middle of the body, metres."""
+        return self.points[:, 2] - self.distance
+
+    def with_depths(self, depths: Array) -> 'Observation':
+        """Return the same landmarks at other depths (33), metres, on the same rays.
+
+        Raises
+        ------
+        ValueError: one of them lies behind the camera.
+        """
+        return _on_rays(self.rays, depths, self.distance, self.confidence)
+
+
+@dataclass(frozen=True, eq=False)
+class Proportions:
+    """What the landmarks need to know of a body of certain betas.
+
+    Attributes
+    ----------
+    rest: (29, 3), metres, the joints of the T-pose.
+    anchors: (7, 3) and frames: (7, 3, 3), of its rigid parts in the T-pose.
+    face: (3), from between the ears to the nose, metres, in the T-pose.
+    """
+
+    rest: Array
+    anchors: Array
+    frames: Array
+    face: Array
+
+    @classmethod
+    def of(cls, body: BodyModel, betas: Array) -> 'Proportions':
+        """Find the proportions of a body with these betas."""
+        landmarks = _rest_landmarks(body, betas)
+        anchors, frames = _parts(landmarks)
+        return cls(body.rest_joints(betas), anchors, frames, _face(landmarks))
 
 
 def observe(landmarks: Landmarks, camera: Camera) -> Observation:
@@ -158,11 +198,16 @@ def observe(landmarks: Landmarks, camera: Camera) -> Observation:
     rays = camera.rays(landmarks.pixels)
     inside = ((landmarks.pixels >= 0) & (landmarks.pixels < [camera.width, camera.height])).all(1)
     confidence = np.where(inside, landmarks.visibility * landmarks.presence, 0.0)
-    depth = landmarks.world[:, 2] + locate(landmarks.world, rays, confidence)[2]
-    if depth.min() <= 0:
+    distance = float(locate(landmarks.world, rays, confidence)[2])
+    return _on_rays(rays, landmarks.world[:, 2], distance, confidence)
+
+
+def _on_rays(rays: Array, depths: Array, distance: float, confidence: Array) -> Observation:
+    away = depths + distance
+    if away.min() <= 0:
         raise ValueError('the landmarks lie behind the camera')
-    points = np.concatenate([rays, np.ones((len(rays), 1))], axis=1) * depth[:, None]
-    return Observation(points, confidence, rays)
+    points = np.concatenate([rays, np.ones((len(rays), 1))], axis=1) * away[:, None]
+    return Observation(points, confidence, rays, distance)
 
 
 def hips(observation: Observation) -> Array:
@@ -176,26 +221,24 @@ def shows_trunk(observation: Observation) -> bool:
     return bool(np.sum(trunk >= _TRUNK_SEEN) >= 2)
 
 
-def place_joints(observation: Observation, body: BodyModel, betas: Array) -> tuple[Array, Array]:
+def place_joints(observation: Observation, body: Proportions) -> tuple[Array, Array]:
     """Find the solver's joints, those that no landmark shows by the body's proportions.
 
     Parameters
     ----------
     observation: of one person.
-    body, betas: whose proportions fill in.
+    body: whose proportions fill in.
 
     Returns
     -------
     joints: (29, 3), metres, optical frame.
     confidence: (29) in [0, 1], the least of the landmarks that a joint is taken from.
     """
-    rest = body.rest_joints(betas)
     anchors, frames = _parts(observation.points)
-    rest_anchors, rest_frames = _parts(_rest_landmarks(body, betas))
-    turns = frames @ rest_frames.transpose(0, 2, 1)
-    carried = anchors[:, None] + (rest - rest_anchors[:, None]) @ turns.transpose(0, 2, 1)
+    turns = frames @ body.frames.transpose(0, 2, 1)
+    carried = anchors[:, None] + (body.rest - body.anchors[:, None]) @ turns.transpose(0, 2, 1)
 
-    joints = np.empty_like(rest)
+    joints = np.empty_like(body.rest)
     joints[_SHOWN] = observation.points[_SHOWN_BY]
     joints[_PASSENGERS] = carried[_CARRIERS, _PASSENGERS]
     with_hips, with_chest = carried[_PARTS.index('hips')], carried[_PARTS.index('chest')]
@@ -212,16 +255,16 @@ def measured_lengths(joints: Array, confidence: Array) -> tuple[Array, Array]:
     return lengths, np.minimum(confidence[first], confidence[second])
 
 
-def pointers(observation: Observation, body: BodyModel, betas: Array) -> list[Pointer]:
+def pointers(observation: Observation, body: Proportions) -> list[Pointer]:
     """Return what tells the twist: hinges, hands, feet, the face, the line of the shoulders."""
     points = observation.points
     across = points[bp.LEFT_SHOULDER] - points[bp.RIGHT_SHOULDER]
-    rest_face = _face(_rest_landmarks(body, betas))
+    face = _face(points)
     found = [
         Pointer(_POINT['spine1'], _LEFT, across, share=1 / 3),
         Pointer(_POINT['spine2'], _LEFT, across, share=1 / 2),
-        Pointer(_POINT['neck'], rest_face, _face(points), share=1 / 2),
-        Pointer(_POINT['head'], rest_face, _face(points)),
+        Pointer(_POINT['neck'], body.face, face, share=1 / 2),
+        Pointer(_POINT['head'], body.face, face),
     ]
     for side, supine in zip(_SIDES, (-_HALF_SUPINE, _HALF_SUPINE), strict=True):
         forearm = points[side.wrist] - points[side.elbow]
