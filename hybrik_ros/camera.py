@@ -33,6 +33,7 @@ class Camera:
         (plumb_bob, rational_polynomial), or 4 with fisheye.
     width, height: of the image, pixels.
     fisheye: the distortion is OpenCV's fisheye model, which ROS calls equidistant.
+    assumed: nobody measured these intrinsics; distances are guesses.
 
     Raises
     ------
@@ -44,6 +45,7 @@ class Camera:
     width: int = 0
     height: int = 0
     fisheye: bool = False
+    assumed: bool = False
 
     def __post_init__(self) -> None:
         matrix = np.asarray(self.matrix, dtype=np.float64)
@@ -60,11 +62,11 @@ class Camera:
 
     @classmethod
     def from_field_of_view(cls, degrees: float, width: int, height: int) -> 'Camera':
-        """Return an undistorted camera of a horizontal field of view in degrees."""
+        """Return an undistorted camera of an assumed horizontal field of view in degrees."""
         focal = width / 2 / math.tan(math.radians(degrees) / 2)
         centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
         matrix = np.array([[focal, 0, centre_x], [0, focal, centre_y], [0, 0, 1]])
-        return cls(matrix, np.zeros(0), width, height)
+        return cls(matrix, np.zeros(0), width, height, assumed=True)
 
     @property
     def distorted(self) -> bool:

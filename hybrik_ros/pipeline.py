@@ -48,6 +48,8 @@ _HOLD = 0.1**2
 _DEPTH_WEIGHT = 1 / 4**2
 # Metres: a joint of the solved body that is this far from where it is seen is half as sure.
 _MISS = 0.15
+# How much less sure a translation is by intrinsics that nobody measured.
+_GUESSED = 0.5
 # A box that shares this much with that of somebody who is followed is theirs.
 _THEIRS = 0.3
 # Landmarks that lie this near to each other, as a part of a person's size, are of one person.
@@ -105,6 +107,7 @@ class Human:
     rotations: (24, 3, 3), parent-relative; [0] maps the body's rest frame to the optical frame.
     betas: (num_betas) of the body model.
     translation: (3); a SMPL layer with these betas and rotations, moved by it, has these joints.
+    translation_confidence: in [0, 1]; at most a half where the camera's intrinsics are assumed.
     velocity: (3), of the pelvis, metres per second.
     vertices: (V, 3) float32, or None where they were not asked for.
     """
@@ -117,6 +120,7 @@ class Human:
     rotations: Array
     betas: Array
     translation: Array
+    translation_confidence: float
     velocity: Array
     vertices: NDArray[np.float32] | None = None
 
@@ -335,6 +339,7 @@ class Pipeline:
             rotations=rotations,
             betas=betas,
             translation=translation,
+            translation_confidence=float(confidence.mean()) * (_GUESSED if camera.assumed else 1.0),
             velocity=track.move(pelvis, stamp),
             vertices=(
                 self.body.vertices(rotations, betas, translation) if self.with_vertices else None

@@ -9,8 +9,12 @@ from std_msgs.msg import Header
 from hybrik_ros.node.diagnostics import Diagnostics
 
 
-def report(diagnostics: Diagnostics) -> tuple[DiagnosticStatus, dict[str, str]]:
-    [status] = diagnostics.report(replaced=3, camera='camera_info', header=Header()).status
+def report(
+    diagnostics: Diagnostics, assumed: bool = False
+) -> tuple[DiagnosticStatus, dict[str, str]]:
+    [status] = diagnostics.report(
+        replaced=3, camera='camera_info', assumed=assumed, header=Header()
+    ).status
     return status, {pair.key: pair.value for pair in status.values}
 
 
@@ -51,3 +55,9 @@ def test_silence_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     status, _ = report(diagnostics)
     assert status.level == DiagnosticStatus.WARN
     assert '9 s' in status.message
+
+
+def test_an_assumed_camera_is_a_warning() -> None:
+    status, _ = report(Diagnostics('node'), assumed=True)
+    assert status.level == DiagnosticStatus.WARN
+    assert 'not calibrated' in status.message

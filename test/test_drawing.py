@@ -93,6 +93,7 @@ def make_human(body, centre=(0.0, 0.2, 3.0), identity='p1', confidence=None, mes
         rotations=rotations,
         betas=betas,
         translation=translation,
+        translation_confidence=1.0,
         velocity=np.zeros(3),
         vertices=body.vertices(rotations, betas, translation) if mesh else None,
     )

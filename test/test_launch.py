@@ -12,7 +12,7 @@ import yaml
 from rclpy.node import Node
 
 from hybrik_ros.inference import BACKENDS
-from hybrik_ros.node.parameters import DECLARATIONS, declare, values
+from hybrik_ros.node.parameters import DECLARATIONS, declare
 from hybrik_ros.share import share_path
 
 PARAMETERS = {declaration.name: declaration.default for declaration in DECLARATIONS}
@@ -150,7 +150,8 @@ def test_parameters_reach_the_node_in_any_namespace(
         for namespace in ('', 'robot', 'robot/head'):
             node = Node('hybrik_node', namespace=namespace, context=context)
             declare(node)
-            assert values(node) == {**PARAMETERS, 'threads': 3, 'detector.size': 640}
+            values = {name: node.get_parameter(name).value for name in PARAMETERS}
+            assert values == {**PARAMETERS, 'threads': 3, 'detector.size': 640}
             node.destroy_node()
     finally:
         context.try_shutdown()

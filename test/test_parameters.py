@@ -1,9 +1,11 @@
 """The table of parameters, and what it refuses."""
 
+from dataclasses import asdict
+
 import pytest
 from rclpy.parameter import Parameter
 
-from hybrik_ros.node.parameters import DECLARATIONS, validate
+from hybrik_ros.node.parameters import _SETTINGS, DECLARATIONS, validate
 from hybrik_ros.pipeline import Settings
 
 
@@ -19,13 +21,7 @@ def test_every_parameter_is_described_and_ranged(declaration) -> None:
 
 def test_defaults_are_the_pipelines() -> None:
     defaults = {declaration.name: declaration.default for declaration in DECLARATIONS}
-    settings = Settings()
-    assert defaults['backend'] == settings.backend
-    assert defaults['threads'] == settings.threads
-    assert defaults['body_model'] == settings.body
-    assert defaults['detector.size'] == settings.detector_size
-    assert defaults['detector.threshold'] == settings.detector_threshold
-    assert defaults['presence_threshold'] == settings.presence_threshold
+    assert {field: defaults[name] for name, field in _SETTINGS.items()} == asdict(Settings())
 
 
 def test_an_unknown_backend_is_refused_with_the_choices() -> None:

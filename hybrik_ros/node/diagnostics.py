@@ -55,13 +55,16 @@ class Diagnostics:
         with self._lock:
             self._seconds.setdefault(stage, deque(maxlen=_WINDOW)).append(seconds)
 
-    def report(self, *, replaced: int, camera: str, header: Header) -> DiagnosticArray:
+    def report(
+        self, *, replaced: int, camera: str, assumed: bool, header: Header
+    ) -> DiagnosticArray:
         """Return the report of an active node.
 
         Parameters
         ----------
         replaced: frames dropped because a newer one came while the worker was busy.
         camera: where the intrinsics come from, in words.
+        assumed: whether that is a guess.
         header: stamp of the report.
         """
         with self._lock:
@@ -88,5 +91,8 @@ class Diagnostics:
         elif silent > _STALLED_SECONDS:
             status.level = DiagnosticStatus.WARN
             status.message = f'no image for {silent:.0f} s'
+        elif assumed:
+            status.level = DiagnosticStatus.WARN
+            status.message = f'the camera is not calibrated: {camera}'
         status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
         return DiagnosticArray(header=header, status=[status])

@@ -52,6 +52,7 @@ def to_human_mesh(human: Human, header: Header, body_model: str, with_vertices: 
     message.body_model = body_model
     message.betas = float_array(human.betas)
     message.translation = point(human.translation)
+    message.translation_confidence = human.translation_confidence
     if with_vertices and human.vertices is not None:
         message.vertices = float_array(human.vertices)
     return message
@@ -69,6 +70,7 @@ def from_human_mesh(message: HumanMesh) -> Human:
         rotations=from_quaternion([[q.x, q.y, q.z, q.w] for q in message.rotations]),
         betas=np.asarray(message.betas, np.float64),
         translation=_components(message.translation),
+        translation_confidence=message.translation_confidence,
         velocity=_components(message.velocity),
         vertices=vertices if len(vertices) else None,
     )

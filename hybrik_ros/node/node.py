@@ -77,17 +77,9 @@ class HybrikNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load body and networks; where that fails, say why and stay unconfigured."""
-        chosen = parameters.values(self)
         self.get_logger().info('loading body, networks and solver')
         try:
-            self._pipeline = Pipeline.create(
-                backend=chosen['backend'],
-                threads=chosen['threads'],
-                body=chosen['body_model'],
-                detector_size=chosen['detector.size'],
-                detector_threshold=chosen['detector.threshold'],
-                presence_threshold=chosen['presence_threshold'],
-            )
+            self._pipeline = Pipeline.create(**parameters.settings(self))
         except (OSError, RuntimeError, ValueError) as error:
             self.get_logger().error(f'cannot configure: {error}')
             return TransitionCallbackReturn.FAILURE
@@ -306,7 +298,10 @@ class HybrikNode(LifecycleNode):
         header = Header(stamp=self.get_clock().now().to_msg())
         self._reports.publish(
             self._diagnostics.report(
-                replaced=self._mailbox.replaced, camera=self._camera_state(), header=header
+                replaced=self._mailbox.replaced,
+                camera=self._camera_state(),
+                assumed=self._camera is None and self.get_parameter('field_of_view').value > 0,
+                header=header,
             )
         )
 

@@ -78,9 +78,49 @@ DECLARATIONS: tuple[Declaration, ...] = (
         'detector.threshold', 0.2, 'Least score of a person found.', limits=(0.0, 1.0)
     ),
     Declaration(
+        'detector.interval', 15,
+        'Frames after which people are looked for again while everybody is followed; sooner when '
+        'somebody is lost. Fewer finds newcomers earlier, and takes longer.',
+        limits=(1, 1000),
+    ),
+    Declaration(
         'presence_threshold', 0.5,
         'Least score at which a person is followed from frame to frame.',
         limits=(0.0, 1.0),
+    ),
+    Declaration(
+        'tracking.confirm_after', 0.1,
+        'Seconds for which a person must be seen to be published.',
+        limits=(0.0, 10.0),
+    ),
+    Declaration(
+        'tracking.forget_after', 1.5,
+        'Seconds for which the id of a person who is not seen is kept.',
+        limits=(0.0, 60.0),
+    ),
+    Declaration(
+        'smoothing.enabled', True,
+        'Smooth motion, by One-Euro filters: the cutoff frequency rises with speed.',
+    ),
+    Declaration(
+        'smoothing.rotation_cutoff', 3.0,
+        'Hertz, for joints that do not turn. Lower is steadier and later.',
+        limits=(0.01, 1000.0),
+    ),
+    Declaration(
+        'smoothing.rotation_slope', 0.7,
+        'Hertz that the cutoff rises by for each radian per second. Higher is less late.',
+        limits=(0.0, 1000.0),
+    ),
+    Declaration(
+        'smoothing.bearing_cutoff', 1.0,
+        'Hertz, for people who stay where they are in the image.',
+        limits=(0.01, 1000.0),
+    ),
+    Declaration(
+        'smoothing.bearing_slope', 10.0,
+        'Hertz that the cutoff rises by for each radian per second that they move by.',
+        limits=(0.0, 1000.0),
     ),
     Declaration(
         'field_of_view', 0.0,
@@ -96,6 +136,24 @@ DECLARATIONS: tuple[Declaration, ...] = (
     Declaration('publish.tf', True, 'Send a TF frame for every joint.', dynamic=True),
 )  # fmt: skip
 
+# What of them goes to the pipeline, by the names of its Settings.
+_SETTINGS = {
+    'backend': 'backend',
+    'threads': 'threads',
+    'body_model': 'body',
+    'detector.size': 'detector_size',
+    'detector.threshold': 'detector_threshold',
+    'detector.interval': 'detector_interval',
+    'presence_threshold': 'presence_threshold',
+    'tracking.confirm_after': 'confirm_after',
+    'tracking.forget_after': 'forget_after',
+    'smoothing.enabled': 'smoothing',
+    'smoothing.rotation_cutoff': 'rotation_cutoff',
+    'smoothing.rotation_slope': 'rotation_slope',
+    'smoothing.bearing_cutoff': 'bearing_cutoff',
+    'smoothing.bearing_slope': 'bearing_slope',
+}
+
 _BY_NAME = {declaration.name: declaration for declaration in DECLARATIONS}
 
 
@@ -105,9 +163,9 @@ def declare(node: Node) -> None:
         node.declare_parameter(declaration.name, declaration.default, declaration.descriptor())
 
 
-def values(node: Node) -> dict[str, Any]:
-    """Return the present values by name."""
-    return {name: node.get_parameter(name).value for name in _BY_NAME}
+def settings(node: Node) -> dict[str, Any]:
+    """Return the present Settings of the pipeline, by name."""
+    return {field: node.get_parameter(name).value for name, field in _SETTINGS.items()}
 
 
 def validate(parameters: list[Parameter], configured: bool) -> SetParametersResult:
