@@ -84,7 +84,7 @@ class Settings:
     detector_threshold: float = 0.2
     detector_interval: int = 15
     presence_threshold: float = 0.5
-    confirm_after: float = 0.1
+    confirm_after: float = 0.05
     forget_after: float = 1.5
     smoothing: bool = True
     rotation_cutoff: float = 3.0

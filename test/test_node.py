@@ -156,7 +156,8 @@ class Process:
         self.log = log
         with log.open('wb') as stream:
             command = [sys.executable, '-m', 'hybrik_ros.node.node', '--ros-args']
-            for argument in arguments:
+            # Single frames, seconds apart, are enough here.
+            for argument in ('tracking.confirm_after:=0.0', *arguments):
                 command += ['-p', argument]
             self.process = subprocess.Popen(
                 command, env=environment, stdout=stream, stderr=subprocess.STDOUT

@@ -89,7 +89,7 @@ DECLARATIONS: tuple[Declaration, ...] = (
         limits=(0.0, 1.0),
     ),
     Declaration(
-        'tracking.confirm_after', 0.1,
+        'tracking.confirm_after', 0.05,
         'Seconds for which a person must be seen to be published.',
         limits=(0.0, 10.0),
     ),
