@@ -3,12 +3,11 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, Region, locate, overlaps
@@ -16,7 +15,7 @@ from hybrik_ros.inference import Runner, create_runner
 from hybrik_ros.kinematics import forward, solve, twist_from_pointers
 from hybrik_ros.perception import blazepose, detector
 from hybrik_ros.perception.blazepose import BlazePose, Landmarks
-from hybrik_ros.perception.detector import PersonDetector
+from hybrik_ros.perception.detector import PersonDetector, apart
 from hybrik_ros.perception.landmarks import (
     SHAPE_PAIRS,
     SHAPE_SIGMAS,
@@ -44,16 +43,20 @@ _HIDDEN_WEIGHT = 0.1
 # Metres: turning a joint by one radian from its last rotation costs as much as missing a seen
 # one by ten centimetres. Halves the steps that rotations make, and costs no accuracy.
 _HOLD = 0.1**2
-# The network sees four times better where in the image a joint is than how far away.
-_DEPTH_WEIGHT = 1 / 4**2
+# The network sees six times better where in the image a joint is than how far away.
+_DEPTH_WEIGHT = 1 / 6**2
 # Metres: a joint of the solved body that is this far from where it is seen is half as sure.
 _MISS = 0.15
 # How much less sure a translation is by intrinsics that nobody measured.
 _GUESSED = 0.5
-# A box that shares this much with that of somebody who is followed is theirs.
-_THEIRS = 0.3
-# Landmarks that lie this near to each other, as a part of a person's size, are of one person.
+# Landmarks that lie this near to each other, as a part of a person's size, are of one person,
 _SAME_PERSON = 0.1
+# and what is found in the whole image, more roughly, is somebody who is followed.
+_THEIRS = 0.1
+# Boxes that share more than this are of people who stand in each other's way.
+_CROWDED = 0.02
+# Who is followed is believed in until the score falls below this part of what strangers need.
+_BELIEF = 0.4
 _SEARCH_INTERVAL = 5  # frames, at most, between looks for somebody who is lost
 _WARM_UP_SIZE = 256  # pixels
 
@@ -88,7 +91,7 @@ class Settings:
     forget_after: float = 1.5
     smoothing: bool = True
     rotation_cutoff: float = 3.0
-    rotation_slope: float = 0.7
+    rotation_slope: float = 1.5
     bearing_cutoff: float = 1.0
     bearing_slope: float = 10.0
 
@@ -202,7 +205,7 @@ class Pipeline:
             self.reset()
         self._stamp = stamp
         self.stage_seconds = {}
-        seen = self._look(rgb, camera)
+        seen = self._look(rgb, camera, stamp)
         with self._stage('solve'):
             tracks = self._tracker.update([person.sighting for person in seen], stamp)
             humans = []
@@ -251,19 +254,23 @@ class Pipeline:
         shape = Shape(self.body, SHAPE_PAIRS, SHAPE_SIGMAS)
         return Track(id, shape, Proportions.of(self.body, shape.betas), pose_filter)
 
-    def _look(self, rgb: NDArray[np.uint8], camera: Camera) -> list['_Seen']:
+    def _look(self, rgb: NDArray[np.uint8], camera: Camera, stamp: float) -> list['_Seen']:
         """Return who is seen: where those who are followed should be, and where others are."""
-        regions = [track.region for track in self._tracker.followed]
+        least = self._settings.presence_threshold
+        wanted = [(track.region, _BELIEF * least) for track in self._tracker.expected(stamp)]
         if self._must_detect():
             with self._stage('detect'):
-                regions += self._newcomers(rgb)
+                wanted += [(region, least) for region in self._newcomers(rgb)]
+        wanted = wanted[:MAX_PEOPLE]
         with self._stage('landmarks'):
-            found = self._estimate(rgb, regions[:MAX_PEOPLE])
+            found = self._estimate(rgb, [region for region, _ in wanted])
         with self._stage('solve'):
             people = [
-                _see(landmarks, camera) for landmarks in found if self._is_somebody(landmarks)
+                _see(landmarks, camera)
+                for landmarks, (_, score) in zip(found, wanted, strict=True)
+                if landmarks.score >= score
             ]
-            return _distinct([person for person in people if person is not None])
+            return _with_crowds(_distinct([person for person in people if person is not None]))
 
     def _must_detect(self) -> bool:
         """Tell, once a frame, whether it is time to look for people in the whole image."""
@@ -278,20 +285,14 @@ class Pipeline:
 
     def _newcomers(self, rgb: NDArray[np.uint8]) -> list[Region]:
         """Return where people are whom nobody follows."""
-        people = self._detect(rgb)
-        followed = self._tracker.followed
-        if not people or not followed:
-            return [person.region() for person in people]
-        shared = overlaps(
-            np.array([person.box for person in people]), np.array([track.box for track in followed])
-        )
-        rows, columns = linear_sum_assignment(shared, maximize=True)
-        known = {row for row, column in zip(rows, columns, strict=True)
-                 if shared[row, column] > _THEIRS}  # fmt: skip
-        return [person.region() for row, person in enumerate(people) if row not in known]
-
-    def _is_somebody(self, landmarks: Landmarks) -> bool:
-        return landmarks.score >= self._settings.presence_threshold
+        return [
+            person.region()
+            for person in self._detect(rgb)
+            if all(
+                apart(person.keypoints[:, :2], track.keypoints) > _THEIRS
+                for track in self._tracker.followed
+            )
+        ]
 
     def _solve(self, person: '_Seen', camera: Camera, track: Track, stamp: float) -> Human:
         """Turn landmarks to a posed body of fixed proportions, where the camera sees it."""
@@ -299,7 +300,8 @@ class Pipeline:
         previous = track.previous(stamp)
         if previous is None:
             track.pose_filter.reset()
-        track.region = person.landmarks.next_region
+        track.expect(person.landmarks.next_region, elapsed, person.crowded)
+        track.keypoints = person.landmarks.keypoints
         seen = person.observation
         seen = seen.with_depths(track.pose_filter.depths(seen.depths, elapsed))
 
@@ -374,6 +376,7 @@ class _Seen:
     landmarks: Landmarks
     observation: Observation
     sighting: Sighting
+    crowded: bool = False
 
 
 def _see(landmarks: Landmarks, camera: Camera) -> _Seen | None:
@@ -391,14 +394,23 @@ def _distinct(people: Sequence[_Seen]) -> list[_Seen]:
     """Leave out who is seen twice: regions of two people may end up on one of them."""
     found: list[_Seen] = []
     for person in sorted(people, key=lambda person: -person.landmarks.score):
-        pixels = person.landmarks.pixels
-        size = np.ptp(pixels, axis=0).max()
-        if all(
-            np.linalg.norm(pixels - other.landmarks.pixels, axis=1).mean() > _SAME_PERSON * size
-            for other in found
-        ):
+        keypoints = person.landmarks.keypoints
+        if all(apart(keypoints, other.landmarks.keypoints) > _SAME_PERSON for other in found):
             found.append(person)
     return found
+
+
+def _with_crowds(people: Sequence[_Seen]) -> list[_Seen]:
+    """Mark those whose boxes others overlap."""
+    if len(people) < 2:
+        return list(people)
+    boxes = np.array([person.sighting.box for person in people])
+    shared = overlaps(boxes, boxes)
+    np.fill_diagonal(shared, 0.0)
+    return [
+        replace(person, crowded=bool(most > _CROWDED))
+        for person, most in zip(people, shared.max(axis=1), strict=True)
+    ]
 
 
 def _solver_weights(confidence: Array) -> Array:

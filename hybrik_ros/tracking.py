@@ -6,7 +6,7 @@ be by then; after a while it is forgotten.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -25,9 +25,11 @@ Array = NDArray[np.float64]
 _LENGTH_BIAS = 0.015  # metres
 # The shape is certain when what noise leaves in each length is so much smaller than that.
 _CERTAIN = 0.5 * _LENGTH_BIAS
+_SIZE_SECONDS = 0.1  # time constant of the size of a region in a crowd
 _SHAPE_SECONDS = 0.5  # time constant with which the betas follow what is known
 
 _VELOCITY_CUTOFF, _VELOCITY_SLOPE = 0.6, 0.1  # hertz; hertz for each m/s²
+_GLANCE_SECONDS = 0.25  # for which somebody who is lost may have been missed by chance
 _MEMORY_SECONDS = 0.5  # after which a pose says nothing of the present one
 
 # How far from where they should be somebody may turn up: what depth may be wrong by, and what
@@ -112,6 +114,7 @@ class Track:
     ----------
     state: where in its life the track is.
     region: where to look for the person in the next frame.
+    keypoints: (17, 2), pixels, of the last frame, in COCO's order.
     box: (4), where in the image they were last, pixels.
     rotations: (24, 3, 3), the last that were solved; None before.
     first, last: seconds, when they were seen first and last.
@@ -127,6 +130,7 @@ class Track:
         self.state = State.TENTATIVE
         self.region = Region(np.zeros(2), 0.0)
         self.box = np.zeros(4)
+        self.keypoints = np.zeros((17, 2))
         self.rotations: Array | None = None
         self.first = self.last = -np.inf
         self._position: Array | None = None
@@ -145,6 +149,17 @@ class Track:
         """Return where the person should be at this time: (3), metres."""
         assert self._position is not None
         return self._position + self._velocity * min(self.elapsed(stamp), _MEMORY_SECONDS)
+
+    def expect(self, region: Region, elapsed: float, crowded: bool) -> None:
+        """Take in the region in which to look next, seconds after the last one.
+
+        crowded: somebody else is in the way. Landmarks then jump to the other person now and
+            then, and the region after them; it stays with its own person if its size is steady.
+        """
+        if crowded and np.isfinite(elapsed):
+            share = -np.expm1(-max(elapsed, 0.0) / _SIZE_SECONDS)
+            region = replace(region, size=self.region.size ** (1 - share) * region.size**share)
+        self.region = region
 
     def move(self, position: Array, stamp: float) -> Array:
         """Take in a position (3), metres, at a time in seconds; return the velocity (3), m/s.
@@ -202,6 +217,11 @@ class Tracker:
     def followed(self) -> list[Track]:
         """The tracks that were seen in the last frame."""
         return [track for track in self.tracks if track.state is not State.LOST]
+
+    def expected(self, stamp: float) -> list[Track]:
+        """Return the tracks to be looked for where they were: followed, or lost just now."""
+        lost = [track for track in self.tracks if track.state is State.LOST]
+        return self.followed + [t for t in lost if t.elapsed(stamp) < _GLANCE_SECONDS]
 
     @property
     def searching(self) -> bool:

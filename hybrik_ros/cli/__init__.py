@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     subparsers = parser.add_subparsers(required=True, metavar='COMMAND')
     for command in _COMMANDS:
         command.add_parser(subparsers)
-    args = parser.parse_args(own, argparse.Namespace(ros_arguments=ros))
+    args = parser.parse_args(own, argparse.Namespace(arguments=own, ros_arguments=ros))
     try:
         return int(args.run(args))
     except KeyboardInterrupt:

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from hybrik_ros.body import BodyModel
-from hybrik_ros.cli.pictures import write_contact_sheet, write_overlay_video
+from hybrik_ros.cli.pictures import read_pictures, write_contact_sheet, write_overlay_video
 from hybrik_ros.cli.video import SAMPLE
 from hybrik_ros.pipeline import Human
 from hybrik_ros.share import transport_profile
@@ -230,7 +230,7 @@ def _write(video: Path, output: Path, recorder: 'Recorder', console: Console) ->
     body = BodyModel.load()
     rate = len(frames) / max((recorder.stamps[-1] - recorder.stamps[0]) * 1e-9, 1e-3)
     with Progress(console=console, transient=True) as progress:
-        write_contact_sheet(video, frames, body, recorder.camera, output / _SHEET)
+        write_contact_sheet(read_pictures(video), frames, body, recorder.camera, output / _SHEET)
         for _ in progress.track(
             write_overlay_video(video, frames, body, recorder.camera, output / _OVERLAY, rate),
             total=len(frames),

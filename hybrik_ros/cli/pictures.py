@@ -1,6 +1,6 @@
 """Pictures of a video and the people found in it: an overlay video and a contact sheet."""
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,7 +39,9 @@ def write_overlay_video(
     size = (camera.width, camera.height)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), rate, size)
     try:
-        for number, picture in _pictures(video, frames):
+        for number, picture in read_pictures(video):
+            if number not in frames:
+                continue
             draw_humans(picture, _with_vertices(frames[number], body), body.faces, camera)
             writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
             yield number
@@ -48,17 +50,27 @@ def write_overlay_video(
 
 
 def write_contact_sheet(
-    video: Path, frames: Frames, body: BodyModel, camera: Camera, path: Path
+    pictures: Iterable[tuple[int, Picture]],
+    frames: Frames,
+    body: BodyModel,
+    camera: Camera,
+    path: Path,
 ) -> None:
     """Write moments of a video side by side: plain, skeleton, mesh, and from the side (PNG).
 
-    Parameters are those of write_overlay_video.
+    Parameters
+    ----------
+    pictures: of the video, each with its number.
+    frames, body, camera: as write_overlay_video takes them.
+    path: of the .png to write.
     """
     peopled = [number for number in sorted(frames) if frames[number]] or sorted(frames)
     moments = {peopled[i] for i in np.linspace(0, len(peopled) - 1, _MOMENTS).astype(int)}
     images: list[Picture] = []
     captions: list[str] = []
-    for number, picture in _pictures(video, moments):
+    for number, picture in pictures:
+        if number not in moments:
+            continue
         people = _with_vertices(frames[number], body)
         *overlays, side = views(picture, people, body.faces, camera)
         images += [_around(overlay, people) for overlay in overlays] + [_middle(side)]
@@ -67,16 +79,15 @@ def write_contact_sheet(
     cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
 
 
-def _pictures(video: Path, wanted: Container[int]) -> Iterator[tuple[int, Picture]]:
-    """Yield the number and the RGB picture of the wanted frames of a video."""
+def read_pictures(video: Path) -> Iterator[tuple[int, Picture]]:
+    """Yield the number and the RGB picture of each frame of a video."""
     capture = cv2.VideoCapture(str(video))
     number = 0
     while capture.grab():
         decoded, picture = capture.retrieve()
         if not decoded:  # The video source leaves these out and does not count them.
             continue
-        if number in wanted:
-            yield number, np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+        yield number, np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
         number += 1
     capture.release()
 
@@ -89,10 +100,11 @@ def _with_vertices(people: Sequence[Human], body: BodyModel) -> list[Human]:
 
 
 def _around(picture: Picture, people: Sequence[Human]) -> Picture:
-    """Return the square of a picture in which the first person is, black outside of it."""
+    """Return the square of a picture in which the people are, black outside of it."""
     if not people:
         return _middle(picture)
-    low, high = people[0].box[:2], people[0].box[2:]
+    low = np.min([human.box[:2] for human in people], axis=0)
+    high = np.max([human.box[2:] for human in people], axis=0)
     return Region((low + high) / 2, _ROOM * float(np.max(high - low))).crop(picture, _CELL)
 
 

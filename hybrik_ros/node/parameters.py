@@ -108,7 +108,7 @@ DECLARATIONS: tuple[Declaration, ...] = (
         limits=(0.01, 1000.0),
     ),
     Declaration(
-        'smoothing.rotation_slope', 0.7,
+        'smoothing.rotation_slope', 1.5,
         'Hertz that the cutoff rises by for each radian per second. Higher is less late.',
         limits=(0.0, 1000.0),
     ),

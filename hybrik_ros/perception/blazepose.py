@@ -32,6 +32,10 @@ LEFT_HEEL, RIGHT_HEEL = 29, 30
 LEFT_TOE, RIGHT_TOE = 31, 32
 NUM_LANDMARKS = 33
 
+# The landmarks that COCO has too, in its order: face, then left and right from shoulder to ankle.
+_COCO = [NOSE, 2, 5, LEFT_EAR, RIGHT_EAR, *range(LEFT_SHOULDER, LEFT_PINKY),
+         *range(LEFT_HIP, LEFT_HEEL)]  # fmt: skip
+
 # Two auxiliary points: the centre of the next region, and a point on its upper rim.
 _CENTRE, _RIM = 33, 34
 _REGION_MARGIN = 1.25
@@ -64,6 +68,11 @@ class Landmarks:
     visibility: Array
     presence: Array
     next_region: Region
+
+    @property
+    def keypoints(self) -> Array:
+        """The pixels of those landmarks that COCO has too, (17, 2), in its order."""
+        return self.pixels[_COCO]
 
 
 class BlazePose:

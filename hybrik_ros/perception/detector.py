@@ -23,6 +23,7 @@ _SHOULDERS, _HIPS = [5, 6], [11, 12]
 _SEEN = 0.2  # Keypoint scores of this network run low.
 _OVERLAP = 0.5  # Two boxes that share more than this are one person,
 _SAME_JOINTS = 0.1  # and two whose joints lie nearer to each other than this part of a person.
+_MIRRORED = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]  # COCO's left and right
 
 # Of the way from the hips to the shoulders, where the crown of the head is.
 _CROWN = 1.9
@@ -99,10 +100,20 @@ class PersonDetector:
         return found
 
 
+def apart(first: Array, second: Array) -> float:
+    """Return how far apart two people's keypoints (17, 2), pixels, are, as a part of their size.
+
+    Left and right may be mixed up in one of them: the way round that fits better counts.
+    """
+    size = max(np.ptp(first, axis=0).max(), np.ptp(second, axis=0).max(), 1.0)
+    return min(
+        float(np.median(np.linalg.norm(first - other, axis=1))) / size
+        for other in (second, second[_MIRRORED])
+    )
+
+
 def _same_person(first: Detection, second: Detection) -> bool:
     """Tell whether two detections share most of their boxes, or their joints."""
     if overlaps(first.box[None], second.box[None])[0, 0] > _OVERLAP:
         return True
-    apart = np.linalg.norm(first.keypoints[:, :2] - second.keypoints[:, :2], axis=1)
-    size = np.ptp(first.keypoints[:, :2], axis=0).max()
-    return bool(np.median(apart) < _SAME_JOINTS * size)
+    return apart(first.keypoints[:, :2], second.keypoints[:, :2]) < _SAME_JOINTS

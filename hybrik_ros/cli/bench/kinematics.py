@@ -1,12 +1,7 @@
-"""`hybrik bench`: how fast and how exact the package is on this machine."""
+"""`hybrik bench kinematics`: how fast solver and body are, and how exact the solver is."""
 
-import argparse
 import importlib.util
-import json
-import os
 import pickle
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -32,43 +27,14 @@ _BATCHES = (1, 8, 64)
 _SECONDS = 1.0  # spent on each case
 _FEWEST_RUNS = 5
 _NOISES = (0, 5, 10, 20)  # millimetres, as in the golden poses
-_THREADS = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')
 
 
-def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
-    """Add the bench command."""
-    parser = subparsers.add_parser(
-        'bench',
-        help='measure speed and accuracy on this machine',
-        description='kinematics: times our solver and body on one thread beside smplx and a plain '
-        'numpy transcription, and measures the solver on the golden poses. smplx takes part where '
-        'it is installed, the others in a source tree.',
-    )
-    parser.add_argument('what', choices=['kinematics'])
-    parser.add_argument(
-        '--output',
-        type=Path,
-        default=Path('bench_kinematics.json'),
-        help='JSON file for the figures (default: bench_kinematics.json)',
-    )
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Measure, print tables, write the figures; return the exit status."""
-    if any(os.environ.get(name) != '1' for name in _THREADS):
-        # Libraries read these when they are loaded, which they are by now.
-        environment = {**os.environ, **dict.fromkeys(_THREADS, '1')}
-        command = [sys.executable, '-m', 'hybrik_ros.cli', 'bench', args.what]
-        return subprocess.call([*command, '--output', str(args.output)], env=environment)
-    console = Console()
-    figures = {
+def measure(console: Console) -> dict[str, Any]:
+    """Time solver and body, measure the solver on the golden poses; print tables."""
+    return {
         'milliseconds': _time_all(console),
         'accuracy': _measure_accuracy(console),
     }
-    args.output.write_text(json.dumps(figures, indent=2) + '\n')
-    console.print(f'Written to {args.output}.', markup=False, highlight=False)
-    return 0
 
 
 def _time_all(console: Console) -> dict[str, dict[str, dict[str, float]]]:

@@ -1,0 +1,87 @@
+"""`hybrik bench`: how fast and how exact the package is on this machine."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from hybrik_ros.cli.bench import footage, kinematics, perception
+
+# Libraries read these when they are loaded.
+THREADS = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')
+
+
+def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
+    """Add the bench command."""
+    parser = subparsers.add_parser(
+        'bench',
+        help='measure speed and accuracy on this machine',
+        description='Measures on one thread; prints tables and writes JSON.',
+    )
+    kinds = parser.add_subparsers(required=True, metavar='WHAT')
+    _add_kind(
+        kinds,
+        'kinematics',
+        'solver and body',
+        'Times our solver and body beside smplx and a plain numpy transcription, and measures the '
+        'solver on the golden poses. smplx takes part where it is installed, the others in a '
+        'source tree.',
+    ).set_defaults(measure=lambda args, console: kinematics.measure(console))
+    whole = _add_kind(
+        kinds,
+        'perception',
+        'the whole way from images to people',
+        'Runs the pipeline on footage of real people, which it downloads with pip (60 MB) and '
+        'keeps, beside raw BlazePose landmarks. Accuracy is measured in a source tree, which has '
+        'the true joints.',
+    )
+    whole.add_argument(
+        '--footage',
+        type=Path,
+        metavar='FOLDER',
+        default=footage.default_folder(),
+        help='where the footage is kept (default: %(default)s)',
+    )
+    whole.add_argument(
+        '--pictures', type=Path, metavar='FOLDER', help='draw a contact sheet of every clip there'
+    )
+    whole.set_defaults(
+        measure=lambda args, console: perception.measure(console, args.footage, args.pictures)
+    )
+
+
+def _add_kind(kinds: Any, name: str, help: str, description: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = kinds.add_parser(name, help=help, description=description)
+    output = f'bench_{name}.json'
+    parser.add_argument(
+        '--output',
+        type=Path,
+        default=Path(output),
+        help=f'JSON file for the figures (default: {output})',
+    )
+    parser.set_defaults(run=run, what=name)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print tables, write the figures; return the exit status."""
+    if any(os.environ.get(name) != '1' for name in THREADS):
+        # Their libraries are loaded by now: start over, with the same arguments.
+        environment = {**os.environ, **dict.fromkeys(THREADS, '1')}
+        return subprocess.call(
+            [sys.executable, '-m', 'hybrik_ros.cli', *args.arguments], env=environment
+        )
+    console = Console()
+    try:
+        figures = args.measure(args, console)
+    except footage.DownloadError as error:
+        console.print(str(error), style='red', markup=False, highlight=False)
+        return 1
+    args.output.write_text(json.dumps(figures, indent=2) + '\n')
+    console.print(f'Written to {args.output}.', markup=False, highlight=False)
+    return 0

