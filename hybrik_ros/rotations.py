@@ -47,21 +47,36 @@ def from_axis(axis: ArrayLike, cos: ArrayLike, sin: ArrayLike) -> Array:
 
 def from_rotation_vector(vector: ArrayLike) -> Array:
     """Return the (..., 3, 3) matrix of a (..., 3) rotation vector (axis times angle)."""
-    vector = np.asarray(vector, float)
-    angle = np.linalg.norm(vector, axis=-1)
-    axis = vector / np.maximum(angle, _TINY)[..., None]
-    return from_axis(axis, np.cos(angle), np.sin(angle))
+    vectors = np.array(vector, float)
+    matrices = np.empty((*vectors.shape, 3))
+    _turns(vectors.reshape(-1, 3), matrices.reshape(-1, 3, 3))
+    return matrices
+
+
+@compiled
+def _turns(vectors: Array, matrices: Array) -> None:
+    """Fill matrices (N, 3, 3) of rotation vectors (N, 3) by Rodrigues' formula."""
+    for n in range(len(vectors)):
+        x, y, z = vectors[n]
+        angle = np.sqrt(x * x + y * y + z * z)
+        cos, length = np.cos(angle), max(angle, _TINY)
+        x, y, z = x / length, y / length, z / length
+        sin_x, sin_y, sin_z = np.sin(angle) * x, np.sin(angle) * y, np.sin(angle) * z
+        versine, m = 1 - cos, matrices[n]
+        m[0] = versine * x * x + cos, versine * x * y - sin_z, versine * x * z + sin_y
+        m[1] = versine * x * y + sin_z, versine * y * y + cos, versine * y * z - sin_x
+        m[2] = versine * x * z - sin_y, versine * y * z + sin_x, versine * z * z + cos
 
 
 def to_rotation_vector(rotation: ArrayLike) -> Array:
     """Return the (..., 3) rotation vector, of an angle in [0, pi], of (..., 3, 3) matrices."""
-    x, y, z, w = np.moveaxis(to_quaternion(rotation), -1, 0)
-    imaginary = np.stack([x, y, z], axis=-1)
-    half_sin = np.linalg.norm(imaginary, axis=-1)
-    angle = 2 * np.arctan2(half_sin, w)
+    quaternion = to_quaternion(rotation)
+    imaginary = quaternion[..., :3]
+    half_sin = np.sqrt(np.sum(imaginary**2, axis=-1))
+    angle = 2 * np.arctan2(half_sin, quaternion[..., 3])
     # sin(a/2) / a tends to 1/2 at the identity.
     scale = np.where(half_sin > _TINY, angle / np.maximum(half_sin, _TINY), 2.0)
-    return imaginary * scale[..., None]
+    return np.asarray(imaginary * scale[..., None])
 
 
 def to_quaternion(rotation: ArrayLike, previous: ArrayLike | None = None) -> Array:

@@ -6,6 +6,7 @@ import pytest
 from poses import angles_between
 from sample import read_camera, read_frames
 from scipy.spatial.transform import Rotation
+from shown import POINT, SIDES, landmark_points, landmarks_of
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, Region, overlaps
@@ -13,7 +14,7 @@ from hybrik_ros.inference import create_runner
 from hybrik_ros.kinematics import forward, solve, twist_from_pointers
 from hybrik_ros.perception import blazepose as bp
 from hybrik_ros.perception import detector
-from hybrik_ros.perception.blazepose import BlazePose, Landmarks
+from hybrik_ros.perception.blazepose import BlazePose
 from hybrik_ros.perception.detector import Detection, PersonDetector
 from hybrik_ros.perception.landmarks import (
     SHAPE_PAIRS,
@@ -24,11 +25,9 @@ from hybrik_ros.perception.landmarks import (
     place_joints,
     pointers,
 )
-from hybrik_ros.skeleton import JOINT_NAMES, LANDMARK_VERTICES, LEAF_NAMES
+from hybrik_ros.skeleton import JOINT_NAMES
 
 LOOKED_AT = [36, 60, 84, 108, 132]
-POINT = {name: index for index, name in enumerate(JOINT_NAMES + LEAF_NAMES)}
-SIDES = ('left', 'right')
 
 
 @pytest.fixture(scope='module')
@@ -283,37 +282,6 @@ def random_pose(rng):
     heading = Rotation.from_rotvec([0, rng.uniform(-np.pi, np.pi), 0]).as_matrix()
     rotations[0] = heading @ facing_us @ rotations[0]
     return rotations
-
-
-# The tips of index and little finger, in the order of SMPL's vertices.
-FINGER_TIPS = {'left': (2319, 2673), 'right': (5782, 6133)}
-
-
-def landmark_points(body, betas, rotations, translation):
-    """The 33 points of BlazePose on a posed body."""
-    joints = forward(rotations, body.rest_joints(betas))[0] + translation
-    vertices = body.vertices(rotations, betas, translation).astype(float)
-    points = np.tile(vertices[LANDMARK_VERTICES['nose']], (bp.NUM_LANDMARKS, 1))
-    for offset, side in enumerate(SIDES):
-        points[bp.LEFT_EAR + offset] = vertices[LANDMARK_VERTICES[f'{side}_ear']]
-        points[bp.LEFT_HEEL + offset] = vertices[LANDMARK_VERTICES[f'{side}_heel']]
-        points[bp.LEFT_TOE + offset] = vertices[LANDMARK_VERTICES[f'{side}_big_toe']]
-        for part in ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle'):
-            landmark = getattr(bp, f'LEFT_{part.upper()}') + offset
-            points[landmark] = joints[POINT[f'{side}_{part}']]
-        # Knuckles are half-way from the wrist to the finger tips.
-        index, pinky = vertices[list(FINGER_TIPS[side])]
-        wrist = joints[POINT[f'{side}_wrist']]
-        points[bp.LEFT_INDEX + offset] = (wrist + index) / 2
-        points[bp.LEFT_PINKY + offset] = (wrist + pinky) / 2
-    return joints, points
-
-
-def landmarks_of(points, camera):
-    hips = points[[bp.LEFT_HIP, bp.RIGHT_HIP]].mean(axis=0)
-    visibility, presence = np.ones((2, len(points)))
-    nowhere = Region(np.zeros(2), 1.0)
-    return Landmarks(1.0, camera.project(points), points - hips, visibility, presence, nowhere)
 
 
 @pytest.fixture(scope='module')

@@ -457,6 +457,7 @@ def point(
     seen_pointers: Array,
     shares: Array,
     centres: Array,
+    sureness: Array,
     no_twist_weight: float,
     previous_weight: float,
     twist: Array,
@@ -490,7 +491,7 @@ def point(
             _rotate_back(global_rotations[i], normal, seen)
             _across(at_rest, axis)
             _across(seen, axis)
-            weight = seen[0] ** 2 + seen[1] ** 2 + seen[2] ** 2
+            weight = sureness[i] * (seen[0] ** 2 + seen[1] ** 2 + seen[2] ** 2)
             if weight > 0 and _unit(at_rest):
                 _cross(at_rest, seen, normal)
                 angle = np.arctan2(

@@ -38,6 +38,7 @@ class Pointer:
         out, as the forearm and the wrist share the turning of the hand.
     centre: radians, the middle of the range that the whole angle has in a body. An angle that is
         shared is counted from half a turn below it to half a turn above.
+    confidence: in [0, 1], how well it is seen: the less, the more counts what the twist was.
     """
 
     joint: int
@@ -45,6 +46,7 @@ class Pointer:
     seen: Array
     share: float = 1.0
     centre: float = 0.0
+    confidence: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < self.joint < NUM_JOINTS:
@@ -84,14 +86,15 @@ def twist_from_pointers(
         raise ValueError(f'joints must be those of one skeleton, not of a batch {batch}')
     target, rest, _, weights, held = (array[0] for array in arrays)
     at_rest, seen = np.full((2, NUM_JOINTS, 3), np.nan)
-    shares, centres = np.ones(NUM_JOINTS), np.zeros(NUM_JOINTS)
+    shares, centres, sureness = np.ones(NUM_JOINTS), np.zeros(NUM_JOINTS), np.zeros(NUM_JOINTS)
     for pointer in pointers:
         joint = pointer.joint
         at_rest[joint], seen[joint] = pointer.rest, pointer.seen
         shares[joint], centres[joint] = pointer.share, pointer.centre
+        sureness[joint] = pointer.confidence
     twist, twist_confidence = np.empty((NUM_JOINTS - 1, 2)), np.empty(NUM_JOINTS - 1)
     kernels.point(
-        target, rest, weights, held, at_rest, seen, shares, centres, _NO_TWIST**2,
+        target, rest, weights, held, at_rest, seen, shares, centres, sureness, _NO_TWIST**2,
         0.0 if previous is None else _PREVIOUS**2, twist, twist_confidence,
     )  # fmt: skip
     return twist, twist_confidence

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrik_ros.camera import Region
+from hybrik_ros.compiling import compiled
 from hybrik_ros.inference import Runner
 
 Array = NDArray[np.float64]
@@ -109,7 +110,9 @@ def _decode(
 ) -> Landmarks:
     crop_to_image = region.to_image(_SIDE)
     turn = crop_to_image[:, :2] * (_SIDE / region.size)
-    pixels = _refined(points[:, :2], heatmaps) @ crop_to_image[:, :2].T + crop_to_image[:, 2]
+    in_crop = points[:, :2].copy()
+    _refine(in_crop, heatmaps)
+    pixels = in_crop @ crop_to_image[:, :2].T + crop_to_image[:, 2]
     world = world[:NUM_LANDMARKS].copy()
     world[:, :2] = world[:, :2] @ turn.T
     return Landmarks(
@@ -122,20 +125,23 @@ def _decode(
     )
 
 
-def _refined(points: Array, heatmaps: NDArray[np.float32]) -> Array:
-    """Return crop pixels (39, 2), moved to the centre of mass of their heatmaps nearby."""
-    refined = points.copy()
-    for i, (column, row) in enumerate((points / _CELL).astype(int)):
+@compiled
+def _refine(points: Array, heatmaps: NDArray[np.float32]) -> None:
+    """Move crop pixels (39, 2) to the centre of mass of their heatmaps (64, 64, 39) nearby."""
+    for i in range(_NUM_OUTPUTS):
+        column, row = int(points[i, 0] / _CELL), int(points[i, 1] / _CELL)
         if not (0 <= column < _CELLS and 0 <= row < _CELLS):
             continue
-        top, left = max(0, row - _REACH), max(0, column - _REACH)
-        window = heatmaps[top : row + _REACH + 1, left : column + _REACH + 1, i]
-        mass = _sigmoid(window.astype(float))
-        if mass.max() >= _PEAK:
-            mass /= mass.sum()
-            refined[i, 0] = _CELL * (mass.sum(axis=0) @ (left + np.arange(mass.shape[1])))
-            refined[i, 1] = _CELL * (mass.sum(axis=1) @ (top + np.arange(mass.shape[0])))
-    return refined
+        peak = mass = u = v = 0.0
+        for r in range(max(0, row - _REACH), min(_CELLS, row + _REACH + 1)):
+            for c in range(max(0, column - _REACH), min(_CELLS, column + _REACH + 1)):
+                weight = 1 / (1 + np.exp(-heatmaps[r, c, i]))
+                peak = max(peak, weight)
+                mass += weight
+                u += weight * c
+                v += weight * r
+        if peak >= _PEAK:
+            points[i, 0], points[i, 1] = _CELL * u / mass, _CELL * v / mass
 
 
 def _region_through(centre: Array, rim: Array) -> Region:

@@ -6,6 +6,7 @@ the line of the hips, the chest by the line of the shoulders, the spine by both,
 ears and nose, hands and feet by their landmarks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, locate
+from hybrik_ros.compiling import compiled
 from hybrik_ros.kinematics import Pointer
 from hybrik_ros.perception import blazepose as bp
 from hybrik_ros.perception.blazepose import Landmarks
-from hybrik_ros.rotations import unit
 from hybrik_ros.skeleton import JOINT_NAMES, LEAF_NAMES
 
 Array = NDArray[np.float64]
@@ -124,6 +125,7 @@ _SHOWN, _SHOWN_BY = np.array(
 _HALF_SUPINE = np.radians(80)
 
 _TRUNK_SEEN = 0.5  # the least confidence
+_TINY = 1e-12  # metres
 
 # In the rest frame: x to the left, y up, z to the front.
 _LEFT, _FRONT, _BACK = np.array([1.0, 0, 0]), np.array([0, 0, 1.0]), np.array([0, 0, -1.0])
@@ -256,26 +258,38 @@ def measured_lengths(joints: Array, confidence: Array) -> tuple[Array, Array]:
 
 
 def pointers(observation: Observation, body: Proportions) -> list[Pointer]:
-    """Return what tells the twist: hinges, hands, feet, the face, the line of the shoulders."""
+    """Return what tells the twist: hinges, hands, feet, the face, the line of the shoulders.
+
+    Each is as sure as the least sure landmark that it is taken from.
+    """
+
+    def pointer(
+        joint: int, rest: Array, seen: Array, sources: Sequence[int], share: float = 1.0,
+        centre: float = 0.0,
+    ) -> Pointer:  # fmt: skip
+        confidence = float(observation.confidence[list(sources)].min())
+        return Pointer(joint, rest, seen, share, centre, confidence)
+
     points = observation.points
     across = points[bp.LEFT_SHOULDER] - points[bp.RIGHT_SHOULDER]
     face = _face(points)
     found = [
-        Pointer(_POINT['spine1'], _LEFT, across, share=1 / 3),
-        Pointer(_POINT['spine2'], _LEFT, across, share=1 / 2),
-        Pointer(_POINT['neck'], body.face, face, share=1 / 2),
-        Pointer(_POINT['head'], body.face, face),
+        pointer(_POINT['spine1'], _LEFT, across, _SHOULDERS, share=1 / 3),
+        pointer(_POINT['spine2'], _LEFT, across, _SHOULDERS, share=1 / 2),
+        pointer(_POINT['neck'], body.face, face, [bp.NOSE], share=1 / 2),
+        pointer(_POINT['head'], body.face, face, [bp.NOSE]),
     ]
     for side, supine in zip(_SIDES, (-_HALF_SUPINE, _HALF_SUPINE), strict=True):
         forearm = points[side.wrist] - points[side.elbow]
         shank = points[side.ankle] - points[side.knee]
         thumb, foot = points[side.index] - points[side.pinky], points[side.toe] - points[side.heel]
+        hand = (side.wrist, side.index, side.pinky)
         found += [
-            Pointer(side.point('shoulder'), _FRONT, forearm),
-            Pointer(side.point('elbow'), _FRONT, thumb, share=1 / 2, centre=supine),
-            Pointer(side.point('wrist'), _FRONT, thumb),
-            Pointer(side.point('hip'), _BACK, shank),
-            Pointer(side.point('knee'), _FRONT, foot, share=1 / 2),
+            pointer(side.point('shoulder'), _FRONT, forearm, (side.elbow, side.wrist)),
+            pointer(side.point('elbow'), _FRONT, thumb, hand, share=1 / 2, centre=supine),
+            pointer(side.point('wrist'), _FRONT, thumb, hand),
+            pointer(side.point('hip'), _BACK, shank, (side.knee, side.ankle)),
+            pointer(side.point('knee'), _FRONT, foot, (side.toe, side.heel), share=1 / 2),
         ]
     return found
 
@@ -326,8 +340,14 @@ def _face(landmarks: Array) -> Array:
     return landmarks[bp.NOSE] - landmarks[[side.ear for side in _SIDES]].mean(axis=0)
 
 
+@compiled
 def _frames(first: Array, second: Array) -> Array:
     """Return rotations (N, 3, 3): x the first direction, the second in the x-y plane."""
-    x = unit(first)
-    z = unit(np.cross(x, second))
-    return np.stack([x, np.cross(z, x), z], axis=-1)
+    frames = np.zeros((len(first), 3, 3))
+    for n in range(len(first)):
+        x, z = frames[n, :, 0], frames[n, :, 2]
+        x[:] = first[n] / max(np.sqrt(np.sum(first[n] ** 2)), _TINY)
+        z[:] = np.cross(x, second[n])
+        z /= max(np.sqrt(np.sum(z**2)), _TINY)
+        frames[n, :, 1] = np.cross(z, x)
+    return frames

@@ -1,0 +1,84 @@
+"""How late the pipeline is at its defaults, on a walk that is known exactly."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+from shown import landmark_points, landmarks_of
+
+from hybrik_ros.camera import Camera
+from hybrik_ros.kinematics import forward
+from hybrik_ros.perception.detector import Detection
+from hybrik_ros.pipeline import Pipeline
+from hybrik_ros.skeleton import JOINT_NAMES
+
+SECONDS = 6.0
+SETTLED = 2.0  # The shape is known by then.
+SPEED = 1.3  # metres per second
+STEPS = 0.95  # double steps per second
+LATEST = 0.05
+STEP = 0.002  # seconds
+JOINT = {name: index for index, name in enumerate(JOINT_NAMES)}
+
+
+def walking(stamp):
+    """Rotations and translation of somebody who walks by, 4 m away, to the right of the image."""
+    vectors = np.zeros((24, 3))
+    swing = np.sin(2 * np.pi * STEPS * stamp)
+    lift = np.cos(2 * np.pi * STEPS * stamp)
+    for side, sign in (('left', 1), ('right', -1)):
+        vectors[JOINT[f'{side}_hip'], 0] = -0.1 - 0.42 * sign * swing
+        vectors[JOINT[f'{side}_knee'], 0] = 0.5 + 0.45 * sign * lift
+    rotations = Rotation.from_rotvec(vectors).as_matrix()
+    for side, sign in (('left', 1), ('right', -1)):
+        # The arm hangs, and swings against the leg.
+        hanging = Rotation.from_rotvec([0, 0, -1.35 * sign])
+        swung = Rotation.from_rotvec([0.35 * sign * swing, 0, 0])
+        rotations[JOINT[f'{side}_shoulder']] = (swung * hanging).as_matrix()
+        rotations[JOINT[f'{side}_elbow']] = Rotation.from_rotvec([0, -0.5 * sign, 0]).as_matrix()
+    to_the_right = Rotation.from_rotvec([0, np.pi / 2, 0]).as_matrix()
+    rotations[0] = np.diag([1.0, -1.0, -1.0]) @ to_the_right @ rotations[0]
+    return rotations, np.array([SPEED * (stamp - SECONDS / 2), 0.3, 4.0])
+
+
+def detection_of(landmarks):
+    keypoints = np.column_stack([landmarks.keypoints, np.ones(17)])
+    box = np.concatenate([keypoints[:, :2].min(axis=0), keypoints[:, :2].max(axis=0)])
+    return Detection(1.0, box, keypoints)
+
+
+def lateness(times, found, truth):
+    """The delay at which the true path, (N, 3) in steps of STEP, fits what was found best."""
+    delays = np.arange(round(0.2 / STEP))
+    errors = [
+        np.linalg.norm(found - truth[np.round(times / STEP).astype(int) - delay], axis=1).mean()
+        for delay in delays
+    ]
+    return STEP * delays[int(np.argmin(errors))]
+
+
+@pytest.mark.parametrize('rate', [30, 60])
+def test_at_walking_speed_joints_are_less_than_50_ms_late(rate):
+    camera = Camera.from_field_of_view(90, 1920, 1080)
+    picture = np.zeros((1080, 1920, 3), np.uint8)
+    times = np.arange(0, SECONDS, 1 / rate)
+    with Pipeline.create(confirm_after=0.0) as pipeline:
+        shape = np.zeros(pipeline.body.num_betas)
+
+        found = []
+        for time in times:
+            shown = landmarks_of(landmark_points(pipeline.body, shape, *walking(time))[1], camera)
+            # In place of the networks: what they would say if they made no errors.
+            pipeline._detect = lambda rgb, s=shown: [detection_of(s)]
+            pipeline._estimate = lambda rgb, regions, s=shown: [s] * len(regions)
+            [human] = pipeline(picture, camera, time)
+            found.append(human.joints)
+        rest = pipeline.body.rest_joints(shape)
+    fine = [walking(time) for time in np.arange(0, SECONDS, STEP)]
+    truth = forward(
+        np.array([rotations for rotations, _ in fine]), np.tile(rest, (len(fine), 1, 1))
+    )[0]
+    truth += np.array([translation for _, translation in fine])[:, None]
+    settled = times > SETTLED
+    for name in ('pelvis', 'left_wrist', 'right_wrist', 'left_knee', 'left_ankle', 'right_ankle'):
+        path = np.array(found)[settled, JOINT[name]]
+        assert lateness(times[settled], path, truth[:, JOINT[name]]) < LATEST
