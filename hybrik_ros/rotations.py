@@ -155,6 +155,10 @@ def swing_between(source: ArrayLike, target: ArrayLike) -> Array:
     cos = np.where(defined, np.sum(source * target, axis=-1) / scale, 1.0)
     axis = np.where((sin > _TINY)[..., None], normal / np.maximum(sin, _TINY)[..., None],
                     _across(source))  # fmt: skip
+    # Near half a turn rounding leaves a part of the source in it.
+    along = np.sum(axis * source, axis=-1, keepdims=True)
+    square = np.sum(source**2, axis=-1, keepdims=True)
+    axis = unit(axis - source * (along / np.where(square > 0, square, 1.0)))
     angle = np.arctan2(sin, cos)
     return from_axis(axis, np.cos(angle), np.sin(angle))
 

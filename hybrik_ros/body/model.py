@@ -18,6 +18,8 @@ DEFAULT_BODY = Path(__file__).parent.parent / 'data' / 'body.npz'
 # Official SMPL files carry up to 300 shape directions; HybrIK and nearly everyone use ten.
 MAX_BETAS = 10
 _NUM_POSE_FEATURES = 9 * (NUM_JOINTS - 1)
+# Shapes that are remembered: those of all the people in an image, and some.
+_KEPT_TEMPLATES = 8
 
 
 class BodyModel:
@@ -50,8 +52,7 @@ class BodyModel:
         regressor = np.asarray(arrays['J_regressor'], dtype=np.float64)
         self._mean_joints = self._points(regressor, self._template)
         self._joint_directions = self._points(regressor, self._shapedirs)
-        self._shaped_betas: Array | None = None
-        self._shaped_template = self._template.astype(np.float32)
+        self._shaped_templates: dict[bytes, NDArray[np.float32]] = {}
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> 'BodyModel':
@@ -92,19 +93,24 @@ class BodyModel:
         Parameters
         ----------
         rotations: (24, 3, 3), parent-relative; [0] maps the rest frame to the wanted frame.
-        betas: (num_betas) or None. The shaped template is kept from call to call, so unchanged
-            betas cost nothing.
+        betas: (num_betas) or None. The last shaped templates are kept from call to call, so
+            unchanged betas cost nothing.
         translation: (3), metres, added to all, as in a SMPL layer.
 
         Returns
         -------
         (V, 3) float32, metres.
+
+        Raises
+        ------
+        ValueError: a shape is wrong; the message names the argument.
         """
         betas = self._checked_betas(betas)
-        rotations = np.asarray(rotations, dtype=np.float64)
+        rotations = _shaped_as('rotations', rotations, (NUM_JOINTS, 3, 3))
+        translation = _shaped_as('translation', translation, (3,))
         rest = self.rest_joints(betas)[:NUM_JOINTS]
         joints, global_rotations = forward(rotations, rest)
-        joints += np.asarray(translation, dtype=np.float64)
+        joints += translation
         shaped = self._shaped(betas)
         if self._posedirs is not None:
             features = (rotations[1:] - np.eye(3)).reshape(-1).astype(np.float32)
@@ -118,11 +124,16 @@ class BodyModel:
         return np.concatenate([joints, values[list(LEAF_VERTICES)]])
 
     def _shaped(self, betas: Array) -> NDArray[np.float32]:
-        if self._shaped_betas is None or not np.array_equal(betas, self._shaped_betas):
-            shaped = self._template + self._shapedirs @ betas
-            self._shaped_template = shaped.astype(np.float32)
-            self._shaped_betas = betas.copy()
-        return self._shaped_template
+        """Return the template of these betas, one of the last few that were asked for."""
+        key = betas.tobytes()
+        shaped = self._shaped_templates.pop(key, None)
+        if shaped is None:
+            shaped = (self._template + self._shapedirs @ betas).astype(np.float32)
+        templates = {**self._shaped_templates, key: shaped}
+        for oldest in list(templates)[:-_KEPT_TEMPLATES]:
+            del templates[oldest]
+        self._shaped_templates = templates
+        return shaped
 
     def _checked_betas(self, betas: ArrayLike | None) -> Array:
         if betas is None:
@@ -134,6 +145,13 @@ class BodyModel:
                 f'not an array of shape {betas.shape}'
             )
         return betas
+
+
+def _shaped_as(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
+    array = np.asarray(value, dtype=np.float64)
+    if array.shape != shape:
+        raise ValueError(f'{name} must have shape {shape}, not {array.shape}')
+    return array
 
 
 def _check(arrays: dict[str, NDArray[Any]], name: str) -> None:

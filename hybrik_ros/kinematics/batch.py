@@ -50,7 +50,13 @@ def flattened(
 
 def _checked(name: str, value: ArrayLike, core: tuple[int, ...]) -> Array:
     """Return value as a float64 array of shape (..., *core)."""
-    array = np.asarray(value, dtype=np.float64)
+    try:
+        array = np.asarray(value)
+        if np.iscomplexobj(array):
+            raise TypeError('complex')
+        array = np.asarray(array, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f'{name} must be an array of real numbers') from None
     if array.shape[array.ndim - len(core) :] != core:
         wanted = ', '.join(str(size) for size in core)
         raise ValueError(f'{name} must have shape (..., {wanted}), not {array.shape}')

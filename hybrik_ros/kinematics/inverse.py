@@ -1,6 +1,5 @@
 """Inverse kinematics: from joints to parent-relative rotations, by HybrIK."""
 
-from numbers import Real
 from typing import Literal, get_args
 
 import numpy as np
@@ -51,11 +50,12 @@ def solve(
     so that every joint is heard, and aims once more, at where they lead: the steps turn bones
     about themselves too, which no joint tells.
 
-    The published implementation differs in three ways. It falls back to the naive direction
-    wherever the two differ by more than 15 mm, which undoes adaptivity on noisy joints; it
-    treats spine3 as a single bone to the neck, though three bones hang from it and fix its
-    rotation; and the swing of opposite directions is undefined there. Here the root and spine3
-    are both orthogonal Procrustes fits of their three bones.
+    The published implementation differs in four ways. It falls back to the naive direction
+    wherever the two differ by more than 15 mm, which undoes adaptivity on noisy joints; its naive
+    method has a root of its own; it treats spine3 as a single bone to the neck, though three
+    bones hang from it and fix its rotation; and the swing of opposite directions is undefined
+    there. Here, in all methods, the root and spine3 are orthogonal Procrustes fits of their
+    three bones. The twist of spine3 counts only where neither collar is seen.
 
     Parameters
     ----------
@@ -64,17 +64,18 @@ def solve(
         says that it does.
     rest_joints: (..., 29, 3), metres, the same body's T-pose.
     twist: (..., 23, 2), cosine and sine of the angle of joint i about its rest bone in row
-        i - 1; of any length. (0, 0), NaN, infinite or None is not known: the twist of previous,
-        or none.
+        i - 1; of any length. (0, 0), NaN, infinite, or None for a row or for all, is not known:
+        the twist of previous, or none.
     method: 'naive', 'adaptive' or 'refined'.
     confidence: (..., 29), in [0, 1], how much each joint counts. A joint of confidence 0 may be
         anything, NaN included: the bone that aims at it keeps the direction in its parent that
-        it has in previous, or at rest.
+        it has in previous, or at rest. What lies beyond it in the limb is solved from where the
+        bone ends, and changes nothing else.
     previous: (..., 24, 3, 3), the rotations of the frame before. What is not known stays exactly
         as it was there, however many frames that lasts.
-    previous_weight: square metres; how much the steps of 'refined' hold on to previous: a turn
-        of one radian away from it costs as much as one joint that is off by the square root.
-        Twist that is given is not held back.
+    previous_weight: square metres; how much the steps of 'refined' hold on to previous, where it
+        is given: a turn of one radian away from it costs as much as one joint that is off by the
+        square root. Twist that is given is not held back.
     depth_weight: in (0, 1]; how much the steps of 'refined' make of an error along the line of
         sight, against one across it: a camera sees well where in the image a joint is, and badly
         how far away. Below 1, joints must be in a camera's frame, with the camera at (0, 0, 0).
@@ -93,10 +94,16 @@ def solve(
     """
     if method not in METHODS:
         raise ValueError(f'method must be one of {", ".join(METHODS)}, not {method!r}')
-    if not isinstance(previous_weight, Real) or not 0 <= previous_weight < np.inf:
+    weight, in_depth = (
+        _number('previous_weight', previous_weight),
+        _number('depth_weight', depth_weight),
+    )
+    if not 0 <= weight < np.inf:
         raise ValueError(f'previous_weight must be a number not below 0, not {previous_weight!r}')
-    if not isinstance(depth_weight, Real) or not 0 < depth_weight <= 1:
+    if not 0 < in_depth <= 1:
         raise ValueError(f'depth_weight must be a number in (0, 1], not {depth_weight!r}')
+    if previous is None:
+        weight = 0.0
     batch, (joints, rest_joints, twist, confidence, previous) = sound_arguments(
         joints, rest_joints, twist, confidence, previous
     )
@@ -104,10 +111,17 @@ def solve(
     steps = _REFINING_STEPS if method == 'refined' else 0
     adaptive = method != 'naive'
     kernels.solve_batch(
-        joints, rest_joints, twist, confidence, previous, float(previous_weight),
-        float(depth_weight), adaptive, steps, _DAMPING, rotations,
+        joints, rest_joints, twist, confidence, previous, weight, in_depth, adaptive, steps,
+        _DAMPING, rotations,
     )  # fmt: skip
     return rotations.reshape(*batch, NUM_JOINTS, 3, 3)
+
+
+def _number(name: str, value: float) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f'{name} must be a number, not {value!r}') from None
 
 
 def sound_arguments(
@@ -121,7 +135,10 @@ def sound_arguments(
 
     What is not given is filled in. Raises the ValueErrors of solve.
     """
-    twist = _UNKNOWN_TWIST if twist is None else twist
+    if twist is None:
+        twist = _UNKNOWN_TWIST
+    elif isinstance(twist, list | tuple):
+        twist = [(0.0, 0.0) if row is None else row for row in twist]
     confidence = _SURE if confidence is None else confidence
     previous = _REST if previous is None else previous
     batch, arrays = flattened(

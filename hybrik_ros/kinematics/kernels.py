@@ -21,6 +21,12 @@ _children = np.full((NUM_JOINTS, 3), -1)
 for _joint, _three in THREE_CHILDREN.items():
     _children[_joint] = _three
 
+# Joints that a single bone aims at. Unseen, such a joint cuts its limb: the bone stays as it was,
+# and what lies beyond is solved from there and pulls at nothing before.
+_aimed_at = np.zeros(NUM_POINTS, np.bool_)
+for _joint in range(NUM_JOINTS):
+    _aimed_at[BONE_TARGETS[_joint]] |= _joint not in THREE_CHILDREN
+
 _depths = np.zeros(NUM_JOINTS, np.int64)
 _ancestors = np.full((NUM_JOINTS, NUM_JOINTS), -1)
 for _joint in range(NUM_JOINTS):
@@ -351,7 +357,7 @@ def _aim_joint(
 
     A bone starts at its parent's predicted position (naive), or where the parent really ended
     up in the rebuilt skeleton (adaptive). Joints with three children take the rotation that
-    fits all of them best; every other joint swings at its target child, then twists. What is
+    fits those seen best; every other joint swings at its target child, then twists. What is
     not seen stays as in the previous rotations: the swing of a bone that aims at an unseen
     joint, a twist that is not given, what a fit leaves open.
     """
@@ -366,7 +372,8 @@ def _aim_joint(
         rebuilt[i, k] += rebuilt[parent, k]
     start = rebuilt[i] if adaptive or not confidence[i] > 0 else target[i]
 
-    if _children[i, 0] >= 0:
+    # The neck alone tells a direction, no more: what goes for every other bone goes for it.
+    if _children[i, 0] >= 0 and max(confidence[_children[i, 1]], confidence[_children[i, 2]]) > 0:
         _multiply(global_parent, previous[i], prior)
         _fit_children(i, start, rest[i], prior, target, rest, confidence,
                       global_rotations[i])  # fmt: skip
@@ -459,6 +466,7 @@ def point(
     centres: Array,
     sureness: Array,
     no_twist_weight: float,
+    wrong_way_weight: float,
     previous_weight: float,
     twist: Array,
     twist_confidence: Array,
@@ -498,16 +506,20 @@ def point(
                     axis[0] * normal[0] + axis[1] * normal[1] + axis[2] * normal[2],
                     at_rest[0] * seen[0] + at_rest[1] * seen[1] + at_rest[2] * seen[2],
                 )
+                # A hinge that is seen to bend a little the wrong way points half a turn away. An
+                # angle that is shared is no hinge's; its range says which way it turns.
+                doubt = (0.5 - 0.5 * np.cos(angle - centres[i])) ** 3 if shares[i] == 1 else 0.0
+                prior = no_twist_weight + doubt * min(2 * weight, wrong_way_weight)
                 turns = np.floor((angle - centres[i] + np.pi) / (2 * np.pi))
                 angle = shares[i] * (angle - 2 * np.pi * turns)
                 before_cos, before_sin = _twist_about(axis, previous[i])
-                cos = weight * np.cos(angle) + no_twist_weight + previous_weight * before_cos
+                cos = weight * np.cos(angle) + prior + previous_weight * before_cos
                 sin = weight * np.sin(angle) + previous_weight * before_sin
                 radius = np.hypot(cos, sin)
                 if radius > _TINY:
                     twist[i - 1, 0] = cos / radius
                     twist[i - 1, 1] = sin / radius
-                    twist_confidence[i - 1] = weight / (weight + no_twist_weight + previous_weight)
+                    twist_confidence[i - 1] = weight / (weight + prior + previous_weight)
         _aim_joint(i, target, rest, twist[i - 1, 0], twist[i - 1, 1], confidence, previous, True,
                    rotations, rebuilt, global_rotations, scratch)  # fmt: skip
 
@@ -568,13 +580,15 @@ def _descent(
                 residual[k] -= (1 - depth_weight) * along * sight[k]
         length = 0
         i = _parents[j]
+        whole = True
         while i >= 0:
             chain[length] = i
             for k in range(3):
                 lever[length, k] = rebuilt[j, k] - rebuilt[i, k]
             length += 1
-            i = _parents[i]
-        for r in range(3):
+            whole = confidence[i] > 0 or not _aimed_at[i]
+            i = _parents[i] if whole else -1
+        for r in range(3 if whole else 0):
             normal[0, 0, r, r] += weight
             gradient[0, r] += weight * residual[r]
             for c in range(3):
@@ -589,16 +603,17 @@ def _descent(
             gradient[row, 0] += weight * (y * residual[2] - z * residual[1])
             gradient[row, 1] += weight * (z * residual[0] - x * residual[2])
             gradient[row, 2] += weight * (x * residual[1] - y * residual[0])
-            block = normal[row, 0]
-            block[0, 1] -= weight * z
-            block[0, 2] += weight * y
-            block[1, 0] += weight * z
-            block[1, 2] -= weight * x
-            block[2, 0] -= weight * y
-            block[2, 1] += weight * x
-            for r in range(3):
-                for c in range(3):
-                    block[r, c] -= in_depth * moment[a, r] * sight[c]
+            if whole:
+                block = normal[row, 0]
+                block[0, 1] -= weight * z
+                block[0, 2] += weight * y
+                block[1, 0] += weight * z
+                block[1, 2] -= weight * x
+                block[2, 0] -= weight * y
+                block[2, 1] += weight * x
+                for r in range(3):
+                    for c in range(3):
+                        block[r, c] -= in_depth * moment[a, r] * sight[c]
             for b in range(a, length):
                 # [lever a]ᵀ [lever b] = (a . b) I - b aᵀ
                 block = normal[row, chain[b] + 1]
@@ -713,11 +728,13 @@ def _turn(turns: Array, rotations: Array, global_rotations: Array) -> None:
 
 @compiled
 def _listen(confidence: Array, heard: Array) -> None:
-    """Fill heard (29): 1 for what was placed by its own joint or by one that hangs from it."""
+    """Fill heard (29): 1 for what was placed by its own joint or by one that pulls at it."""
     for j in range(NUM_POINTS):
         heard[j] = 1.0 if confidence[j] > 0 else 0.0
     for j in range(NUM_POINTS - 1, 0, -1):
-        heard[_parents[j]] = max(heard[_parents[j]], heard[j])
+        parent = _parents[j]
+        if not _aimed_at[parent]:
+            heard[parent] = max(heard[parent], heard[j])
 
 
 @compiled

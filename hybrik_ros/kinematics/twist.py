@@ -22,6 +22,9 @@ Array = NDArray[np.float64]
 # it goes on as it was, and comes to rest without twist.
 _NO_TWIST = 0.15
 _PREVIOUS = 0.5
+# No elbow or knee bends the wrong way, but noise lets straight ones seem to: what points half a
+# turn away from the middle of its range must point farther across than this (25 degrees).
+_WRONG_WAY = 0.42
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +54,17 @@ class Pointer:
     def __post_init__(self) -> None:
         if not 0 < self.joint < NUM_JOINTS:
             raise ValueError(f'joint must be from 1 to {NUM_JOINTS - 1}, not {self.joint}')
+        for name in ('rest', 'seen'):
+            if np.shape(getattr(self, name)) != (3,):
+                raise ValueError(
+                    f'{name} must have shape (3,), not {np.shape(getattr(self, name))}'
+                )
+        if not 0 < self.share <= 1:
+            raise ValueError(f'share must be in (0, 1], not {self.share}')
+        if not np.isfinite(self.centre):
+            raise ValueError(f'centre must be finite, not {self.centre}')
+        if not 0 <= self.confidence <= 1:
+            raise ValueError(f'confidence must be in [0, 1], not {self.confidence}')
 
 
 def twist_from_pointers(
@@ -64,7 +78,7 @@ def twist_from_pointers(
 
     The more a pointer lies along its bone, the less it tells: the twist fades to that of
     previous, and in time to none. It is the mean direction of the three on the circle, so that
-    it neither jumps nor flips.
+    it does not jump; and a limb that seems to bend up to 25 degrees the wrong way does not flip.
 
     Parameters
     ----------
@@ -95,6 +109,7 @@ def twist_from_pointers(
     twist, twist_confidence = np.empty((NUM_JOINTS - 1, 2)), np.empty(NUM_JOINTS - 1)
     kernels.point(
         target, rest, weights, held, at_rest, seen, shares, centres, sureness, _NO_TWIST**2,
-        0.0 if previous is None else _PREVIOUS**2, twist, twist_confidence,
+        _WRONG_WAY**2, 0.0 if previous is None else _PREVIOUS**2, twist,
+        twist_confidence,
     )  # fmt: skip
     return twist, twist_confidence

@@ -78,6 +78,12 @@ def run(args: argparse.Namespace) -> int:
         )
     console = Console()
     try:
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        args.output.touch()
+    except OSError as error:
+        console.print(f'Cannot write {args.output}: {error}', style='red', markup=False)
+        return 1
+    try:
         figures = args.measure(args, console)
     except footage.DownloadError as error:
         console.print(str(error), style='red', markup=False, highlight=False)
