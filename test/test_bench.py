@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 
 from hybrik_ros.cli import bench, main
+from hybrik_ros.cli.bench import kinematics
 
 
 @pytest.fixture(scope='module')
 def figures(tmp_path_factory: pytest.TempPathFactory) -> dict:
     output = tmp_path_factory.mktemp('bench') / 'figures.json'
     with pytest.MonkeyPatch.context() as patch:
-        for name in bench._THREADS:
+        for name in bench.THREADS:
             patch.setenv(name, '1')  # as they are for its child, which is not needed here
-        patch.setattr(bench, '_SECONDS', 0.02)
+        patch.setattr(kinematics, '_SECONDS', 0.02)
         assert main(['bench', 'kinematics', '--output', str(output)]) == 0
     return json.loads(output.read_text())
 
@@ -42,7 +43,7 @@ def test_accuracy_is_better_than_the_published_methods(figures: dict) -> None:
             published = accuracy['published adaptive'][noise][measure]
             assert accuracy['refined'][noise][measure] < published
             assert accuracy['adaptive'][noise][measure] < published
-    assert all(accuracy[method]['0']['mpjpe'] < 0.001 for method in bench.METHODS)
+    assert all(accuracy[method]['0']['mpjpe'] < 0.001 for method in kinematics.METHODS)
 
 
 def test_elsewhere_than_here_it_runs_on_one_thread(
@@ -57,4 +58,4 @@ def test_elsewhere_than_here_it_runs_on_one_thread(
 
     monkeypatch.setattr('subprocess.call', call)
     assert main(['bench', 'kinematics', '--output', str(tmp_path / 'figures.json')]) == 7
-    assert all(called[name] == '1' for name in bench._THREADS)
+    assert all(called[name] == '1' for name in bench.THREADS)
