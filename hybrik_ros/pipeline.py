@@ -49,10 +49,8 @@ _DEPTH_WEIGHT = 1 / 6**2
 _MISS = 0.15
 # How much less sure a translation is by intrinsics that nobody measured.
 _GUESSED = 0.5
-# Landmarks that lie this near to each other, as a part of a person's size, are of one person,
+# Landmarks that lie this near to each other, as a part of a person's size, are of one person.
 _SAME_PERSON = 0.1
-# and what is found in the whole image, more roughly, is somebody who is followed.
-_THEIRS = 0.1
 # Boxes that share more than this are of people who stand in each other's way.
 _CROWDED = 0.02
 # Who is followed is believed in until the score falls below this part of what strangers need.
@@ -289,7 +287,7 @@ class Pipeline:
             person.region()
             for person in self._detect(rgb)
             if all(
-                apart(person.keypoints[:, :2], track.keypoints) > _THEIRS
+                apart(person.keypoints[:, :2], track.keypoints) > _SAME_PERSON
                 for track in self._tracker.followed
             )
         ]

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +70,6 @@ class _Truth:
         return found if found is not None and miss(found) < _SAME else None
 
 
-@dataclass(eq=False)
-class _Followed:
-    """What the pipeline made of a clip: the people of each frame, and milliseconds by stage."""
-
-    people: dict[int, list[Human]] = field(default_factory=dict)
-    milliseconds: list[dict[str, float]] = field(default_factory=list)
-
-
 def measure(console: Console, folder: Path, pictures: Path | None) -> dict[str, Any]:
     """Follow people through all clips; print tables, and draw pictures where a folder is given.
 
@@ -100,9 +92,7 @@ def measure(console: Console, folder: Path, pictures: Path | None) -> dict[str, 
                 figures[clip.name]['raw'] = _raw_figures(raw, truth, followed)
             if pictures is not None:
                 path = pictures / f'{clip.name.replace(", ", " ").replace(" ", "_")}.png'
-                write_contact_sheet(
-                    clip.frames(), followed.people, pipeline.body, clip.camera, path
-                )
+                write_contact_sheet(clip.frames(), followed, pipeline.body, clip.camera, path)
     _print_accuracy(console, figures)
     with ExitStack() as stack, console.status('Timing ...'):
         pipelines = [stack.enter_context(Pipeline.create()) for _ in range(_CROWD)]
@@ -129,15 +119,13 @@ def _truth(clip: Clip) -> _Truth | None:
     return _Truth(joints @ rotation.T + translation)
 
 
-def _follow(pipeline: Pipeline, clip: Clip) -> _Followed:
+def _follow(pipeline: Pipeline, clip: Clip) -> dict[int, list[Human]]:
+    """Return the people that the pipeline finds in each frame, by its number."""
     pipeline.reset()
-    followed = _Followed()
-    for number, picture in clip.frames():
-        followed.people[number] = pipeline(picture, clip.camera, number / clip.rate)
-        followed.milliseconds.append(
-            {stage: 1e3 * seconds for stage, seconds in pipeline.stage_seconds.items()}
-        )
-    return followed
+    return {
+        number: pipeline(picture, clip.camera, number / clip.rate)
+        for number, picture in clip.frames()
+    }
 
 
 def _follow_raw(clip: Clip) -> dict[int, Landmarks]:
@@ -160,10 +148,12 @@ def _follow_raw(clip: Clip) -> dict[int, Landmarks]:
     return found
 
 
-def _our_figures(clip: Clip, followed: _Followed, truth: _Truth | None) -> dict[str, Any]:
+def _our_figures(
+    clip: Clip, followed: dict[int, list[Human]], truth: _Truth | None
+) -> dict[str, Any]:
     subject: dict[int, Human] = {}
     others: dict[int, Human] = {}
-    for number, people in followed.people.items():
+    for number, people in followed.items():
         ranked = sorted(people, key=lambda human: -np.prod(human.box[2:] - human.box[:2]))
         man = truth.nearest(number, people) if truth else next(iter(ranked), None)
         if man is not None:
@@ -172,13 +162,13 @@ def _our_figures(clip: Clip, followed: _Followed, truth: _Truth | None) -> dict[
         if other is not None:
             others[number] = other
     tracked = [number in subject and (clip.people == 1 or number in others)
-               for number in followed.people]  # fmt: skip
+               for number in followed]  # fmt: skip
     roles = (subject, others)[: clip.people]
     joints = np.array([human.joints[_SMPL] for human in subject.values()])
     return {
         'frames tracked': float(np.mean(tracked)),
         'id switches': sum(switches([h.id for h in role.values()]) for role in roles),
-        'ids': len({human.id for people in followed.people.values() for human in people}),
+        'ids': len({human.id for people in followed.values() for human in people}),
         'jitter in space': _MILLIMETRES * jitter(joints),
         **_accuracy(joints, list(subject), truth),
         'bone SD': _MILLIMETRES * _frozen_bone_deviation(list(subject.values())),
@@ -197,11 +187,11 @@ def _frozen_bone_deviation(humans: Sequence[Human]) -> float:
 
 
 def _raw_figures(
-    raw: dict[int, Landmarks], truth: _Truth | None, followed: _Followed
+    raw: dict[int, Landmarks], truth: _Truth | None, followed: dict[int, list[Human]]
 ) -> dict[str, Any]:
     joints = np.array([landmarks.world[_BLAZEPOSE] for landmarks in raw.values()])
     return {
-        'frames tracked': len(raw) / len(followed.people),
+        'frames tracked': len(raw) / len(followed),
         **_accuracy(joints, list(raw), truth),
         'bone SD': _MILLIMETRES * bone_deviation(joints, *_BONES),
     }
