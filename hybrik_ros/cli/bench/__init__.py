@@ -29,8 +29,8 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         'kinematics',
         'solver and body',
         'Times our solver and body beside smplx and a plain numpy transcription, and measures the '
-        'solver on the golden poses. smplx takes part where it is installed, the others in a '
-        'source tree.',
+        'solver on the golden poses and on fresh ones. smplx takes part where it is installed, the '
+        'transcription and the golden poses in a source tree.',
     ).set_defaults(measure=lambda args, console: kinematics.measure(console))
     whole = _add_kind(
         kinds,

@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from hybrik_ros.body import DEFAULT_BODY, BodyModel
+from hybrik_ros.cli.bench.accuracy import measure_accuracy
 from hybrik_ros.drawing import vertex_normals
 from hybrik_ros.kinematics import METHODS, forward, solve
-from hybrik_ros.rotations import angle_between, from_rotation_vector, to_rotation_vector
+from hybrik_ros.rotations import from_rotation_vector, to_rotation_vector
 from hybrik_ros.share import share_path
 from hybrik_ros.skeleton import NUM_JOINTS
 
@@ -26,14 +27,13 @@ Case = Callable[[], object]
 _BATCHES = (1, 8, 64)
 _SECONDS = 1.0  # spent on each case
 _FEWEST_RUNS = 5
-_NOISES = (0, 5, 10, 20)  # millimetres, as in the golden poses
 
 
 def measure(console: Console) -> dict[str, Any]:
-    """Time solver and body, measure the solver on the golden poses; print tables."""
+    """Time solver and body, measure how exact the solver is; print tables."""
     return {
         'milliseconds': _time_all(console),
-        'accuracy': _measure_accuracy(console),
+        'accuracy': measure_accuracy(console),
     }
 
 
@@ -143,43 +143,3 @@ def _plain_transcription() -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def _measure_accuracy(console: Console) -> dict[str, dict[str, dict[str, float]]]:
-    """Return by method and noise the error of joints (mm) and of global rotations (degrees)."""
-    try:
-        path = share_path('test/data/hybrik_ik.npz')
-    except FileNotFoundError:
-        console.print('The accuracy is measured in a source tree only: the golden poses lie there.')
-        return {}
-    with np.load(path) as stored:
-        golden = {name: stored[name].astype(float) for name in stored.files}
-    rest, truth = golden['rest_joints'], golden['rotations_true']
-    figures: dict[str, dict[str, dict[str, float]]] = {}
-    for noise in _NOISES:
-        suffix = f'_noise{noise}mm' if noise else ''
-        joints = golden[f'joints{suffix}']
-        found: dict[str, Array] = {
-            m: solve(joints, rest, golden['twist'], method=m) for m in METHODS
-        }
-        if f'rotations_reference_adaptive{suffix}' in golden:
-            found['published adaptive'] = golden[f'rotations_reference_adaptive{suffix}']
-        for name, rotations in found.items():
-            figures.setdefault(name, {})[str(noise)] = _errors(rotations, truth, rest)
-    table = Table('', *(f'{noise} mm noise' for noise in _NOISES))
-    table.title = 'Golden poses: root-aligned MPJPE, mm / mean global rotation error, degrees'
-    for name, by_noise in figures.items():
-        cells = [by_noise.get(str(noise)) for noise in _NOISES]
-        table.add_row(
-            name, *(f'{c["mpjpe"]:.4f} / {c["rotation"]:.4f}' if c else '' for c in cells)
-        )
-    console.print(table)
-    return figures
-
-
-def _errors(rotations: Array, truth: Array, rest: Array) -> dict[str, float]:
-    joints, turned = forward(rotations, rest)
-    true_joints, true_turned = forward(truth, rest)
-    distances = np.linalg.norm((joints - true_joints)[:, :NUM_JOINTS], axis=-1)
-    angles = np.degrees(angle_between(turned, true_turned))
-    return {'mpjpe': 1e3 * float(distances.mean()), 'rotation': float(angles.mean())}
