@@ -385,7 +385,9 @@ def _see(landmarks: Landmarks, camera: Camera) -> _Seen | None:
         return None
     if not shows_trunk(observation):
         return None
-    return _Seen(landmarks, observation, Sighting(hips(observation), _box(landmarks, camera)))
+    position = hips(observation)
+    scale = camera.matrix[0, 0] / position[2]
+    return _Seen(landmarks, observation, Sighting(position, _box(landmarks, camera), scale))
 
 
 def _distinct(people: Sequence[_Seen]) -> list[_Seen]:

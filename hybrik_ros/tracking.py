@@ -94,6 +94,22 @@ def _mirror_pairs(pairs: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
     return np.array([-1 if other == i else other for i, other in enumerate(others)])
 
 
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """Somebody in a frame, whoever it is.
+
+    Attributes
+    ----------
+    position: (3), metres, optical frame, between the hips.
+    box: (4), x_min, y_min, x_max, y_max, pixels.
+    pixels_per_metre: at that distance.
+    """
+
+    position: Array
+    box: Array
+    pixels_per_metre: float
+
+
 class State(Enum):
     """Where a track is in its life."""
 
@@ -115,7 +131,7 @@ class Track:
     state: where in its life the track is.
     region: where to look for the person in the next frame.
     keypoints: (17, 2), pixels, of the last frame, in COCO's order.
-    box: (4), where in the image they were last, pixels.
+    sighting: the last one.
     rotations: (24, 3, 3), the last that were solved; None before.
     first, last: seconds, when they were seen first and last.
     """
@@ -129,7 +145,7 @@ class Track:
         self.pose_filter = pose_filter
         self.state = State.TENTATIVE
         self.region = Region(np.zeros(2), 0.0)
-        self.box = np.zeros(4)
+        self.sighting = Sighting(np.zeros(3), np.zeros(4), 0.0)
         self.keypoints = np.zeros((17, 2))
         self.rotations: Array | None = None
         self.first = self.last = -np.inf
@@ -148,7 +164,15 @@ class Track:
     def predicted(self, stamp: float) -> Array:
         """Return where the person should be at this time: (3), metres."""
         assert self._position is not None
-        return self._position + self._velocity * min(self.elapsed(stamp), _MEMORY_SECONDS)
+        return self._position + self._walked(stamp)
+
+    def predicted_box(self, stamp: float) -> Array:
+        """Return the box that the person should fill at this time: (4), pixels."""
+        shift = self.sighting.pixels_per_metre * self._walked(stamp)[:2]
+        return self.sighting.box + np.tile(shift, 2)
+
+    def _walked(self, stamp: float) -> Array:
+        return self._velocity * min(self.elapsed(stamp), _MEMORY_SECONDS)
 
     def expect(self, region: Region, elapsed: float, crowded: bool) -> None:
         """Take in the region in which to look next, seconds after the last one.
@@ -174,20 +198,6 @@ class Track:
             self._velocity = self._velocity_filter((position - self._position) / elapsed, elapsed)
         self._position, self.last = position.copy(), stamp
         return self._velocity.copy()
-
-
-@dataclass(frozen=True, eq=False)
-class Sighting:
-    """Somebody in a frame, whoever it is.
-
-    Attributes
-    ----------
-    position: (3), metres, optical frame, between the hips.
-    box: (4), x_min, y_min, x_max, y_max, pixels.
-    """
-
-    position: Array
-    box: Array
 
 
 class Tracker:
@@ -247,7 +257,7 @@ class Tracker:
         ]
         tracks = [track or self._new(stamp) for track in found]
         for track, sighting in zip(tracks, sightings, strict=True):
-            track.box = sighting.box
+            track.sighting = sighting
             confirmed = stamp - track.first >= self._confirm_after
             track.state = State.TRACKED if confirmed else State.TENTATIVE
         return tracks
@@ -262,7 +272,7 @@ class Tracker:
         reach = np.array([_REACH + _SPEED * track.elapsed(stamp) for track in self.tracks])
         distance = np.linalg.norm(predicted[:, None] - places, axis=2) / reach[:, None]
         shared = overlaps(
-            np.array([track.box for track in self.tracks]),
+            np.array([track.predicted_box(stamp) for track in self.tracks]),
             np.array([sighting.box for sighting in sightings]),
         )
         cost = np.where(distance < 1, distance + 1 - shared, _NEVER)

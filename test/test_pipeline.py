@@ -272,7 +272,6 @@ def test_a_mirrored_person_is_the_mirrored_person(two_people):
         assert (right.rotations[0] @ [0, 0, 1]) @ [1, 0, 0] > 0.7
 
 
-@pytest.mark.xfail(reason='a known fault: ids swap where a mirror image crosses its original')
 def test_people_who_cross_keep_their_ids(camera, empty_room):
     # The walker meets her mirror image, a step nearer to the camera, and passes by.
     clip = read_frames(0, 145)[10:130:2]

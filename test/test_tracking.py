@@ -210,7 +210,8 @@ def sighting(position):
     """Somebody at (x, y, z), as a camera of 600 pixels focal length sees them."""
     x, y, z = position
     centre, half = 600 * np.array([x, y]) / z, 600 * np.array([0.3, 0.9]) / z
-    return Sighting(np.array(position, float), np.concatenate([centre - half, centre + half]))
+    box = np.concatenate([centre - half, centre + half])
+    return Sighting(np.array(position, float), box, 600 / z)
 
 
 def step(tracker, positions, stamp):
@@ -313,6 +314,18 @@ def test_people_who_cross_keep_their_ids(tracker, apart):
     found = ids_along(tracker, [paths(s) for s in stamps_of(3)], stamps_of(3), rng)
     assert {ids[0] for ids in found} == {found[0][0]}
     assert {ids[1] for ids in found} == {found[0][1], None}
+
+
+def test_who_comes_out_on_the_far_side_is_not_who_stands_where_they_were_hidden(tracker):
+    # At walking pace, hidden for 0.4 s, and seen again at a wrong depth; the other is missed then.
+    hidden, stamps = 1.0, stamps_of(1.4)
+    seen = [[(1.2 * (s - hidden), 0, 4), (0.25, 0, 4.3)] for s in stamps]
+    for people, stamp in zip(seen, stamps, strict=True):
+        if stamp > hidden:
+            people[0] = None
+    seen[-1] = [(1.2 * (stamps[-1] - hidden), 0, 4.2), None]
+    found = ids_along(tracker, seen, stamps)
+    assert found[-1][0] == found[0][0]
 
 
 def test_the_assignment_is_the_best_for_all(tracker):
