@@ -17,10 +17,12 @@ from hybrik_ros.perception import blazepose, detector
 from hybrik_ros.perception.blazepose import BlazePose, Landmarks
 from hybrik_ros.perception.detector import PersonDetector, apart
 from hybrik_ros.perception.landmarks import (
+    SEEN,
     SHAPE_PAIRS,
     SHAPE_SIGMAS,
     Observation,
     Proportions,
+    guessed,
     hips,
     measured_lengths,
     observe,
@@ -36,8 +38,6 @@ Array = NDArray[np.float64]
 
 MAX_PEOPLE = 6  # as many as MoveNet finds
 
-# Below this confidence a joint counts as inferred, not seen.
-_SEEN = 0.5
 # A joint that is hidden in the image is still guessed by the network better than by nothing.
 _HIDDEN_WEIGHT = 0.1
 # Metres: turning a joint by one radian from its last rotation costs as much as missing a seen
@@ -310,7 +310,7 @@ class Pipeline:
             betas = track.shape.betas
             track.proportions = Proportions.of(self.body, betas)
         rest = track.proportions.rest
-        weights = _solver_weights(confidence)
+        weights = _solver_weights(confidence, guessed(joints, confidence, track.proportions))
         twist, _ = twist_from_pointers(
             joints, rest, pointers(seen, track.proportions), weights, previous
         )
@@ -413,13 +413,14 @@ def _with_crowds(people: Sequence[_Seen]) -> list[_Seen]:
     ]
 
 
-def _solver_weights(confidence: Array) -> Array:
+def _solver_weights(confidence: Array, guesses: NDArray[np.bool_]) -> Array:
     """Return how much each joint (29) counts for the solver.
 
-    Limbs outside of the image do not count. The trunk always does a little: without it nothing
-    says which way is up.
+    Guesses and limbs outside of the image do not. The trunk always does a little: without it
+    nothing says which way is up.
     """
-    weights = np.where(confidence > 0, np.maximum(confidence, _HIDDEN_WEIGHT), 0.0)
+    seen = (confidence > 0) & ~guesses
+    weights = np.where(seen, np.maximum(confidence, _HIDDEN_WEIGHT), 0.0)
     weights[list(TRUNK)] = np.maximum(weights[list(TRUNK)], _HIDDEN_WEIGHT)
     return weights
 
@@ -431,7 +432,7 @@ def _joint_confidence(confidence: Array, joints: Array, rays: Array) -> Array:
     """
     missed = np.linalg.norm(joints[:, :2] - rays * joints[:, 2:], axis=1)
     confidence = confidence * 0.5 ** ((missed / _MISS) ** 2)
-    return np.where(confidence >= _SEEN, confidence, 0.0)
+    return np.where(confidence >= SEEN, confidence, 0.0)
 
 
 def _box(landmarks: Landmarks, camera: Camera) -> Array:

@@ -5,20 +5,21 @@ download of 100 MB, of which 1 MB is kept.
 """
 
 import json
-import subprocess
-import sys
-import tempfile
-import zipfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from hybrik_ros.cli.bench.footage import download
 from hybrik_ros.skeleton import JOINT_NAMES
 
 PACKAGE = 'pybullet==3.2.7'
-FOLDER = 'pybullet_data/data/motions/'
+MEMBER = 'pybullet_data/data/motions/humanoid3d_{}.txt'
+CLIPS = (
+    'backflip', 'cartwheel', 'crawl', 'dance_a', 'dance_b', 'getup_facedown', 'getup_faceup',
+    'jump', 'kick', 'punch', 'roll', 'run', 'spin', 'spinkick', 'walk',
+)  # fmt: skip
 
 # A frame: its duration, the root's position, then quaternions (w, x, y, z), and angles of hinges.
 PARTS = {
@@ -38,27 +39,14 @@ LOWERED = {
 }
 
 
-class DownloadError(Exception):
-    """There is no network, or it has no such package."""
+def read_all(folder: Path) -> dict[str, tuple[NDArray, NDArray]]:
+    """Return what read does of each clip, by name, from a folder that keeps them.
 
-
-def download(folder: Path) -> None:
-    """Put the clips into a folder, unless they are there. Raises DownloadError."""
-    if list(folder.glob('humanoid3d_*.txt')):
-        return
-    with tempfile.TemporaryDirectory() as temporary:
-        # The clips are the same for every Python and machine; not all have a wheel.
-        command = [sys.executable, '-m', 'pip', 'download', '--no-deps', '--quiet',
-                   '--only-binary', ':all:', '--python-version', '3.11',
-                   '--platform', 'manylinux2014_x86_64', '--dest', temporary, PACKAGE]  # fmt: skip
-        pip = subprocess.run(command, capture_output=True, text=True)
-        if pip.returncode != 0:
-            raise DownloadError(f'{PACKAGE} could not be downloaded: {pip.stderr}')
-        [wheel] = Path(temporary).glob('*.whl')
-        with zipfile.ZipFile(wheel) as archive:
-            for name in archive.namelist():
-                if name.startswith(FOLDER + 'humanoid3d_'):
-                    (folder / Path(name).name).write_bytes(archive.read(name))
+    Raises DownloadError.
+    """
+    members = {name: MEMBER.format(name) for name in CLIPS}
+    download(PACKAGE, list(members.values()), folder)
+    return {name: read(folder / member) for name, member in members.items()}
 
 
 def read(path: Path) -> tuple[NDArray, NDArray]:

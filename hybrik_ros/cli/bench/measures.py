@@ -31,8 +31,8 @@ def procrustes_aligned(points: Array, target: Array) -> Array:
 
 
 def mean_distance(points: Array, target: Array) -> float:
-    """Return the mean distance of points (N, J, 3) from their target, in its unit."""
-    return float(np.linalg.norm(points - target, axis=-1).mean())
+    """Return the mean distance of points (N, J, 3) from their target, in its unit; NaN of none."""
+    return _mean(np.linalg.norm(points - target, axis=-1))
 
 
 def pa_mpjpe(points: Array, target: Array) -> float:
@@ -46,17 +46,22 @@ def root_relative(points: Array) -> Array:
 
 
 def jitter(points: Array) -> float:
-    """Return the mean second difference from frame to frame of (N, J, 3), in their unit."""
-    return float(np.linalg.norm(np.diff(points, 2, axis=0), axis=-1).mean())
+    """Return the mean second difference over frames of (N, J, 3), in their unit; NaN if N < 3."""
+    return _mean(np.linalg.norm(np.diff(points, 2, axis=0), axis=-1))
 
 
 def bone_deviation(points: Array, parents: Sequence[int], children: Sequence[int]) -> float:
-    """Return the standard deviation over time of bone lengths, mean of all bones."""
+    """Return the standard deviation over time of bone lengths, mean of all; NaN if N < 2."""
+    if len(points) < 2:
+        return float('nan')
     lengths = np.linalg.norm(points[:, children] - points[:, parents], axis=-1)
     return float(lengths.std(axis=0).mean())
 
 
-def switches(ids: Sequence[str | None]) -> int:
-    """Return how often the id of one person changes from one frame to the next that has one."""
-    known = [id for id in ids if id is not None]
-    return sum(before != after for before, after in pairwise(known))
+def switches(ids: Sequence[str]) -> int:
+    """Return how often the id of one person changes, over the frames in which he is seen."""
+    return sum(before != after for before, after in pairwise(ids))
+
+
+def _mean(values: Array) -> float:
+    return float(values.mean()) if values.size else float('nan')

