@@ -15,7 +15,7 @@ from hybrik_ros.inference import Runner, create_runner
 from hybrik_ros.kinematics import forward, solve, twist_from_pointers
 from hybrik_ros.perception import blazepose, detector
 from hybrik_ros.perception.blazepose import BlazePose, Landmarks
-from hybrik_ros.perception.detector import PersonDetector, apart
+from hybrik_ros.perception.detector import PersonDetector, same_person
 from hybrik_ros.perception.landmarks import (
     SEEN,
     SHAPE_PAIRS,
@@ -49,8 +49,6 @@ _DEPTH_WEIGHT = 1 / 6**2
 _MISS = 0.15
 # How much less sure a translation is by intrinsics that nobody measured.
 _GUESSED = 0.5
-# Landmarks that lie this near to each other, as a part of a person's size, are of one person.
-_SAME_PERSON = 0.1
 # Boxes that share more than this are of people who stand in each other's way.
 _CROWDED = 0.02
 # Who is followed is believed in until the score falls below this part of what strangers need.
@@ -286,8 +284,8 @@ class Pipeline:
         return [
             person.region()
             for person in self._detect(rgb)
-            if all(
-                apart(person.keypoints[:, :2], track.keypoints) > _SAME_PERSON
+            if not any(
+                person.is_same(track.keypoints, track.sighting.box)
                 for track in self._tracker.followed
             )
         ]
@@ -376,6 +374,15 @@ class _Seen:
     sighting: Sighting
     crowded: bool = False
 
+    def is_same(self, other: '_Seen') -> bool:
+        """Tell whether both are one person."""
+        return same_person(
+            self.landmarks.keypoints,
+            self.sighting.box,
+            other.landmarks.keypoints,
+            other.sighting.box,
+        )
+
 
 def _see(landmarks: Landmarks, camera: Camera) -> _Seen | None:
     """Return the person that the landmarks show; None where no person can have such."""
@@ -394,8 +401,7 @@ def _distinct(people: Sequence[_Seen]) -> list[_Seen]:
     """Leave out who is seen twice: regions of two people may end up on one of them."""
     found: list[_Seen] = []
     for person in sorted(people, key=lambda person: -person.landmarks.score):
-        keypoints = person.landmarks.keypoints
-        if all(apart(keypoints, other.landmarks.keypoints) > _SAME_PERSON for other in found):
+        if not any(person.is_same(other) for other in found):
             found.append(person)
     return found
 

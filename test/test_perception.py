@@ -15,11 +15,12 @@ from hybrik_ros.kinematics import forward, solve, twist_from_pointers
 from hybrik_ros.perception import blazepose as bp
 from hybrik_ros.perception import detector
 from hybrik_ros.perception.blazepose import BlazePose
-from hybrik_ros.perception.detector import Detection, PersonDetector
+from hybrik_ros.perception.detector import Detection, PersonDetector, same_person
 from hybrik_ros.perception.landmarks import (
     SHAPE_PAIRS,
     SHAPE_SIGMAS,
     Proportions,
+    guessed,
     measured_lengths,
     observe,
     place_joints,
@@ -157,6 +158,38 @@ def test_a_person_seen_along_the_trunk_is_cropped_by_the_box():
     assert region.angle == 0
     assert region.centre == pytest.approx((person.box[:2] + person.box[2:]) / 2)
     assert region.size >= (person.box[2:] - person.box[:2]).max()
+
+
+def keypoints_of(height, lean):
+    """17 points of somebody so many pixels high who leans by so many."""
+    rng = np.random.default_rng(3)
+    points = rng.uniform([-0.15, 0], [0.15, 1], (17, 2)) * height
+    return points + np.outer(points[:, 1] / height, [lean, 0])
+
+
+def box_of(points):
+    return np.concatenate([points.min(axis=0), points.max(axis=0)])
+
+
+@pytest.mark.parametrize(
+    ('aside', 'lean', 'mirrored', 'same'),
+    [
+        (0, 0, False, True),
+        (5, 0, True, True),  # left and right are mixed up
+        (10, 25, False, True),  # the same place in another pose: a second look at one person
+        (150, 0, False, False),
+        (60, 60, True, False),
+    ],
+)
+def test_who_shares_place_or_joints_is_one_person(aside, lean, mirrored, same):
+    first = keypoints_of(300, 0)
+    second = keypoints_of(300, lean) + [aside, 0]
+    if mirrored:
+        second = second[[0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]]
+    boxes = box_of(first), box_of(second)
+    for one, other in ((0, 1), (1, 0)):
+        points = first, second
+        assert same_person(points[one], boxes[one], points[other], boxes[other]) is same
 
 
 # The landmark network
@@ -433,12 +466,50 @@ def test_a_joint_is_as_sure_as_the_landmarks_it_is_taken_from(known, camera, bod
     landmarks.visibility[bp.RIGHT_HIP] = 0.4
     _, confidence = place_joints(observe(landmarks, camera), Proportions.of(body, betas))
     by_name = dict(zip(POINT, confidence, strict=True))
-    for name in ('left_wrist', 'left_hand', 'left_middle_tip'):
-        assert by_name[name] == pytest.approx(0.2)
+    assert by_name['left_wrist'] == pytest.approx(0.2)
+    for name in ('left_hand', 'left_middle_tip'):  # a little less: knuckles are nearer
+        assert 0.1 < by_name[name] <= 0.2
     for name in ('pelvis', 'right_hip', 'spine1'):
         assert by_name[name] == pytest.approx(0.4)
     for name in ('left_elbow', 'right_wrist', 'right_knee', 'head', 'left_big_toe'):
         assert by_name[name] == pytest.approx(1.0)
+
+
+def names_of(guesses):
+    return {name for name, guess in zip(POINT, guesses, strict=True) if guess}
+
+
+def test_what_is_seen_is_no_guess(placed, known, body):
+    for (betas, *_), (_, joints, confidence) in zip(known, placed, strict=True):
+        assert not names_of(guessed(joints, confidence, Proportions.of(body, betas)))
+
+
+def test_hidden_hands_and_feet_are_guesses_and_hidden_arms_that_look_short(known, camera, body):
+    betas, _, _, points = known[0]
+    whole = Proportions.of(body, betas)
+    for shrunk in (False, True):
+        points = points.copy()
+        if shrunk:  # The forearm, to half its length.
+            points[bp.LEFT_WRIST] = points[[bp.LEFT_WRIST, bp.LEFT_ELBOW]].mean(axis=0)
+        landmarks = landmarks_of(points, camera)
+        landmarks.visibility[[bp.LEFT_WRIST, bp.LEFT_ELBOW, bp.LEFT_TOE]] = 0.2
+        found = names_of(guessed(*place_joints(observe(landmarks, camera), whole), whole))
+        ends = {'left_hand', 'left_middle_tip', 'left_foot', 'left_big_toe'}
+        assert found == ends | ({'left_wrist'} if shrunk else set())
+
+
+def test_a_hand_that_shrinks_to_a_point_tells_nothing(known, camera, body):
+    betas, _, _, points = known[0]
+    whole, points = Proportions.of(body, betas), points.copy()
+    for knuckle in (bp.LEFT_INDEX, bp.LEFT_PINKY):
+        points[knuckle] = 0.9 * points[bp.LEFT_WRIST] + 0.1 * points[knuckle]
+    observation = observe(landmarks_of(points, camera), camera)
+    joints, confidence = place_joints(observation, whole)
+    assert {'left_hand', 'left_middle_tip'} == names_of(guessed(joints, confidence, whole))
+    sure = {pointer.joint: pointer.confidence for pointer in pointers(observation, whole)}
+    for part in ('elbow', 'wrist'):
+        assert sure[POINT[f'left_{part}']] < 0.05
+        assert sure[POINT[f'right_{part}']] > 0.5
 
 
 def test_measured_lengths_are_the_distances_of_the_pairs(placed):

@@ -46,6 +46,10 @@ class Detection:
     box: Array
     keypoints: Array
 
+    def is_same(self, keypoints: Array, box: Array) -> bool:
+        """Tell whether this is the person with these keypoints (17, 2) and this box, pixels."""
+        return same_person(self.keypoints[:, :2], self.box, keypoints, box)
+
     def region(self) -> Region:
         """Return the square around the whole person, upright along the trunk."""
         points, scores = self.keypoints[:, :2], self.keypoints[:, 2]
@@ -95,25 +99,25 @@ class PersonDetector:
             keypoints[:, :2] *= to_pixels
             box = person[[52, 51, 54, 53]] * np.tile(to_pixels, 2)
             detection = Detection(float(person[55]), np.clip(box, 0, limits), keypoints)
-            if not any(_same_person(detection, other) for other in found):
+            if not any(detection.is_same(other.keypoints[:, :2], other.box) for other in found):
                 found.append(detection)
         return found
 
 
-def apart(first: Array, second: Array) -> float:
-    """Return how far apart two people's keypoints (17, 2), pixels, are, as a part of their size.
+def same_person(first: Array, first_box: Array, second: Array, second_box: Array) -> bool:
+    """Tell whether two are one person: they share most of their boxes, or their joints.
 
-    Left and right may be mixed up in one of them: the way round that fits better counts.
+    Parameters
+    ----------
+    first, second: (17, 2), keypoints in COCO's order, pixels. Left and right may be mixed up in
+        one of them: the way round that fits better counts.
+    first_box, second_box: (4), pixels.
     """
+    if overlaps(first_box[None], second_box[None])[0, 0] > _OVERLAP:
+        return True
     size = max(np.ptp(first, axis=0).max(), np.ptp(second, axis=0).max(), 1.0)
-    return min(
-        float(np.median(np.linalg.norm(first - other, axis=1))) / size
+    apart = min(
+        np.median(np.linalg.norm(first - other, axis=1))
         for other in (second, second[_MIRRORED])
     )
-
-
-def _same_person(first: Detection, second: Detection) -> bool:
-    """Tell whether two detections share most of their boxes, or their joints."""
-    if overlaps(first.box[None], second.box[None])[0, 0] > _OVERLAP:
-        return True
-    return apart(first.keypoints[:, :2], second.keypoints[:, :2]) < _SAME_JOINTS
+    return bool(apart < _SAME_JOINTS * size)

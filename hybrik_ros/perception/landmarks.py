@@ -269,7 +269,7 @@ def place_joints(observation: Observation, body: Proportions) -> tuple[Array, Ar
 def _told(observation: Observation, body: Proportions, side: _Side) -> float:
     """Return in [0, 1] how much a hand tells of its direction.
 
-    Seen badly, it shrinks to a point. The hand's joint lies where the fingers begin.
+    Seen badly, it shrinks to a point. The hand's joint lies a little beyond the knuckles.
     """
     wrist, index, pinky = observation.points[[side.wrist, side.index, side.pinky]]
     length = np.linalg.norm((index + pinky) / 2 - wrist)

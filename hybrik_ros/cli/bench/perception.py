@@ -1,7 +1,7 @@
 """`hybrik bench perception`: how well and how fast people are followed in real footage."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from scipy.optimize import linear_sum_assignment
 
 from hybrik_ros.camera import Camera
 from hybrik_ros.cli.bench import footage
@@ -37,6 +38,7 @@ from hybrik_ros.share import share_path
 from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
 
 Array = NDArray[np.float64]
+_Role = dict[int, Human]  # who was somebody, by the number of the frame
 
 _PARTS = ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
 _SIDES = ('left', 'right')
@@ -46,6 +48,7 @@ _BLAZEPOSE = [getattr(blazepose, f'{s}_{p}'.upper()) for p in _PARTS for s in _S
 _BONES = ([0, 1, 2, 3, 6, 7, 8, 9], [2, 3, 4, 5, 8, 9, 10, 11])
 
 _SAME = 0.25  # of the box's height: how far from the true man in the image a person may be
+_NOWHERE = 1e6  # pixels from where nobody was yet
 _MILLIMETRES = 1e3
 _VGA = (480, 640)
 _CROWD = 2  # people at most in what is timed
@@ -150,19 +153,17 @@ def _follow_raw(clip: Clip) -> dict[int, Landmarks]:
 def _our_figures(
     clip: Clip, followed: dict[int, list[Human]], truth: _Truth | None
 ) -> dict[str, Any]:
-    subject: dict[int, Human] = {}
-    others: dict[int, Human] = {}
+    roles: list[_Role] = [{} for _ in range(clip.people)]
     for number, people in followed.items():
-        ranked = sorted(people, key=lambda human: -np.prod(human.box[2:] - human.box[:2]))
-        man = truth.nearest(number, people) if truth else next(iter(ranked), None)
+        man = truth.nearest(number, people) if truth else None
         if man is not None:
-            subject[number] = man
-        other = next((human for human in ranked if human is not man), None)
-        if other is not None:
-            others[number] = other
-    tracked = [number in subject and (clip.people == 1 or number in others)
-               for number in followed]  # fmt: skip
-    roles = (subject, others)[: clip.people]
+            roles[0][number] = man
+        unknown = roles[1:] if truth else roles
+        others = [human for human in people if human is not man]
+        for role, human in _same_places(unknown, others):
+            role[number] = human
+    subject = roles[0]
+    tracked = [all(number in role for role in roles) for number in followed]
     joints = _stacked([human.joints[_SMPL] for human in subject.values()])
     return {
         'frames tracked': float(np.mean(tracked)),
@@ -172,6 +173,23 @@ def _our_figures(
         **_accuracy(joints, list(subject), truth),
         'bone SD': _MILLIMETRES * _frozen_bone_deviation(list(subject.values())),
     }
+
+
+def _same_places(roles: Sequence[_Role], people: Sequence[Human]) -> Iterator[tuple[_Role, Human]]:
+    """Yield who of a frame's people is nearest to where each role was last; the largest first."""
+
+    def centre(human: Human) -> Array:
+        return (human.box[:2] + human.box[2:]) / 2
+
+    def away(role: _Role, human: Human) -> float:
+        last = next(reversed(role.values()), None)
+        return float(np.linalg.norm(centre(human) - centre(last))) if last else _NOWHERE
+
+    people = sorted(people, key=lambda human: -np.prod(human.box[2:] - human.box[:2]))
+    if roles and people:
+        cost = [[away(role, human) for human in people] for role in roles]
+        for row, column in zip(*linear_sum_assignment(cost), strict=True):
+            yield roles[row], people[column]
 
 
 def _frozen_bone_deviation(humans: Sequence[Human]) -> float:
