@@ -124,6 +124,7 @@ def test_who_has_no_network_is_told_so(perception: Perception, tmp_path: Path) -
     assert status == 1
     assert 'could not be downloaded' in output
     assert list(folder.iterdir()) == []
+    assert not (tmp_path / 'figures.json').exists()
 
 
 def test_help_tells_where_everything_goes(

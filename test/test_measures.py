@@ -127,7 +127,7 @@ def test_root_is_the_middle_of_the_hips(rng: np.random.Generator) -> None:
 def test_jitter_of_known_motion(motion, expected: float) -> None:
     along = np.array([2.0, -1.0, 2.0]) / 3  # of length 1
     points = np.tile(motion(np.arange(20.0))[:, None, None] * along, (1, JOINTS, 1))
-    assert jitter(points) == pytest.approx(expected, abs=1e-12)
+    assert jitter(points, range(len(points))) == pytest.approx(expected, abs=1e-12)
 
 
 def test_jitter_of_a_joint_on_a_circle() -> None:
@@ -135,7 +135,14 @@ def test_jitter_of_a_joint_on_a_circle() -> None:
     circle = np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=-1)
     points = np.stack([5 * circle, 0 * circle], axis=1)  # and of one that rests
     # Of a radius of 1, the middle of two chords' ends is cos 0.1 from the centre.
-    assert jitter(points) == pytest.approx(5 * (2 - 2 * math.cos(0.1)) / 2)
+    assert jitter(points, range(len(points))) == pytest.approx(5 * (2 - 2 * math.cos(0.1)) / 2)
+
+
+def test_jitter_does_not_look_across_gaps() -> None:
+    numbers = [0, 1, 2, 10, 11, 12, 20]
+    points = np.array([0.0, 1.0, 2.0, 0.0, 2.0, 3.0, 90.0])[:, None, None] * np.ones((1, 2, 1))
+    points = np.concatenate([points, 0 * points, 0 * points], axis=2)
+    assert jitter(points, numbers) == pytest.approx((0 + 1) / 2)
 
 
 def test_bone_deviation_is_that_of_lengths_alone(rng: np.random.Generator) -> None:
@@ -177,13 +184,13 @@ def test_of_nobody_there_is_no_measure() -> None:
     assert root_relative(nobody).shape == procrustes_aligned(nobody, nobody).shape == nobody.shape
     assert math.isnan(pa_mpjpe(nobody, nobody))
     assert math.isnan(mean_distance(nobody, nobody))
-    assert math.isnan(jitter(nobody))
+    assert math.isnan(jitter(nobody, []))
     assert math.isnan(bone_deviation(nobody, [0], [1]))
 
 
 def test_steadiness_needs_some_frames(rng: np.random.Generator) -> None:
     points = people(rng, 3)
-    assert [math.isnan(jitter(points[:n])) for n in (1, 2, 3)] == [True, True, False]
+    assert [math.isnan(jitter(points[:n], range(n))) for n in (1, 2, 3)] == [True, True, False]
     assert [math.isnan(bone_deviation(points[:n], [0], [1])) for n in (1, 2)] == [True, False]
     assert pa_mpjpe(points[:1], points[1:2]) > 0
 
@@ -193,7 +200,7 @@ def test_a_number_that_is_none_is_never_averaged_away(rng: np.random.Generator) 
     points = target.copy()
     points[3, 5, 1] = np.nan
     assert math.isnan(mean_distance(points, target))
-    assert math.isnan(jitter(points))
+    assert math.isnan(jitter(points, range(len(points))))
     assert math.isnan(bone_deviation(points, [5], [4]))
     with pytest.raises(np.linalg.LinAlgError):
         pa_mpjpe(points, target)

@@ -117,7 +117,6 @@ def same_person(first: Array, first_box: Array, second: Array, second_box: Array
         return True
     size = max(np.ptp(first, axis=0).max(), np.ptp(second, axis=0).max(), 1.0)
     apart = min(
-        np.median(np.linalg.norm(first - other, axis=1))
-        for other in (second, second[_MIRRORED])
+        np.median(np.linalg.norm(first - other, axis=1)) for other in (second, second[_MIRRORED])
     )
     return bool(apart < _SAME_JOINTS * size)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -91,7 +92,16 @@ def run(args: argparse.Namespace) -> int:
         figures = args.measure(args, console)
     except footage.DownloadError as error:
         console.print(str(error), style='red', markup=False, highlight=False)
+        if not args.output.stat().st_size:
+            args.output.unlink()
         return 1
-    args.output.write_text(json.dumps(figures, indent=2) + '\n')
+    args.output.write_text(json.dumps(_without_nan(figures), indent=2, allow_nan=False) + '\n')
     console.print(f'Written to {args.output}.', markup=False, highlight=False)
     return 0
+
+
+def _without_nan(figures: Any) -> Any:
+    """Return figures with None in place of NaN, which JSON does not know."""
+    if isinstance(figures, dict):
+        return {name: _without_nan(value) for name, value in figures.items()}
+    return None if isinstance(figures, float) and math.isnan(figures) else figures

@@ -45,9 +45,16 @@ def root_relative(points: Array) -> Array:
     return points - points[:, _HIPS].mean(axis=1, keepdims=True)
 
 
-def jitter(points: Array) -> float:
-    """Return the mean second difference over frames of (N, J, 3), in their unit; NaN if N < 3."""
-    return _mean(np.linalg.norm(np.diff(points, 2, axis=0), axis=-1))
+def jitter(points: Array, numbers: Sequence[int]) -> float:
+    """Return the mean second difference of (N, J, 3) in the frames of these numbers (N).
+
+    In their unit; over frames with both neighbours, NaN where there are none.
+    """
+    if len(points) < 3:
+        return float('nan')
+    steps = np.diff(numbers)
+    whole = (steps[1:] == 1) & (steps[:-1] == 1)
+    return _mean(np.linalg.norm(np.diff(points, 2, axis=0)[whole], axis=-1))
 
 
 def bone_deviation(points: Array, parents: Sequence[int], children: Sequence[int]) -> float:

@@ -169,7 +169,7 @@ def _our_figures(
         'frames tracked': float(np.mean(tracked)),
         'id switches': sum(switches([h.id for h in role.values()]) for role in roles),
         'ids': len({human.id for people in followed.values() for human in people}),
-        'jitter in space': _MILLIMETRES * jitter(joints),
+        'jitter in space': _MILLIMETRES * jitter(joints, list(subject)),
         **_accuracy(joints, list(subject), truth),
         'bone SD': _MILLIMETRES * _frozen_bone_deviation(list(subject.values())),
     }
@@ -221,7 +221,7 @@ def _raw_figures(
 
 def _accuracy(joints: Array, numbers: list[int], truth: _Truth | None) -> dict[str, float]:
     relative = root_relative(joints)
-    figures = {'jitter': _MILLIMETRES * jitter(relative)}
+    figures = {'jitter': _MILLIMETRES * jitter(relative, numbers)}
     if truth is not None:
         true = truth.joints[numbers]
         figures['PA-MPJPE'] = _MILLIMETRES * pa_mpjpe(joints, true)
