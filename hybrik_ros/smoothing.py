@@ -70,7 +70,7 @@ class _OneEuro(ABC):
         velocity = self._difference(self._measured, measured) / elapsed
         self._measured = measured
         self._velocity += _share(self._speed_cutoff, elapsed) * (velocity - self._velocity)
-        speed = np.linalg.norm(self._velocity, axis=-1, keepdims=True)
+        speed = np.sqrt(np.sum(np.square(self._velocity), axis=-1, keepdims=True))
         if self._lead:
             self._smooth = self._moved(self._smooth, self._velocity * elapsed)
         step = self._difference(self._smooth, measured)

@@ -25,6 +25,7 @@ Array = NDArray[np.float64]
 _LENGTH_BIAS = 0.015  # metres
 # The shape is certain when what noise leaves in each length is so much smaller than that.
 _CERTAIN = 0.5 * _LENGTH_BIAS
+_MORE = 1.05  # times what is known already is worth another fit
 _SIZE_SECONDS = 0.1  # time constant of the size of a region in a crowd
 _SHAPE_SECONDS = 0.5  # time constant with which the betas follow what is known
 
@@ -66,6 +67,8 @@ class Shape:
         self._weight = np.zeros(len(pairs))
         self._sum = np.zeros(len(pairs))
         self._mirror = _mirror_pairs(pairs)
+        self._fitted = self.betas
+        self._fitted_weight = 0.0
 
     def measure(self, lengths: Array, confidence: Array, elapsed: float = np.inf) -> None:
         """Take in the lengths (N), metres, and confidence (N), in [0, 1], of a frame.
@@ -76,15 +79,21 @@ class Shape:
             return
         self._weight += confidence
         self._sum += confidence * lengths
-        seen = self._weight > 0
-        weight = np.where(seen, self._weight, 1.0)
-        sigmas = np.where(seen, np.hypot(self._sigmas / np.sqrt(weight), _LENGTH_BIAS), np.inf)
-        betas = fit_betas(self._body, self._pairs, self._sum / weight, sigmas)
-        share = -np.expm1(-max(elapsed, 0.0) / _SHAPE_SECONDS)
-        self.betas = self.betas + share * (betas - self.betas)
         # Bodies are symmetric: the other side tells as well.
         both = self._weight + np.where(self._mirror >= 0, self._weight[self._mirror], 0.0)
         self.frozen = bool((self._sigmas <= _CERTAIN * np.sqrt(both)).all())
+        if self.frozen or self._weight.sum() >= _MORE * self._fitted_weight:
+            self._fitted_weight = self._weight.sum()
+            self._fitted = self._fit()
+        share = -np.expm1(-max(elapsed, 0.0) / _SHAPE_SECONDS)
+        self.betas = self.betas + share * (self._fitted - self.betas)
+
+    def _fit(self) -> Array:
+        """Return the most probable betas by what is known."""
+        seen = self._weight > 0
+        weight = np.where(seen, self._weight, 1.0)
+        sigmas = np.where(seen, np.hypot(self._sigmas / np.sqrt(weight), _LENGTH_BIAS), np.inf)
+        return fit_betas(self._body, self._pairs, self._sum / weight, sigmas)
 
 
 def _mirror_pairs(pairs: Sequence[tuple[int, int]]) -> NDArray[np.int64]:

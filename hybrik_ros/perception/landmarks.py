@@ -130,6 +130,10 @@ _BONES = np.array(
         if (first, second) != ('shoulder', 'hip')
     ]
 ).T
+_HANDS = np.array([(side.wrist, side.index, side.pinky) for side in _SIDES])
+_HAND_JOINTS = np.array(
+    [[side.point(name) for name in ('wrist', 'hand', 'middle_tip')] for side in _SIDES]
+)
 _SHORT = 0.7  # of its length, is much shorter than a bone is
 
 # The T-posed hand, palm down, is nearly as far turned inwards as it goes; outwards it turns by
@@ -261,20 +265,29 @@ def place_joints(observation: Observation, body: Proportions) -> tuple[Array, Ar
         spine = _POINT[name]
         joints[spine] = (1 - share) * with_hips[spine] + share * with_chest[spine]
     confidence = observation.confidence[_SOURCES].min(axis=1)
-    for side in _SIDES:
-        confidence[[side.point('hand'), side.point('middle_tip')]] *= _told(observation, body, side)
+    for hand, told in zip(_HAND_JOINTS, _told(observation.points, body.rest), strict=True):
+        confidence[hand[1:]] *= told
     return joints, confidence
 
 
-def _told(observation: Observation, body: Proportions, side: _Side) -> float:
-    """Return in [0, 1] how much a hand tells of its direction.
+@compiled
+def _told(points: Array, rest: Array) -> Array:
+    """Return in [0, 1] how much each hand (2) tells of its direction.
 
     Seen badly, it shrinks to a point. The hand's joint lies a little beyond the knuckles.
+
+    Parameters
+    ----------
+    points: (33, 3), metres, as seen.
+    rest: (29, 3), metres, the joints of the T-pose.
     """
-    wrist, index, pinky = observation.points[[side.wrist, side.index, side.pinky]]
-    length = np.linalg.norm((index + pinky) / 2 - wrist)
-    true = np.linalg.norm(body.rest[side.point('hand')] - body.rest[side.point('wrist')])
-    return min(1.0, float(length / true)) ** 2
+    told = np.empty(2)
+    for i in range(2):
+        wrist, index, pinky = _HANDS[i]
+        seen = np.sum(((points[index] + points[pinky]) / 2 - points[wrist]) ** 2)
+        true = np.sum((rest[_HAND_JOINTS[i, 1]] - rest[_HAND_JOINTS[i, 0]]) ** 2)
+        told[i] = min(1.0, seen / max(true, _TINY))
+    return told
 
 
 def guessed(joints: Array, confidence: Array, body: Proportions) -> NDArray[np.bool_]:
@@ -313,10 +326,10 @@ def pointers(observation: Observation, body: Proportions) -> list[Pointer]:
         joint: int, rest: Array, seen: Array, sources: Sequence[int], share: float = 1.0,
         centre: float = 0.0, told: float = 1.0,
     ) -> Pointer:  # fmt: skip
-        confidence = told * float(observation.confidence[list(sources)].min())
-        return Pointer(joint, rest, seen, share, centre, confidence)
+        sure = told * min(confidence[source] for source in sources)
+        return Pointer(joint, rest, seen, share, centre, sure)
 
-    points = observation.points
+    points, confidence = observation.points, observation.confidence.tolist()
     across = points[bp.LEFT_SHOULDER] - points[bp.RIGHT_SHOULDER]
     face = _face(points)
     found = [
@@ -325,11 +338,12 @@ def pointers(observation: Observation, body: Proportions) -> list[Pointer]:
         pointer(_POINT['neck'], body.face, face, [bp.NOSE], share=1 / 2),
         pointer(_POINT['head'], body.face, face, [bp.NOSE]),
     ]
-    for side, supine in zip(_SIDES, (-_HALF_SUPINE, _HALF_SUPINE), strict=True):
+    hands = _told(points, body.rest).tolist()
+    for side, supine, told in zip(_SIDES, (-_HALF_SUPINE, _HALF_SUPINE), hands, strict=True):
         forearm = points[side.wrist] - points[side.elbow]
         shank = points[side.ankle] - points[side.knee]
         thumb, foot = points[side.index] - points[side.pinky], points[side.toe] - points[side.heel]
-        hand, told = (side.wrist, side.index, side.pinky), _told(observation, body, side)
+        hand = (side.wrist, side.index, side.pinky)
         found += [
             pointer(side.point('shoulder'), _FRONT, forearm, (side.elbow, side.wrist)),
             pointer(side.point('elbow'), _FRONT, thumb, hand, 1 / 2, supine, told),
