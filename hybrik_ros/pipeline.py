@@ -253,42 +253,49 @@ class Pipeline:
     def _look(self, rgb: NDArray[np.uint8], camera: Camera, stamp: float) -> list['_Seen']:
         """Return who is seen: where those who are followed should be, and where others are."""
         least = self._settings.presence_threshold
-        wanted = [(track.region, _BELIEF * least) for track in self._tracker.expected(stamp)]
-        if self._must_detect():
-            with self._stage('detect'):
-                wanted += [(region, least) for region in self._newcomers(rgb)]
-        wanted = wanted[:MAX_PEOPLE]
-        with self._stage('landmarks'):
-            found = self._estimate(rgb, [region for region, _ in wanted])
-        with self._stage('solve'):
-            people = [
-                _see(landmarks, camera)
-                for landmarks, (_, score) in zip(found, wanted, strict=True)
-                if landmarks.score >= score
-            ]
-            return _with_crowds(_distinct([person for person in people if person is not None]))
+        expected = [track.region for track in self._tracker.expected(stamp)]
+        people = self._see(rgb, camera, expected[:MAX_PEOPLE], _BELIEF * least)
+        if self._must_detect(len(people)):
+            newcomers = self._newcomers(rgb, people)[: MAX_PEOPLE - len(people)]
+            people = _distinct(people + self._see(rgb, camera, newcomers, least))
+        return _with_crowds(people)
 
-    def _must_detect(self) -> bool:
-        """Tell, once a frame, whether it is time to look for people in the whole image."""
+    def _see(
+        self, rgb: NDArray[np.uint8], camera: Camera, regions: list[Region], least: float
+    ) -> list['_Seen']:
+        """Return the different people in some regions whose score is high enough."""
+        with self._stage('landmarks'):
+            found = self._estimate(rgb, regions)
+        with self._stage('solve'):
+            people = [_see(landmarks, camera) for landmarks in found if landmarks.score >= least]
+            return _distinct([person for person in people if person is not None])
+
+    def _must_detect(self, seen: int) -> bool:
+        """Tell, once a frame, whether to look for people in the whole image.
+
+        seen: how many were seen where they were expected.
+        """
         self._frames_since_detection += 1
+        followed = len(self._tracker.followed)
         interval = self._settings.detector_interval
         if self._tracker.searching:
             interval = min(interval, _SEARCH_INTERVAL)
-        if self._tracker.followed and self._frames_since_detection < interval:
+        if followed and seen >= followed and self._frames_since_detection < interval:
             return False
         self._frames_since_detection = 0
         return True
 
-    def _newcomers(self, rgb: NDArray[np.uint8]) -> list[Region]:
-        """Return where people are whom nobody follows."""
-        return [
-            person.region()
-            for person in self._detect(rgb)
-            if not any(
-                person.is_same(track.keypoints, track.sighting.box)
-                for track in self._tracker.followed
-            )
-        ]
+    def _newcomers(self, rgb: NDArray[np.uint8], people: Sequence['_Seen']) -> list[Region]:
+        """Return where others are than these people."""
+        with self._stage('detect'):
+            return [
+                found.region()
+                for found in self._detect(rgb)
+                if not any(
+                    found.is_same(person.landmarks.keypoints, person.sighting.box)
+                    for person in people
+                )
+            ]
 
     def _solve(self, person: '_Seen', camera: Camera, track: Track, stamp: float) -> Human:
         """Turn landmarks to a posed body of fixed proportions, where the camera sees it."""

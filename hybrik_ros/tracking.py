@@ -26,7 +26,7 @@ _LENGTH_BIAS = 0.015  # metres
 # The shape is certain when what noise leaves in each length is so much smaller than that.
 _CERTAIN = 0.5 * _LENGTH_BIAS
 _MORE = 1.05  # times what is known already is worth another fit
-_SIZE_SECONDS = 0.1  # time constant of the size of a region in a crowd
+_REGION_SECONDS = 0.1  # time constant with which a region follows in a crowd
 _SHAPE_SECONDS = 0.5  # time constant with which the betas follow what is known
 
 _VELOCITY_CUTOFF, _VELOCITY_SLOPE = 0.6, 0.1  # hertz; hertz for each m/s²
@@ -37,7 +37,9 @@ _MEMORY_SECONDS = 0.5  # after which a pose says nothing of the present one
 # they may have walked meanwhile. Farther away it is somebody else.
 _REACH = 0.7  # metres
 _SPEED = 1.5  # metres per second
-_NEVER = 1e6  # the cost of what must not be assigned
+# The cost of what must not be assigned: no pair that may be is as bad. Were it more, a good pair
+# would be torn apart to find somebody, no matter whom, for everybody.
+_NEVER = 2.0
 
 
 class Shape:
@@ -187,11 +189,16 @@ class Track:
         """Take in the region in which to look next, seconds after the last one.
 
         crowded: somebody else is in the way. Landmarks then jump to the other person now and
-            then, and the region after them; it stays with its own person if its size is steady.
+            then, and the region after them; it stays with its own person if it is steady.
         """
         if crowded and np.isfinite(elapsed):
-            share = -np.expm1(-max(elapsed, 0.0) / _SIZE_SECONDS)
-            region = replace(region, size=self.region.size ** (1 - share) * region.size**share)
+            share = -np.expm1(-max(elapsed, 0.0) / _REGION_SECONDS)
+            last = self.region
+            region = replace(
+                region,
+                centre=last.centre + share * (region.centre - last.centre),
+                size=last.size * (region.size / last.size) ** share,
+            )
         self.region = region
 
     def move(self, position: Array, stamp: float) -> Array:

@@ -99,15 +99,18 @@ def refine(
     *,
     steps: int = 2,
     depth_weight: float = 1.0,
+    previous: NDArray | None = None,
+    previous_weight: float = 0.0,
 ) -> NDArray:
     """Rotations (24, 3, 3) after Levenberg-Marquardt steps on all 29 joints.
 
     The unknowns are 24 small rotations and a translation; only the rotations are damped. The
-    derivatives are taken numerically. Errors along the line of sight count by depth_weight.
+    derivatives are taken numerically. Errors along the line of sight count by depth_weight, the
+    squares of the angles to the previous rotations by previous_weight.
     """
     pelvis = joints[0]
     damping = np.diag([4e-4] * 72 + [0.0] * 3)
-    matrix = np.zeros((87, 87))
+    matrix = np.diag([0.0] * 87 + [previous_weight] * (0 if previous is None else 72))
     for j, weight in enumerate(weights):
         sight = joints[j] / np.linalg.norm(joints[j])
         along = np.outer(sight, sight)
@@ -119,7 +122,12 @@ def refine(
             return rotations @ Rotation.from_rotvec(step[:72].reshape(24, 3)).as_matrix()
 
         def residual(step: NDArray, pelvis: NDArray = pelvis, turn=turn) -> NDArray:
-            return (joints - pose(turn(step), rest, pelvis + step[72:])).ravel()
+            turned = turn(step)
+            missed = joints - pose(turned, rest, pelvis + step[72:])
+            if previous is None:
+                return missed.ravel()
+            away = Rotation.from_matrix(turned.transpose(0, 2, 1) @ previous).as_rotvec()
+            return np.concatenate([missed.ravel(), away.ravel()])
 
         small = 1e-5
         jacobian = np.stack(

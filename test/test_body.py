@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import smplx
 import torch
+from numpy.typing import ArrayLike, NDArray
 from poses import random_rotations
 from scipy.spatial.transform import Rotation
 
@@ -126,6 +127,86 @@ def test_the_caller_may_reuse_the_array_of_betas(posed):
     changing[:] = 0
     expected = BodyModel.load().vertices(rotations, None, translation)
     assert np.array_equal(body.vertices(rotations, changing, translation), expected)
+
+
+def people(count: int) -> NDArray:
+    """Betas of so many people, each of another shape."""
+    return np.random.default_rng(5).normal(size=(count, 10))
+
+
+def vertices_of(body: BodyModel, betas: NDArray) -> NDArray:
+    return body.vertices(np.tile(np.eye(3), (NUM_JOINTS, 1, 1)), betas, np.zeros(3))
+
+
+def test_eight_people_in_turn_are_shaped_once_each() -> None:
+    body, shapes = BodyModel.load(), people(9)
+    expected = [vertices_of(body, betas) for betas in shapes[:8]]
+    body._template = np.full_like(body._template, np.nan)  # Who is shaped from now on is lost.
+    for _ in range(3):
+        for betas, vertices in zip(shapes[:8], expected, strict=True):
+            assert np.array_equal(vertices_of(body, betas.copy()), vertices)
+    assert np.isnan(vertices_of(body, shapes[8])).all()
+
+
+def test_the_shape_that_has_waited_longest_is_forgotten() -> None:
+    body, shapes = BodyModel.load(), people(21)
+    for betas in [*shapes[:20], shapes[12]]:
+        vertices_of(body, betas)
+    body._template = np.full_like(body._template, np.nan)
+    vertices_of(body, shapes[20])
+    assert np.isfinite(vertices_of(body, shapes[12])).all()
+    assert np.isnan(vertices_of(body, shapes[13])).all()
+    assert np.isnan(vertices_of(body, shapes[0])).all()
+
+
+def test_pose_directions_that_are_all_zero_cost_nothing(
+    arrays: dict[str, NDArray], posed: tuple[NDArray, NDArray, NDArray]
+) -> None:
+    betas, rotations, translation = posed
+    zero = np.zeros((len(arrays['v_template']), 3, 207))
+    without, with_zeros = (
+        BodyModel(named, 'body') for named in (arrays, {**arrays, 'posedirs': zero})
+    )
+    found, expected = (
+        body.vertices(rotations, betas, translation) for body in (with_zeros, without)
+    )
+    assert found.tobytes() == expected.tobytes()
+    held, needed = (
+        sum(value.nbytes for value in vars(body).values() if isinstance(value, np.ndarray))
+        for body in (with_zeros, without)
+    )
+    assert held == needed
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [
+        ('rotations', np.eye(3)),
+        ('rotations', np.zeros((23, 3, 3))),
+        ('rotations', np.zeros((24, 3))),
+        ('rotations', np.zeros((1, 24, 3, 3))),
+        ('betas', np.zeros(11)),
+        ('betas', np.zeros(1)),
+        ('betas', np.zeros((10, 1))),
+        ('betas', np.full(10, np.inf)),
+        ('translation', 0.0),
+        ('translation', np.zeros(1)),
+        ('translation', np.zeros(4)),
+        ('translation', np.zeros((1, 3))),
+        ('translation', np.zeros((6890, 3))),
+        ('translation', None),
+    ],
+)
+def test_vertices_name_the_argument_of_a_wrong_shape(
+    body: BodyModel, name: str, value: ArrayLike
+) -> None:
+    good: dict[str, ArrayLike] = {
+        'rotations': np.tile(np.eye(3), (NUM_JOINTS, 1, 1)),
+        'betas': np.zeros(10),
+        'translation': np.zeros(3),
+    }
+    with pytest.raises(ValueError, match=rf'^{name} must '):
+        body.vertices(**{**good, name: value})
 
 
 @pytest.mark.parametrize('betas', [np.zeros(9), np.zeros((1, 10)), np.full(10, np.nan), 0.0])

@@ -5,16 +5,30 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import hybrik_ros
 from hybrik_ros.compiling import compiled
+from hybrik_ros.kinematics import solve
+from hybrik_ros.skeleton import NUM_POINTS
 
 SOURCE = """
 def double(x):
     return 2 * x
+"""
+LOOP = """
+from math import sin
+def loop(turns):
+    x = 0.0
+    for _ in range(turns):
+        x = sin(x + 1)
+    return x
 """
 POSE = """
 import numpy as np
@@ -85,3 +99,43 @@ def test_where_nothing_can_be_written_the_user_is_told(
     done, said = pose(read_only_install, home)
     assert done == 'compiled'
     assert 'Set NUMBA_CACHE_DIR' in said
+
+
+def times_of_others_amid(work: Callable[[], object]) -> int:
+    """How often another thread comes to its turn in the middle half of some work."""
+    ticks: list[float] = []
+    done = threading.Event()
+
+    def tick() -> None:
+        while not done.is_set():
+            ticks.append(time.perf_counter())
+            time.sleep(0.001)
+
+    other = threading.Thread(target=tick)
+    other.start()
+    start = time.perf_counter()
+    work()
+    took = time.perf_counter() - start
+    done.set()
+    other.join()
+    # At both ends, Python prepares what a kernel needs and puts away what it gave.
+    return sum(0.25 * took < moment - start < 0.75 * took for moment in ticks)
+
+
+@pytest.mark.parametrize('kept', [True, False], ids=['kept', 'not kept'])
+def test_other_threads_run_while_a_kernel_does(kept: bool, tmp_path: Path) -> None:
+    source = tmp_path / 'loop.py'
+    if kept:
+        source.write_text(LOOP)
+    names: dict = {}
+    exec(compile(LOOP, str(source) if kept else '<nowhere>', 'exec'), names)
+    loop = compiled(names['loop'])
+    loop(1)  # compiles
+    assert times_of_others_amid(lambda: loop(30_000_000)) > 5
+
+
+def test_other_threads_run_while_many_poses_are_solved() -> None:
+    joints = np.random.default_rng(0).normal(size=(NUM_POINTS, 3))
+    solve(joints, joints)
+    many = np.tile(joints, (10_000, 1, 1))
+    assert times_of_others_amid(lambda: solve(many, joints)) > 5

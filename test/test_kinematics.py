@@ -1,5 +1,6 @@
 """Forward and inverse kinematics: exact when clean, best when noisy, a rotation whatever comes."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,17 +8,30 @@ import plain_hybrik
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike, NDArray
 from poses import angles_between, mean_error, noise, random_rotations, twist_of
+from scipy.spatial.transform import Rotation
 
 from hybrik_ros.body import BodyModel
-from hybrik_ros.kinematics import METHODS, forward, global_rotations, kernels, solve
-from hybrik_ros.skeleton import BONE_TARGETS, MIRROR, NUM_JOINTS, NUM_POINTS, PARENTS
+from hybrik_ros.kinematics import METHODS, Method, forward, global_rotations, kernels, solve
+from hybrik_ros.rotations import swing_between
+from hybrik_ros.skeleton import (
+    BONE_TARGETS,
+    MIRROR,
+    NUM_JOINTS,
+    NUM_POINTS,
+    PARENTS,
+    SPINE3,
+    THREE_CHILDREN,
+)
 
 GOLDEN = Path(__file__).parent / 'data' / 'hybrik_ik.npz'
 FLIP = np.diag([-1.0, 1.0, 1.0])
 
 LEFT_SHOULDER, LEFT_ELBOW = 16, 18
 LEFT_ARM_BELOW_SHOULDER = [18, 20, 22, 25]  # elbow, wrist, hand, finger tip
+SPINE2, NECK, COLLARS = 6, 12, [13, 14]
+ARMS = [16, 17, 18, 19, 20, 21, 22, 23, 25, 26]  # from the shoulders on
 
 all_methods = pytest.mark.parametrize('method', METHODS)
 all_noises = pytest.mark.parametrize('millimetres', [5, 10, 20])
@@ -381,9 +395,8 @@ def test_an_unseen_joint_within_a_limb_does_not_hide_the_rest_of_it(fresh, metho
     confidence[LEFT_ELBOW] = 0
     rotations = solve(joints, rest, method=method, confidence=confidence)
     upper_arm = rest[:, LEFT_ELBOW] - rest[:, LEFT_SHOULDER]
-    if method != 'refined':  # which turns the upper arm for the sake of the hand
-        aimed = (rotations[:, LEFT_SHOULDER] @ upper_arm[..., None])[..., 0]
-        assert aimed == pytest.approx(upper_arm, abs=1e-9)
+    aimed = (rotations[:, LEFT_SHOULDER] @ upper_arm[..., None])[..., 0]
+    assert aimed == pytest.approx(upper_arm, abs=1e-9)
     hidden = rotations.copy()
     hidden[:, [18, 20, 22]] = np.eye(3)
     arm = LEFT_ARM_BELOW_SHOULDER[1:]
@@ -439,6 +452,72 @@ def test_a_joint_of_little_confidence_is_heard_less(fresh):
     assert doubted[0] > doubted[1] > doubted[2]
 
 
+@pytest.mark.parametrize('method', ['naive', 'adaptive'])
+@pytest.mark.parametrize('joint', THREE_CHILDREN)
+def test_joints_with_three_children_fit_them_by_their_confidence(
+    fresh: dict[str, NDArray], method: Method, joint: int
+) -> None:
+    rng = np.random.default_rng(12)
+    joints, rest, twist = arguments(fresh, 20)
+    joints = joints + noise(rng, joints.shape, 0.02)
+    confidence = rng.uniform(0.01, 1, joints.shape[:2])
+    rotations = solve(joints, rest, twist, method=method, confidence=confidence)
+    rebuilt, turned = forward(rotations, rest)
+    rebuilt += (joints - rebuilt)[:, :1]
+    starts = joints[:, joint] if method == 'naive' else rebuilt[:, joint]
+    children = list(THREE_CHILDREN[joint])
+    for found, seen, start, body, weights in zip(
+        turned[:, joint], joints, starts, rest, confidence, strict=True
+    ):
+        expected, _ = Rotation.align_vectors(
+            seen[children] - start, body[children] - body[joint], weights[children]
+        )
+        assert found == pytest.approx(expected.as_matrix(), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('method', 'unseen'),
+    [
+        ('naive', COLLARS),
+        ('adaptive', COLLARS),
+        *((method, COLLARS + ARMS) for method in METHODS),
+    ],
+    ids=str,
+)
+def test_without_collars_spine3_aims_at_the_neck_with_its_twist(
+    fresh: dict[str, NDArray], method: Method, unseen: list[int]
+) -> None:
+    joints, rest, twist = (array.copy() for array in arguments(fresh, 20))
+    angle = np.random.default_rng(13).uniform(-np.pi, np.pi, len(joints))
+    twist[:, SPINE3 - 1] = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    joints[:, unseen] = np.nan
+    confidence = np.where(np.isnan(joints[..., 0]), 0.0, 1.0)
+    rotations = solve(joints, rest, twist, method=method, confidence=confidence)
+    in_parent = np.swapaxes(global_rotations(rotations)[:, SPINE2], -1, -2)
+    bone, aim = ((x[:, NECK] - x[:, SPINE3])[..., None] for x in (rest, joints))
+    swing = swing_between(bone[..., 0], (in_parent @ aim)[..., 0])
+    axis = bone[..., 0] / np.linalg.norm(bone, axis=1)
+    expected = swing @ Rotation.from_rotvec(angle[:, None] * axis).as_matrix()
+    assert rotations[:, SPINE3] == pytest.approx(expected, abs=1e-9)
+
+
+@all_methods
+@pytest.mark.parametrize('unseen', [[], COLLARS[:1], COLLARS[1:]], ids=str)
+def test_with_a_collar_the_twist_of_spine3_does_not_count(
+    fresh: dict[str, NDArray], method: Method, unseen: list[int]
+) -> None:
+    joints, rest, twist = arguments(fresh, 20)
+    joints = joints + noise(np.random.default_rng(14), joints.shape, 0.01)
+    confidence = np.ones(NUM_POINTS)
+    confidence[unseen] = 0
+    other = twist.copy()
+    other[:, SPINE3 - 1] = [0.0, 1.0]
+    found, same = (
+        solve(joints, rest, told, method=method, confidence=confidence) for told in (twist, other)
+    )
+    assert np.array_equal(found, same)
+
+
 @all_methods
 def test_missing_twist_is_no_twist(fresh, method):
     joints, rest, _ = arguments(fresh, 5)
@@ -446,6 +525,24 @@ def test_missing_twist_is_no_twist(fresh, method):
     shape = (NUM_JOINTS - 1, 2)
     for missing in (np.tile([1.0, 0.0], (shape[0], 1)), np.zeros(shape), np.full(shape, np.nan)):
         assert solve(joints, rest, missing, method=method) == pytest.approx(none, abs=1e-12)
+
+
+@all_methods
+@pytest.mark.parametrize('fill', [(0.0, 0.0), (np.nan, np.nan)])
+def test_a_row_of_twist_that_is_none_is_missing(
+    fresh: dict[str, NDArray], method: Method, fill: tuple[float, float]
+) -> None:
+    poses = zip(*arguments(fresh, 5), fresh['rotations_true'][5:10], strict=True)
+    for joints, rest, twist, previous in poses:
+        listed: list = twist.tolist()
+        listed[::3] = [None] * len(listed[::3])
+        filled = twist.copy()
+        filled[::3] = fill
+        found, expected = (
+            solve(joints, rest, told, method=method, previous=previous) for told in (listed, filled)
+        )
+        assert np.array_equal(found, expected)
+        assert not np.array_equal(found, solve(joints, rest, twist, method=method))
 
 
 @all_methods
@@ -466,6 +563,7 @@ def wrong(**changes):
         'rest_joints': np.random.default_rng(1).normal(size=(NUM_POINTS, 3)),
         'twist': np.tile([1.0, 0.0], (NUM_JOINTS - 1, 1)),
         'confidence': np.ones(NUM_POINTS),
+        'previous': np.tile(np.eye(3), (NUM_JOINTS, 1, 1)),
     }
     return {**good, **changes}
 
@@ -508,6 +606,75 @@ def test_the_good_arguments_are_good():
 def test_a_wrong_argument_is_named(name, value):
     with pytest.raises(ValueError, match=rf'\b{name}\b'):
         solve(**wrong(**{name: value}))
+
+
+def ragged(array: NDArray) -> ArrayLike:
+    """Lists of which the last is shorter, or a list in place of the last number."""
+    rows = array.tolist()
+    return [*rows[:-1], rows[-1][:-1] if array.ndim > 1 else [rows[-1]]]
+
+
+def of_complex_numbers(array: NDArray) -> ArrayLike:
+    return array + 0j
+
+
+def with_a_word(array: NDArray) -> ArrayLike:
+    return with_an_entry(array, 'left')
+
+
+def with_an_entry(array: NDArray, entry: object) -> ArrayLike:
+    """Nested lists with this in place of a number."""
+    entries = array.astype(object)
+    entries.flat[7] = entry
+    return entries.tolist()
+
+
+def a_word(array: NDArray) -> ArrayLike:
+    return 'unknown'
+
+
+def a_dictionary(array: NDArray) -> ArrayLike:
+    return {'left': 1.0}  # type: ignore[return-value]
+
+
+not_of_numbers = pytest.mark.parametrize(
+    'spoil',
+    [ragged, of_complex_numbers, with_a_word, a_word, a_dictionary],
+    ids=lambda spoil: spoil.__name__,
+)
+
+
+@not_of_numbers
+@pytest.mark.parametrize('name', ['joints', 'rest_joints', 'twist', 'confidence', 'previous'])
+def test_what_is_no_array_of_real_numbers_is_named(
+    name: str, spoil: Callable[[NDArray], ArrayLike]
+) -> None:
+    good = wrong()
+    with pytest.raises(ValueError, match=rf'^{name} '):
+        solve(**{**good, name: spoil(good[name])})
+
+
+@pytest.mark.parametrize('name', ['joints', 'rest_joints', 'confidence', 'previous'])
+def test_none_among_the_numbers_is_named(name: str) -> None:
+    good = wrong()
+    with pytest.raises(ValueError, match=rf'^{name} '):
+        solve(**{**good, name: with_an_entry(good[name], None)})
+
+
+@not_of_numbers
+def test_forward_names_rotations_that_are_no_numbers(
+    rest: NDArray, spoil: Callable[[NDArray], ArrayLike]
+) -> None:
+    with pytest.raises(ValueError, match=r'^rotations '):
+        forward(spoil(np.tile(np.eye(3), (NUM_JOINTS, 1, 1))), rest)
+
+
+@pytest.mark.parametrize('spoil', [of_complex_numbers, with_a_word], ids=lambda s: s.__name__)
+def test_forward_names_rest_joints_that_are_no_numbers(
+    rest: NDArray, spoil: Callable[[NDArray], ArrayLike]
+) -> None:
+    with pytest.raises(ValueError, match=r'^rest_joints '):
+        forward(np.tile(np.eye(3), (NUM_JOINTS, 1, 1)), spoil(rest))
 
 
 # Degenerate arguments

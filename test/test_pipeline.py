@@ -429,10 +429,8 @@ def test_stages_are_timed_frame_by_frame(frames, camera, pipeline):
     # A person who is followed is not looked for.
     pipeline(frames[1], camera, 0.1)
     assert set(pipeline.stage_seconds) == {'landmarks', 'solve'}
+    # Who is lost is looked for at once.
     pipeline(np.zeros_like(frames[0]), camera, 0.2)
-    assert set(pipeline.stage_seconds) == {'landmarks', 'solve'}
-    # Nobody is followed any more.
-    pipeline(np.zeros_like(frames[0]), camera, 0.3)
     assert 'detect' in pipeline.stage_seconds
 
 

@@ -1,16 +1,35 @@
 """The solver's memory: what is not seen stays as it was, and the rest holds on to it as asked."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+import plain_hybrik
 import pytest
+from numpy.typing import NDArray
 from poses import angles_between, noise, random_rotations, twist_of
 
 from hybrik_ros.body import BodyModel
-from hybrik_ros.kinematics import METHODS, forward, solve
-from hybrik_ros.skeleton import SPINE3
+from hybrik_ros.kinematics import METHODS, Method, forward, solve
+from hybrik_ros.skeleton import (
+    BONE_TARGETS,
+    JOINT_NAMES,
+    NUM_JOINTS,
+    NUM_POINTS,
+    PARENTS,
+    SPINE3,
+    THREE_CHILDREN,
+)
 
 LEFT_SHOULDER, LEFT_ELBOW = 16, 18
 LEFT_ARM_BELOW_SHOULDER = [18, 20, 22, 25]
 LEFT_ARM_ROTATIONS = [16, 18, 20, 22]
+# Joints that a single bone aims at, and that are not the end of their limb.
+WITHIN_A_LIMB = sorted(
+    BONE_TARGETS[joint]
+    for joint in range(NUM_JOINTS)
+    if joint not in THREE_CHILDREN and BONE_TARGETS[joint] < NUM_JOINTS
+)
 
 all_methods = pytest.mark.parametrize('method', METHODS)
 
@@ -72,6 +91,64 @@ def test_nobody_seen_is_the_previous_pose(rest, motion, method):
     unseen = np.full_like(joints, np.nan)
     found = solve(unseen, rest, method=method, confidence=np.zeros(29), previous=rotations)
     assert angles_between(found, rotations).max() < 1e-4
+
+
+@all_methods
+@pytest.mark.parametrize('weight', [0.0, 0.01])
+def test_one_unseen_joint_takes_nothing_from_the_true_rotations(
+    rest: NDArray, motion: tuple[NDArray, NDArray], method: Method, weight: float
+) -> None:
+    rotations, joints = (array[:10, None] for array in motion)
+    confidence = 1 - np.eye(NUM_POINTS)  # Row i hides joint i.
+    joints = np.where(confidence[..., None] > 0, joints, np.nan)
+    found = solve(
+        joints, rest, method=method, confidence=confidence, previous=rotations,
+        previous_weight=weight,
+    )  # fmt: skip
+    assert np.abs(found - rotations).max() < 1e-6
+
+
+@all_methods
+def test_the_bone_to_an_unseen_joint_does_not_drift(
+    rest: NDArray, motion: tuple[NDArray, NDArray], method: Method
+) -> None:
+    rotations, joints = motion[0][0], np.repeat(motion[1][:1], 1000, axis=0)
+    joints += noise(np.random.default_rng(4), joints.shape, 0.01)
+    confidence = 1 - np.eye(NUM_POINTS)[WITHIN_A_LIMB]  # Each row hides one.
+    found = np.tile(rotations, (len(WITHIN_A_LIMB), 1, 1, 1))
+    for frame in joints:
+        seen = np.where(confidence[..., None] > 0, frame, np.nan)
+        found = solve(seen, rest, method=method, confidence=confidence, previous=found)
+    drifts = np.abs(found - rotations).max(axis=(-2, -1))
+    for of_joints, unseen in zip(drifts, WITHIN_A_LIMB, strict=True):
+        assert of_joints[PARENTS[unseen]] < 1e-6
+        assert of_joints.max() > 0.01  # The others follow their noise.
+
+
+@all_methods
+@pytest.mark.parametrize('joint', WITHIN_A_LIMB, ids=JOINT_NAMES.__getitem__)
+def test_what_lies_beyond_an_unseen_joint_pulls_at_nothing_before_it(
+    rest: NDArray, motion: tuple[NDArray, NDArray], method: Method, joint: int
+) -> None:
+    rng = np.random.default_rng(6)
+    rotations, joints = motion
+    limb = [joint]
+    for point in range(joint + 1, NUM_POINTS):
+        if PARENTS[point] in limb:
+            limb.append(point)
+    here = joints[10:20] + noise(rng, joints[10:20].shape, 0.01)
+    there = here.copy()
+    there[:, limb] += rng.normal(0, 1, there[:, limb].shape)
+    confidence = np.ones(NUM_POINTS)
+    confidence[joint] = 0
+    found, moved = (
+        solve(frames, rest, method=method, confidence=confidence, previous=rotations[:10],
+              previous_weight=0.01, depth_weight=0.5)
+        for frames in (here, there)
+    )  # fmt: skip
+    before = np.setdiff1d(np.arange(NUM_JOINTS), limb)
+    assert np.abs(found - moved)[:, before].max() < 1e-9
+    assert np.abs(found - moved)[:, joint].max() > 0.1
 
 
 def follow(joints, rest, weight):
@@ -141,6 +218,65 @@ def test_the_weight_pulls_to_the_previous_pose_in_the_right_direction(rest, moti
     assert angles_between(found, rotations).mean() < apart.mean()
 
 
+@all_methods
+def test_a_weight_without_a_previous_changes_nothing(
+    rest: NDArray, motion: tuple[NDArray, NDArray], method: Method
+) -> None:
+    rotations, joints = motion
+    joints = joints + noise(np.random.default_rng(9), joints.shape, 0.02)
+    for twist in (None, twist_of(rotations, rest)):
+        free, held = (
+            solve(joints, rest, twist, method=method, previous_weight=weight)
+            for weight in (0.0, 0.05)
+        )
+        assert np.array_equal(free, held)
+
+
+@pytest.mark.parametrize('weight', [1e-3, 1e-2, 1e-1])
+@pytest.mark.parametrize('depth_weight', [1.0, 0.05])
+def test_the_weight_pulls_as_strongly_as_in_the_plain_transcription(
+    rest: NDArray, motion: tuple[NDArray, NDArray], weight: float, depth_weight: float
+) -> None:
+    rng = np.random.default_rng(7)
+    rotations, joints = (array[::12] for array in motion)
+    # Near each other: for small angles, the sines that the solver takes are the angles.
+    joints = joints + noise(rng, joints.shape, 0.002) + [0.5, -0.3, 3.0]
+    previous = rotations @ random_rotations(rng, len(rotations), 0.02)
+    confidence = rng.uniform(0.5, 1, joints.shape[:2])
+    twist = twist_of(rotations, rest)
+    start = solve(joints, rest, twist, method='adaptive', confidence=confidence)
+    found = solve(
+        joints, rest, twist, confidence=confidence, previous=previous, previous_weight=weight,
+        depth_weight=depth_weight,
+    )  # fmt: skip
+    for i, told in enumerate(twist):
+        refined = plain_hybrik.refine(
+            start[i], joints[i], rest, confidence[i], depth_weight=depth_weight,
+            previous=previous[i], previous_weight=weight,
+        )  # fmt: skip
+        placed = plain_hybrik.pose(refined, rest, joints[i, 0])
+        expected = plain_hybrik.aim(placed, rest, told, adaptive=True)
+        assert np.abs(found[i] - expected).max() < 2e-4
+
+
+@pytest.mark.parametrize('kind', [np.array, np.float64, np.float32])
+@pytest.mark.parametrize('name', ['previous_weight', 'depth_weight'])
+def test_weights_may_be_numbers_of_numpy(
+    rest: NDArray,
+    motion: tuple[NDArray, NDArray],
+    name: str,
+    kind: Callable[[float], NDArray | np.floating],
+) -> None:
+    rotations, joints = motion[0][:-10], motion[1][10:] + [0.0, 0.0, 3.0]
+
+    def found(**weights: Any) -> NDArray:
+        return solve(joints, rest, previous=rotations, **weights)
+
+    plain = found(**{name: 0.25})
+    assert np.array_equal(found(**{name: kind(0.25)}), plain)
+    assert not np.array_equal(found(), plain)
+
+
 @pytest.mark.parametrize(
     ('arguments', 'words'),
     [
@@ -152,9 +288,19 @@ def test_the_weight_pulls_to_the_previous_pose_in_the_right_direction(rest, moti
         ({'previous_weight': 'much'}, 'previous_weight must be'),
         ({'previous_weight': -1.0}, 'previous_weight must be'),
         ({'previous_weight': np.nan}, 'previous_weight must be'),
+        ({'previous_weight': np.inf}, 'previous_weight must be'),
+        ({'previous_weight': None}, 'previous_weight must be'),
+        ({'previous_weight': 1j}, 'previous_weight must be'),
+        ({'previous_weight': np.array(-1.0)}, 'previous_weight must be'),
+        ({'previous_weight': np.array([0.1, 0.2])}, 'previous_weight must be'),
         ({'depth_weight': 0.0}, 'depth_weight must be'),
+        ({'depth_weight': -0.5}, 'depth_weight must be'),
         ({'depth_weight': 1.5}, 'depth_weight must be'),
+        ({'depth_weight': np.nan}, 'depth_weight must be'),
+        ({'depth_weight': 'all'}, 'depth_weight must be'),
         ({'depth_weight': None}, 'depth_weight must be'),
+        ({'depth_weight': np.array(np.nan)}, 'depth_weight must be'),
+        ({'depth_weight': np.array([0.1, 0.2])}, 'depth_weight must be'),
     ],
 )
 def test_wrong_arguments_are_named(rest, arguments, words):

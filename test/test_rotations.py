@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from hybrik_ros import rotations as so3
@@ -139,8 +140,48 @@ def test_swing_and_twist_make_up_the_rotation(vector, axis, scale):
     rotation = so3.from_rotation_vector(vector)
     swing, (cos, sin) = so3.swing_twist(rotation, axis * scale)
     assert np.hypot(cos, sin) == pytest.approx(1)
-    assert swing @ so3.from_axis(axis, cos, sin) == pytest.approx(rotation, abs=1e-6)
-    assert swing @ axis == pytest.approx(rotation @ axis, abs=1e-6)
+    assert swing @ so3.from_axis(axis, cos, sin) == pytest.approx(rotation, abs=1e-9)
+    assert swing @ axis == pytest.approx(rotation @ axis, abs=1e-9)
+
+
+def random_directions(rng: np.random.Generator, count: int) -> NDArray:
+    return so3.unit(rng.normal(size=(count, 3)))
+
+
+near_a_half_turn = pytest.mark.parametrize('short', [0.0, 1e-15, 1e-12, 1e-9, 1e-6, 1e-3])
+
+
+@near_a_half_turn
+def test_swings_of_about_a_half_turn_are_scipys(short: float) -> None:
+    rng = np.random.default_rng(5)
+    sources, others = random_directions(rng, 500), random_directions(rng, 500)
+    turns = Rotation.from_rotvec((np.pi - short) * so3.unit(np.cross(sources, others)))
+    targets = turns.apply(sources)
+    swings = so3.swing_between(sources, targets)
+    assert_rotations(swings)
+    assert (swings @ sources[..., None])[..., 0] == pytest.approx(targets, abs=1e-9)
+    assert Rotation.from_matrix(swings).magnitude() == pytest.approx(np.pi - short, abs=1e-9)
+    if short >= 1e-6:  # Nearer to the half turn, the digits of a target do not tell the axis.
+        assert swings == pytest.approx(turns.as_matrix(), abs=1e-6)
+
+
+@near_a_half_turn
+@pytest.mark.parametrize('kind', ['swing', 'twist', 'any'])
+def test_turns_of_about_a_half_split_into_swing_and_twist(short: float, kind: str) -> None:
+    rng = np.random.default_rng(6)
+    axes, others = random_directions(rng, 500), random_directions(rng, 500)
+    about = {'swing': so3.unit(np.cross(axes, others)), 'twist': axes, 'any': others}[kind]
+    turns = Rotation.from_rotvec((np.pi - short) * about)
+    if kind == 'swing':
+        turns *= Rotation.from_rotvec(rng.uniform(-np.pi, np.pi, (500, 1)) * axes)
+    swings, twists = so3.swing_twist(turns.as_matrix(), axes)
+    assert_rotations(swings)
+    assert np.linalg.norm(twists, axis=1) == pytest.approx(1, abs=1e-9)
+    angles = np.arctan2(twists[:, 1], twists[:, 0])
+    together = Rotation.from_matrix(swings) * Rotation.from_rotvec(angles[:, None] * axes)
+    assert together.as_matrix() == pytest.approx(turns.as_matrix(), abs=1e-9)
+    least = np.arccos(np.clip(np.sum(turns.apply(axes) * axes, axis=1), -1, 1))
+    assert Rotation.from_matrix(swings).magnitude() == pytest.approx(least, abs=1e-6)
 
 
 @given(directions, st.floats(-np.pi, np.pi))

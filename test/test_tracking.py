@@ -329,11 +329,20 @@ def test_who_comes_out_on_the_far_side_is_not_who_stands_where_they_were_hidden(
 
 
 def test_the_assignment_is_the_best_for_all(tracker):
-    # The nearest pair first would leave the other two a metre apart.
+    # The nearest pair first would leave the other two nearly a metre apart.
     for stamp in stamps_of(1):
         first, second = step(tracker, [(0, 0, 4), (0.6, 0, 4)], stamp)
-    moved = step(tracker, [(0.5, 0, 4), (1.1, 0, 4)], 1.0)
+    moved = step(tracker, [(0.35, 0, 4), (0.95, 0, 4)], 1.0)
     assert [track.id for track in moved] == [first.id, second.id]
+
+
+def test_nobody_is_made_somebody_else_to_find_everybody(tracker):
+    # One stays; the other is not seen; a newcomer turns up on the far side.
+    for stamp in stamps_of(1):
+        first, second = step(tracker, [(0, 0, 4), (0.5, 0, 4)], stamp)
+    moved = step(tracker, [(0.05, 0, 4), (-0.6, 0, 4)], 1.0)
+    assert moved[0] is first
+    assert moved[1] not in (first, second)
 
 
 @pytest.mark.parametrize('people', range(7))

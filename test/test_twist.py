@@ -246,14 +246,14 @@ def overstretched(rest: NDArray, joint: int, degrees: float, millimetres: float)
     'joint', [LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP], ids=JOINT_NAMES.__getitem__
 )
 @pytest.mark.parametrize('degrees', [-30.0, -15.0, 0.0, 15.0, 30.0])
-@pytest.mark.parametrize(('millimetres', 'step'), [(0, 5), (3, 8)])
+@pytest.mark.parametrize(('millimetres', 'step'), [(0, 2), (3, 5)])
 def test_a_hinge_that_bends_20_degrees_the_wrong_way_does_not_flip_its_limb(
     rest: NDArray, joint: int, degrees: float, millimetres: float, step: float
 ) -> None:
     errors = overstretched(rest, joint, degrees, millimetres)
     assert abs(errors[0]) < 5
-    # A straight limb tells nothing: what twist it had may fade, and no more than turn as far back.
-    assert np.abs(errors).max() < 30 + 2 * abs(degrees)
+    # A straight limb tells nothing: what twist it had may fade, but not turn on to the other side.
+    assert np.abs(errors).max() < abs(degrees) + 10
     assert np.abs(np.diff(errors)).max() < step
 
 

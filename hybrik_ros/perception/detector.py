@@ -22,7 +22,8 @@ _KEYPOINTS = 17
 _SHOULDERS, _HIPS = [5, 6], [11, 12]
 _SEEN = 0.2  # Keypoint scores of this network run low.
 _OVERLAP = 0.5  # Two boxes that share more than this are one person,
-_SAME_JOINTS = 0.1  # and two whose joints lie nearer to each other than this part of a person.
+_MOST = 2 / 3  # and two of whom so many joints
+_SAME_JOINTS = 0.1  # lie nearer to each other than this part of a person.
 _MIRRORED = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]  # COCO's left and right
 
 # Of the way from the hips to the shoulders, where the crown of the head is.
@@ -117,6 +118,7 @@ def same_person(first: Array, first_box: Array, second: Array, second_box: Array
         return True
     size = max(np.ptp(first, axis=0).max(), np.ptp(second, axis=0).max(), 1.0)
     apart = min(
-        np.median(np.linalg.norm(first - other, axis=1)) for other in (second, second[_MIRRORED])
+        np.quantile(np.linalg.norm(first - other, axis=1), _MOST)
+        for other in (second, second[_MIRRORED])
     )
     return bool(apart < _SAME_JOINTS * size)
