@@ -195,6 +195,12 @@ def test_pose_directions_that_are_all_zero_cost_nothing(
         ('translation', np.zeros((1, 3))),
         ('translation', np.zeros((6890, 3))),
         ('translation', None),
+        ('rotations', 'x'),
+        ('rotations', {}),
+        ('betas', ['1'] * 10),
+        ('betas', np.zeros(10) + 1j),
+        ('translation', [[1.0], [2.0, 3.0]]),
+        ('translation', np.zeros(3) + 1j),
     ],
 )
 def test_vertices_name_the_argument_of_a_wrong_shape(

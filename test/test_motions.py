@@ -122,10 +122,10 @@ def test_errors_are_as_small_as_on_the_golden_poses(poses, millimetres):
     )  # fmt: skip
     for ours, theirs, (reach, golden) in zip(refined, published, LIMITS[millimetres], strict=True):
         assert ours <= reach
-        # On real motion, nearer to the T-pose than the golden poses, the published method errs less:
-        # at 5, 10 and 20 mm ours are 0.68, 0.62 and 0.57 of its MPJPE, where 0.66, 0.60 and 0.58
-        # are asked. Ten steps instead of two, or dampings from 1e-6 to 2e-3, give the same to
-        # 0.003: this is where the squares are least, and nothing else is known of the pose.
+        # On real motion, nearer to the T-pose than the golden poses, the published method errs
+        # less: at 5, 10 and 20 mm ours are 0.68, 0.62 and 0.57 of its MPJPE, where 0.66, 0.60 and
+        # 0.58 are asked. Ten steps instead of two, or dampings from 1e-6 to 2e-3, give the same
+        # to 0.003: this is where the squares are least, and nothing else is known of the pose.
         assert ours / theirs <= 1.04 * reach / golden
 
 

@@ -151,6 +151,39 @@ def test_what_lies_beyond_an_unseen_joint_pulls_at_nothing_before_it(
     assert np.abs(found - moved)[:, joint].max() > 0.1
 
 
+# All that hangs from a joint of three bones: neither it nor they are seen, and it cannot turn.
+UNTOLD = {
+    'pelvis': [0, 1, 2, 3, 4, 5, 7, 8, 10, 11, 27, 28],  # somebody behind a table
+    'spine3': [12, 13, 14],
+}
+
+
+@all_methods
+@pytest.mark.parametrize('joint', UNTOLD)
+def test_a_joint_of_three_unseen_bones_stays_as_it_was(rest, motion, method, joint):
+    rotations, joints = motion[0], motion[1].copy()
+    joints[:, UNTOLD[joint]] = np.nan
+    seen = np.ones(NUM_POINTS)
+    seen[UNTOLD[joint]] = 0
+    found = solve(joints, rest, method=method, confidence=seen, previous=rotations)
+    assert angles_between(found, rotations).max() < 1e-6
+
+
+@all_methods
+@pytest.mark.parametrize('joint', UNTOLD)
+def test_a_joint_of_three_unseen_bones_does_not_drift(rest, motion, method, joint):
+    rng = np.random.default_rng(8)
+    truth, joints = motion[0][0], motion[1][0]
+    seen = np.ones(NUM_POINTS)
+    seen[UNTOLD[joint]] = 0
+    found = truth
+    for _ in range(300):
+        noisy = joints + noise(rng, joints.shape, 0.01)
+        found = solve(noisy, rest, method=method, confidence=seen, previous=found)
+    held = JOINT_NAMES.index(joint)
+    assert angles_between(found[held], truth[held]) < 1e-6
+
+
 def follow(joints, rest, weight):
     """Solve frame after frame, each with the one before as its previous."""
     found = [solve(joints[0], rest)]
@@ -291,6 +324,9 @@ def test_weights_may_be_numbers_of_numpy(
         ({'previous_weight': np.inf}, 'previous_weight must be'),
         ({'previous_weight': None}, 'previous_weight must be'),
         ({'previous_weight': 1j}, 'previous_weight must be'),
+        ({'previous_weight': np.complex128(1 + 2j)}, 'previous_weight must be'),
+        ({'previous_weight': '0.01'}, 'previous_weight must be'),
+        ({'previous_weight': 10**400}, 'previous_weight must be'),
         ({'previous_weight': np.array(-1.0)}, 'previous_weight must be'),
         ({'previous_weight': np.array([0.1, 0.2])}, 'previous_weight must be'),
         ({'depth_weight': 0.0}, 'depth_weight must be'),

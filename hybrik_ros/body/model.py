@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from hybrik_ros.body.files import read_body_file
 from hybrik_ros.body.skinning import skin, strongest_weights
 from hybrik_ros.kinematics import forward
+from hybrik_ros.kinematics.batch import real_array
 from hybrik_ros.skeleton import LANDMARK_VERTICES, LEAF_VERTICES, NUM_JOINTS, PARENTS
 
 Array = NDArray[np.float64]
@@ -138,7 +139,7 @@ class BodyModel:
     def _checked_betas(self, betas: ArrayLike | None) -> Array:
         if betas is None:
             return np.zeros(self.num_betas)
-        betas = np.asarray(betas, dtype=np.float64)
+        betas = real_array('betas', betas)
         if betas.shape != (self.num_betas,) or not np.isfinite(betas).all():
             raise ValueError(
                 f'betas must be {self.num_betas} finite numbers for the body {self.name!r}, '
@@ -148,7 +149,7 @@ class BodyModel:
 
 
 def _shaped_as(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
-    array = np.asarray(value, dtype=np.float64)
+    array = real_array(name, value)
     if array.shape != shape:
         raise ValueError(f'{name} must have shape {shape}, not {array.shape}')
     return array

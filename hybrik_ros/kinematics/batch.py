@@ -48,15 +48,25 @@ def flattened(
     return batch, flat
 
 
-def _checked(name: str, value: ArrayLike, core: tuple[int, ...]) -> Array:
-    """Return value as a float64 array of shape (..., *core)."""
+def real_array(name: str, value: ArrayLike) -> Array:
+    """Return a value as a float64 array.
+
+    Raises
+    ------
+    ValueError: naming the argument, where it is anything else than real numbers, evenly nested.
+    """
     try:
         array = np.asarray(value)
-        if np.iscomplexobj(array):
-            raise TypeError('complex')
-        array = np.asarray(array, dtype=np.float64)
-    except (TypeError, ValueError):
+        if array.dtype.kind not in 'biufO':
+            raise TypeError(f'{array.dtype}')
+        return np.asarray(array, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f'{name} must be an array of real numbers') from None
+
+
+def _checked(name: str, value: ArrayLike, core: tuple[int, ...]) -> Array:
+    """Return value as a float64 array of shape (..., *core)."""
+    array = real_array(name, value)
     if array.shape[array.ndim - len(core) :] != core:
         wanted = ', '.join(str(size) for size in core)
         raise ValueError(f'{name} must have shape (..., {wanted}), not {array.shape}')

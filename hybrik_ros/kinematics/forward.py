@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hybrik_ros.kinematics import kernels
-from hybrik_ros.kinematics.batch import Array, flattened
+from hybrik_ros.kinematics.batch import Array, flattened, real_array
 from hybrik_ros.skeleton import NUM_JOINTS, NUM_POINTS
 
 
@@ -25,10 +25,10 @@ def forward(rotations: ArrayLike, rest_joints: ArrayLike) -> tuple[Array, Array]
 
     Raises
     ------
-    ValueError: a shape is wrong.
+    ValueError: a shape is wrong, or there is anything but real numbers.
     """
-    count = np.shape(rest_joints)[-2] if np.ndim(rest_joints) >= 2 else 0
-    points = NUM_JOINTS if count == NUM_JOINTS else NUM_POINTS
+    rest_joints = real_array('rest_joints', rest_joints)
+    points = NUM_JOINTS if rest_joints.shape[-2:-1] == (NUM_JOINTS,) else NUM_POINTS
     batch, (flat_rotations, flat_rest) = flattened(
         {
             'rotations': (rotations, (NUM_JOINTS, 3, 3)),

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hybrik_ros.kinematics import kernels
-from hybrik_ros.kinematics.batch import Array, flattened
+from hybrik_ros.kinematics.batch import Array, flattened, real_array
 from hybrik_ros.skeleton import NUM_JOINTS, NUM_POINTS
 
 Method = Literal['naive', 'adaptive', 'refined']
@@ -55,7 +55,8 @@ def solve(
     method has a root of its own; it treats spine3 as a single bone to the neck, though three
     bones hang from it and fix its rotation; and the swing of opposite directions is undefined
     there. Here, in all methods, the root and spine3 are orthogonal Procrustes fits of their
-    three bones. The twist of spine3 counts only where neither collar is seen.
+    three bones. The twist of spine3 counts only where neither collar is seen, nor, for 'refined',
+    an arm that tells where they are.
 
     Parameters
     ----------
@@ -118,10 +119,10 @@ def solve(
 
 
 def _number(name: str, value: float) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f'{name} must be a number, not {value!r}') from None
+    array = real_array(name, value)
+    if array.shape:
+        raise ValueError(f'{name} must be a number, not {value!r}')
+    return float(array)
 
 
 def sound_arguments(

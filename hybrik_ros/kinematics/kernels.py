@@ -21,12 +21,6 @@ _children = np.full((NUM_JOINTS, 3), -1)
 for _joint, _three in THREE_CHILDREN.items():
     _children[_joint] = _three
 
-# Joints that a single bone aims at. Unseen, such a joint cuts its limb: the bone stays as it was,
-# and what lies beyond is solved from there and pulls at nothing before.
-_aimed_at = np.zeros(NUM_POINTS, np.bool_)
-for _joint in range(NUM_JOINTS):
-    _aimed_at[BONE_TARGETS[_joint]] |= _joint not in THREE_CHILDREN
-
 _depths = np.zeros(NUM_JOINTS, np.int64)
 _ancestors = np.full((NUM_JOINTS, NUM_JOINTS), -1)
 for _joint in range(NUM_JOINTS):
@@ -259,29 +253,42 @@ def inspect(target: Array, rest: Array, confidence: Array, previous: Array) -> t
 
 
 @compiled
-def _pivot(target: Array, rest: Array, confidence: Array, pivot: Array, rest_pivot: Array) -> None:
+def _pivot(target: Array, rest: Array, confidence: Array, pivot: Array, rest_pivot: Array) -> bool:
     """What the root's rotation is fitted about: the pelvis as seen and at rest.
 
-    Unseen, the middle of its seen children stands in for it, or else that of all seen joints.
+    Unseen, the middle of its seen children stands in for it. Tells whether there are any.
     """
     first, last = 0, 1
     if not confidence[0] > 0:
         first, last = _children[0, 0], _children[0, 2] + 1
-        if not confidence[first:last].max() > 0:
-            first, last = 0, NUM_POINTS
-    pivot[:] = 0.0
-    rest_pivot[:] = 0.0
+    return _middle(target, rest, confidence, first, last, pivot, rest_pivot)
+
+
+@compiled
+def _middle(
+    target: Array,
+    posed: Array,
+    confidence: Array,
+    first: int,
+    last: int,
+    middle: Array,
+    posed_middle: Array,
+) -> bool:
+    """Write the weighted means of the seen joints in a range; tell whether there are any."""
+    middle[:] = 0.0
+    posed_middle[:] = 0.0
     total = 0.0
     for j in range(first, last):
         if confidence[j] > 0:
             total += confidence[j]
             for k in range(3):
-                pivot[k] += confidence[j] * target[j, k]
-                rest_pivot[k] += confidence[j] * rest[j, k]
+                middle[k] += confidence[j] * target[j, k]
+                posed_middle[k] += confidence[j] * posed[j, k]
     if total > 0:
         for k in range(3):
-            pivot[k] /= total
-            rest_pivot[k] /= total
+            middle[k] /= total
+            posed_middle[k] /= total
+    return total > 0
 
 
 @compiled
@@ -323,11 +330,23 @@ def _aim_root(
     rebuilt: Array,
     global_rotations: Array,
 ) -> None:
-    """Solve the root: the rotation that fits its three children best."""
+    """Solve the root: the rotation that fits its three children best.
+
+    Where neither they nor the pelvis are seen, it stays as in the previous rotations, and the
+    pelvis is where these bring the joints that are seen nearest to where they are.
+    """
     bone = np.empty(3)
     pivot = np.empty(3)
     rest_pivot = np.empty(3)
-    _pivot(target, rest, confidence, pivot, rest_pivot)
+    if not _pivot(target, rest, confidence, pivot, rest_pivot):
+        posed = np.empty((NUM_POINTS, 3))
+        turned = np.empty((NUM_JOINTS, 3, 3))
+        _forward(previous, rest, posed, turned)
+        _middle(target, posed, confidence, 0, NUM_POINTS, pivot, rest_pivot)
+        rotations[0] = global_rotations[0] = previous[0]
+        for k in range(3):
+            rebuilt[0, k] = posed[0, k] + pivot[k] - rest_pivot[k]
+        return
     _fit_children(0, pivot, rest_pivot, previous[0], target, rest, confidence,
                   global_rotations[0])  # fmt: skip
     rotations[0] = global_rotations[0]
@@ -535,6 +554,7 @@ def _descent(
     rebuilt: Array,
     target: Array,
     confidence: Array,
+    told: NDArray[np.bool_],
     depth_weight: float,
     damping: float,
     returns: Array,
@@ -548,7 +568,8 @@ def _descent(
 
     turns[i] is a small rotation vector, in the global frame, of everything below joint i about
     that joint; shift moves the whole body. Joint j moves by shift + sum over its ancestors i of
-    turns[i] x (q(j) - q(i)). The normal matrix couples joints with their ancestors only, so it
+    turns[i] x (q(j) - q(i)), up to the first of which nothing is told; that one stays, and with
+    it all before. The normal matrix couples joints with their ancestors only, so it
     is eliminated from the leaves to the root without fill-in.
 
     The weight of a joint is confidence (I - (1 - depth_weight) s sᵀ), s its line of sight.
@@ -586,14 +607,13 @@ def _descent(
                 residual[k] -= (1 - depth_weight) * along * sight[k]
         length = 0
         i = _parents[j]
-        whole = True
-        while i >= 0:
+        while i >= 0 and told[i]:
             chain[length] = i
             for k in range(3):
                 lever[length, k] = rebuilt[j, k] - rebuilt[i, k]
             length += 1
-            whole = confidence[i] > 0 or not _aimed_at[i]
-            i = _parents[i] if whole else -1
+            i = _parents[i]
+        whole = i <= 0
         for r in range(3 if whole else 0):
             normal[0, 0, r, r] += weight
             gradient[0, r] += weight * residual[r]
@@ -733,14 +753,31 @@ def _turn(turns: Array, rotations: Array, global_rotations: Array) -> None:
 
 
 @compiled
-def _listen(confidence: Array, heard: Array) -> None:
+def _tell(confidence: Array, told: NDArray[np.bool_]) -> None:
+    """Fill told (24): whether a joint at which a bone of this one aims is seen.
+
+    Else it cuts its limb: it stays as it was, and what lies beyond is solved from there and pulls
+    at nothing before.
+    """
+    for i in range(NUM_JOINTS):
+        if _children[i, 0] < 0:
+            told[i] = confidence[_targets[i]] > 0
+        else:
+            told[i] = False
+            for child in _children[i]:
+                told[i] |= confidence[child] > 0
+
+
+@compiled
+def _listen(confidence: Array, told: NDArray[np.bool_], heard: Array) -> None:
     """Fill heard (29): 1 for what was placed by its own joint or by one that pulls at it."""
     for j in range(NUM_POINTS):
         heard[j] = 1.0 if confidence[j] > 0 else 0.0
     for j in range(NUM_POINTS - 1, 0, -1):
         parent = _parents[j]
-        if not _aimed_at[parent]:
+        if parent > 0 and told[_parents[parent]]:
             heard[parent] = max(heard[parent], heard[j])
+    heard[0] = 1.0
 
 
 @compiled
@@ -762,6 +799,7 @@ def solve_batch(
     returns = np.zeros((NUM_JOINTS, 3))
     rebuilt = np.empty((NUM_POINTS, 3))
     refined = np.empty((NUM_POINTS, 3))
+    told = np.empty(NUM_JOINTS, np.bool_)
     heard = np.empty(NUM_POINTS)
     global_rotations = np.empty((NUM_JOINTS, 3, 3))
     turns = np.empty((NUM_JOINTS, 3))
@@ -775,11 +813,12 @@ def solve_batch(
         _aim(target[b], rest[b], twist[b], confidence[b], held, adaptive, rotations[b],
              rebuilt, global_rotations)  # fmt: skip
         root[:] = rebuilt[0]
+        _tell(confidence[b], told)
         for _ in range(steps):
             _place(rotations[b], rest[b], root, rebuilt, global_rotations)
             if previous_weight > 0:
                 _returns(rotations[b], held, global_rotations, returns)
-            _descent(rebuilt, target[b], confidence[b], depth_weight, damping, returns,
+            _descent(rebuilt, target[b], confidence[b], told, depth_weight, damping, returns,
                      previous_weight, turns, shift)  # fmt: skip
             if not np.isfinite(turns).all():
                 break  # Bones of thousands of kilometres leave the damping no digits.
@@ -789,7 +828,7 @@ def solve_batch(
             # The steps turn bones about themselves as well, by chance: no joint tells twist. Left
             # alone, that would add up from frame to frame; so aim at what the steps arrived at.
             _place(rotations[b], rest[b], root, refined, global_rotations)
-            _listen(confidence[b], heard)
+            _listen(confidence[b], told, heard)
             _aim(refined, rest[b], twist[b], heard, held, True, rotations[b], rebuilt,
                  global_rotations)  # fmt: skip
         for i in range(NUM_JOINTS):
