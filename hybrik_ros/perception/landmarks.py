@@ -94,11 +94,33 @@ SHAPE_PAIRS: tuple[tuple[int, int], ...] = (
     *((side.point(first), side.point(second)) for first, second in _MEASURED for side in _SIDES),
     (_POINT['left_shoulder'], _POINT['right_shoulder']),
 )
+_PAIRS = np.array(SHAPE_PAIRS).T
 SHAPE_SIGMAS: Array = np.append(np.repeat(list(_MEASURED.values()), 2), 0.06)
 
 # The rigid parts that carry the joints which no landmark shows. Each follows an anchor, a first
 # direction exactly, and a second as nearly as the first allows.
 _PARTS = ('hips', 'chest', 'head', 'left_hand', 'right_hand', 'left_foot', 'right_foot')
+# Each of these points is the middle of two landmarks: the anchor, then end and start of each
+# direction.
+_SHOULDER_LINE, _HIP_LINE = tuple(_SHOULDERS), tuple(_HIPS)
+_EARS = (bp.LEFT_EAR, bp.RIGHT_EAR)
+_POINTS_OF_PARTS = {
+    'hips': (_HIP_LINE, 2 * _HIP_LINE[:1], 2 * _HIP_LINE[1:], _SHOULDER_LINE, _HIP_LINE),
+    'chest': (_SHOULDER_LINE, 2 * _SHOULDER_LINE[:1], 2 * _SHOULDER_LINE[1:],
+              _SHOULDER_LINE, _HIP_LINE),
+    'head': (_EARS, 2 * _EARS[:1], 2 * _EARS[1:], 2 * (bp.NOSE,), _EARS),
+    **{
+        f'{side.name}_hand': (2 * (side.wrist,), (side.index, side.pinky), 2 * (side.wrist,),
+                              2 * (side.index,), 2 * (side.pinky,))
+        for side in _SIDES
+    },
+    **{
+        f'{side.name}_foot': (2 * (side.ankle,), 2 * (side.toe,), 2 * (side.heel,),
+                              2 * (side.ankle,), 2 * (side.heel,))
+        for side in _SIDES
+    },
+}  # fmt: skip
+_DIRECTIONS = np.array([_POINTS_OF_PARTS[part] for part in _PARTS]).transpose(1, 0, 2)
 _CARRIED = {
     'hips': ('pelvis', 'left_hip', 'right_hip'),
     'chest': ('spine3', 'neck', 'left_collar', 'right_collar'),
@@ -311,7 +333,7 @@ def guessed(joints: Array, confidence: Array, body: Proportions) -> NDArray[np.b
 
 def measured_lengths(joints: Array, confidence: Array) -> tuple[Array, Array]:
     """Return the distances of SHAPE_PAIRS (N) in metres, and the confidence of each (N)."""
-    first, second = np.array(SHAPE_PAIRS).T
+    first, second = _PAIRS
     lengths = np.linalg.norm(joints[first] - joints[second], axis=1)
     return lengths, np.minimum(confidence[first], confidence[second])
 
@@ -375,24 +397,8 @@ def _rest_landmarks(body: BodyModel, betas: Array) -> Array:
 
 def _parts(landmarks: Array) -> tuple[Array, Array]:
     """Return anchors (7, 3) and frames (7, 3, 3) of _PARTS, from landmarks (33, 3)."""
-    left, right = _SIDES
-    hips = (landmarks[left.hip] + landmarks[right.hip]) / 2
-    shoulders = (landmarks[left.shoulder] + landmarks[right.shoulder]) / 2
-    ears = (landmarks[left.ear] + landmarks[right.ear]) / 2
-    up = shoulders - hips
-    parts = [
-        (hips, landmarks[left.hip] - landmarks[right.hip], up),
-        (shoulders, landmarks[left.shoulder] - landmarks[right.shoulder], up),
-        (ears, landmarks[left.ear] - landmarks[right.ear], landmarks[bp.NOSE] - ears),
-    ]
-    for side in _SIDES:
-        wrist, index, pinky = landmarks[[side.wrist, side.index, side.pinky]]
-        parts.append((wrist, (index + pinky) / 2 - wrist, index - pinky))
-    for side in _SIDES:
-        ankle, heel, toe = landmarks[[side.ankle, side.heel, side.toe]]
-        parts.append((ankle, toe - heel, ankle - heel))
-    anchors, first, second = np.array(parts).transpose(1, 0, 2)
-    return anchors, _frames(first, second)
+    anchors, to, start, second_to, second_start = landmarks[_DIRECTIONS].mean(axis=2)
+    return anchors, _frames(to - start, second_to - second_start)
 
 
 def _face(landmarks: Array) -> Array:
