@@ -50,7 +50,9 @@ ROS_BUILD = [
 # What the generators import, and what runs them. Distributions up to Jazzy need empy 3.
 BUILD_TOOLS = ['catkin-pkg', 'cmake >=3.22,<4', 'empy >=3.3.4,<4', 'ninja', 'numpy']
 
-TEST = ['hypothesis', 'mypy', 'pytest', 'ruff', 'smplx', 'torch']
+# What `hybrik export` needs. Before torch 2.6, loading could run code in spite of weights_only.
+EXPORT = ['onnx >=1.16,<2', 'torch >=2.6,<3']
+TEST = [*EXPORT, 'hypothesis', 'mypy', 'pytest', 'ruff', 'smplx']
 
 
 def ros_prefixes() -> list[str]:
@@ -194,6 +196,7 @@ setup(
     install_requires=run_time_requirements(),
     extras_require={
         'ros': ROS,
+        'export': EXPORT,
         # To build with colcon where ROS 2 comes from PyPI.
         'build': [*BUILD_TOOLS, *ROS_BUILD, 'ros-ament-cmake-pytest ~=2.7.3'],
         'test': TEST,

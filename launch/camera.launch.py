@@ -49,7 +49,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'backend',
         default_value='auto',
-        choices=['auto', 'onnxruntime'],
+        choices=['auto', 'onnxruntime', 'tensorrt'],
         description='What runs the networks. Anything but auto goes before params_file.',
     ),
     DeclareLaunchArgument(

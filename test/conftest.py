@@ -1,14 +1,18 @@
-"""What several test modules need: a ROS 2 domain of their own, and processes that never stay."""
+"""What several test modules need: a ROS 2 domain, processes that never stay, fakes of a GPU."""
 
+import ctypes
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import hypothesis
 import pytest
 
+from hybrik_ros.inference import cuda
 from hybrik_ros.share import transport_profile
 
 # Every run is the same, and a busy machine fails none.
@@ -52,3 +56,28 @@ def spawn(ros_environment: dict[str, str], tmp_path: Path) -> Iterator[Spawn]:
     for process in processes:
         process.kill()
         process.communicate()
+
+
+FAKES = Path(__file__).parent / 'fakes'
+
+
+@pytest.fixture(scope='session')
+def fake_driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compile the FAKE of NVIDIA's driver; see fakes/libcuda.c."""
+    library = tmp_path_factory.mktemp('fakes') / 'libcuda.so'
+    command = ['cc', '-shared', '-fPIC', '-o', str(library), str(FAKES / 'libcuda.c')]
+    subprocess.run(command, check=True)
+    return library
+
+
+@pytest.fixture
+def fake_tensorrt(fake_driver: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Put the FAKES of TensorRT and the driver in their places; engines are kept in tmp_path."""
+    spec = spec_from_file_location('tensorrt', FAKES / 'tensorrt.py')
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.driver = ctypes.CDLL(str(fake_driver))
+    monkeypatch.setitem(sys.modules, 'tensorrt', module)
+    monkeypatch.setattr(cuda, 'LIBRARY', str(fake_driver))
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    return module

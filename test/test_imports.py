@@ -28,6 +28,7 @@ HOMES = {
     'onnxruntime': {'inference'},
     'tensorrt': {'inference'},
     'torch': {'network'},
+    'onnx': {'network'},
     'rosbags': {'bags', 'cli'},
     'ROS': {'node'},
 }

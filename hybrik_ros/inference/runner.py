@@ -1,5 +1,6 @@
 """The Runner interface, and the choice of a backend."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-BACKENDS = ('auto', 'onnxruntime')
+BACKENDS = ('auto', 'onnxruntime', 'tensorrt')
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class InputError(ValueError):
@@ -82,7 +85,8 @@ def create_runner(model: Path, backend: str = 'auto', threads: int = 1) -> Runne
     Parameters
     ----------
     model: the .onnx file.
-    backend: one of BACKENDS; 'auto' takes the fastest that works here.
+    backend: one of BACKENDS; 'auto' takes TensorRT where that works, else ONNX Runtime, and logs
+        which and why.
     threads: number of CPU threads of one inference.
 
     Raises
@@ -91,6 +95,24 @@ def create_runner(model: Path, backend: str = 'auto', threads: int = 1) -> Runne
     """
     if backend not in BACKENDS:
         raise ValueError(f'backend must be one of {", ".join(BACKENDS)}, not {backend!r}')
+    if backend == 'auto':
+        backend = _choose(model)
+    if backend == 'tensorrt':
+        from hybrik_ros.inference.tensorrt import TensorRTRunner
+
+        return TensorRTRunner(model)
     from hybrik_ros.inference.onnx_runtime import OnnxRuntimeRunner
 
     return OnnxRuntimeRunner(model, threads)
+
+
+def _choose(model: Path) -> str:
+    """Return the fastest backend that works here."""
+    from hybrik_ros.inference.tensorrt_engine import missing
+
+    reason = missing()
+    if reason is None:
+        _LOGGER.info('%s runs in TensorRT, which works here', model.name)
+        return 'tensorrt'
+    _LOGGER.info('%s runs in ONNX Runtime on the CPU: %s', model.name, reason)
+    return 'onnxruntime'

@@ -55,6 +55,18 @@ class Diagnostics:
         with self._lock:
             self._seconds.setdefault(stage, deque(maxlen=_WINDOW)).append(seconds)
 
+    def loading(self, message: str, header: Header) -> DiagnosticArray:
+        """Return the report of a node that is being configured.
+
+        Parameters
+        ----------
+        message: what was logged last.
+        header: stamp of the report.
+        """
+        status = DiagnosticStatus(level=DiagnosticStatus.WARN, name=self._name)
+        status.message = f'loading: {message}'
+        return DiagnosticArray(header=header, status=[status])
+
     def report(
         self, *, replaced: int, camera: str, assumed: bool, header: Header
     ) -> DiagnosticArray:

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from types import FrameType
 
 import rclpy
@@ -32,6 +33,7 @@ from hybrik_ros.node import parameters
 from hybrik_ros.node.diagnostics import Diagnostics
 from hybrik_ros.node.frames import to_transforms
 from hybrik_ros.node.images import UnusableInputError, to_camera, to_image, to_rgb
+from hybrik_ros.node.logs import RosLog
 from hybrik_ros.node.mailbox import Mailbox
 from hybrik_ros.node.markers import MarkerMaker
 from hybrik_ros.node.messages import to_array, to_human_mesh
@@ -79,7 +81,7 @@ class HybrikNode(LifecycleNode):
         """Load body and networks; where that fails, say why and stay unconfigured."""
         self.get_logger().info('loading body, networks and solver')
         try:
-            self._pipeline = Pipeline.create(**parameters.settings(self))
+            self._pipeline = self._load()
         except (OSError, RuntimeError, ValueError) as error:
             self.get_logger().error(f'cannot configure: {error}')
             return TransitionCallbackReturn.FAILURE
@@ -141,6 +143,19 @@ class HybrikNode(LifecycleNode):
         self._stop()
         self._free()
         return super().on_error(state)
+
+    def _load(self) -> Pipeline:
+        """Load in a thread; meanwhile log and /diagnostics tell what takes so long."""
+        reports = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        try:
+            with RosLog(self.get_logger()) as log, ThreadPoolExecutor(1, 'hybrik loader') as loader:
+                loading = loader.submit(Pipeline.create, **parameters.settings(self))
+                while not wait([loading], _DIAGNOSTICS_SECONDS).done:
+                    header = Header(stamp=self.get_clock().now().to_msg())
+                    reports.publish(self._diagnostics.loading(log.last, header))
+                return loading.result()
+        finally:
+            self.destroy_publisher(reports)
 
     def _stop(self) -> None:
         for subscription in self._subscriptions_of_ours:

@@ -60,7 +60,8 @@ DECLARATIONS: tuple[Declaration, ...] = (
     ),
     Declaration(
         'backend', 'auto',
-        'What runs the networks; auto takes the fastest that works here.',
+        'What runs the networks: onnxruntime on the CPU, or tensorrt on an NVIDIA GPU, which takes '
+        'minutes the first time; auto takes tensorrt where that works.',
         choices=BACKENDS,
     ),
     Declaration('threads', 1, 'CPU threads of one inference.', limits=(1, 64)),

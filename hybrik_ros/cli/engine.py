@@ -1,0 +1,130 @@
+"""`hybrik engine`: TensorRT's engines are built beforehand, listed and checked."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from hybrik_ros.inference import engine_cache, tensorrt_engine
+from hybrik_ros.inference.engine_cache import EngineCache, Entry, UnusableError
+from hybrik_ros.perception import blazepose, detector
+
+
+def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
+    """Add the engine command."""
+    parser = subparsers.add_parser(
+        'engine',
+        help="build, list and check TensorRT's engines",
+        description='TensorRT compiles a model for one GPU, which takes minutes. The node does so '
+        'the first time that it runs there; this command does so beforehand. Engines are kept in '
+        f'{engine_cache.default_folder()}.',
+    )
+    actions = parser.add_subparsers(required=True, metavar='ACTION')
+    build = actions.add_parser('build', help='build the engines of models, where there are none')
+    build.add_argument(
+        'models',
+        nargs='*',
+        type=Path,
+        metavar='MODEL',
+        default=[detector.MODEL, blazepose.MODEL],
+        help='.onnx files (default: the two that come with this package)',
+    )
+    build.add_argument(
+        '--precision',
+        choices=tensorrt_engine.PRECISIONS,
+        default='fp32',
+        help='fp16 takes a model that was exported so or, up to TensorRT 8, any (default: fp32)',
+    )
+    build.set_defaults(run=run, action=_build)
+    actions.add_parser('list', help='list the engines').set_defaults(run=run, action=_list)
+    check = actions.add_parser('check', help='check TensorRT, and that the engines are sound')
+    check.set_defaults(run=run, action=_check)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what was asked; return 0, or 1 with the reason on stderr."""
+    try:
+        return int(args.action(args, Console(soft_wrap=True, highlight=False)))
+    except (OSError, RuntimeError) as error:
+        print(f'hybrik engine: {error}', file=sys.stderr)
+        return 1
+
+
+def _build(args: argparse.Namespace, console: Console) -> int:
+    tensorrt_engine.require()  # before there is a bar
+    columns = TextColumn('{task.description}'), BarColumn(), TimeElapsedColumn()
+    for model in args.models:
+        with Progress(*columns, console=console, transient=True) as progress:
+            progress.add_task(model.name, total=None)
+            tensorrt_engine.load_engine(model, args.precision, _shown_in(progress))
+        console.print(f'{model.name} has an engine in {args.precision}.', markup=False)
+    return 0
+
+
+def _shown_in(progress: Progress) -> tensorrt_engine.Progress:
+    """Return what shows the phases of a build, each for as long as it lasts."""
+    tasks: dict[str, TaskID] = {}
+
+    def show(phase: str, done: int, steps: int) -> None:
+        if phase not in tasks:
+            tasks[phase] = progress.add_task(f'  {phase}', total=steps)
+        progress.update(tasks[phase], completed=done)
+        if done == steps:
+            progress.remove_task(tasks.pop(phase))
+
+    return show
+
+
+def _list(args: argparse.Namespace, console: Console) -> int:
+    cache = EngineCache()
+    lacking = tensorrt_engine.missing()
+    table = Table('model', 'precision', 'MB', 'TensorRT', 'CUDA', 'GPU', 'usable here')
+    for entry in cache.entries():
+        key = entry.key
+        size = f'{cache.size(key) / 1e6:.1f}'
+        gpu = f'{key.gpu} ({key.compute_capability})'
+        usable = '?' if lacking else '; '.join(_differences(entry)) or 'yes'
+        table.add_row(entry.name, key.precision, size, key.tensorrt, key.cuda, gpu, usable)
+    console.print(table if table.rows else f'There are no engines in {cache.folder}.')
+    if lacking:
+        console.print(f'Nothing runs in TensorRT here: {lacking}.', markup=False)
+    return 0
+
+
+def _check(args: argparse.Namespace, console: Console) -> int:
+    trt, gpu = tensorrt_engine.require()
+    console.print(
+        f'TensorRT {trt.__version__} works on {gpu.name}, compute capability '
+        f'{gpu.compute_capability}, CUDA {gpu.cuda}.'
+    )
+    cache = EngineCache()
+    console.print(f'{cache.folder} is private.', markup=False)
+    status = 0
+    for entry in cache.entries():
+        try:
+            state = _state(trt, cache.read(entry.key), entry)
+        except UnusableError as fault:
+            state = f'is unusable: {fault}. Run hybrik engine build with the model'
+            status = 1
+        console.print(f'{entry.name}, {entry.key.precision}, {state}.', markup=False)
+    return status
+
+
+def _state(trt: Any, plan: bytes, entry: Entry) -> str:
+    """Return what an engine is good for. Raises UnusableError where TensorRT refuses it."""
+    if differences := _differences(entry):
+        return f'is sound, but not for here: {"; ".join(differences)}'
+    if tensorrt_engine.deserialise(trt, plan) is None:
+        raise UnusableError('TensorRT refuses it')
+    return 'works'
+
+
+def _differences(entry: Entry) -> list[str]:
+    """Return what an engine was built for that this machine has not."""
+    trt, gpu = tensorrt_engine.require()
+    here = tensorrt_engine.key_here(trt, gpu, entry.key.model, entry.key.precision)
+    return here.differences(entry.key)

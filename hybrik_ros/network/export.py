@@ -1,0 +1,94 @@
+"""From a published checkpoint to a verified ONNX file."""
+
+import hashlib
+import os
+from copy import deepcopy
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import onnx
+import torch
+
+from hybrik_ros import __version__
+from hybrik_ros.network.checkpoint import load_checkpoint
+from hybrik_ros.network.folding import fold_batch_norms
+from hybrik_ros.network.half import halve, round_weights
+from hybrik_ros.network.hybrik import ARCHITECTURES
+from hybrik_ros.network.onnx_graph import to_onnx
+from hybrik_ros.network.verification import Difference, check_operators, compare
+
+PRECISIONS = ('fp32', 'fp16')
+
+
+class Report(NamedTuple):
+    """What was written, and how it was proven."""
+
+    title: str
+    operators: list[str]
+    differences: dict[str, Difference]
+
+
+def export(checkpoint: Path, output: Path, batch: int = 1, precision: str = 'fp32') -> Report:
+    """Write a checkpoint's network as ONNX, once it is proven to do the same.
+
+    Parameters
+    ----------
+    checkpoint: as load_checkpoint takes it.
+    output: the .onnx to write; an older one is replaced as a whole or not at all.
+    batch: images at once.
+    precision: one of PRECISIONS; 'fp16' ends at the heatmaps.
+
+    Raises
+    ------
+    FileNotFoundError: there is no such checkpoint, or no folder for the output.
+    ValueError: another argument is wrong, or a weight too large for FP16.
+    CheckpointError: the checkpoint does not fit, or cannot be read safely.
+    VerificationError: the model is not what it should be.
+    """
+    if output.suffix != '.onnx':
+        raise ValueError(f'the output must be named .onnx, not {output.name}')
+    if not output.parent.is_dir():
+        raise FileNotFoundError(f'there is no folder {output.parent} to write to')
+    if batch < 1:
+        raise ValueError(f'the batch must be at least 1, not {batch}')
+    if precision not in PRECISIONS:
+        raise ValueError(f'the precision must be one of {", ".join(PRECISIONS)}, not {precision!r}')
+    # Threads that wait for a core in use would make all this many times slower.
+    torch.set_num_threads(1)
+    net = load_checkpoint(checkpoint)
+    folded = deepcopy(net)
+    fold_batch_norms(folded)
+    model = to_onnx(folded, batch)
+    _describe(model, checkpoint, net.architecture, precision)
+    if precision == 'fp16':
+        halve(model)
+        round_weights(folded)
+        net = folded  # What rounding costs is no fault of the model's.
+    title = f'{ARCHITECTURES[net.architecture]}, {precision}'
+    report = Report(title, check_operators(model), compare(model, net, batch))
+    _write(output, model.SerializeToString())
+    return report
+
+
+def _describe(model: onnx.ModelProto, checkpoint: Path, architecture: str, precision: str) -> None:
+    """Write down in the model what it was made from, and with what."""
+    properties = {
+        'architecture': architecture,
+        'precision': precision,
+        'source': checkpoint.name,
+        'source_sha256': hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        'license': 'that of the source',
+        'hybrik_ros': __version__,
+        'torch': torch.__version__,
+        'onnx': onnx.__version__,
+    }
+    onnx.helper.set_model_props(model, properties)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with TemporaryDirectory(dir=path.parent, prefix=f'.{path.name}-') as folder:
+        unfinished = Path(folder, path.name)
+        unfinished.write_bytes(content)
+        os.replace(unfinished, path)

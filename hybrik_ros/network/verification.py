@@ -1,0 +1,139 @@
+"""Proof that an ONNX model computes what its network does, from operators of TensorRT's."""
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from hybrik_ros.inference import create_runner
+from hybrik_ros.network.hybrik import IMAGE_SIZE, OUTPUTS, HybrIKNet
+from hybrik_ros.network.operators import TENSORRT_OPERATORS
+
+_MAX_JOINT_MM = 0.01
+_CUBE_MM = 2200.0  # side of the cube that uvd are shares of
+_ROUNDINGS = 10.0  # how many of torch's own errors explain a difference
+_BLACK = -2.0  # about: where the images' normalisation takes 0
+
+Array = NDArray[np.floating]
+
+
+class VerificationError(ValueError):
+    """A model is not what it should be."""
+
+
+class Difference(NamedTuple):
+    """How far ONNX Runtime is from torch, at worst, and how far it may be.
+
+    joint_mm: distance of a joint. other: in shape, phi, cam or sigma.
+    """
+
+    joint_mm: float
+    max_joint_mm: float
+    other: float
+    max_other: float = 1e-3
+
+    @property
+    def is_small(self) -> bool:
+        """Tell whether the limits are kept; NaN keeps none."""
+        return self.joint_mm <= self.max_joint_mm and self.other <= self.max_other
+
+
+def check_operators(model: onnx.ModelProto) -> list[str]:
+    """Return the names of a model's operators.
+
+    Raises
+    ------
+    VerificationError: the model is invalid, or has an operator that TensorRT 8.5 or 10 lacks.
+    """
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise VerificationError(f'the model is no valid ONNX: {error}') from error
+    operators = sorted({node.op_type for node in model.graph.node})
+    unknown = [name for name in operators if name not in TENSORRT_OPERATORS]
+    if unknown:
+        raise VerificationError(f'not every TensorRT from 8.5 to 10 has {", ".join(unknown)}')
+    return operators
+
+
+def compare(model: onnx.ModelProto, net: HybrIKNet, batch: int) -> dict[str, Difference]:
+    """Return how far ONNX Runtime is from torch, by what they were given.
+
+    Parameters
+    ----------
+    model: what ONNX Runtime runs.
+    net: what torch runs, with the same weights.
+    batch: images of the model.
+
+    Raises
+    ------
+    VerificationError: a limit is broken: 0.01 mm at the joints, or what rounding explains if more.
+    """
+    shape = (batch, 3, IMAGE_SIZE, IMAGE_SIZE)
+    noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    black = np.full(shape, _BLACK, np.float32)
+    differences = {}
+    for name, difference in chain(
+        _differences(model, net, {'noise': noise, 'black images': black}),
+        _differences(*_without_heatmaps(model, net), {'bones of no length': noise}),
+    ):
+        if not difference.is_small:
+            raise VerificationError(
+                f'given {name}, ONNX Runtime and torch differ by {difference.joint_mm:.4f} mm at '
+                f'the joints (at most {difference.max_joint_mm:.4f} mm) and {difference.other:.1e} '
+                f'in shape, phi, cam or sigma (at most {difference.max_other:.1e})'
+            )
+        differences[name] = difference
+    return differences
+
+
+def _differences(
+    model: onnx.ModelProto, net: HybrIKNet, images: Mapping[str, Array]
+) -> Iterator[tuple[str, Difference]]:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, 'model.onnx')
+        onnx.save(model, path)
+        with create_runner(path, 'onnxruntime') as runner:
+            for name, image in images.items():
+                yield name, _difference(runner.infer({'image': image}), net, image)
+
+
+def _difference(outputs: Mapping[str, Array], net: HybrIKNet, image: Array) -> Difference:
+    wanted = _infer(net, image)
+    joint_mm, limit_mm = _joint_mm(outputs, wanted), _MAX_JOINT_MM
+    if joint_mm > limit_mm:
+        # Heatmaps of high contrast enlarge the rounding of FP32: no two programs agree better.
+        exact = _infer(deepcopy(net).double(), image.astype(np.float64))
+        limit_mm = max(limit_mm, _ROUNDINGS * _joint_mm(wanted, exact))
+    others = [outputs[name] - wanted[name] for name in OUTPUTS if name != 'uvd']
+    other = float(np.max([np.abs(errors).max() for errors in others]))  # NaN if one is.
+    return Difference(joint_mm, limit_mm, other)
+
+
+def _infer(net: HybrIKNet, image: Array) -> dict[str, Array]:
+    with torch.no_grad():
+        return {name: output.numpy() for name, output in net(torch.from_numpy(image)).items()}
+
+
+def _joint_mm(outputs: Mapping[str, Array], wanted: Mapping[str, Array]) -> float:
+    """Return the largest distance between joints."""
+    return _CUBE_MM * float(np.linalg.norm(outputs['uvd'] - wanted['uvd'], axis=-1).max())
+
+
+def _without_heatmaps(model: onnx.ModelProto, net: HybrIKNet) -> tuple[onnx.ModelProto, HybrIKNet]:
+    """Return both with a zero last layer before the heatmaps, where all joints fall together."""
+    model, net = deepcopy(model), deepcopy(net)
+    zeroed = {name: weight for name, weight in net.named_parameters() if 'final_layer' in name}
+    for weight in zeroed.values():
+        weight.data.zero_()
+    for initializer in model.graph.initializer:
+        if initializer.name in zeroed:
+            initializer.raw_data = bytes(len(initializer.raw_data))
+    return model, net

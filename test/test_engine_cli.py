@@ -1,0 +1,103 @@
+"""`hybrik engine`, without TensorRT, and with the FAKES of it and of the driver."""
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from hybrik_ros.cli import main
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / 'fake.onnx'
+    path.write_text(json.dumps({'shape': [1, 3], 'type': 'FLOAT', 'half': False}))
+    return path
+
+
+@pytest.fixture
+def plan(fake_tensorrt: ModuleType, model: Path, tmp_path: Path) -> Path:
+    """Build an engine; return its file."""
+    assert main(['engine', 'build', str(model)]) == 0
+    [path] = (tmp_path / 'cache' / 'hybrik_ros' / 'engines').glob('*.plan')
+    return path
+
+
+@pytest.mark.parametrize('action', ['build', 'list', 'check'])
+def test_without_tensorrt_each_says_what_is_missing_and_what_to_do(
+    action: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, 'tensorrt', None)  # As if there were none.
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    assert main(['engine', action]) == (0 if action == 'list' else 1)
+    said = ''.join(capsys.readouterr())
+    assert 'TensorRT cannot be imported' in said
+    assert 'pip install tensorrt' in said
+    assert '--system-site-packages' in said
+
+
+def test_build_says_why_and_shows_what_it_does_and_builds_once(
+    fake_tensorrt: ModuleType,
+    model: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for _ in range(2):
+        assert main(['engine', 'build', str(model), '--precision', 'fp32']) == 0
+        assert 'fake.onnx has an engine in fp32.' in capsys.readouterr().out
+    assert fake_tensorrt.built == 1
+    [reason] = [record.getMessage() for record in caplog.records if record.levelname == 'WARNING']
+    assert 'there is none yet' in reason
+
+
+def test_what_cannot_be_built_is_an_error(
+    fake_tensorrt: ModuleType, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(['engine', 'build', str(model), '--precision', 'fp16']) == 1
+    assert 'export the model in fp16' in capsys.readouterr().err
+    assert main(['engine', 'build', 'nowhere.onnx']) == 1
+    assert 'no model at nowhere.onnx' in capsys.readouterr().err
+
+
+def test_list_tells_which_engines_are_usable_here(
+    plan: Path,
+    fake_tensorrt: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv('COLUMNS', '200')
+    capsys.readouterr()
+    assert main(['engine', 'list']) == 0
+    said = capsys.readouterr().out
+    assert 'fake.onnx' in said
+    assert 'yes' in said
+    fake_tensorrt.__version__ = '10.13.0'
+    assert main(['engine', 'list']) == 0
+    assert 'tensorrt 10.3.0, not 10.13.0' in capsys.readouterr().out
+
+
+def test_check_finds_what_is_sound_foreign_damaged_and_refused(
+    plan: Path, fake_tensorrt: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def check() -> tuple[int, str]:
+        capsys.readouterr()
+        return main(['engine', 'check']), capsys.readouterr().out
+
+    status, said = check()
+    assert (status, 'fake.onnx, fp32, works.' in said) == (0, True)
+    assert 'TensorRT 10.3.0 works on Fake, compute capability 8.7, CUDA 12.6.' in said
+
+    fake_tensorrt.__version__ = '10.13.0'
+    status, said = check()
+    assert (status, 'sound, but not for here: tensorrt 10.3.0, not 10.13.0' in said) == (0, True)
+    fake_tensorrt.__version__ = '10.3.0'
+
+    fake_tensorrt.Runtime.deserialize_cuda_engine = lambda self, plan: None
+    status, said = check()
+    assert (status, 'unusable: TensorRT refuses it' in said) == (1, True)
+
+    plan.write_bytes(b'?')
+    status, said = check()
+    assert (status, 'unusable: it is damaged' in said) == (1, True)

@@ -1,0 +1,47 @@
+"""The node while it loads, which may take minutes."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import rclpy
+from rclpy.lifecycle import TransitionCallbackReturn
+from test_node import Peer
+
+from hybrik_ros.node.node import HybrikNode
+from hybrik_ros.pipeline import Pipeline
+
+
+@pytest.fixture
+def peer(ros_environment: dict[str, str]) -> Iterator[Peer]:
+    peer = Peer(ros_environment)
+    yield peer
+    peer.close()
+
+
+@pytest.fixture
+def node(ros_environment: dict[str, str]) -> Iterator[HybrikNode]:
+    rclpy.init()
+    node = HybrikNode()
+    yield node
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+def test_log_and_diagnostics_tell_what_takes_so_long(
+    peer: Peer,
+    node: HybrikNode,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def create(**_settings: object) -> Pipeline:
+        logging.getLogger('hybrik_ros.inference').info('building an engine: 40 %')
+        heard = peer.heard['/diagnostics']
+        assert peer.wait(lambda: heard and heard[-1].status[0].message.endswith('engine: 40 %'))
+        raise RuntimeError('that was enough')
+
+    monkeypatch.setattr(Pipeline, 'create', create)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    said = capfd.readouterr().err
+    assert '[hybrik_node]: building an engine: 40 %' in said
+    assert 'cannot configure: that was enough' in said
