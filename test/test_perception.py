@@ -442,7 +442,7 @@ def test_a_hand_turned_outwards_takes_half_of_it_from_the_forearm(body, camera, 
     # From the palm a little backwards to the palm up: more than atan2 tells in one piece.
     rest, elbow = body.rest_joints(), POINT[f'{side}_elbow']
     outwards = np.array([-1.0, 0, 0])  # thumb up on the way, on both sides
-    turned = np.arange(-15, 190, 5.0)
+    turned = np.arange(-15, 165, 5.0)
     found = []
     for degrees in turned:
         rotations = np.tile(np.eye(3), (len(JOINT_NAMES), 1, 1))
@@ -457,6 +457,43 @@ def test_a_hand_turned_outwards_takes_half_of_it_from_the_forearm(body, camera, 
     # The hand of the mesh is not quite flat.
     assert found == pytest.approx(turned / 2, abs=12)
     assert np.diff(found) == pytest.approx(2.5, abs=0.6)
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_who_stands_in_a_t_pose_is_not_twisted(body, camera, seed):
+    # Stretched limbs are never quite straight; that is the body's build.
+    betas = np.random.default_rng(seed).normal(size=body.num_betas)
+    upright = np.tile(np.eye(3), (len(JOINT_NAMES), 1, 1))
+    upright[0] = np.diag([1.0, -1.0, -1.0])
+    joints, points = landmark_points(body, betas, upright, [0, 0, 4])
+    observation = observe(landmarks_of(points, camera), camera)
+    told = pointers(observation, Proportions.of(body, betas))
+    twist, confidence = twist_from_pointers(joints, body.rest_joints(betas), told)
+    angles = np.degrees(np.arctan2(twist[:, 1], twist[:, 0]))
+    # The hand of the mesh is not quite flat.
+    assert np.abs(angles[confidence > 0]).max() < 3
+    assert (confidence > 0).sum() >= 10
+
+
+@pytest.mark.parametrize(
+    ('turned', 'first'),
+    [('head', 'neck'), ('left_ankle', 'left_knee'), ('right_ankle', 'right_knee')],
+)
+@pytest.mark.parametrize('degrees', [-30.0, 20.0])
+def test_faces_and_feet_are_turned_half_by_the_joint_before(body, camera, turned, first, degrees):
+    rest, betas = body.rest_joints(), np.zeros(body.num_betas)
+    joint, before = POINT[turned], POINT[first]
+    bone = rest[joint] - rest[before]
+    vector = np.radians(degrees) * bone / np.linalg.norm(bone)
+    rotations = np.tile(np.eye(3), (len(JOINT_NAMES), 1, 1))
+    rotations[0] = np.diag([1.0, -1.0, -1.0])
+    rotations[joint] = Rotation.from_rotvec(vector).as_matrix()
+    joints, points = landmark_points(body, betas, rotations, [0, 0, 4])
+    observation = observe(landmarks_of(points, camera), camera)
+    told = pointers(observation, Proportions.of(body, betas))
+    twist, _ = twist_from_pointers(joints, rest, told)
+    cos, sin = twist[before - 1]
+    assert np.degrees(np.arctan2(sin, cos)) == pytest.approx(degrees / 2, abs=3)
 
 
 def test_a_joint_is_as_sure_as_the_landmarks_it_is_taken_from(known, camera, body):

@@ -490,6 +490,7 @@ def point(
     confidence: Array,
     previous: Array,
     rest_pointers: Array,
+    stretched: Array,
     seen_pointers: Array,
     shares: Array,
     centres: Array,
@@ -501,9 +502,9 @@ def point(
 ) -> None:
     """Fill twist (23, 2) and twist_confidence (23) from directions that turn with the joints.
 
-    Pointers (24, 3) are at rest in the rest frame and as seen in that of the targets, NaN where
-    there is none. As each joint's frame depends on the twist of all above it, the skeleton is
-    solved on the way, adaptively.
+    Pointers (24, 3) are at rest and stretched in the rest frame, and as seen in that of the
+    targets, NaN where there is none. As each joint's frame depends on the twist of all above it,
+    the skeleton is solved on the way, adaptively.
     """
     rotations = np.empty((NUM_JOINTS, 3, 3))
     global_rotations = np.empty((NUM_JOINTS, 3, 3))
@@ -512,6 +513,7 @@ def point(
     axis = np.empty(3)
     at_rest = np.empty(3)
     seen = np.empty(3)
+    aside = np.empty(3)
     normal = np.empty(3)
     twist[:] = np.nan
     twist_confidence[:] = 0.0
@@ -527,8 +529,16 @@ def point(
             _rotate_back(global_rotations[i], normal, seen)
             _across(at_rest, axis)
             _across(seen, axis)
+            if _unit(at_rest):
+                # What of a straight limb lies beside its hinge's plane is the body's build.
+                for k in range(3):
+                    aside[k] = stretched[i, k]
+                _across(aside, axis)
+                _across(aside, at_rest)
+                for k in range(3):
+                    seen[k] -= aside[k]
             weight = sureness[i] * (seen[0] ** 2 + seen[1] ** 2 + seen[2] ** 2)
-            if weight > 0 and _unit(at_rest):
+            if weight > 0 and _norm(at_rest) > _TINY:
                 _cross(at_rest, seen, normal)
                 angle = np.arctan2(
                     axis[0] * normal[0] + axis[1] * normal[1] + axis[2] * normal[2],

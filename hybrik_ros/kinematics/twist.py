@@ -6,7 +6,7 @@ the angle about the bone that brings one to the other is the twist.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,6 +39,9 @@ class Pointer:
     centre: radians, the middle of the range that the whole angle has in a body. It is counted
         from half a turn below to half a turn above, where it is not believed.
     confidence: in [0, 1], how well it is seen: the less, the more counts what the twist was.
+    stretched: (3), for what a hinge turns: of length 1, where `seen` points in the T-pose. A
+        forearm that is stretched does not lie quite along its upper arm; what of this is beside
+        the plane in which the elbow bends is no twist. Zero where it plays no part.
     """
 
     joint: int
@@ -47,11 +50,12 @@ class Pointer:
     share: float = 1.0
     centre: float = 0.0
     confidence: float = 1.0
+    stretched: Array = field(default_factory=lambda: np.zeros(3))
 
     def __post_init__(self) -> None:
         if not 0 < self.joint < NUM_JOINTS:
             raise ValueError(f'joint must be from 1 to {NUM_JOINTS - 1}, not {self.joint}')
-        for name in ('rest', 'seen'):
+        for name in ('rest', 'seen', 'stretched'):
             if np.shape(getattr(self, name)) != (3,):
                 raise ValueError(
                     f'{name} must have shape (3,), not {np.shape(getattr(self, name))}'
@@ -98,16 +102,17 @@ def twist_from_pointers(
         raise ValueError(f'joints must be those of one skeleton, not of a batch {batch}')
     target, rest, _, weights, held = (array[0] for array in arrays)
     at_rest, seen = np.full((2, NUM_JOINTS, 3), np.nan)
+    stretched = np.zeros((NUM_JOINTS, 3))
     shares, centres, sureness = np.ones(NUM_JOINTS), np.zeros(NUM_JOINTS), np.zeros(NUM_JOINTS)
     for pointer in pointers:
         joint = pointer.joint
         at_rest[joint], seen[joint] = pointer.rest, pointer.seen
+        stretched[joint] = pointer.stretched
         shares[joint], centres[joint] = pointer.share, pointer.centre
         sureness[joint] = pointer.confidence
     twist, twist_confidence = np.empty((NUM_JOINTS - 1, 2)), np.empty(NUM_JOINTS - 1)
     kernels.point(
-        target, rest, weights, held, at_rest, seen, shares, centres, sureness, _NO_TWIST**2,
-        0.0 if previous is None else _PREVIOUS**2, twist,
-        twist_confidence,
+        target, rest, weights, held, at_rest, stretched, seen, shares, centres, sureness,
+        _NO_TWIST**2, 0.0 if previous is None else _PREVIOUS**2, twist, twist_confidence,
     )  # fmt: skip
     return twist, twist_confidence

@@ -167,6 +167,7 @@ _TINY = 1e-12  # metres
 
 # In the rest frame: x to the left, y up, z to the front.
 _LEFT, _FRONT, _BACK = np.array([1.0, 0, 0]), np.array([0, 0, 1.0]), np.array([0, 0, -1.0])
+_NOWHERE = np.zeros(3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,6 +217,15 @@ class Proportions:
     anchors: Array
     frames: Array
     face: Array
+
+    def bone(self, side: _Side, first: str, second: str) -> Array:
+        """Return the direction (3) from a joint to the next, of length 1, in the T-pose."""
+        bone = self.rest[side.point(second)] - self.rest[side.point(first)]
+        return np.asarray(bone / np.linalg.norm(bone))
+
+    def foot(self, side: _Side) -> Array:
+        """Return the direction (3) from heel to toe in the T-pose."""
+        return np.asarray(self.frames[_PARTS.index(f'{side.name}_foot'), :, 0])
 
     @classmethod
     def of(cls, body: BodyModel, betas: Array) -> 'Proportions':
@@ -346,10 +356,10 @@ def pointers(observation: Observation, body: Proportions) -> list[Pointer]:
 
     def pointer(
         joint: int, rest: Array, seen: Array, sources: Sequence[int], share: float = 1.0,
-        centre: float = 0.0, told: float = 1.0,
+        centre: float = 0.0, told: float = 1.0, stretched: Array = _NOWHERE,
     ) -> Pointer:  # fmt: skip
         sure = told * min(confidence[source] for source in sources)
-        return Pointer(joint, rest, seen, share, centre, sure)
+        return Pointer(joint, rest, seen, share, centre, sure, stretched)
 
     points, confidence = observation.points, observation.confidence.tolist()
     across = points[bp.LEFT_SHOULDER] - points[bp.RIGHT_SHOULDER]
@@ -367,12 +377,14 @@ def pointers(observation: Observation, body: Proportions) -> list[Pointer]:
         thumb, foot = points[side.index] - points[side.pinky], points[side.toe] - points[side.heel]
         hand = (side.wrist, side.index, side.pinky)
         found += [
-            pointer(side.point('shoulder'), _FRONT, forearm, (side.elbow, side.wrist)),
+            pointer(side.point('shoulder'), _FRONT, forearm, (side.elbow, side.wrist),
+                    stretched=body.bone(side, 'elbow', 'wrist')),
             pointer(side.point('elbow'), _FRONT, thumb, hand, 1 / 2, supine, told),
             pointer(side.point('wrist'), _FRONT, thumb, hand, told=told),
-            pointer(side.point('hip'), _BACK, shank, (side.knee, side.ankle)),
-            pointer(side.point('knee'), _FRONT, foot, (side.toe, side.heel), share=1 / 2),
-        ]
+            pointer(side.point('hip'), _BACK, shank, (side.knee, side.ankle),
+                    stretched=body.bone(side, 'knee', 'ankle')),
+            pointer(side.point('knee'), body.foot(side), foot, (side.toe, side.heel), share=1 / 2),
+        ]  # fmt: skip
     return found
 
 
