@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,11 +180,14 @@ def _show(progress: Progress, task: Any, recorder: 'Recorder') -> None:
 def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command for as long as the context lasts, what it says going to a log."""
     environment = {**transport_profile(), **os.environ}
-    with log.open('wb') as stream:
+    with log.open('wb') as stream, ExitStack() as starting:
+        # A signal's exception in the middle of the start would leave the child behind.
+        starting.enter_context(_signals_put_off())
         process = subprocess.Popen(
             command, stdout=stream, stderr=subprocess.STDOUT, env=environment
         )
         try:
+            starting.close()
             yield process
         finally:
             process.send_signal(signal.SIGINT)
@@ -193,6 +196,23 @@ def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@contextmanager
+def _signals_put_off() -> Iterator[None]:
+    """Deliver signals that would end the demo only when the context ends."""
+    pending: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, frame: pending.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for late in pending:
+            signal.raise_signal(late)
 
 
 def _wait_for(condition: Any, seconds: float, node: subprocess.Popen[bytes], log: Path) -> None:
