@@ -233,10 +233,20 @@ class Pipeline:
     def _warm_up(self) -> None:
         """Run everything once: kernels compile, networks allocate."""
         nobody = np.zeros((_WARM_UP_SIZE, _WARM_UP_SIZE, 3), np.uint8)
+        middle = Region(np.full(2, _WARM_UP_SIZE / 2), _WARM_UP_SIZE)
         self._detect(nobody)
-        self._estimate(nobody, [Region(np.full(2, _WARM_UP_SIZE / 2), _WARM_UP_SIZE)])
-        rest = self.body.rest_joints()
-        self.body.vertices(solve(rest, rest), None, np.zeros(3))
+        [landmarks] = self._estimate(nobody, [middle])
+        # Whatever the network says of nobody, three metres away, and followed for a frame.
+        camera = Camera.from_field_of_view(60, _WARM_UP_SIZE, _WARM_UP_SIZE)
+        points = landmarks.world + [0.0, 0.0, 3.0]
+        rays = points[:, :2] / points[:, 2:]
+        observation = Observation(points, np.ones(len(points)), rays, 3.0)
+        person = _Seen(landmarks, observation, Sighting(points[0], np.zeros(4), 0.0))
+        track = self._new_track('nobody')
+        self.with_vertices = True
+        for stamp in (0.0, 0.1):
+            self._solve(person, camera, track, stamp)
+        self.with_vertices = False
 
     def _new_track(self, id: str) -> Track:
         chosen = self._settings
