@@ -120,6 +120,18 @@ class Camera:
         return np.asarray(pixels, np.float64).reshape(*points.shape[:-1], 2)
 
 
+def on_rays(rays: Array, depths: Array) -> Array:
+    """Return points (N, 3), metres, on their rays (N, 2), so far away along z (N).
+
+    Raises
+    ------
+    ValueError: one of them lies behind the camera.
+    """
+    if depths.min() <= 0:
+        raise ValueError('points lie behind the camera')
+    return np.concatenate([rays, np.ones((len(rays), 1))], axis=1) * depths[:, None]
+
+
 def locate(points: ArrayLike, rays: ArrayLike, weights: ArrayLike) -> Array:
     """Find the translation that brings points of known shape onto their rays.
 

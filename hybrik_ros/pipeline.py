@@ -314,7 +314,6 @@ class Pipeline:
         if previous is None:
             track.pose_filter.reset()
         track.expect(person.landmarks.next_region, elapsed, person.crowded)
-        track.keypoints = person.landmarks.keypoints
         seen = person.observation
         seen = seen.with_depths(track.pose_filter.depths(seen.depths, elapsed))
 

@@ -141,7 +141,6 @@ class Track:
     ----------
     state: where in its life the track is.
     region: where to look for the person in the next frame.
-    keypoints: (17, 2), pixels, of the last frame, in COCO's order.
     sighting: the last one.
     rotations: (24, 3, 3), the last that were solved; None before.
     first, last: seconds, when they were seen first and last.
@@ -157,7 +156,6 @@ class Track:
         self.state = State.TENTATIVE
         self.region = Region(np.zeros(2), 0.0)
         self.sighting = Sighting(np.zeros(3), np.zeros(4), 0.0)
-        self.keypoints = np.zeros((17, 2))
         self.rotations: Array | None = None
         self.first = self.last = -np.inf
         self._position: Array | None = None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrik_ros.camera import Camera, Region, locate
+from hybrik_ros.camera import Camera, Region, locate, on_rays
 from hybrik_ros.inference import Runner
 from hybrik_ros.kinematics import forward, solve
 from hybrik_ros.skeleton import MIRROR, NUM_JOINTS
@@ -76,12 +76,12 @@ class Estimate:
         rays = camera.rays(self.pixels)
         # f / Z pixels cover a metre.
         focal = np.sqrt(camera.matrix[0, 0] * camera.matrix[1, 1])
-        guess = _on_rays(rays, self.depths + focal / self.pixels_per_metre)
+        guess = on_rays(rays, self.depths + focal / self.pixels_per_metre)
         posed = forward(solve(guess, rest, self.twist, method='naive'), rest)[0]
         weights = np.maximum(0.0, 1.0 - self.sigma / _NO_DOUBT)
         weights[NUM_JOINTS:] = 0.0
         distance = posed[0, 2] + locate(posed, rays, weights)[2]
-        return _on_rays(rays, self.depths - self.depths[0] + distance)
+        return on_rays(rays, self.depths - self.depths[0] + distance)
 
 
 class HybrIK:
@@ -151,10 +151,3 @@ def _decode(region: Region, outputs: Mapping[str, Array]) -> Estimate:
         betas=outputs['shape'],
         sigma=outputs['sigma'],
     )
-
-
-def _on_rays(rays: Array, depths: Array) -> Array:
-    """Return points (N, 3) on their rays (N, 2), so far away (N), metres."""
-    if depths.min() <= 0:
-        raise ValueError('the joints lie behind the camera')
-    return np.concatenate([rays, np.ones((len(rays), 1))], axis=1) * depths[:, None]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrik_ros.body import BodyModel
-from hybrik_ros.camera import Camera, locate
+from hybrik_ros.camera import Camera, locate, on_rays
 from hybrik_ros.compiling import compiled
 from hybrik_ros.kinematics import Pointer
 from hybrik_ros.perception import blazepose as bp
@@ -253,11 +253,7 @@ def observe(landmarks: Landmarks, camera: Camera) -> Observation:
 
 
 def _on_rays(rays: Array, depths: Array, distance: float, confidence: Array) -> Observation:
-    away = depths + distance
-    if away.min() <= 0:
-        raise ValueError('the landmarks lie behind the camera')
-    points = np.concatenate([rays, np.ones((len(rays), 1))], axis=1) * away[:, None]
-    return Observation(points, confidence, rays, distance)
+    return Observation(on_rays(rays, depths + distance), confidence, rays, distance)
 
 
 def hips(observation: Observation) -> Array:
