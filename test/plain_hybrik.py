@@ -11,6 +11,7 @@ PARENTS = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18,
            15, 22, 23, 10, 11]  # fmt: skip
 TARGETS = [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 27, 28, 15, 16, 17, 24, 18, 19, 20, 21, 22, 23, 25, 26]
 FITTED = {0: [1, 2, 3], 9: [12, 13, 14]}
+ROOT = [0, 1, 2, 3]
 
 
 def cross_matrix(v: NDArray) -> NDArray:
@@ -36,14 +37,23 @@ def procrustes(rest_bones: NDArray, bones: NDArray) -> NDArray:
     return u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
 
 
+def place_pelvis(rotation: NDArray, joints: NDArray, rest: NDArray, weights: NDArray) -> NDArray:
+    """The pelvis (3) that brings itself, hips and spine nearest to the joints."""
+    away = joints[ROOT] - (rest[ROOT] - rest[0]) @ rotation.T
+    return np.average(away, axis=0, weights=weights[ROOT])
+
+
 def aim(joints: NDArray, rest: NDArray, twist: NDArray, *, adaptive: bool) -> NDArray:
     """Rotations (24, 3, 3) by the naive or the adaptive method (algorithm 1)."""
     rotations, turned = np.empty((24, 3, 3)), np.empty((24, 3, 3))
     rebuilt = np.empty((24, 3))
-    for i in range(24):
-        parent = PARENTS[i]
-        before = turned[parent] if i else np.eye(3)
-        rebuilt[i] = rebuilt[parent] + before @ (rest[i] - rest[parent]) if i else joints[0]
+    rotations[0] = turned[0] = procrustes(
+        rest[ROOT] - rest[ROOT].mean(axis=0), joints[ROOT] - joints[ROOT].mean(axis=0)
+    )
+    rebuilt[0] = place_pelvis(turned[0], joints, rest, np.ones(4))
+    for i in range(1, 24):
+        before = turned[PARENTS[i]]
+        rebuilt[i] = rebuilt[PARENTS[i]] + before @ (rest[i] - rest[PARENTS[i]])
         start = rebuilt[i] if adaptive else joints[i]
         if i in FITTED:
             children = FITTED[i]
@@ -97,18 +107,19 @@ def refine(
     rest: NDArray,
     weights: NDArray,
     *,
-    steps: int = 2,
+    steps: int = 8,
     depth_weight: float = 1.0,
     previous: NDArray | None = None,
     previous_weight: float = 0.0,
 ) -> NDArray:
     """Rotations (24, 3, 3) after Levenberg-Marquardt steps on all 29 joints.
 
-    The unknowns are 24 small rotations and a translation; only the rotations are damped. The
+    The unknowns are 24 small rotations and a translation; only the rotations are damped, ten
+    times more where a step would lead uphill. The last step gains less than a tenth. The
     derivatives are taken numerically. Errors along the line of sight count by depth_weight, the
     squares of the angles to the previous rotations by previous_weight.
     """
-    pelvis = joints[0]
+    pelvis = place_pelvis(rotations[0], joints, rest, weights)
     damping = np.diag([4e-4] * 72 + [0.0] * 3)
     matrix = np.diag([0.0] * 87 + [previous_weight] * (0 if previous is None else 72))
     for j, weight in enumerate(weights):
@@ -134,6 +145,14 @@ def refine(
             [(residual(-s) - residual(s)) / (2 * small) for s in small * np.eye(75)], axis=1
         )
         weighted = matrix @ jacobian
-        step = np.linalg.solve(jacobian.T @ weighted + damping, weighted.T @ residual(np.zeros(75)))
+        before = residual(np.zeros(75))
+        step = np.linalg.solve(jacobian.T @ weighted + damping, weighted.T @ before)
+        after = residual(step)
+        gain = 1 - (after @ matrix @ after) / (before @ matrix @ before)
+        if gain <= 0:
+            damping *= 10
+            continue
         rotations, pelvis = turn(step), pelvis + step[72:]
+        if gain < 0.1:
+            break
     return rotations

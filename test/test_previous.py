@@ -301,6 +301,7 @@ def test_weights_may_be_numbers_of_numpy(
     kind: Callable[[float], NDArray | np.floating],
 ) -> None:
     rotations, joints = motion[0][:-10], motion[1][10:] + [0.0, 0.0, 3.0]
+    joints = joints + noise(np.random.default_rng(10), joints.shape, 0.01)
 
     def found(**weights: Any) -> NDArray:
         return solve(joints, rest, previous=rotations, **weights)

@@ -53,7 +53,7 @@ class BodyModel:
         regressor = np.asarray(arrays['J_regressor'], dtype=np.float64)
         self._mean_joints = self._points(regressor, self._template)
         self._joint_directions = self._points(regressor, self._shapedirs)
-        self._shaped_templates: dict[bytes, NDArray[np.float32]] = {}
+        self._shaped_templates: dict[bytes, tuple[NDArray[np.float32], Array]] = {}
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> 'BodyModel':
@@ -109,10 +109,9 @@ class BodyModel:
         betas = self._checked_betas(betas)
         rotations = _shaped_as('rotations', rotations, (NUM_JOINTS, 3, 3))
         translation = _shaped_as('translation', translation, (3,))
-        rest = self.rest_joints(betas)[:NUM_JOINTS]
+        shaped, rest = self._shaped(betas)
         joints, global_rotations = forward(rotations, rest)
         joints += translation
-        shaped = self._shaped(betas)
         if self._posedirs is not None:
             features = (rotations[1:] - np.eye(3)).reshape(-1).astype(np.float32)
             shaped = shaped + (features @ self._posedirs).reshape(-1, 3)
@@ -124,12 +123,13 @@ class BodyModel:
         joints = np.tensordot(regressor, values, axes=1)
         return np.concatenate([joints, values[list(LEAF_VERTICES)]])
 
-    def _shaped(self, betas: Array) -> NDArray[np.float32]:
-        """Return the template of these betas, one of the last few that were asked for."""
+    def _shaped(self, betas: Array) -> tuple[NDArray[np.float32], Array]:
+        """Return template and joints (24, 3) of these betas: kept, if lately asked for."""
         key = betas.tobytes()
         shaped = self._shaped_templates.pop(key, None)
         if shaped is None:
-            shaped = (self._template + self._shapedirs @ betas).astype(np.float32)
+            template = (self._template + self._shapedirs @ betas).astype(np.float32)
+            shaped = template, self.rest_joints(betas)[:NUM_JOINTS]
         templates = {**self._shaped_templates, key: shaped}
         for oldest in list(templates)[:-_KEPT_TEMPLATES]:
             del templates[oldest]

@@ -15,21 +15,22 @@ Floats = NDArray[np.float32]
 INFLUENCES = 4
 
 
-def strongest_weights(weights: NDArray[Any]) -> tuple[NDArray[np.int32], Floats]:
+def strongest_weights(weights: NDArray[Any]) -> tuple[NDArray[np.uint8], Floats]:
     """Return the joints (V, 4) and the weights (V, 4), of sum 1, of dense weights (V, 24).
 
-    The strongest comes first; a vertex that follows fewer joints has zeros at the end.
+    The strongest comes first; a vertex that follows fewer joints has zeros at the end. Unsigned
+    indices cannot count from the end, so the loop need not look whether they do.
     """
     joints = np.argsort(-weights, axis=1, kind='stable')[:, :INFLUENCES]
     strongest = np.take_along_axis(weights, joints, axis=1).astype(np.float64)
     strongest /= strongest.sum(axis=1, keepdims=True)
-    return joints.astype(np.int32), strongest.astype(np.float32)
+    return joints.astype(np.uint8), strongest.astype(np.float32)
 
 
 @compiled
 def skin(
     shaped: Floats,
-    joints: NDArray[np.int32],
+    joints: NDArray[np.uint8],
     weights: Floats,
     global_rotations: Array,
     rest_joints: Array,

@@ -7,6 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
+_FLOAT64 = np.dtype(np.float64)
+
 
 def flattened(
     arguments: dict[str, tuple[ArrayLike, tuple[int, ...]]],
@@ -27,11 +29,15 @@ def flattened(
     ValueError: naming the arguments, where a shape does not end in core, or the batch dimensions
         do not broadcast.
     """
-    arrays = [_checked(name, value, core) for name, (value, core) in arguments.items()]
-    shapes = [
-        array.shape[: array.ndim - len(core)]
-        for array, (_, core) in zip(arrays, arguments.values(), strict=True)
-    ]
+    arrays, shapes = [], []
+    for name, (value, core) in arguments.items():
+        array = real_array(name, value)
+        split = array.ndim - len(core)
+        if array.shape[split:] != core:
+            wanted = ', '.join(str(size) for size in core)
+            raise ValueError(f'{name} must have shape (..., {wanted}), not {array.shape}')
+        arrays.append(array)
+        shapes.append(array.shape[:split])
     distinct = set(shapes) - {()}
     try:
         batch = distinct.pop() if len(distinct) == 1 else np.broadcast_shapes(*distinct)
@@ -41,10 +47,11 @@ def flattened(
     size = math.prod(batch)
     flat = []
     for array, shape, (_, core) in zip(arrays, shapes, arguments.values(), strict=True):
-        whole = array if math.prod(shape) == size else np.broadcast_to(array, batch + core)
-        if not (whole.flags.c_contiguous and whole.flags.writeable):
-            whole = whole.copy()
-        flat.append(whole.reshape(size, *core))
+        if shape != batch and math.prod(shape) != size:
+            array = np.broadcast_to(array, batch + core)
+        if not array.flags.carray:
+            array = array.copy()
+        flat.append(array.reshape(size, *core))
     return batch, flat
 
 
@@ -55,6 +62,8 @@ def real_array(name: str, value: ArrayLike) -> Array:
     ------
     ValueError: naming the argument, where it is anything else than real numbers, evenly nested.
     """
+    if type(value) is np.ndarray and value.dtype is _FLOAT64:
+        return value  # What most are, at once.
     try:
         array = np.asarray(value)
         if array.dtype.kind not in 'biufO':
@@ -62,12 +71,3 @@ def real_array(name: str, value: ArrayLike) -> Array:
         return np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f'{name} must be an array of real numbers') from None
-
-
-def _checked(name: str, value: ArrayLike, core: tuple[int, ...]) -> Array:
-    """Return value as a float64 array of shape (..., *core)."""
-    array = real_array(name, value)
-    if array.shape[array.ndim - len(core) :] != core:
-        wanted = ', '.join(str(size) for size in core)
-        raise ValueError(f'{name} must have shape (..., {wanted}), not {array.shape}')
-    return array

@@ -28,7 +28,7 @@ def forward(rotations: ArrayLike, rest_joints: ArrayLike) -> tuple[Array, Array]
     ValueError: a shape is wrong, or there is anything but real numbers.
     """
     rest_joints = real_array('rest_joints', rest_joints)
-    points = NUM_JOINTS if rest_joints.shape[-2:-1] == (NUM_JOINTS,) else NUM_POINTS
+    points = NUM_JOINTS if rest_joints.shape[-2:] == (NUM_JOINTS, 3) else NUM_POINTS
     batch, (flat_rotations, flat_rest) = flattened(
         {
             'rotations': (rotations, (NUM_JOINTS, 3, 3)),

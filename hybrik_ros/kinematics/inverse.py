@@ -12,10 +12,8 @@ from hybrik_ros.skeleton import NUM_JOINTS, NUM_POINTS
 Method = Literal['naive', 'adaptive', 'refined']
 METHODS: tuple[Method, ...] = get_args(Method)
 
-# Two steps take all the gain there is.
-_REFINING_STEPS = 2
-# Of the small rotations against metres: one radian is worth two centimetres.
-_DAMPING = 4e-4
+# Two take all the gain there is, but with wrong bones or joints far off, where some lead uphill.
+_MOST_STEPS = 8
 # What stands for arguments that are not given.
 _UNKNOWN_TWIST = np.zeros((NUM_JOINTS - 1, 2))
 _SURE = np.ones(NUM_POINTS)
@@ -109,11 +107,11 @@ def solve(
         joints, rest_joints, twist, confidence, previous
     )
     rotations = np.empty((len(joints), NUM_JOINTS, 3, 3))
-    steps = _REFINING_STEPS if method == 'refined' else 0
+    steps = _MOST_STEPS if method == 'refined' else 0
     adaptive = method != 'naive'
     kernels.solve_batch(
         joints, rest_joints, twist, confidence, previous, weight, in_depth, adaptive, steps,
-        _DAMPING, rotations,
+        rotations,
     )  # fmt: skip
     return rotations.reshape(*batch, NUM_JOINTS, 3, 3)
 

@@ -34,11 +34,20 @@ for _joint in range(NUM_JOINTS):
 SOUND, BAD_REST, BAD_PREVIOUS, BAD_CONFIDENCE, BAD_JOINTS = range(5)
 
 _TINY = 1e-12
+_ROUNDING = 1e-32  # Of squares.
+_MOST_SWEEPS = 20  # Jacobi's method takes four or five.
 _NEARLY = 1e-2  # What single precision or a file's few digits leave of a rotation lies far below.
 
-# What the joints leave open in a Procrustes fit (collinear or missing children) follows the
-# previous rotations. In square metres; too small to be felt by a bone of a millimetre.
+# What the joints leave open in a Procrustes fit (all on a line) follows the previous rotations. In
+# square metres; too small to be felt by a bone of a millimetre.
 _FIT_PRIOR = 1e-12
+
+# Of the small rotations of a step against metres: one radian is worth two centimetres.
+_DAMPING = 4e-4
+# By how much more where a step would have led uphill.
+_MORE_DAMPING = 10.0
+# The steps end with one that leaves more than this share of the misfit.
+_DONE = 0.9
 
 
 @compiled
@@ -190,11 +199,62 @@ def _add_twist(swing: Array, t: Array, cos: float, sin: float, out: Array) -> bo
 
 @compiled
 def _procrustes(covariance: Array, out: Array) -> None:
-    """Write the rotation R to out that maximises trace(R.T @ covariance) (Kabsch 1976)."""
-    u, _, vt = np.linalg.svd(covariance)
-    if _determinant(u) * _determinant(vt) < 0:
-        u[:, 2] = -u[:, 2]
-    _multiply(u, vt, out)
+    """Write the rotation R to out that maximises trace(R.T @ covariance).
+
+    Its quaternion is the eigenvector of the largest eigenvalue of a symmetric matrix (Horn 1987),
+    found by Jacobi's method. That takes a fifth of the time of a singular value decomposition by
+    LAPACK, and is never a reflection.
+    """
+    m = np.empty((4, 4))
+    vectors = np.eye(4)
+    m[0, 0] = covariance[0, 0] + covariance[1, 1] + covariance[2, 2]
+    for a in range(3):
+        b, c = (a + 1) % 3, (a + 2) % 3
+        m[0, a + 1] = m[a + 1, 0] = covariance[c, b] - covariance[b, c]
+        m[a + 1, a + 1] = 2 * covariance[a, a] - m[0, 0]
+        m[a + 1, b + 1] = m[b + 1, a + 1] = covariance[a, b] + covariance[b, a]
+    for _ in range(_MOST_SWEEPS):
+        rest = size = 0.0
+        for p in range(4):
+            size += m[p, p] * m[p, p]
+            for q in range(p):
+                rest += m[p, q] * m[p, q]
+        if rest <= _ROUNDING * size:
+            break
+        for p in range(3):
+            for q in range(p + 1, 4):
+                _rotate_away(m, vectors, p, q)
+    best = 0
+    for p in range(1, 4):
+        if m[p, p] > m[best, best]:
+            best = p
+    w, x, y, z = vectors[0, best], vectors[1, best], vectors[2, best], vectors[3, best]
+    sin = np.sqrt(x * x + y * y + z * z)
+    if sin < _TINY:
+        _identity(out)
+    else:
+        _about_axis(x / sin, y / sin, z / sin, w * w - sin * sin, 2 * w * sin, out)
+
+
+@compiled
+def _rotate_away(m: Array, vectors: Array, p: int, q: int) -> None:
+    """One rotation of Jacobi's method: make m[p, q] of a symmetric 4x4 matrix zero."""
+    if m[p, q] == 0:
+        return
+    theta = (m[q, q] - m[p, p]) / (2 * m[p, q])
+    tangent = 1 / (abs(theta) + np.sqrt(theta * theta + 1))
+    if theta < 0:
+        tangent = -tangent
+    cos = 1 / np.sqrt(tangent * tangent + 1)
+    sin = tangent * cos
+    for k in range(4):
+        m[k, p], m[k, q] = cos * m[k, p] - sin * m[k, q], sin * m[k, p] + cos * m[k, q]
+    for k in range(4):
+        m[p, k], m[q, k] = cos * m[p, k] - sin * m[q, k], sin * m[p, k] + cos * m[q, k]
+        vectors[k, p], vectors[k, q] = (
+            cos * vectors[k, p] - sin * vectors[k, q],
+            sin * vectors[k, p] + cos * vectors[k, q],
+        )
 
 
 @compiled
@@ -253,71 +313,76 @@ def inspect(target: Array, rest: Array, confidence: Array, previous: Array) -> t
 
 
 @compiled
-def _pivot(target: Array, rest: Array, confidence: Array, pivot: Array, rest_pivot: Array) -> bool:
-    """What the root's rotation is fitted about: the pelvis as seen and at rest.
-
-    Unseen, the middle of its seen children stands in for it. Tells whether there are any.
-    """
-    first, last = 0, 1
-    if not confidence[0] > 0:
-        first, last = _children[0, 0], _children[0, 2] + 1
-    return _middle(target, rest, confidence, first, last, pivot, rest_pivot)
-
-
-@compiled
 def _middle(
-    target: Array,
-    posed: Array,
-    confidence: Array,
-    first: int,
-    last: int,
-    middle: Array,
-    posed_middle: Array,
-) -> bool:
-    """Write the weighted means of the seen joints in a range; tell whether there are any."""
+    target: Array, posed: Array, confidence: Array, last: int, middle: Array, posed_middle: Array
+) -> int:
+    """Write the weighted means of the seen joints up to the last; tell how many there are."""
     middle[:] = 0.0
     posed_middle[:] = 0.0
     total = 0.0
-    for j in range(first, last):
+    seen = 0
+    for j in range(last + 1):
         if confidence[j] > 0:
+            seen += 1
             total += confidence[j]
             for k in range(3):
                 middle[k] += confidence[j] * target[j, k]
                 posed_middle[k] += confidence[j] * posed[j, k]
-    if total > 0:
+    if seen > 0:
         for k in range(3):
             middle[k] /= total
             posed_middle[k] /= total
-    return total > 0
+    return seen
 
 
 @compiled
-def _fit_children(
-    i: int,
-    start: Array,
-    rest_start: Array,
-    prior: Array,
-    target: Array,
-    rest: Array,
-    confidence: Array,
-    out: Array,
-) -> None:
-    """The global rotation of joint i that fits its three children best (orthogonal Procrustes).
+def _bone(points: Array, j: int, start: Array, out: Array) -> None:
+    for k in range(3):
+        out[k] = points[j, k] - start[k]
 
-    HybrIK solves its root so; the raw, unweighted bones are the paper's. They start at the joint
-    itself, at rest and as seen.
+
+@compiled
+def _weigh(weight: float, bone: Array, aim: Array, covariance: Array) -> None:
+    """Let a Procrustes fit bring a bone at rest to its aim."""
+    for r in range(3):
+        for c in range(3):
+            covariance[r, c] += weight * aim[r] * bone[c]
+
+
+@compiled
+def _turn_bone(bone: Array, aim: Array, previous: Array, out: Array) -> None:
+    """The rotation that swings a bone to its aim and twists it as previous does."""
+    before = np.empty(3)
+    swing = np.empty((3, 3))
+    twist = np.empty((3, 3))
+    _rotate(previous, bone, before)
+    _swing(bone, before, swing)
+    _multiply_back(swing, previous, twist)
+    _swing(bone, aim, swing)
+    _multiply(swing, twist, out)
+
+
+@compiled
+def _turn_bone_anywhere(bone: Array, aim: Array, previous: Array, out: Array) -> None:
+    """As _turn_bone, for a bone that may point back for good, where its swing would be undefined.
+
+    There its twist is counted from the bone turned round. Swinging on from the previous aim
+    instead would need no such choice, but noise would slowly turn the bone about itself.
     """
-    covariance = _FIT_PRIOR * prior
-    for child in _children[i]:
-        if confidence[child] > 0:
-            for r in range(3):
-                for c in range(3):
-                    covariance[r, c] += (
-                        confidence[child]
-                        * (target[child, r] - start[r])
-                        * (rest[child, c] - rest_start[c])
-                    )
-    _procrustes(covariance, out)
+    back = np.empty(3)
+    half_turn = np.empty((3, 3))
+    before = np.empty((3, 3))
+    turned = np.empty((3, 3))
+    _rotate(previous, bone, back)
+    if back[0] * bone[0] + back[1] * bone[1] + back[2] * bone[2] >= 0:
+        _turn_bone(bone, aim, previous, out)
+        return
+    for k in range(3):
+        back[k] = -bone[k]
+    _swing(bone, back, half_turn)
+    _multiply(previous, half_turn, before)
+    _turn_bone(back, aim, before, turned)
+    _multiply(turned, half_turn, out)
 
 
 @compiled
@@ -330,31 +395,64 @@ def _aim_root(
     rebuilt: Array,
     global_rotations: Array,
 ) -> None:
-    """Solve the root: the rotation that fits its three children best.
+    """Solve the root: the rotation and the place that fit pelvis, hips and spine best.
 
-    Where neither they nor the pelvis are seen, it stays as in the previous rotations, and the
-    pelvis is where these bring the joints that are seen nearest to where they are.
+    Of two of them, which tell one direction, the twist about it stays as in the previous
+    rotations; of fewer, all of the rotation. Where none of them is seen, the pelvis is where the
+    previous rotations bring the joints that are seen nearest to where they are.
     """
     bone = np.empty(3)
-    pivot = np.empty(3)
-    rest_pivot = np.empty(3)
-    if not _pivot(target, rest, confidence, pivot, rest_pivot):
+    aim = np.empty(3)
+    middle = np.empty(3)
+    rest_middle = np.empty(3)
+    covariance = np.zeros((3, 3))
+    last = _children[0, 2]
+    seen = _middle(target, rest, confidence, last, middle, rest_middle)
+    if seen == 0:
         posed = np.empty((NUM_POINTS, 3))
         turned = np.empty((NUM_JOINTS, 3, 3))
         _forward(previous, rest, posed, turned)
-        _middle(target, posed, confidence, 0, NUM_POINTS, pivot, rest_pivot)
+        _middle(target, posed, confidence, NUM_POINTS - 1, middle, rest_middle)
         rotations[0] = global_rotations[0] = previous[0]
         for k in range(3):
-            rebuilt[0, k] = posed[0, k] + pivot[k] - rest_pivot[k]
+            rebuilt[0, k] = posed[0, k] + middle[k] - rest_middle[k]
         return
-    _fit_children(0, pivot, rest_pivot, previous[0], target, rest, confidence,
-                  global_rotations[0])  # fmt: skip
-    rotations[0] = global_rotations[0]
-    for k in range(3):
-        bone[k] = rest[0, k] - rest_pivot[k]
+    total = 0.0
+    for j in range(last + 1):
+        if confidence[j] > 0:
+            _bone(rest, j, rest_middle, bone)
+            _bone(target, j, middle, aim)
+            _weigh(confidence[j], bone, aim, covariance)
+            total += confidence[j]
+    if seen == 1:
+        rotations[0] = previous[0]
+    elif seen == 2:
+        _turn_bone_anywhere(bone, aim, previous[0], rotations[0])
+    else:
+        _procrustes(covariance + _FIT_PRIOR * total * previous[0], rotations[0])
+    global_rotations[0] = rotations[0]
+    _bone(rest, 0, rest_middle, bone)
     _rotate(rotations[0], bone, rebuilt[0])
     for k in range(3):
-        rebuilt[0, k] += pivot[k]
+        rebuilt[0, k] += middle[k]
+
+
+@compiled
+def _fit_children(
+    i: int, start: Array, prior: Array, target: Array, rest: Array, confidence: Array, out: Array
+) -> None:
+    """The global rotation of joint i that fits the bones to its seen children best."""
+    bone = np.empty(3)
+    aim = np.empty(3)
+    covariance = np.zeros((3, 3))
+    total = 0.0
+    for child in _children[i]:
+        if confidence[child] > 0:
+            _bone(rest, child, rest[i], bone)
+            _bone(target, child, start, aim)
+            _weigh(confidence[child], bone, aim, covariance)
+            total += confidence[child]
+    _procrustes(covariance + _FIT_PRIOR * total * prior, out)
 
 
 @compiled
@@ -372,47 +470,46 @@ def _aim_joint(
     global_rotations: Array,
     scratch: Array,
 ) -> None:
-    """Solve joint i, whose parent is solved, with this twist; scratch is (4, 3, 3).
+    """Solve joint i, whose parent is solved, with this twist; scratch is (2, 3, 3).
 
     A bone starts at its parent's predicted position (naive), or where the parent really ended
     up in the rebuilt skeleton (adaptive). Joints with three children take the rotation that
-    fits those seen best; every other joint swings at its target child, then twists. What is
-    not seen stays as in the previous rotations: the swing of a bone that aims at an unseen
-    joint, a twist that is not given, what a fit leaves open.
+    fits those seen best, if there are two; every other joint swings at its child, then twists.
+    What is not seen stays as in the previous rotations: the swing of a bone that aims at an
+    unseen joint, a twist that is not given.
     """
     bone, aim, aim_in_parent = scratch[0]
-    swing, previous_swing, prior = scratch[1], scratch[2], scratch[3]
+    swing = scratch[1]
     parent = _parents[i]
     global_parent = global_rotations[parent]
-    for k in range(3):
-        bone[k] = rest[i, k] - rest[parent, k]
+    _bone(rest, i, rest[parent], bone)
     _rotate(global_parent, bone, rebuilt[i])
     for k in range(3):
         rebuilt[i, k] += rebuilt[parent, k]
     start = rebuilt[i] if adaptive or not confidence[i] > 0 else target[i]
 
-    # The neck alone tells a direction, no more: what goes for every other bone goes for it.
-    if _children[i, 0] >= 0 and max(confidence[_children[i, 1]], confidence[_children[i, 2]]) > 0:
-        _multiply(global_parent, previous[i], prior)
-        _fit_children(i, start, rest[i], prior, target, rest, confidence,
-                      global_rotations[i])  # fmt: skip
-        _multiply_back(global_parent, global_rotations[i], rotations[i])
-        return
     child = _targets[i]
-    for k in range(3):
-        bone[k] = rest[child, k] - rest[i, k]
-    _rotate(previous[i], bone, aim)
-    _swing(bone, aim, previous_swing)
+    if _children[i, 0] >= 0:
+        seen = 0
+        for one in _children[i]:
+            if confidence[one] > 0:
+                seen += 1
+                child = one
+        if seen > 1:
+            _multiply(global_parent, previous[i], swing)
+            _fit_children(i, start, swing, target, rest, confidence, global_rotations[i])
+            _multiply_back(global_parent, global_rotations[i], rotations[i])
+            return
+    _bone(rest, child, rest[i], bone)
     if confidence[child] > 0:
-        for k in range(3):
-            aim[k] = target[child, k] - start[k]
+        _bone(target, child, start, aim)
         _rotate_back(global_parent, aim, aim_in_parent)
-        _swing(bone, aim_in_parent, swing)
     else:
-        swing[:] = previous_swing
-    if not _add_twist(swing, bone, cos, sin, rotations[i]):
-        _multiply_back(previous_swing, previous[i], prior)
-        _multiply(swing, prior, rotations[i])
+        _rotate(previous[i], bone, aim_in_parent)
+    _swing(bone, aim_in_parent, swing)
+    # The twist that is given is about the bone to the joint's own target.
+    if child != _targets[i] or not _add_twist(swing, bone, cos, sin, rotations[i]):
+        _turn_bone(bone, aim_in_parent, previous[i], rotations[i])
     _multiply(global_parent, rotations[i], global_rotations[i])
 
 
@@ -429,7 +526,7 @@ def _aim(
     global_rotations: Array,
 ) -> None:
     """Solve one skeleton from the root outwards (HybrIK, algorithm 1)."""
-    scratch = np.empty((4, 3, 3))
+    scratch = np.empty((2, 3, 3))
     _aim_root(target, rest, confidence, previous, rotations, rebuilt, global_rotations)
     for i in range(1, NUM_JOINTS):
         _aim_joint(i, target, rest, twist[i - 1, 0], twist[i - 1, 1], confidence, previous,
@@ -509,7 +606,7 @@ def point(
     rotations = np.empty((NUM_JOINTS, 3, 3))
     global_rotations = np.empty((NUM_JOINTS, 3, 3))
     rebuilt = np.empty((NUM_POINTS, 3))
-    scratch = np.empty((4, 3, 3))
+    scratch = np.empty((2, 3, 3))
     axis = np.empty(3)
     at_rest = np.empty(3)
     seen = np.empty(3)
@@ -538,7 +635,7 @@ def point(
                 for k in range(3):
                     seen[k] -= aside[k]
             weight = sureness[i] * (seen[0] ** 2 + seen[1] ** 2 + seen[2] ** 2)
-            if weight > 0 and _norm(at_rest) > _TINY:
+            if sureness[i] > 0 and _norm(at_rest) > _TINY:
                 _cross(at_rest, seen, normal)
                 angle = np.arctan2(
                     axis[0] * normal[0] + axis[1] * normal[1] + axis[2] * normal[2],
@@ -564,7 +661,8 @@ def _descent(
     rebuilt: Array,
     target: Array,
     confidence: Array,
-    told: NDArray[np.bool_],
+    parts: NDArray[np.int64],
+    part: int,
     depth_weight: float,
     damping: float,
     returns: Array,
@@ -572,15 +670,15 @@ def _descent(
     turns: Array,
     shift: Array,
 ) -> None:
-    """One Levenberg-Marquardt step of all joint positions: turns (24, 3) and shift (3).
+    """One Levenberg-Marquardt step of the joints of a part: turns (24, 3) and shift (3).
 
     returns (24, 3) are the turns that would lead back to the previous rotations.
 
     turns[i] is a small rotation vector, in the global frame, of everything below joint i about
-    that joint; shift moves the whole body. Joint j moves by shift + sum over its ancestors i of
-    turns[i] x (q(j) - q(i)), up to the first of which nothing is told; that one stays, and with
-    it all before. The normal matrix couples joints with their ancestors only, so it
-    is eliminated from the leaves to the root without fill-in.
+    that joint; shift moves the whole body, if the part is that of the pelvis. Joint j moves by
+    shift + sum over its ancestors i in the part of turns[i] x (q(j) - q(i)). The normal matrix
+    couples joints with their ancestors only, so it is eliminated from the leaves to the root
+    without fill-in.
 
     The weight of a joint is confidence (I - (1 - depth_weight) s sᵀ), s its line of sight.
     """
@@ -596,13 +694,14 @@ def _descent(
     for k in range(3):
         normal[0, 0, k, k] = _TINY
     for i in range(NUM_JOINTS):
+        held = return_weight if parts[i] == part else 0.0
         for k in range(3):
-            normal[i + 1, i + 1, k, k] = damping + return_weight
-            gradient[i + 1, k] = return_weight * returns[i, k]
+            normal[i + 1, i + 1, k, k] = damping + held
+            gradient[i + 1, k] = held * returns[i, k]
 
     for j in range(NUM_POINTS):
         weight = confidence[j]
-        if not weight > 0:
+        if not weight > 0 or parts[max(_parents[j], 0)] != part:
             continue
         for k in range(3):
             residual[k] = target[j, k] - rebuilt[j, k]
@@ -617,13 +716,13 @@ def _descent(
                 residual[k] -= (1 - depth_weight) * along * sight[k]
         length = 0
         i = _parents[j]
-        while i >= 0 and told[i]:
+        while i >= 0 and parts[i] == part:
             chain[length] = i
             for k in range(3):
                 lever[length, k] = rebuilt[j, k] - rebuilt[i, k]
             length += 1
             i = _parents[i]
-        whole = i <= 0
+        whole = part == 0
         for r in range(3 if whole else 0):
             normal[0, 0, r, r] += weight
             gradient[0, r] += weight * residual[r]
@@ -763,31 +862,115 @@ def _turn(turns: Array, rotations: Array, global_rotations: Array) -> None:
 
 
 @compiled
-def _tell(confidence: Array, told: NDArray[np.bool_]) -> None:
-    """Fill told (24): whether a joint at which a bone of this one aims is seen.
+def _divide(confidence: Array, parts: NDArray[np.int64]) -> None:
+    """Fill parts (24): the first joint of the part of the body that a joint turns in, or -1.
 
-    Else it cuts its limb: it stays as it was, and what lies beyond is solved from there and pulls
-    at nothing before.
+    Unseen joints divide the body. What lies beyond one is solved from where it ends up and pulls
+    at nothing before. A joint none of whose bones is seen, or a root of fewer than two seen
+    joints, turns in no part.
     """
-    for i in range(NUM_JOINTS):
-        if _children[i, 0] < 0:
-            told[i] = confidence[_targets[i]] > 0
-        else:
-            told[i] = False
+    seen = 0
+    for j in range(_children[0, 2] + 1):
+        seen += confidence[j] > 0
+    parts[0] = 0 if seen > 1 else -1
+    for i in range(1, NUM_JOINTS):
+        told = confidence[_targets[i]] > 0
+        if _children[i, 0] >= 0:
             for child in _children[i]:
-                told[i] |= confidence[child] > 0
+                told |= confidence[child] > 0
+        if not told:
+            parts[i] = -1
+        elif confidence[i] > 0 and parts[_parents[i]] >= 0:
+            parts[i] = parts[_parents[i]]
+        else:
+            parts[i] = i
 
 
 @compiled
-def _listen(confidence: Array, told: NDArray[np.bool_], heard: Array) -> None:
-    """Fill heard (29): 1 for what was placed by its own joint or by one that pulls at it."""
+def _misfit(
+    rebuilt: Array,
+    rotations: Array,
+    target: Array,
+    confidence: Array,
+    parts: NDArray[np.int64],
+    part: int,
+    depth_weight: float,
+    previous: Array,
+    previous_weight: float,
+) -> float:
+    """What the steps make small: the weighted squares of a part, those of its turns included."""
+    total = 0.0
     for j in range(NUM_POINTS):
-        heard[j] = 1.0 if confidence[j] > 0 else 0.0
-    for j in range(NUM_POINTS - 1, 0, -1):
-        parent = _parents[j]
-        if parent > 0 and told[_parents[parent]]:
-            heard[parent] = max(heard[parent], heard[j])
-    heard[0] = 1.0
+        if confidence[j] > 0 and parts[max(_parents[j], 0)] == part:
+            square = along = distance = 0.0
+            for k in range(3):
+                residual = target[j, k] - rebuilt[j, k]
+                square += residual * residual
+                along += residual * target[j, k]
+                distance += target[j, k] * target[j, k]
+            if depth_weight < 1 and distance > _TINY:
+                square -= (1 - depth_weight) * along * along / distance
+            total += confidence[j] * square
+    if previous_weight > 0:
+        for i in range(NUM_JOINTS):
+            if parts[i] == part:
+                trace = 0.0
+                for r in range(3):
+                    for c in range(3):
+                        trace += rotations[i, r, c] * previous[i, r, c]
+                total += previous_weight * (3 - trace)  # 2 - 2 cos, nearly the angle's square
+    return total
+
+
+@compiled
+def _refine(
+    part: int,
+    parts: NDArray[np.int64],
+    target: Array,
+    rest: Array,
+    confidence: Array,
+    previous: Array,
+    previous_weight: float,
+    depth_weight: float,
+    steps: int,
+    rotations: Array,
+    root: Array,
+) -> None:
+    """Take steps downhill with the joints of a part, while that pays; change rotations and root."""
+    joints = np.empty((NUM_POINTS, 3))
+    tried_joints = np.empty((NUM_POINTS, 3))
+    global_rotations = np.empty((NUM_JOINTS, 3, 3))
+    tried_global = np.empty((NUM_JOINTS, 3, 3))
+    tried = np.empty((NUM_JOINTS, 3, 3))
+    returns = np.zeros((NUM_JOINTS, 3))
+    turns = np.empty((NUM_JOINTS, 3))
+    shift = np.empty(3)
+    damping = _DAMPING
+    _place(rotations, rest, root, joints, global_rotations)
+    misfit = _misfit(joints, rotations, target, confidence, parts, part, depth_weight, previous,
+                     previous_weight)  # fmt: skip
+    for _ in range(steps):
+        if misfit < _TINY:
+            break
+        if previous_weight > 0:
+            _returns(rotations, previous, global_rotations, returns)
+        _descent(joints, target, confidence, parts, part, depth_weight, damping, returns,
+                 previous_weight, turns, shift)  # fmt: skip
+        tried[:] = rotations
+        _turn(turns, tried, global_rotations)
+        _place(tried, rest, root + shift, tried_joints, tried_global)
+        tried_misfit = _misfit(tried_joints, tried, target, confidence, parts, part,
+                               depth_weight, previous, previous_weight)  # fmt: skip
+        if not tried_misfit < misfit:
+            damping *= _MORE_DAMPING
+            continue
+        rotations[:] = tried
+        root += shift
+        if tried_misfit > _DONE * misfit:
+            break
+        misfit = tried_misfit
+        joints[:] = tried_joints
+        global_rotations[:] = tried_global
 
 
 @compiled
@@ -801,19 +984,14 @@ def solve_batch(
     depth_weight: float,
     adaptive: bool,
     steps: int,
-    damping: float,
     rotations: Array,
 ) -> None:
-    """Fill rotations (B, 24, 3, 3): aim every bone, then refine by so many steps."""
+    """Fill rotations (B, 24, 3, 3): aim every bone, then refine by so many steps at most."""
     held = np.empty((NUM_JOINTS, 3, 3))
-    returns = np.zeros((NUM_JOINTS, 3))
     rebuilt = np.empty((NUM_POINTS, 3))
     refined = np.empty((NUM_POINTS, 3))
-    told = np.empty(NUM_JOINTS, np.bool_)
-    heard = np.empty(NUM_POINTS)
+    parts = np.empty(NUM_JOINTS, np.int64)
     global_rotations = np.empty((NUM_JOINTS, 3, 3))
-    turns = np.empty((NUM_JOINTS, 3))
-    shift = np.empty(3)
     root = np.empty(3)
     for b in range(target.shape[0]):
         # Rounding errors would grow from frame to frame where each is the next one's previous.
@@ -822,24 +1000,17 @@ def solve_batch(
             _orthonormalise(held[i])
         _aim(target[b], rest[b], twist[b], confidence[b], held, adaptive, rotations[b],
              rebuilt, global_rotations)  # fmt: skip
-        root[:] = rebuilt[0]
-        _tell(confidence[b], told)
-        for _ in range(steps):
-            _place(rotations[b], rest[b], root, rebuilt, global_rotations)
-            if previous_weight > 0:
-                _returns(rotations[b], held, global_rotations, returns)
-            _descent(rebuilt, target[b], confidence[b], told, depth_weight, damping, returns,
-                     previous_weight, turns, shift)  # fmt: skip
-            if not np.isfinite(turns).all():
-                break  # Bones of thousands of kilometres leave the damping no digits.
-            _turn(turns, rotations[b], global_rotations)
-            root += shift
         if steps > 0:
+            root[:] = rebuilt[0]
+            _divide(confidence[b], parts)
+            for part in range(NUM_JOINTS):
+                if parts[part] == part:
+                    _refine(part, parts, target[b], rest[b], confidence[b], held,
+                            previous_weight, depth_weight, steps, rotations[b], root)  # fmt: skip
             # The steps turn bones about themselves as well, by chance: no joint tells twist. Left
             # alone, that would add up from frame to frame; so aim at what the steps arrived at.
             _place(rotations[b], rest[b], root, refined, global_rotations)
-            _listen(confidence[b], told, heard)
-            _aim(refined, rest[b], twist[b], heard, held, True, rotations[b], rebuilt,
+            _aim(refined, rest[b], twist[b], confidence[b], held, True, rotations[b], rebuilt,
                  global_rotations)  # fmt: skip
         for i in range(NUM_JOINTS):
             _orthonormalise(rotations[b, i])
