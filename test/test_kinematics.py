@@ -249,6 +249,64 @@ def test_refining_agrees_with_the_plain_transcription(poses, millimetres, least,
     assert np.abs(rotations - np.array(expected)).max() < 1e-6
 
 
+@pytest.mark.parametrize('scale', [0.5, 0.7, 0.8, 0.9, 1.1, 1.3, 2.0])
+def test_refining_the_wrong_bones_agrees_with_the_plain_transcription(
+    fresh: dict[str, NDArray], scale: float
+) -> None:
+    joints, rest, twist = arguments(fresh, 10)
+    start = solve(joints, scale * rest, twist, method='adaptive')
+    rotations = solve(joints, scale * rest, twist)
+    for found, aimed, pose, body, known in zip(
+        rotations, start, joints, scale * rest, twist, strict=True
+    ):
+        refined = plain_hybrik.refine(aimed, pose, body, np.ones(NUM_POINTS))
+        placed = plain_hybrik.pose(refined, body, pose[0])
+        assert np.abs(found - plain_hybrik.aim(placed, body, known, adaptive=True)).max() < 1e-5
+
+
+@pytest.mark.parametrize('scale', [0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.3, 2.0])
+@pytest.mark.parametrize('outliers', [0.0, 0.05, 0.2])
+def test_refining_makes_the_squares_smaller_whatever_the_joints(
+    fresh: dict[str, NDArray], scale: float, outliers: float
+) -> None:
+    rng = np.random.default_rng(15)
+    joints, rest, twist = arguments(fresh, 50)
+    off = rng.random(joints.shape[:2]) < outliers
+    joints = joints + noise(rng, joints.shape, 0.01)
+    joints += 0.5 * off[..., None] * rng.normal(size=joints.shape)
+    rest = scale * rest
+    aimed, refined = (solve(joints, rest, twist, method=m) for m in ('adaptive', 'refined'))
+    start = [
+        plain_hybrik.pose(r, body, plain_hybrik.place_pelvis(r[0], pose, body, np.ones(4)))
+        for r, pose, body in zip(aimed, joints, rest, strict=True)
+    ]
+    left = forward(refined, rest)[0] - joints
+    left -= left.mean(axis=1, keepdims=True)  # The steps move the body as well.
+    before, after = (np.sum(np.square(e), axis=(1, 2)) for e in (start - joints, left))
+    assert (after < before).all()
+    assert after.sum() < 0.9 * before.sum()
+
+
+@all_methods
+@pytest.mark.parametrize('joint', [0, 1, 2, 3, 12, 13, 14])
+def test_a_joint_of_next_to_no_confidence_changes_what_it_would_unseen(
+    fresh: dict[str, NDArray], method: Method, joint: int
+) -> None:
+    # These have others beside them that say where their parent is.
+    joints, rest, twist = arguments(fresh, 20)
+    joints = joints.copy()
+    joints[:, joint] += [0.3, -0.4, 0.2]
+    confidence = np.ones(NUM_POINTS)
+    found = []
+    for doubted in (1e-9, 0.0):
+        confidence[joint] = doubted
+        found.append(solve(joints, rest, twist, method=method, confidence=confidence))
+    doubted, unseen = (global_rotations(rotations) for rotations in found)
+    # Naive takes a bone's start from the joints, however little that is seen.
+    compared = [0, SPINE3] if method == 'naive' else slice(None)
+    assert np.abs(doubted - unseen)[:, compared].max() < 1e-6
+
+
 def test_bones_make_good_what_depth_does_not_tell(fresh):
     # Joints seen well in the image and badly in depth: bones of known length say how far.
     rng = np.random.default_rng(11)

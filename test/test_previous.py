@@ -184,6 +184,81 @@ def test_a_joint_of_three_unseen_bones_does_not_drift(rest, motion, method, join
     assert angles_between(found[held], truth[held]) < 1e-6
 
 
+# Two joints or one bone tell a direction, no more.
+ONE_DIRECTION = {
+    'of spine3, a collar': (SPINE3, [12, 13]),
+    'of spine3, the other collar': (SPINE3, [12, 14]),
+    'of spine3, the neck': (SPINE3, [13, 14]),
+    'of the root, the spine': (0, [1, 2]),
+    'of the root, a hip': (0, [1, 3]),
+    'of the root, the hips': (0, [0, 3]),
+    'of the root, a hip and the spine': (0, [0, 1]),
+}
+
+
+@all_methods
+@pytest.mark.parametrize('case', ONE_DIRECTION)
+@pytest.mark.parametrize('upright', [True, False])
+def test_what_one_direction_leaves_open_does_not_drift(
+    rest: NDArray, motion: tuple[NDArray, NDArray], method: Method, case: str, upright: bool
+) -> None:
+    rng = np.random.default_rng(12)
+    joint, hidden = ONE_DIRECTION[case]
+    truth = motion[0][0].copy()
+    if not upright:  # As most people are in the frame of a camera, which has y down.
+        truth[0] = np.diag([1.0, -1.0, -1.0]) @ truth[0]
+    joints = forward(truth, rest)[0]
+    seen = np.ones(NUM_POINTS)
+    seen[hidden] = 0
+    found, moved = truth, []
+    for _ in range(1000):
+        noisy = joints + noise(rng, joints.shape, 0.01)
+        found = solve(noisy, rest, method=method, confidence=seen, previous=found)
+        moved.append(angles_between(found[joint], truth[joint]))
+    assert np.mean(moved) > 0.5  # It follows the noise of the direction.
+    found = solve(joints, rest, method=method, confidence=seen, previous=found)
+    assert angles_between(found[joint], truth[joint]) < 1e-4
+
+
+@all_methods
+def test_two_unseen_joints_take_nothing_from_the_true_rotations(
+    rest: NDArray, motion: tuple[NDArray, NDArray], method: Method
+) -> None:
+    rotations, joints = motion[0][:2, None], motion[1][:2, None]
+    confidence = np.array([
+        1 - np.eye(NUM_POINTS)[a] - np.eye(NUM_POINTS)[b]
+        for a in range(NUM_POINTS) for b in range(a)
+    ])  # fmt: skip
+    joints = np.where(confidence[..., None] > 0, joints, np.nan)
+    found = solve(joints, rest, method=method, confidence=confidence, previous=rotations)
+    assert np.abs(found - rotations).max() < 1e-6
+
+
+@all_methods
+@pytest.mark.parametrize('pair', [(13, 14), (1, 2), (12, 13), (4, 18), (3, 13), (9, 18)], ids=str)
+def test_limbs_beyond_two_unseen_joints_pull_at_nothing_before_them(
+    rest: NDArray, motion: tuple[NDArray, NDArray], method: Method, pair: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(13)
+    rotations, joints = motion
+    limbs = list(pair)
+    for point in range(min(pair) + 1, NUM_POINTS):
+        if PARENTS[point] in limbs:
+            limbs.append(point)
+    here = joints[10:20] + noise(rng, joints[10:20].shape, 0.01)
+    there = here.copy()
+    there[:, limbs] += rng.normal(0, 0.3, there[:, limbs].shape)
+    confidence = np.ones(NUM_POINTS)
+    confidence[list(pair)] = 0
+    found, moved = (
+        solve(frames, rest, method=method, confidence=confidence, previous=rotations[:10])
+        for frames in (here, there)
+    )
+    before = np.setdiff1d(np.arange(NUM_JOINTS), limbs)
+    assert np.abs(found - moved)[:, before].max() < 1e-9
+    assert np.abs(found - moved)[:, list(pair)].max() > 0.1
+
+
 def follow(joints, rest, weight):
     """Solve frame after frame, each with the one before as its previous."""
     found = [solve(joints[0], rest)]

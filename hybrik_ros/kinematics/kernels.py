@@ -364,25 +364,22 @@ def _turn_bone(bone: Array, aim: Array, previous: Array, out: Array) -> None:
 
 @compiled
 def _turn_bone_anywhere(bone: Array, aim: Array, previous: Array, out: Array) -> None:
-    """As _turn_bone, for a bone that may point back for good, where its swing would be undefined.
+    """As _turn_bone, for a bone that may well point opposite to where it does at rest.
 
-    There its twist is counted from the bone turned round. Swinging on from the previous aim
-    instead would need no such choice, but noise would slowly turn the bone about itself.
+    There its swing is undefined, so the twist is counted from where the bone points to a corner of
+    the frame's axes: opposite to that, nobody's spine or hips point for long. Swinging on from the
+    previous aim instead would need no such choice, but noise would slowly turn the bone about
+    itself.
     """
-    back = np.empty(3)
-    half_turn = np.empty((3, 3))
+    corner = np.ones(3)
+    to_corner = np.empty((3, 3))
     before = np.empty((3, 3))
     turned = np.empty((3, 3))
-    _rotate(previous, bone, back)
-    if back[0] * bone[0] + back[1] * bone[1] + back[2] * bone[2] >= 0:
-        _turn_bone(bone, aim, previous, out)
-        return
-    for k in range(3):
-        back[k] = -bone[k]
-    _swing(bone, back, half_turn)
-    _multiply(previous, half_turn, before)
-    _turn_bone(back, aim, before, turned)
-    _multiply(turned, half_turn, out)
+    _swing(bone, corner, to_corner)
+    for r in range(3):
+        _rotate(to_corner, previous[r], before[r])  # previous @ to_corner.T
+    _turn_bone(corner, aim, before, turned)
+    _multiply(turned, to_corner, out)
 
 
 @compiled
