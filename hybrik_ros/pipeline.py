@@ -156,7 +156,7 @@ class Pipeline:
     def create(cls, **settings: Any) -> 'Pipeline':
         """Load body and networks, and run each once, so that the first frame is not a slow one.
 
-        The very first time on a machine this compiles the solver, which takes some 20 seconds.
+        The very first time on a machine this compiles the solver: half a minute on a PC.
 
         Parameters
         ----------

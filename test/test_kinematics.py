@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import plain_hybrik
@@ -609,6 +610,22 @@ def test_a_row_of_twist_that_is_none_is_missing(
         assert not np.array_equal(found, solve(joints, rest, twist, method=method))
 
 
+@pytest.mark.parametrize('kind', ['lists', 'objects'])
+def test_rows_of_twist_may_be_none_in_a_batch(fresh: dict[str, NDArray], kind: str) -> None:
+    joints, rest, twist = arguments(fresh, 4)
+    rows: list = twist.tolist()
+    rows[0][5] = rows[3][22] = rows[2][0] = None
+    rows[1] = [None] * (NUM_JOINTS - 1)
+    filled = twist.copy()
+    filled[[0, 3, 2], [5, 22, 0]] = filled[1] = np.nan
+    given_rows: Any = rows
+    if kind == 'objects':
+        given_rows = np.empty((4, NUM_JOINTS - 1), object)
+        for b, i in np.ndindex(given_rows.shape):
+            given_rows[b, i] = rows[b][i]
+    assert np.array_equal(solve(joints, rest, given_rows), solve(joints, rest, filled))
+
+
 @all_methods
 def test_the_length_of_twist_does_not_matter(fresh, method):
     joints, rest, twist = arguments(fresh, 5)
@@ -664,6 +681,7 @@ def test_the_good_arguments_are_good():
         ('confidence', with_a(np.nan, 29)),
         ('method', 'analytic'),
         ('method', None),
+        ('method', np.array(['naive'])),
         ('twist', np.zeros((5, 23, 2))),  # against two poses
     ],
 )
@@ -850,6 +868,35 @@ def test_degenerate_twist_and_confidence_give_rotations(
     joints, rest = damaged(joints, rest, damages)
     joints[confidence == 0] = nonsense
     assert_rotations(solve(joints, rest, twist, method=method, confidence=confidence))
+
+
+@all_methods
+@given(
+    damages=damages,
+    confidence=confidences,
+    seed=st.integers(0, 100),
+    weight=st.sampled_from([0.0, 1e-300, 1e-3, 1.0, 1e300]),
+    depth_weight=st.sampled_from([1, 0.05, 1e-300]),
+)
+def test_degenerate_joints_with_a_previous_give_rotations(
+    rest: NDArray,
+    method: Method,
+    damages: Any,
+    confidence: list[float],
+    seed: int,
+    weight: float,
+    depth_weight: float,
+) -> None:
+    rng = np.random.default_rng(seed)
+    joints = forward(random_rotations(rng, 1)[0], rest)[0]
+    joints, rest = damaged(joints, rest, damages)
+    # Any turn at all, in single precision.
+    previous = Rotation.random(NUM_JOINTS, rng=rng).as_matrix().astype(np.float32)
+    found = solve(
+        joints, rest, method=method, confidence=confidence, previous=previous,
+        previous_weight=weight, depth_weight=depth_weight,
+    )  # fmt: skip
+    assert_rotations(found)
 
 
 @all_methods

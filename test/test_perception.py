@@ -512,6 +512,20 @@ def test_a_joint_is_as_sure_as_the_landmarks_it_is_taken_from(known, camera, bod
         assert by_name[name] == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize('landmark', [bp.NOSE, bp.LEFT_EAR, bp.RIGHT_EAR])
+def test_the_head_is_as_sure_as_nose_and_ears(known, camera, body, landmark):
+    betas, _, _, points = known[0]
+    landmarks = landmarks_of(points, camera)
+    landmarks.visibility[landmark] = 0.3
+    observation, proportions = observe(landmarks, camera), Proportions.of(body, betas)
+    _, confidence = place_joints(observation, proportions)
+    sure = {pointer.joint: pointer.confidence for pointer in pointers(observation, proportions)}
+    for name in ('head', 'head_top'):
+        assert confidence[POINT[name]] == pytest.approx(0.3)
+    for name in ('head', 'neck'):
+        assert sure[POINT[name]] == pytest.approx(0.3)
+
+
 def names_of(guesses):
     return {name for name, guess in zip(POINT, guesses, strict=True) if guess}
 

@@ -335,6 +335,9 @@ def twisted(rest: NDArray, joint: int, degrees: float) -> NDArray:
         ('joint', -1),
         ('joint', 0),  # The root has no twist.
         ('joint', NUM_JOINTS),
+        ('joint', 3.5),
+        ('joint', 'left_elbow'),
+        ('joint', None),
         ('rest', np.ones(2)),
         ('rest', np.ones((1, 3))),
         ('rest', 1.0),
@@ -356,3 +359,19 @@ def test_a_pointer_names_the_field_that_is_wrong(field: str, value: Any) -> None
     good: dict[str, Any] = {'joint': LEFT_ELBOW, 'rest': np.ones(3), 'seen': np.ones(3)}
     with pytest.raises(ValueError, match=rf'^{field} must '):
         Pointer(**{**good, field: value})
+
+
+def test_two_pointers_for_one_joint_are_refused(rest: NDArray) -> None:
+    pointer = Pointer(LEFT_ELBOW, np.ones(3), np.ones(3))
+    with pytest.raises(ValueError, match=r'^pointers must '):
+        twist_from_pointers(rest, rest, [pointer, pointer])
+
+
+def test_a_forearm_in_line_with_its_arm_tells_nothing_but_is_seen(rest: NDArray) -> None:
+    # What it was fades all the same: a pointer exactly along its bone is no missing one.
+    upper_arm = rest[LEFT_ELBOW] - rest[LEFT_SHOULDER]
+    along = Pointer(LEFT_SHOULDER, np.array([0.0, 0.0, 1.0]), upper_arm)
+    before = twisted(rest, LEFT_SHOULDER, 40.0)
+    twist, confidence = twist_from_pointers(rest, rest, [along], previous=before)
+    assert 0 < np.degrees(angle(twist[LEFT_SHOULDER - 1])) < 40
+    assert confidence[LEFT_SHOULDER - 1] == pytest.approx(0, abs=1e-6)

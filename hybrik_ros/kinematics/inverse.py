@@ -1,6 +1,6 @@
 """Inverse kinematics: from joints to parent-relative rotations, by HybrIK."""
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -44,17 +44,18 @@ def solve(
     'naive' and 'adaptive' are HybrIK's two methods: the swing of every bone is analytic, its
     twist is given. Naive takes both ends of a bone from the joints; adaptive aims each bone
     from where its rebuilt parent really ended up, so that errors do not add up along a limb.
-    'refined' starts from adaptive, takes two Levenberg-Marquardt steps on all joint positions,
-    so that every joint is heard, and aims once more, at where they lead: the steps turn bones
-    about themselves too, which no joint tells.
+    'refined' starts from adaptive, takes Levenberg-Marquardt steps on all joint positions while
+    they lead downhill and pay, so that every joint is heard, and aims once more, at where they
+    lead: the steps turn bones about themselves too, which no joint tells.
 
-    The published implementation differs in four ways. It falls back to the naive direction
+    The published implementation differs in five ways. It falls back to the naive direction
     wherever the two differ by more than 15 mm, which undoes adaptivity on noisy joints; its naive
-    method has a root of its own; it treats spine3 as a single bone to the neck, though three
-    bones hang from it and fix its rotation; and the swing of opposite directions is undefined
-    there. Here, in all methods, the root and spine3 are orthogonal Procrustes fits of their
-    three bones. The twist of spine3 counts only where neither collar is seen, nor, for 'refined',
-    an arm that tells where they are.
+    method has a root of its own; it places the body by the pelvis alone, whose error all bones
+    then inherit; it treats spine3 as a single bone to the neck, though three bones hang from it
+    and fix its rotation; and the swing of opposite directions is undefined there. Here, in all
+    methods, rotation and place of the root are the orthogonal Procrustes fit of pelvis, hips and
+    spine1, and spine3 is that of its three bones. The twist of spine3 counts only where neither
+    collar is seen.
 
     Parameters
     ----------
@@ -69,7 +70,8 @@ def solve(
     confidence: (..., 29), in [0, 1], how much each joint counts. A joint of confidence 0 may be
         anything, NaN included: the bone that aims at it keeps the direction in its parent that
         it has in previous, or at rest. What lies beyond it in the limb is solved from where the
-        bone ends, and changes nothing else.
+        bone ends, and changes nothing else. What the seen ones of pelvis, hips and spine1, or of
+        the bones of spine3, leave open of a rotation stays as in previous.
     previous: (..., 24, 3, 3), the rotations of the frame before. What is not known stays exactly
         as it was there, however many frames that lasts.
     previous_weight: square metres; how much the steps of 'refined' hold on to previous, where it
@@ -91,7 +93,7 @@ def solve(
 
     Source: Li et al., HybrIK (CVPR 2021), section 3.2 and algorithm 1.
     """
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f'method must be one of {", ".join(METHODS)}, not {method!r}')
     weight, in_depth = (
         _number('previous_weight', previous_weight),
@@ -123,6 +125,17 @@ def _number(name: str, value: float) -> float:
     return float(array)
 
 
+def _without_none(twist: Any) -> Any:
+    """Return twist with (0, 0) in place of rows that are None, in lists however nested."""
+    if twist is None:
+        return (0.0, 0.0)
+    if isinstance(twist, np.ndarray) and twist.dtype == object:
+        twist = twist.tolist()
+    if isinstance(twist, list | tuple):
+        return [_without_none(rows) for rows in twist]
+    return twist
+
+
 def sound_arguments(
     joints: ArrayLike,
     rest_joints: ArrayLike,
@@ -134,10 +147,7 @@ def sound_arguments(
 
     What is not given is filled in. Raises the ValueErrors of solve.
     """
-    if twist is None:
-        twist = _UNKNOWN_TWIST
-    elif isinstance(twist, list | tuple):
-        twist = [(0.0, 0.0) if row is None else row for row in twist]
+    twist = _UNKNOWN_TWIST if twist is None else _without_none(twist)
     confidence = _SURE if confidence is None else confidence
     previous = _REST if previous is None else previous
     batch, arrays = flattened(

@@ -1,8 +1,9 @@
 """The compiled loops of the solver.
 
 All kernels live in this one file because numba's cache follows the file a kernel is in: a
-kernel that calls into another file would go stale unnoticed. Arrays are float64, contiguous,
-with one leading batch dimension; checks belong to the callers. P(j) is a target position, q(j)
+kernel that calls into another file would go stale unnoticed. So does one after a change of the
+skeleton's constants: touch this file then. Arrays are float64, contiguous, with one leading batch
+dimension; checks belong to the callers. P(j) is a target position, q(j)
 the position of a joint as rebuilt, G(j) its global rotation, R(j) its rotation relative to its
 parent, t(j) its rest bone.
 """

@@ -53,8 +53,10 @@ class Pointer:
     stretched: Array = field(default_factory=lambda: np.zeros(3))
 
     def __post_init__(self) -> None:
-        if not 0 < self.joint < NUM_JOINTS:
-            raise ValueError(f'joint must be from 1 to {NUM_JOINTS - 1}, not {self.joint}')
+        if not (isinstance(self.joint, int | np.integer) and 0 < self.joint < NUM_JOINTS):
+            raise ValueError(
+                f'joint must be an integer from 1 to {NUM_JOINTS - 1}, not {self.joint!r}'
+            )
         for name in ('rest', 'seen', 'stretched'):
             if np.shape(getattr(self, name)) != (3,):
                 raise ValueError(
@@ -95,12 +97,14 @@ def twist_from_pointers(
 
     Raises
     ------
-    ValueError: as solve does, or the joints are those of a batch.
+    ValueError: as solve does, or the joints are those of a batch, or two pointers one joint's.
     """
     batch, arrays = sound_arguments(joints, rest_joints, None, confidence, previous)
     if batch:
         raise ValueError(f'joints must be those of one skeleton, not of a batch {batch}')
     target, rest, _, weights, held = (array[0] for array in arrays)
+    if len({pointer.joint for pointer in pointers}) < len(pointers):
+        raise ValueError('pointers must have at most one per joint')
     at_rest, seen = np.full((2, NUM_JOINTS, 3), np.nan)
     stretched = np.zeros((NUM_JOINTS, 3))
     shares, centres, sureness = np.ones(NUM_JOINTS), np.zeros(NUM_JOINTS), np.zeros(NUM_JOINTS)

@@ -26,6 +26,7 @@ _POINT = {name: index for index, name in enumerate(JOINT_NAMES + LEAF_NAMES)}
 
 _HIPS = [bp.LEFT_HIP, bp.RIGHT_HIP]
 _SHOULDERS = [bp.LEFT_SHOULDER, bp.RIGHT_SHOULDER]
+_EARS = (bp.LEFT_EAR, bp.RIGHT_EAR)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def _sources() -> NDArray[np.int64]:
         _POINT['pelvis']: _HIPS,
         **{_POINT[name]: _HIPS + _SHOULDERS for name in ('spine1', 'spine2')},
         **{_POINT[name]: _SHOULDERS for name in ('spine3', 'neck')},
-        **{_POINT[name]: [bp.NOSE] for name in ('head', 'head_top')},
+        **{_POINT[name]: [bp.NOSE, *_EARS] for name in ('head', 'head_top')},
     }
     for side in _SIDES:
         by_name = {
@@ -103,7 +104,6 @@ _PARTS = ('hips', 'chest', 'head', 'left_hand', 'right_hand', 'left_foot', 'righ
 # Each of these points is the middle of two landmarks: the anchor, then end and start of each
 # direction.
 _SHOULDER_LINE, _HIP_LINE = tuple(_SHOULDERS), tuple(_HIPS)
-_EARS = (bp.LEFT_EAR, bp.RIGHT_EAR)
 _POINTS_OF_PARTS = {
     'hips': (_HIP_LINE, 2 * _HIP_LINE[:1], 2 * _HIP_LINE[1:], _SHOULDER_LINE, _HIP_LINE),
     'chest': (_SHOULDER_LINE, 2 * _SHOULDER_LINE[:1], 2 * _SHOULDER_LINE[1:],
@@ -363,8 +363,8 @@ def pointers(observation: Observation, body: Proportions) -> list[Pointer]:
     found = [
         pointer(_POINT['spine1'], _LEFT, across, _SHOULDERS, share=1 / 3),
         pointer(_POINT['spine2'], _LEFT, across, _SHOULDERS, share=1 / 2),
-        pointer(_POINT['neck'], body.face, face, [bp.NOSE], share=1 / 2),
-        pointer(_POINT['head'], body.face, face, [bp.NOSE]),
+        pointer(_POINT['neck'], body.face, face, (bp.NOSE, *_EARS), share=1 / 2),
+        pointer(_POINT['head'], body.face, face, (bp.NOSE, *_EARS)),
     ]
     hands = _told(points, body.rest).tolist()
     for side, supine, told in zip(_SIDES, (-_HALF_SUPINE, _HALF_SUPINE), hands, strict=True):
