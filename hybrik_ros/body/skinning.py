@@ -1,5 +1,6 @@
 """Linear blend skinning, compiled: every vertex follows its few strongest joints."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def strongest_weights(weights: NDArray[Any]) -> tuple[NDArray[np.uint8], Floats]
     return joints.astype(np.uint8), strongest.astype(np.float32)
 
 
-@compiled
+@partial(compiled, fused=True)
 def skin(
     shaped: Floats,
     joints: NDArray[np.uint8],
