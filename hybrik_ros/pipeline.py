@@ -30,7 +30,7 @@ from hybrik_ros.perception.landmarks import (
     pointers,
     shows_trunk,
 )
-from hybrik_ros.skeleton import NUM_JOINTS, PELVIS, TRUNK
+from hybrik_ros.skeleton import NUM_JOINTS, PELVIS, SHOULDERS, TRUNK
 from hybrik_ros.smoothing import PoseFilter
 from hybrik_ros.tracking import Shape, Sighting, State, Track, Tracker
 
@@ -45,6 +45,7 @@ _HIDDEN_WEIGHT = 0.1
 _HOLD = 0.1**2
 # The network sees six times better where in the image a joint is than how far away.
 _DEPTH_WEIGHT = 1 / 6**2
+_CORE = [joint for joint in TRUNK if joint not in SHOULDERS]
 # Metres: a joint of the solved body that is this far from where it is seen is half as sure.
 _MISS = 0.15
 # How much less sure a translation is by intrinsics that nobody measured.
@@ -438,12 +439,14 @@ def _with_crowds(people: Sequence[_Seen]) -> list[_Seen]:
 def _solver_weights(confidence: Array, guesses: NDArray[np.bool_]) -> Array:
     """Return how much each joint (29) counts for the solver.
 
-    Guesses and limbs outside of the image do not. The trunk always does a little: without it
-    nothing says which way is up.
+    Guesses and limbs outside of the image do not. The trunk always does: without it nothing says
+    which way is up. What no landmark shows of it counts as much as the surest of it, which places
+    all of it.
     """
     seen = (confidence > 0) & ~guesses
     weights = np.where(seen, np.maximum(confidence, _HIDDEN_WEIGHT), 0.0)
     weights[list(TRUNK)] = np.maximum(weights[list(TRUNK)], _HIDDEN_WEIGHT)
+    weights[_CORE] = weights[list(TRUNK)].max()
     return weights
 
 

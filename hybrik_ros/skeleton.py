@@ -41,6 +41,7 @@ THREE_CHILDREN: dict[int, tuple[int, int, int]] = {PELVIS: (1, 2, 3), SPINE3: (1
 
 # Pelvis, hips, spine, neck, collars and shoulders: what has an orientation of its own.
 TRUNK: tuple[int, ...] = (0, 1, 2, 3, 6, 9, 12, 13, 14, 16, 17)
+SHOULDERS: tuple[int, int] = (16, 17)
 
 # The mesh vertices at which the leaves sit, the same in every SMPL-shaped body.
 LEAF_VERTICES: tuple[int, ...] = (411, 2445, 5905, 3216, 6617)

@@ -19,6 +19,7 @@ from hybrik_ros.perception.detector import Detection, PersonDetector, same_perso
 from hybrik_ros.perception.landmarks import (
     SHAPE_PAIRS,
     SHAPE_SIGMAS,
+    Observation,
     Proportions,
     guessed,
     measured_lengths,
@@ -510,6 +511,28 @@ def test_a_joint_is_as_sure_as_the_landmarks_it_is_taken_from(known, camera, bod
         assert by_name[name] == pytest.approx(0.4)
     for name in ('left_elbow', 'right_wrist', 'right_knee', 'head', 'left_big_toe'):
         assert by_name[name] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize('pair', ['hip', 'shoulder'])
+@pytest.mark.parametrize('why', ['out of the image', 'turned against the others'])
+def test_a_trunk_of_which_half_is_not_seen_is_straight(body, camera, pair, why):
+    rest = body.rest_joints()
+    facing = np.diag([1.0, -1.0, -1.0])  # upright before the camera, facing it
+    points = np.zeros((bp.NUM_LANDMARKS, 3))
+    sides = [(bp.LEFT_HIP, 1), (bp.RIGHT_HIP, 2), (bp.LEFT_SHOULDER, 16), (bp.RIGHT_SHOULDER, 17)]
+    for landmark, joint in sides:
+        points[landmark] = facing @ rest[joint] + [0.0, 0.0, 3.0]
+    unseen = [getattr(bp, f'{side}_{pair}'.upper()) for side in ('left', 'right')]
+    confidence = np.ones(bp.NUM_LANDMARKS)
+    confidence[unseen] = 0.0 if why == 'out of the image' else 0.9
+    points[unseen] = points[unseen[::-1]]  # swapped, as the network does
+    rays = points[:, :2] / np.maximum(points[:, 2:], 1)
+    observation = Observation(points, confidence, rays, 3.0)
+    joints, sure = place_joints(observation, Proportions.of(body, np.zeros(body.num_betas)))
+    trunk = [0, 1, 2, 3, 6, 9, 12, 13, 14, 16, 17]
+    truth = rest @ facing.T + [0.0, 0.0, 3.0]
+    assert np.abs(joints - truth)[trunk].max() < 0.02
+    assert sure[trunk].min() == pytest.approx(confidence[unseen[0]])
 
 
 @pytest.mark.parametrize('landmark', [bp.NOSE, bp.LEFT_EAR, bp.RIGHT_EAR])

@@ -408,6 +408,27 @@ def test_half_a_body_at_the_border_is_half_right_and_not_folded(frames, camera, 
                 assert np.degrees(np.arccos((np.trace(turn) - 1) / 2)) < 60
 
 
+def test_a_bust_has_a_straight_trunk(frames, camera, humans):
+    # It ends above her hips: the network puts them below it, the left one where the right one is.
+    hips = [camera.project(human.joints)[[1, 2], 1].mean() for human in humans]
+    bottom = int(np.mean(hips)) - 20
+    cut = [frame[:bottom] for frame in frames]
+    upper = Camera(camera.matrix, camera.distortion, camera.width, bottom)
+    with Pipeline.create(confirm_after=0.0) as pipeline:
+        found = process(pipeline, cut, upper)
+    busts = [people[0] for people in found if people]
+    assert len(busts) > 0.9 * COUNT
+    spine = [JOINT[name] for name in ('spine1', 'spine2', 'spine3')]
+    bent = [
+        np.degrees(np.arccos((np.trace(bust.rotations[spine], axis1=1, axis2=2) - 1) / 2)).max()
+        for bust in busts
+    ]
+    assert np.median(bent) < 30
+    for bust in busts:
+        for name in ('pelvis', 'left_hip', 'right_knee', 'left_foot'):
+            assert bust.joint_confidence[JOINT[name]] == 0
+
+
 def test_a_stamp_that_runs_back_starts_anew(frames, camera, pipeline):
     [first] = pipeline(frames[0], camera, 100.0)
     [same] = pipeline(frames[1], camera, 100.0)

@@ -131,6 +131,12 @@ _CARRIED = {
 _CARRIERS, _PASSENGERS = np.array(
     [(_PARTS.index(part), _POINT[name]) for part, names in _CARRIED.items() for name in names]
 ).T
+# The four corners of the trunk: landmarks, and the joints that they show.
+_TRUNK_PAIRS = np.array([_HIPS, _SHOULDERS])
+_TRUNK_JOINTS = np.array(
+    [[_POINT[f'{side.name}_{name}'] for side in _SIDES] for name in ('hip', 'shoulder')]
+)
+_WRUNG = np.cos(np.radians(60))  # how far hips and shoulders turn against each other, at most
 _SPINE_SHARES = {'spine1': 1 / 3, 'spine2': 2 / 3}  # of the way from the hips to the chest
 
 # Joints that a landmark shows, and the landmark of each.
@@ -281,12 +287,13 @@ def place_joints(observation: Observation, body: Proportions) -> tuple[Array, Ar
     confidence: (29) in [0, 1], the least of the landmarks that a joint is taken from; less for
         a hand that seems shorter than it is.
     """
-    anchors, frames = _parts(observation.points)
+    points = _with_straight_trunk(observation.points, observation.confidence, body.rest)
+    anchors, frames = _parts(points)
     turns = frames @ body.frames.transpose(0, 2, 1)
     carried = anchors[:, None] + (body.rest - body.anchors[:, None]) @ turns.transpose(0, 2, 1)
 
     joints = np.empty_like(body.rest)
-    joints[_SHOWN] = observation.points[_SHOWN_BY]
+    joints[_SHOWN] = points[_SHOWN_BY]
     joints[_PASSENGERS] = carried[_CARRIERS, _PASSENGERS]
     with_hips, with_chest = carried[_PARTS.index('hips')], carried[_PARTS.index('chest')]
     for name, share in _SPINE_SHARES.items():
@@ -296,6 +303,50 @@ def place_joints(observation: Observation, body: Proportions) -> tuple[Array, Ar
     for hand, told in zip(_HAND_JOINTS, _told(observation.points, body.rest), strict=True):
         confidence[hand[1:]] *= told
     return joints, confidence
+
+
+@compiled
+def _with_straight_trunk(points: Array, confidence: Array, rest: Array) -> Array:
+    """Return the landmarks (33, 3), with hips or shoulders that are not seen as in the T-pose.
+
+    The network gives some place to each, out of the image or not, and left and right may be
+    swapped there, which would wring the spine. Only the trunk's direction is taken from it. Hips
+    that are as sure but turned against the shoulders as no spine can be are not seen either.
+
+    Parameters
+    ----------
+    points, confidence: (33, 3) metres, (33), as seen.
+    rest: (29, 3), metres, the joints of the T-pose.
+    """
+    lines, middles = np.empty((2, 3)), np.empty((2, 3))
+    rest_lines, rest_middles = np.empty((2, 3)), np.empty((2, 3))
+    sure = np.empty(2)
+    for n in range(2):
+        left, right = _TRUNK_PAIRS[n]
+        sure[n] = max(confidence[left], confidence[right])
+        lines[n], middles[n] = points[left] - points[right], (points[left] + points[right]) / 2
+        left, right = _TRUNK_JOINTS[n]
+        rest_lines[n], rest_middles[n] = rest[left] - rest[right], (rest[left] + rest[right]) / 2
+    unseen = 0 if sure[0] <= sure[1] else 1
+    seen = 1 - unseen
+    trunk = middles[1] - middles[0]
+    axis = trunk / max(np.sqrt(np.sum(trunk**2)), _TINY)
+    across = lines[0] - np.sum(lines[0] * axis) * axis
+    other = lines[1] - np.sum(lines[1] * axis) * axis
+    alike = np.sum(across * other) / max(np.sqrt(np.sum(across**2) * np.sum(other**2)), _TINY)
+    doubt = 1 - min(1.0, sure[unseen] / SEEN) * min(1.0, max(0.0, alike / _WRUNG))
+    filled = points.copy()
+    if doubt > 0:
+        firsts, seconds = np.empty((2, 3)), np.empty((2, 3))
+        firsts[0], firsts[1] = lines[seen], rest_lines[seen]
+        seconds[0], seconds[1] = trunk, rest_middles[1] - rest_middles[0]
+        now, at_rest = _frames(firsts, seconds)
+        turn = now @ np.ascontiguousarray(at_rest.T)
+        for n in range(2):
+            away = rest[_TRUNK_JOINTS[unseen, n]] - rest_middles[seen]
+            point = _TRUNK_PAIRS[unseen, n]
+            filled[point] += doubt * (middles[seen] + turn @ away - points[point])
+    return filled
 
 
 @compiled
