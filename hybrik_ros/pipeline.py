@@ -57,6 +57,20 @@ _BELIEF = 0.4
 _SEARCH_INTERVAL = 5  # frames, at most, between looks for somebody who is lost
 _WARM_UP_SIZE = 256  # pixels
 
+_RANGES = {
+    'threads': (1, 64),
+    'detector_size': (128, 1280),
+    'detector_threshold': (0, 1),
+    'detector_interval': (1, 1000),
+    'presence_threshold': (0, 1),
+    'confirm_after': (0, 10),
+    'forget_after': (0, 60),
+    'rotation_cutoff': (0.01, 1000),
+    'rotation_slope': (0, 1000),
+    'bearing_cutoff': (0.01, 1000),
+    'bearing_slope': (0, 1000),
+}
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -73,8 +87,13 @@ class Settings:
     presence_threshold: least score at which a person is followed on, in [0, 1].
     confirm_after: seconds for which a person must be seen to be reported; 0 for single pictures.
     forget_after: seconds for which the id of a person who is not seen is kept.
-    smoothing: whether motion is smoothed at all.
+    smoothing: whether motion is smoothed at all. If not, each frame is solved for itself, but for
+        limbs that are not seen and the shape, which last.
     rotation_cutoff, rotation_slope, bearing_cutoff, bearing_slope: of the PoseFilter.
+
+    Raises
+    ------
+    ValueError: naming the field that is out of its range.
     """
 
     backend: str = 'auto'
@@ -91,6 +110,12 @@ class Settings:
     rotation_slope: float = 1.5
     bearing_cutoff: float = 1.0
     bearing_slope: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and least <= value <= most):
+                raise ValueError(f'{name} must be a number from {least} to {most}, not {value!r}')
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,9 +220,12 @@ class Pipeline:
 
         Raises
         ------
-        ValueError: the image is no (H, W, 3) uint8, or not of the camera's size.
+        ValueError: the image is no (H, W, 3) uint8, or not of the camera's size; the stamp is
+            not finite.
         """
         _check_image(rgb, camera)
+        if not np.isfinite(stamp):
+            raise ValueError(f'stamp must be finite, not {stamp}')
         if stamp < self._stamp:
             self.reset()
         self._stamp = stamp
@@ -310,6 +338,7 @@ class Pipeline:
 
     def _solve(self, person: '_Seen', camera: Camera, track: Track, stamp: float) -> Human:
         """Turn landmarks to a posed body of fixed proportions, where the camera sees it."""
+        smooth = self._settings.smoothing
         elapsed = track.elapsed(stamp)
         previous = track.previous(stamp)
         if previous is None:
@@ -327,11 +356,11 @@ class Pipeline:
         rest = track.proportions.rest
         weights = _solver_weights(confidence, guessed(joints, confidence, track.proportions))
         twist, _ = twist_from_pointers(
-            joints, rest, pointers(seen, track.proportions), weights, previous
+            joints, rest, pointers(seen, track.proportions), weights, previous if smooth else None
         )
         track.rotations = solve(
-            joints, rest, twist, confidence=weights, previous=previous, previous_weight=_HOLD,
-            depth_weight=_DEPTH_WEIGHT,
+            joints, rest, twist, confidence=weights, previous=previous,
+            previous_weight=_HOLD if smooth else 0.0, depth_weight=_DEPTH_WEIGHT,
         )  # fmt: skip
         # The bones have their own lengths now: put the whole body where its joints are seen.
         rays = joints[:NUM_JOINTS, :2] / joints[:NUM_JOINTS, 2:]

@@ -28,6 +28,7 @@ _CERTAIN = 0.5 * _LENGTH_BIAS
 _MORE = 1.05  # times what is known already is worth another fit
 _REGION_SECONDS = 0.1  # time constant with which a region follows in a crowd
 _SHAPE_SECONDS = 0.5  # time constant with which the betas follow what is known
+_THERE = 0.002  # of a beta: less than a tenth of a millimetre of any bone
 
 _VELOCITY_CUTOFF, _VELOCITY_SLOPE = 0.6, 0.1  # hertz; hertz for each m/s²
 _GLANCE_SECONDS = 0.25  # for which somebody who is lost may have been missed by chance
@@ -45,7 +46,8 @@ _NEVER = 2.0
 class Shape:
     """The shape of one body, from bone lengths averaged over all frames so far.
 
-    Once every length is certain, the shape is frozen: from then on it is the same to the bit.
+    Once every length is certain and the betas have got there, the shape is frozen: from then on
+    it is the same to the bit.
 
     Parameters
     ----------
@@ -71,6 +73,7 @@ class Shape:
         self._mirror = _mirror_pairs(pairs)
         self._fitted = self.betas
         self._fitted_weight = 0.0
+        self._certain = False
 
     def measure(self, lengths: Array, confidence: Array, elapsed: float = np.inf) -> None:
         """Take in the lengths (N), metres, and confidence (N), in [0, 1], of a frame.
@@ -83,12 +86,15 @@ class Shape:
         self._sum += confidence * lengths
         # Bodies are symmetric: the other side tells as well.
         both = self._weight + np.where(self._mirror >= 0, self._weight[self._mirror], 0.0)
-        self.frozen = bool((self._sigmas <= _CERTAIN * np.sqrt(both)).all())
-        if self.frozen or self._weight.sum() >= _MORE * self._fitted_weight:
+        certain = bool((self._sigmas <= _CERTAIN * np.sqrt(both)).all())
+        if not self._certain and (certain or self._weight.sum() >= _MORE * self._fitted_weight):
             self._fitted_weight = self._weight.sum()
             self._fitted = self._fit()
+        self._certain = certain
         share = -np.expm1(-max(elapsed, 0.0) / _SHAPE_SECONDS)
         self.betas = self.betas + share * (self._fitted - self.betas)
+        if certain and np.abs(self._fitted - self.betas).max() < _THERE:
+            self.betas, self.frozen = self._fitted, True
 
     def _fit(self) -> Array:
         """Return the most probable betas by what is known."""

@@ -340,8 +340,8 @@ def _with_straight_trunk(points: Array, confidence: Array, rest: Array) -> Array
         firsts, seconds = np.empty((2, 3)), np.empty((2, 3))
         firsts[0], firsts[1] = lines[seen], rest_lines[seen]
         seconds[0], seconds[1] = trunk, rest_middles[1] - rest_middles[0]
-        now, at_rest = _frames(firsts, seconds)
-        turn = now @ np.ascontiguousarray(at_rest.T)
+        frames = _frames(firsts, seconds)
+        turn = frames[0] @ np.ascontiguousarray(frames[1].T)
         for n in range(2):
             away = rest[_TRUNK_JOINTS[unseen, n]] - rest_middles[seen]
             point = _TRUNK_PAIRS[unseen, n]
