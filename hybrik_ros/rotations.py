@@ -128,7 +128,8 @@ def _quaternions(matrices: Array, quaternions: Array) -> None:
 def from_quaternion(quaternion: ArrayLike) -> Array:
     """Return the (..., 3, 3) matrices of (..., 4) quaternions (x, y, z, w) of any length > 0."""
     quaternion = np.asarray(quaternion, float)
-    unit = quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True)
+    unit = _scaled(quaternion)
+    unit /= np.linalg.norm(unit, axis=-1, keepdims=True)
     imaginary, real = unit[..., :3], unit[..., 3, None, None]
     cross = skew(imaginary)
     return np.eye(3) + 2 * real * cross + 2 * (cross @ cross)
@@ -146,9 +147,9 @@ def swing_between(source: ArrayLike, target: ArrayLike) -> Array:
     -------
     (..., 3, 3). HybrIK (CVPR 2021), equations 6 to 8.
     """
-    source, target = np.broadcast_arrays(np.asarray(source, float), np.asarray(target, float))
+    source, target = np.broadcast_arrays(_scaled(source), _scaled(target))
     lengths = np.linalg.norm(source, axis=-1) * np.linalg.norm(target, axis=-1)
-    defined = lengths > _TINY**2
+    defined = lengths > 0
     scale = np.where(defined, lengths, 1.0)
     normal = np.cross(source, target) / scale[..., None]
     sin = np.linalg.norm(normal, axis=-1)
@@ -161,6 +162,13 @@ def swing_between(source: ArrayLike, target: ArrayLike) -> Array:
     axis = unit(axis - source * (along / np.where(square > 0, square, 1.0)))
     angle = np.arctan2(sin, cos)
     return from_axis(axis, np.cos(angle), np.sin(angle))
+
+
+def _scaled(vectors: ArrayLike) -> Array:
+    """Return vectors (..., N) with a largest coordinate of 1, so that no square is lost."""
+    vectors = np.asarray(vectors, float)
+    largest = np.abs(vectors).max(axis=-1, keepdims=True)
+    return vectors / np.where(largest > 0, largest, 1.0)
 
 
 def _across(vector: Array) -> Array:

@@ -119,8 +119,9 @@ def refine(
     derivatives are taken numerically. Errors along the line of sight count by depth_weight, the
     squares of the angles to the previous rotations by previous_weight.
     """
-    pelvis = place_pelvis(rotations[0], joints, rest, weights)
-    damping = np.diag([4e-4] * 72 + [0.0] * 3)
+    left = joints - pose(rotations, rest, joints[0])
+    pelvis = joints[0] + np.average(left, axis=0, weights=weights)
+    damping = np.diag([4e-4 * weights.mean()] * 72 + [0.0] * 3)
     matrix = np.diag([0.0] * 87 + [previous_weight] * (0 if previous is None else 72))
     for j, weight in enumerate(weights):
         sight = joints[j] / np.linalg.norm(joints[j])

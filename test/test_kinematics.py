@@ -236,7 +236,8 @@ def test_aiming_agrees_with_the_plain_transcription(poses, method, millimetres):
 def test_refining_agrees_with_the_plain_transcription(poses, millimetres, least, depth_weight):
     rng = np.random.default_rng(5)
     joints, rest, twist = arguments(poses, 10)
-    joints = joints + noise(rng, joints.shape, millimetres / 1000) + [0.5, -0.3, 3.0]
+    # Some of the body is nearer than a metre.
+    joints = joints + noise(rng, joints.shape, millimetres / 1000) + [0.5, -0.3, 1.2]
     confidence = rng.uniform(least, 1, joints.shape[:-1])
     start = solve(joints, rest, twist, method='adaptive', confidence=confidence)
     expected = []
@@ -306,6 +307,29 @@ def test_a_joint_of_next_to_no_confidence_changes_what_it_would_unseen(
     # Naive takes a bone's start from the joints, however little that is seen.
     compared = [0, SPINE3] if method == 'naive' else slice(None)
     assert np.abs(doubted - unseen)[:, compared].max() < 1e-6
+
+
+@pytest.mark.parametrize('share', [0.5, 0.01, 1e-6])
+def test_only_the_ratio_of_confidences_counts(fresh: dict[str, NDArray], share: float) -> None:
+    rng = np.random.default_rng(16)
+    joints, rest, twist = arguments(fresh, 20)
+    joints = joints + noise(rng, joints.shape, 0.02)
+    confidence = rng.uniform(0.1, 1, joints.shape[:2])
+    found, same = (
+        solve(joints, rest, twist, confidence=scale * confidence) for scale in (1.0, share)
+    )
+    assert same == pytest.approx(found, abs=1e-6)
+
+
+@all_methods
+@pytest.mark.parametrize('confidence', [1e-100, 1e-200, 1e-300])
+def test_clean_joints_of_any_confidence_are_met(
+    fresh: dict[str, NDArray], method: Method, confidence: float
+) -> None:
+    joints, rest, twist = arguments(fresh, 20)
+    little = np.full(NUM_POINTS, confidence)
+    rotations = solve(joints, rest, twist, method=method, confidence=little)
+    assert angles_between(rotations, fresh['rotations_true'][:20]).max() < 0.001
 
 
 def test_bones_make_good_what_depth_does_not_tell(fresh):

@@ -8,6 +8,7 @@ import plain_hybrik
 import pytest
 from numpy.typing import NDArray
 from poses import angles_between, noise, random_rotations, twist_of
+from scipy.spatial.transform import Rotation
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.kinematics import METHODS, Method, forward, solve
@@ -184,6 +185,27 @@ def test_a_joint_of_three_unseen_bones_does_not_drift(rest, motion, method, join
     assert angles_between(found[held], truth[held]) < 1e-6
 
 
+@all_methods
+@pytest.mark.parametrize('hidden', ['pelvis', 'and spine2'])
+@pytest.mark.parametrize('arms', [[1, -1], [1, 1], [1, 0]], ids=str)
+def test_arms_that_wave_do_not_move_a_trunk_of_unseen_root(
+    rest: NDArray, method: Method, hidden: str, arms: list[int]
+) -> None:
+    seen = np.ones(NUM_POINTS)
+    seen[UNTOLD['pelvis']] = 0
+    if hidden == 'and spine2':
+        seen[6] = 0
+    found = np.tile(np.eye(3), (NUM_JOINTS, 1, 1))
+    for lift in np.concatenate([np.linspace(0, 60, 20), np.linspace(60, -60, 20)]):
+        truth = np.tile(np.eye(3), (NUM_JOINTS, 1, 1))
+        turns = Rotation.from_rotvec(np.outer(np.radians(lift) * np.array(arms), [0, 0, 1]))
+        truth[[16, 17]] = turns.as_matrix()
+        joints = forward(truth, rest)[0]
+        found = solve(joints, rest, method=method, confidence=seen, previous=found)
+        trunk = [0, 3, 6, 9, 12, 13, 14, 15]
+        assert angles_between(found, truth)[trunk].max() < 1e-4
+
+
 # Two joints or one bone tell a direction, no more.
 ONE_DIRECTION = {
     'of spine3, a collar': (SPINE3, [12, 13]),
@@ -308,6 +330,15 @@ def test_the_previous_may_be_in_single_precision(rest, motion):
     found = solve(joints, rest, previous=rotations.astype(np.float32))
     gram = np.swapaxes(found, -1, -2) @ found
     np.testing.assert_allclose(gram, np.broadcast_to(np.eye(3), gram.shape), atol=1e-12)
+
+
+@pytest.mark.parametrize('weight', [1e3, 1e9, 1e100, 1e300])
+def test_a_previous_of_any_great_weight_is_kept(rest, motion, weight):
+    rotations, joints = motion[0][:1], motion[1][10:11]
+    found = solve(joints, rest, previous=rotations, previous_weight=weight)
+    bones = [16, 17, 18, 19, 1, 2, 4, 5]
+    free = angles_between(solve(joints, rest, previous=rotations), rotations)[:, bones]
+    assert angles_between(found, rotations)[:, bones].max() < 0.3 * free.max()
 
 
 def test_a_clean_pose_that_stays_is_not_changed_by_the_weight(rest, motion):

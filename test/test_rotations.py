@@ -227,3 +227,15 @@ def test_batch_dimensions_broadcast(batch):
     swing, twist = so3.swing_twist(matrices[:4, None], matrices[:3, 0])
     assert swing.shape == (4, 3, 3, 3)
     assert twist.shape == (4, 3, 2)
+
+
+@pytest.mark.parametrize('length', [1e-300, 1e-30, 1e-13, 1e200])
+def test_directions_and_quaternions_may_be_of_any_length(length: float) -> None:
+    rng = np.random.default_rng(9)
+    source, target = rng.normal(size=(2, 20, 3))
+    expected = so3.swing_between(source, target)
+    found = so3.swing_between(length * source, target / length)
+    assert found == pytest.approx(expected, abs=1e-12)
+    quaternions = Rotation.random(20, rng=rng)
+    found = so3.from_quaternion(length * quaternions.as_quat())
+    assert found == pytest.approx(quaternions.as_matrix(), abs=1e-12)

@@ -69,5 +69,5 @@ def real_array(name: str, value: ArrayLike) -> Array:
         if array.dtype.kind not in 'biufO':
             raise TypeError(f'{array.dtype}')
         return np.asarray(array, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         raise ValueError(f'{name} must be an array of real numbers') from None

@@ -26,6 +26,8 @@ _FAULTS = {
 }
 # Metres. Larger coordinates, which mean nothing anyway, could exhaust the digits of a number.
 _FARTHEST = 1e9
+# Square metres. A previous of this weight is kept whatever the joints.
+_HEAVIEST = 1e9
 
 
 def solve(
@@ -56,6 +58,10 @@ def solve(
     methods, rotation and place of the root are the orthogonal Procrustes fit of pelvis, hips and
     spine1, and spine3 is that of its three bones. The twist of spine3 counts only where neither
     collar is seen.
+
+    All of that goes for bones of the right lengths. Where these are only guessed, 'naive' errs
+    least in rotations, as it alone takes every direction from the joints as it is: the other two
+    bend the body to bring joints nearer (`hybrik bench kinematics`, row betas = 0).
 
     Parameters
     ----------
@@ -103,8 +109,7 @@ def solve(
         raise ValueError(f'previous_weight must be a number not below 0, not {previous_weight!r}')
     if not 0 < in_depth <= 1:
         raise ValueError(f'depth_weight must be a number in (0, 1], not {depth_weight!r}')
-    if previous is None:
-        weight = 0.0
+    weight = 0.0 if previous is None else min(weight, _HEAVIEST)
     batch, (joints, rest_joints, twist, confidence, previous) = sound_arguments(
         joints, rest_joints, twist, confidence, previous
     )

@@ -208,6 +208,9 @@ def _procrustes(covariance: Array, out: Array) -> None:
     """
     m = np.empty((4, 4))
     vectors = np.eye(4)
+    largest = np.abs(covariance).max()
+    if largest > 0:
+        covariance = covariance / largest  # The squares of the tiniest would be zero.
     m[0, 0] = covariance[0, 0] + covariance[1, 1] + covariance[2, 2]
     for a in range(3):
         b, c = (a + 1) % 3, (a + 2) % 3
@@ -397,7 +400,8 @@ def _aim_root(
 
     Of two of them, which tell one direction, the twist about it stays as in the previous
     rotations; of fewer, all of the rotation. Where none of them is seen, the pelvis is where the
-    previous rotations bring the joints that are seen nearest to where they are.
+    previous rotations bring the first seen joint of each limb nearest to where it is: those
+    beyond, an arm that waves, say nothing of it.
     """
     bone = np.empty(3)
     aim = np.empty(3)
@@ -409,8 +413,16 @@ def _aim_root(
     if seen == 0:
         posed = np.empty((NUM_POINTS, 3))
         turned = np.empty((NUM_JOINTS, 3, 3))
+        nearest = np.empty(NUM_POINTS)
         _forward(previous, rest, posed, turned)
-        _middle(target, posed, confidence, NUM_POINTS - 1, middle, rest_middle)
+        for j in range(NUM_POINTS):
+            nearest[j] = confidence[j]
+            i = _parents[j]
+            while i >= 0:
+                if confidence[i] > 0:
+                    nearest[j] = 0.0
+                i = _parents[i]
+        _middle(target, posed, nearest, NUM_POINTS - 1, middle, rest_middle)
         rotations[0] = global_rotations[0] = previous[0]
         for k in range(3):
             rebuilt[0, k] = posed[0, k] + middle[k] - rest_middle[k]
@@ -885,6 +897,29 @@ def _divide(confidence: Array, parts: NDArray[np.int64]) -> None:
 
 
 @compiled
+def _missed(
+    rebuilt: Array,
+    target: Array,
+    confidence: Array,
+    parts: NDArray[np.int64],
+    part: int,
+    shift: Array,
+) -> float:
+    """Write the mean by which the joints of a part miss their targets; return their mean weight."""
+    shift[:] = 0.0
+    total = 0.0
+    seen = 0
+    for j in range(NUM_POINTS):
+        if confidence[j] > 0 and parts[max(_parents[j], 0)] == part:
+            seen += 1
+            total += confidence[j]
+            for k in range(3):
+                shift[k] += confidence[j] * (target[j, k] - rebuilt[j, k])
+    shift /= total
+    return total / seen
+
+
+@compiled
 def _misfit(
     rebuilt: Array,
     rotations: Array,
@@ -943,12 +978,16 @@ def _refine(
     returns = np.zeros((NUM_JOINTS, 3))
     turns = np.empty((NUM_JOINTS, 3))
     shift = np.empty(3)
-    damping = _DAMPING
     _place(rotations, rest, root, joints, global_rotations)
+    weight = _missed(joints, target, confidence, parts, part, shift)
+    damping = _DAMPING * weight  # Confidence is relative: halved for all, it changes nothing.
+    if part == 0:
+        root += shift
+        joints += shift
     misfit = _misfit(joints, rotations, target, confidence, parts, part, depth_weight, previous,
                      previous_weight)  # fmt: skip
     for _ in range(steps):
-        if misfit < _TINY:
+        if misfit < _TINY * weight:
             break
         if previous_weight > 0:
             _returns(rotations, previous, global_rotations, returns)

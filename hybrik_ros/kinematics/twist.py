@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrik_ros.kinematics import kernels
+from hybrik_ros.kinematics.batch import real_array
 from hybrik_ros.kinematics.inverse import sound_arguments
 from hybrik_ros.skeleton import NUM_JOINTS
 
@@ -62,6 +63,8 @@ class Pointer:
                 raise ValueError(
                     f'{name} must have shape (3,), not {np.shape(getattr(self, name))}'
                 )
+            if name != 'seen' and not np.isfinite(real_array(name, getattr(self, name))).all():
+                raise ValueError(f'{name} must be finite, not {getattr(self, name)}')
         if not 0 < self.share <= 1:
             raise ValueError(f'share must be in (0, 1], not {self.share}')
         if not np.isfinite(self.centre):
