@@ -41,8 +41,8 @@ MAX_PEOPLE = 6  # as many as MoveNet finds
 # A joint that is hidden in the image is still guessed by the network better than by nothing.
 _HIDDEN_WEIGHT = 0.1
 # Metres: turning a joint by one radian from its last rotation costs as much as missing a seen
-# one by ten centimetres. Halves the steps that rotations make, and costs no accuracy.
-_HOLD = 0.1**2
+# one by twelve centimetres. Halves the steps that rotations make, and costs no accuracy.
+_HOLD = 0.12**2
 # The network sees six times better where in the image a joint is than how far away.
 _DEPTH_WEIGHT = 1 / 6**2
 _CORE = [joint for joint in TRUNK if joint not in SHOULDERS]
