@@ -28,7 +28,7 @@ _CERTAIN = 0.5 * _LENGTH_BIAS
 _MORE = 1.05  # times what is known already is worth another fit
 _REGION_SECONDS = 0.1  # time constant with which a region follows in a crowd
 _SHAPE_SECONDS = 0.5  # time constant with which the betas follow what is known
-_THERE = 0.002  # of a beta: less than a tenth of a millimetre of any bone
+_TINY = 1e-9  # seconds
 
 _VELOCITY_CUTOFF, _VELOCITY_SLOPE = 0.6, 0.1  # hertz; hertz for each m/s²
 _GLANCE_SECONDS = 0.25  # for which somebody who is lost may have been missed by chance
@@ -74,6 +74,7 @@ class Shape:
         self._fitted = self.betas
         self._fitted_weight = 0.0
         self._certain = False
+        self._left = _SHAPE_SECONDS
 
     def measure(self, lengths: Array, confidence: Array, elapsed: float = np.inf) -> None:
         """Take in the lengths (N), metres, and confidence (N), in [0, 1], of a frame.
@@ -91,10 +92,15 @@ class Shape:
             self._fitted_weight = self._weight.sum()
             self._fitted = self._fit()
         self._certain = certain
-        share = -np.expm1(-max(elapsed, 0.0) / _SHAPE_SECONDS)
-        self.betas = self.betas + share * (self._fitted - self.betas)
-        if certain and np.abs(self._fitted - self.betas).max() < _THERE:
-            self.betas, self.frozen = self._fitted, True
+        elapsed = max(elapsed, 0.0)
+        share = -np.expm1(-elapsed / _SHAPE_SECONDS)
+        if certain:  # At the same pace, but straight there.
+            share = elapsed / max(self._left, elapsed, _TINY)
+            self._left -= elapsed
+            self.frozen = self._left <= 0
+        self.betas = (
+            self._fitted if self.frozen else (self.betas + share * (self._fitted - self.betas))
+        )
 
     def _fit(self) -> Array:
         """Return the most probable betas by what is known."""

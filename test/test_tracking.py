@@ -95,13 +95,13 @@ def test_the_shape_is_frozen_once_it_is_certain(body):
         measured.append(wanted + rng.normal(0, SIGMAS))
         shape.measure(measured[-1], np.ones(len(PAIRS)), 1 / 30)
     # Noise of 3 cm is less than 7.5 mm in the mean of 16: what they tell is what the shape becomes,
-    # in some time constants of half a second.
+    # in half a second.
     whole = Shape(body, PAIRS, SIGMAS)
     for lengths_ in measured[:16]:
         whole.measure(lengths_, np.ones(len(PAIRS)))
     assert whole.frozen
     assert np.array_equal(shape.betas, whole.betas)
-    assert 16 + 30 < len(measured) < 16 + 30 * 5
+    assert len(measured) == pytest.approx(16 + 15, abs=1)
     before = shape.betas
     for _ in range(5):
         shape.measure(1.2 * wanted, np.ones(len(PAIRS)), 1 / 30)
