@@ -309,7 +309,7 @@ def test_a_joint_of_next_to_no_confidence_changes_what_it_would_unseen(
     assert np.abs(doubted - unseen)[:, compared].max() < 1e-6
 
 
-@pytest.mark.parametrize('share', [0.5, 0.01, 1e-6])
+@pytest.mark.parametrize('share', [0.5, 0.01, 1e-6, 1e-12, 1e-100, 1e-300])
 def test_only_the_ratio_of_confidences_counts(fresh: dict[str, NDArray], share: float) -> None:
     rng = np.random.default_rng(16)
     joints, rest, twist = arguments(fresh, 20)
@@ -640,6 +640,8 @@ def test_rows_of_twist_may_be_none_in_a_batch(fresh: dict[str, NDArray], kind: s
     rows: list = twist.tolist()
     rows[0][5] = rows[3][22] = rows[2][0] = None
     rows[1] = [None] * (NUM_JOINTS - 1)
+    rows[0][7] = [None, None]
+    twist[0, 7] = np.nan
     filled = twist.copy()
     filled[[0, 3, 2], [5, 22, 0]] = filled[1] = np.nan
     given_rows: Any = rows

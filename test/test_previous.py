@@ -11,7 +11,7 @@ from poses import angles_between, noise, random_rotations, twist_of
 from scipy.spatial.transform import Rotation
 
 from hybrik_ros.body import BodyModel
-from hybrik_ros.kinematics import METHODS, Method, forward, solve
+from hybrik_ros.kinematics import METHODS, Method, forward, global_rotations, solve
 from hybrik_ros.skeleton import (
     BONE_TARGETS,
     JOINT_NAMES,
@@ -204,6 +204,24 @@ def test_arms_that_wave_do_not_move_a_trunk_of_unseen_root(
         found = solve(joints, rest, method=method, confidence=seen, previous=found)
         trunk = [0, 3, 6, 9, 12, 13, 14, 15]
         assert angles_between(found, truth)[trunk].max() < 1e-4
+
+
+@all_methods
+@pytest.mark.parametrize('more', [[], [4, 5]], ids=['bust', 'and knees'])
+def test_arms_do_not_turn_a_chest_of_unseen_spine(
+    rest: NDArray, method: Method, more: list[int]
+) -> None:
+    truth = np.tile(np.eye(3), (NUM_JOINTS, 1, 1))
+    truth[0] = np.diag([1.0, -1.0, -1.0])
+    joints = forward(truth, rest)[0]
+    seen = np.zeros(NUM_POINTS)
+    seen[[12, 13, 14, 16, 17, 18, 19, 20, 21, 22, 23, 25, 26, *more]] = 1
+    found = truth.copy()
+    found[SPINE3] = Rotation.from_euler('y', 40, degrees=True).as_matrix()
+    for _ in range(200):
+        found = solve(joints, rest, method=method, confidence=seen, previous=found)
+    chest, true_chest = (global_rotations(r)[SPINE3] for r in (found, truth))
+    assert angles_between(chest, true_chest) < 0.1
 
 
 # Two joints or one bone tell a direction, no more.

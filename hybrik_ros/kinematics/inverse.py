@@ -26,8 +26,6 @@ _FAULTS = {
 }
 # Metres. Larger coordinates, which mean nothing anyway, could exhaust the digits of a number.
 _FARTHEST = 1e9
-# Square metres. A previous of this weight is kept whatever the joints.
-_HEAVIEST = 1e9
 
 
 def solve(
@@ -82,7 +80,8 @@ def solve(
         as it was there, however many frames that lasts.
     previous_weight: square metres; how much the steps of 'refined' hold on to previous, where it
         is given: a turn of one radian away from it costs as much as one joint that is off by the
-        square root. Twist that is given is not held back.
+        square root. Twist that is given is not held back, and a joint that has turned by more
+        than 120 degrees since is let go.
     depth_weight: in (0, 1]; how much the steps of 'refined' make of an error along the line of
         sight, against one across it: a camera sees well where in the image a joint is, and badly
         how far away. Below 1, joints must be in a camera's frame, with the camera at (0, 0, 0).
@@ -109,7 +108,8 @@ def solve(
         raise ValueError(f'previous_weight must be a number not below 0, not {previous_weight!r}')
     if not 0 < in_depth <= 1:
         raise ValueError(f'depth_weight must be a number in (0, 1], not {depth_weight!r}')
-    weight = 0.0 if previous is None else min(weight, _HEAVIEST)
+    if previous is None:
+        weight = 0.0
     batch, (joints, rest_joints, twist, confidence, previous) = sound_arguments(
         joints, rest_joints, twist, confidence, previous
     )
@@ -131,14 +131,14 @@ def _number(name: str, value: float) -> float:
 
 
 def _without_none(twist: Any) -> Any:
-    """Return twist with (0, 0) in place of rows that are None, in lists however nested."""
-    if twist is None:
-        return (0.0, 0.0)
+    """Return twist with NaN in place of None, of rows or of numbers, in lists however nested."""
     if isinstance(twist, np.ndarray) and twist.dtype == object:
         twist = twist.tolist()
-    if isinstance(twist, list | tuple):
-        return [_without_none(rows) for rows in twist]
-    return twist
+    if not isinstance(twist, list | tuple):
+        return twist
+    if len(twist) == 2 and not any(isinstance(number, list | tuple) for number in twist):
+        return [np.nan if number is None else number for number in twist]
+    return [(np.nan, np.nan) if rows is None else _without_none(rows) for rows in twist]
 
 
 def sound_arguments(

@@ -43,6 +43,9 @@ _NEARLY = 1e-2  # What single precision or a file's few digits leave of a rotati
 # square metres; too small to be felt by a bone of a millimetre.
 _FIT_PRIOR = 1e-12
 
+# Square metres: more holds on to the previous rotations no better.
+_HEAVIEST = 1e9
+
 # Of the small rotations of a step against metres: one radian is worth two centimetres.
 _DAMPING = 4e-4
 # By how much more where a step would have led uphill.
@@ -673,6 +676,7 @@ def _descent(
     confidence: Array,
     parts: NDArray[np.int64],
     part: int,
+    whole: bool,
     depth_weight: float,
     damping: float,
     returns: Array,
@@ -685,7 +689,7 @@ def _descent(
     returns (24, 3) are the turns that would lead back to the previous rotations.
 
     turns[i] is a small rotation vector, in the global frame, of everything below joint i about
-    that joint; shift moves the whole body, if the part is that of the pelvis. Joint j moves by
+    that joint; shift moves the whole body, if the part is to. Joint j moves by
     shift + sum over its ancestors i in the part of turns[i] x (q(j) - q(i)). The normal matrix
     couples joints with their ancestors only, so it is eliminated from the leaves to the root
     without fill-in.
@@ -732,7 +736,6 @@ def _descent(
                 lever[length, k] = rebuilt[j, k] - rebuilt[i, k]
             length += 1
             i = _parents[i]
-        whole = part == 0
         for r in range(3 if whole else 0):
             normal[0, 0, r, r] += weight
             gradient[0, r] += weight * residual[r]
@@ -897,6 +900,20 @@ def _divide(confidence: Array, parts: NDArray[np.int64]) -> None:
 
 
 @compiled
+def _mover(confidence: Array, parts: NDArray[np.int64]) -> int:
+    """The part that moves the whole body: that of the pelvis or, if nothing near that is seen, the
+    one with most seen joints. Else that would turn to make up for where the pelvis is held.
+    """
+    if confidence[: _children[0, 2] + 1].max() > 0:
+        return 0
+    counts = np.zeros(NUM_JOINTS, np.int64)
+    for j in range(1, NUM_POINTS):
+        if confidence[j] > 0 and parts[_parents[j]] >= 0:
+            counts[parts[_parents[j]]] += 1
+    return int(np.argmax(counts))
+
+
+@compiled
 def _missed(
     rebuilt: Array,
     target: Array,
@@ -958,6 +975,7 @@ def _misfit(
 @compiled
 def _refine(
     part: int,
+    whole: bool,
     parts: NDArray[np.int64],
     target: Array,
     rest: Array,
@@ -981,7 +999,7 @@ def _refine(
     _place(rotations, rest, root, joints, global_rotations)
     weight = _missed(joints, target, confidence, parts, part, shift)
     damping = _DAMPING * weight  # Confidence is relative: halved for all, it changes nothing.
-    if part == 0:
+    if whole:
         root += shift
         joints += shift
     misfit = _misfit(joints, rotations, target, confidence, parts, part, depth_weight, previous,
@@ -991,7 +1009,7 @@ def _refine(
             break
         if previous_weight > 0:
             _returns(rotations, previous, global_rotations, returns)
-        _descent(joints, target, confidence, parts, part, depth_weight, damping, returns,
+        _descent(joints, target, confidence, parts, part, whole, depth_weight, damping, returns,
                  previous_weight, turns, shift)  # fmt: skip
         tried[:] = rotations
         _turn(turns, tried, global_rotations)
@@ -1030,24 +1048,31 @@ def solve_batch(
     parts = np.empty(NUM_JOINTS, np.int64)
     global_rotations = np.empty((NUM_JOINTS, 3, 3))
     root = np.empty(3)
+    weights = np.empty(NUM_POINTS)
     for b in range(target.shape[0]):
+        # Only ratios count; the products of the tiniest would be zero.
+        most = confidence[b].max()
+        most = most if most > 0 else 1.0
+        weights[:] = confidence[b] / most
+        holding = min(previous_weight / most, _HEAVIEST)
         # Rounding errors would grow from frame to frame where each is the next one's previous.
         held[:] = previous[b]
         for i in range(NUM_JOINTS):
             _orthonormalise(held[i])
-        _aim(target[b], rest[b], twist[b], confidence[b], held, adaptive, rotations[b],
+        _aim(target[b], rest[b], twist[b], weights, held, adaptive, rotations[b],
              rebuilt, global_rotations)  # fmt: skip
         if steps > 0:
             root[:] = rebuilt[0]
-            _divide(confidence[b], parts)
+            _divide(weights, parts)
+            mover = _mover(weights, parts)
             for part in range(NUM_JOINTS):
                 if parts[part] == part:
-                    _refine(part, parts, target[b], rest[b], confidence[b], held,
-                            previous_weight, depth_weight, steps, rotations[b], root)  # fmt: skip
+                    _refine(part, part == mover, parts, target[b], rest[b], weights, held,
+                            holding, depth_weight, steps, rotations[b], root)  # fmt: skip
             # The steps turn bones about themselves as well, by chance: no joint tells twist. Left
             # alone, that would add up from frame to frame; so aim at what the steps arrived at.
             _place(rotations[b], rest[b], root, refined, global_rotations)
-            _aim(refined, rest[b], twist[b], confidence[b], held, True, rotations[b], rebuilt,
+            _aim(refined, rest[b], twist[b], weights, held, True, rotations[b], rebuilt,
                  global_rotations)  # fmt: skip
         for i in range(NUM_JOINTS):
             _orthonormalise(rotations[b, i])
