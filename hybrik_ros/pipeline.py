@@ -45,6 +45,7 @@ _HIDDEN_WEIGHT = 0.1
 _HOLD = 0.12**2
 # The network sees six times better where in the image a joint is than how far away.
 _DEPTH_WEIGHT = 1 / 6**2
+# What of the trunk no landmark shows by itself.
 _CORE = [joint for joint in TRUNK if joint not in SHOULDERS]
 # Metres: a joint of the solved body that is this far from where it is seen is half as sure.
 _MISS = 0.15
@@ -57,7 +58,8 @@ _BELIEF = 0.4
 _SEARCH_INTERVAL = 5  # frames, at most, between looks for somebody who is lost
 _WARM_UP_SIZE = 256  # pixels
 
-_RANGES = {
+# Least and greatest values of the settings that are numbers.
+RANGES: dict[str, tuple[float, float]] = {
     'threads': (1, 64),
     'detector_size': (128, 1280),
     'detector_threshold': (0, 1),
@@ -112,7 +114,7 @@ class Settings:
     bearing_slope: float = 10.0
 
     def __post_init__(self) -> None:
-        for name, (least, most) in _RANGES.items():
+        for name, (least, most) in RANGES.items():
             value = getattr(self, name)
             if not (isinstance(value, int | float) and least <= value <= most):
                 raise ValueError(f'{name} must be a number from {least} to {most}, not {value!r}')

@@ -127,7 +127,6 @@ def _quaternions(matrices: Array, quaternions: Array) -> None:
 
 def from_quaternion(quaternion: ArrayLike) -> Array:
     """Return the (..., 3, 3) matrices of (..., 4) quaternions (x, y, z, w) of any length > 0."""
-    quaternion = np.asarray(quaternion, float)
     unit = _scaled(quaternion)
     unit /= np.linalg.norm(unit, axis=-1, keepdims=True)
     imaginary, real = unit[..., :3], unit[..., 3, None, None]

@@ -28,7 +28,6 @@ _CERTAIN = 0.5 * _LENGTH_BIAS
 _MORE = 1.05  # times what is known already is worth another fit
 _REGION_SECONDS = 0.1  # time constant with which a region follows in a crowd
 _SHAPE_SECONDS = 0.5  # time constant with which the betas follow what is known
-_TINY = 1e-9  # seconds
 
 _VELOCITY_CUTOFF, _VELOCITY_SLOPE = 0.6, 0.1  # hertz; hertz for each m/s²
 _GLANCE_SECONDS = 0.25  # for which somebody who is lost may have been missed by chance
@@ -83,24 +82,28 @@ class Shape:
         """
         if self.frozen:
             return
+        if not self._certain:
+            self._take_in(lengths, confidence)
+        elapsed = max(elapsed, 0.0)
+        share = -np.expm1(-elapsed / _SHAPE_SECONDS)
+        if self._certain:  # At the same pace, but straight there.
+            self.frozen = elapsed >= self._left
+            share = elapsed / self._left
+            self._left -= elapsed
+        self.betas = (
+            self._fitted if self.frozen else self.betas + share * (self._fitted - self.betas)
+        )
+
+    def _take_in(self, lengths: Array, confidence: Array) -> None:
+        """Add to what is known, and fit the betas anew where that is worth it."""
         self._weight += confidence
         self._sum += confidence * lengths
         # Bodies are symmetric: the other side tells as well.
         both = self._weight + np.where(self._mirror >= 0, self._weight[self._mirror], 0.0)
-        certain = bool((self._sigmas <= _CERTAIN * np.sqrt(both)).all())
-        if not self._certain and (certain or self._weight.sum() >= _MORE * self._fitted_weight):
+        self._certain = bool((self._sigmas <= _CERTAIN * np.sqrt(both)).all())
+        if self._certain or self._weight.sum() >= _MORE * self._fitted_weight:
             self._fitted_weight = self._weight.sum()
             self._fitted = self._fit()
-        self._certain = certain
-        elapsed = max(elapsed, 0.0)
-        share = -np.expm1(-elapsed / _SHAPE_SECONDS)
-        if certain:  # At the same pace, but straight there.
-            share = elapsed / max(self._left, elapsed, _TINY)
-            self._left -= elapsed
-            self.frozen = self._left <= 0
-        self.betas = (
-            self._fitted if self.frozen else (self.betas + share * (self._fitted - self.betas))
-        )
 
     def _fit(self) -> Array:
         """Return the most probable betas by what is known."""

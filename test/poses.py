@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from hybrik_ros.skeleton import BONE_TARGETS, NUM_JOINTS
+from hybrik_ros.skeleton import BONE_TARGETS, NUM_JOINTS, NUM_POINTS, PARENTS
 
 
 def random_rotations(rng: np.random.Generator, count: int, std: float = 0.5) -> NDArray:
@@ -24,6 +24,15 @@ def twist_of(rotations: NDArray, rest_joints: NDArray) -> NDArray:
             half = np.arctan2(np.dot([x, y, z], bone / np.linalg.norm(bone)), w)
             twist[pose, joint - 1] = np.cos(2 * half), np.sin(2 * half)
     return twist
+
+
+def limbs_from(*joints: int) -> list[int]:
+    """These joints and all joints and leaves that hang from them."""
+    limbs = list(joints)
+    for point in range(min(joints) + 1, NUM_POINTS):
+        if PARENTS[point] in limbs:
+            limbs.append(point)
+    return limbs
 
 
 def noise(rng: np.random.Generator, shape: tuple[int, ...], rms: float) -> NDArray:

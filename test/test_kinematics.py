@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
-from poses import angles_between, mean_error, noise, random_rotations, twist_of
+from poses import angles_between, limbs_from, mean_error, noise, random_rotations, twist_of
 from scipy.spatial.transform import Rotation
 
 from hybrik_ros.body import BodyModel
@@ -930,10 +930,7 @@ def test_degenerate_joints_with_a_previous_give_rotations(
 def test_a_bone_bent_back_by_exactly_180_degrees_is_met(rest, method, joint):
     child = BONE_TARGETS[joint]
     joints = rest.copy()
-    below = [child]
-    for point in range(child + 1, NUM_POINTS):
-        if PARENTS[point] in below:
-            below.append(point)
+    below = limbs_from(child)
     # All that hangs from the bone turns with it, half around an axis across it.
     bone = (rest[child] - rest[joint]) / np.linalg.norm(rest[child] - rest[joint])
     across = np.cross(bone, np.eye(3)[np.argmin(np.abs(bone))])

@@ -430,14 +430,19 @@ def test_hidden_joints_are_inferred_and_seen_ones_seen(whole_clip):
     assert confidence[JOINT['right_elbow']] < 0.4
 
 
-def test_half_a_body_at_the_border_is_half_right_and_not_folded(frames, camera, humans):
-    # The image ends at her knees.
-    knees = [camera.project(human.joints)[[4, 5], 1].mean() for human in humans]
-    bottom = int(np.mean(knees)) - 20
+def process_down_to(names, frames, camera, humans):
+    """The people found where the image ends a little above these joints."""
+    joints = [JOINT[name] for name in names]
+    rows = [camera.project(human.joints)[joints, 1].mean() for human in humans]
+    bottom = int(np.mean(rows)) - 20
     cut = [frame[:bottom] for frame in frames]
-    lower = Camera(camera.matrix, camera.distortion, camera.width, bottom)
+    upper = Camera(camera.matrix, camera.distortion, camera.width, bottom)
     with Pipeline.create(confirm_after=0.0) as pipeline:
-        found = process(pipeline, cut, lower)
+        return process(pipeline, cut, upper)
+
+
+def test_half_a_body_at_the_border_is_half_right_and_not_folded(frames, camera, humans):
+    found = process_down_to(['left_knee', 'right_knee'], frames, camera, humans)
     assert [len(people) for people in found] == [1] * COUNT
     halves = [human for [human] in found]
     for half, whole in list(zip(halves, humans, strict=True))[5:]:
@@ -449,25 +454,16 @@ def test_half_a_body_at_the_border_is_half_right_and_not_folded(frames, camera, 
         # Shins and feet hang on as in the T-pose: none is folded.
         for side in ('left', 'right'):
             for joint in ('knee', 'ankle'):
-                turn = half.rotations[JOINT[f'{side}_{joint}']]
-                assert np.degrees(np.arccos((np.trace(turn) - 1) / 2)) < 60
+                assert angles_between(half.rotations[JOINT[f'{side}_{joint}']], np.eye(3)) < 60
 
 
 def test_a_bust_has_a_straight_trunk(frames, camera, humans):
-    # It ends above her hips: the network puts them below it, the left one where the right one is.
-    hips = [camera.project(human.joints)[[1, 2], 1].mean() for human in humans]
-    bottom = int(np.mean(hips)) - 20
-    cut = [frame[:bottom] for frame in frames]
-    upper = Camera(camera.matrix, camera.distortion, camera.width, bottom)
-    with Pipeline.create(confirm_after=0.0) as pipeline:
-        found = process(pipeline, cut, upper)
+    # The network puts her hips below the image, the left one where the right one is.
+    found = process_down_to(['left_hip', 'right_hip'], frames, camera, humans)
     busts = [people[0] for people in found if people]
     assert len(busts) > 0.9 * COUNT
     spine = [JOINT[name] for name in ('spine1', 'spine2', 'spine3')]
-    bent = [
-        np.degrees(np.arccos((np.trace(bust.rotations[spine], axis1=1, axis2=2) - 1) / 2)).max()
-        for bust in busts
-    ]
+    bent = [angles_between(bust.rotations[spine], np.eye(3)).max() for bust in busts]
     assert np.median(bent) < 30
     for bust in busts:
         for name in ('pelvis', 'left_hip', 'right_knee', 'left_foot'):

@@ -7,7 +7,7 @@ import numpy as np
 import plain_hybrik
 import pytest
 from numpy.typing import NDArray
-from poses import angles_between, noise, random_rotations, twist_of
+from poses import angles_between, limbs_from, noise, random_rotations, twist_of
 from scipy.spatial.transform import Rotation
 
 from hybrik_ros.body import BodyModel
@@ -133,10 +133,7 @@ def test_what_lies_beyond_an_unseen_joint_pulls_at_nothing_before_it(
 ) -> None:
     rng = np.random.default_rng(6)
     rotations, joints = motion
-    limb = [joint]
-    for point in range(joint + 1, NUM_POINTS):
-        if PARENTS[point] in limb:
-            limb.append(point)
+    limb = limbs_from(joint)
     here = joints[10:20] + noise(rng, joints[10:20].shape, 0.01)
     there = here.copy()
     there[:, limb] += rng.normal(0, 1, there[:, limb].shape)
@@ -281,10 +278,7 @@ def test_limbs_beyond_two_unseen_joints_pull_at_nothing_before_them(
 ) -> None:
     rng = np.random.default_rng(13)
     rotations, joints = motion
-    limbs = list(pair)
-    for point in range(min(pair) + 1, NUM_POINTS):
-        if PARENTS[point] in limbs:
-            limbs.append(point)
+    limbs = limbs_from(*pair)
     here = joints[10:20] + noise(rng, joints[10:20].shape, 0.01)
     there = here.copy()
     there[:, limbs] += rng.normal(0, 0.3, there[:, limbs].shape)

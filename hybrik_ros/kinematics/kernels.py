@@ -3,16 +3,22 @@
 All kernels live in this one file because numba's cache follows the file a kernel is in: a
 kernel that calls into another file would go stale unnoticed. So does one after a change of the
 skeleton's constants: touch this file then. Arrays are float64, contiguous, with one leading batch
-dimension; checks belong to the callers. P(j) is a target position, q(j)
-the position of a joint as rebuilt, G(j) its global rotation, R(j) its rotation relative to its
-parent, t(j) its rest bone.
+dimension; checks belong to the callers. P(j) is a target position, q(j) the position of a joint
+as rebuilt, G(j) its global rotation, R(j) its rotation relative to its parent, t(j) its rest bone.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybrik_ros.compiling import compiled
-from hybrik_ros.skeleton import BONE_TARGETS, NUM_JOINTS, NUM_POINTS, PARENTS, THREE_CHILDREN
+from hybrik_ros.skeleton import (
+    BONE_TARGETS,
+    NUM_JOINTS,
+    NUM_POINTS,
+    PARENTS,
+    PELVIS,
+    THREE_CHILDREN,
+)
 
 Array = NDArray[np.float64]
 
@@ -21,6 +27,8 @@ _targets = np.array(BONE_TARGETS)
 _children = np.full((NUM_JOINTS, 3), -1)
 for _joint, _three in THREE_CHILDREN.items():
     _children[_joint] = _three
+# The first joints, pelvis, hips and spine1, say where the root is.
+_root = np.arange(_children[PELVIS, 2] + 1)
 
 _depths = np.zeros(NUM_JOINTS, np.int64)
 _ancestors = np.full((NUM_JOINTS, NUM_JOINTS), -1)
@@ -206,7 +214,7 @@ def _procrustes(covariance: Array, out: Array) -> None:
     """Write the rotation R to out that maximises trace(R.T @ covariance).
 
     Its quaternion is the eigenvector of the largest eigenvalue of a symmetric matrix (Horn 1987),
-    found by Jacobi's method. That takes a fifth of the time of a singular value decomposition by
+    found by Jacobi's method. That takes about half the time of a singular value decomposition by
     LAPACK, and is never a reflection.
     """
     m = np.empty((4, 4))
@@ -321,14 +329,14 @@ def inspect(target: Array, rest: Array, confidence: Array, previous: Array) -> t
 
 @compiled
 def _middle(
-    target: Array, posed: Array, confidence: Array, last: int, middle: Array, posed_middle: Array
+    target: Array, posed: Array, confidence: Array, count: int, middle: Array, posed_middle: Array
 ) -> int:
-    """Write the weighted means of the seen joints up to the last; tell how many there are."""
+    """Write the weighted means of those seen of the first joints; tell how many there are."""
     middle[:] = 0.0
     posed_middle[:] = 0.0
     total = 0.0
     seen = 0
-    for j in range(last + 1):
+    for j in range(count):
         if confidence[j] > 0:
             seen += 1
             total += confidence[j]
@@ -349,43 +357,63 @@ def _bone(points: Array, j: int, start: Array, out: Array) -> None:
 
 
 @compiled
-def _weigh(weight: float, bone: Array, aim: Array, covariance: Array) -> None:
-    """Let a Procrustes fit bring a bone at rest to its aim."""
-    for r in range(3):
-        for c in range(3):
-            covariance[r, c] += weight * aim[r] * bone[c]
+def _fit(
+    joints: NDArray[np.int64],
+    start: Array,
+    rest_start: Array,
+    prior: Array,
+    target: Array,
+    rest: Array,
+    confidence: Array,
+    out: Array,
+) -> None:
+    """The rotation that fits the bones from a start to the seen ones of some joints best."""
+    bone = np.empty(3)
+    aim = np.empty(3)
+    covariance = np.zeros((3, 3))
+    total = 0.0
+    for j in joints:
+        if confidence[j] > 0:
+            _bone(rest, j, rest_start, bone)
+            _bone(target, j, start, aim)
+            for r in range(3):
+                for c in range(3):
+                    covariance[r, c] += confidence[j] * aim[r] * bone[c]
+            total += confidence[j]
+    _procrustes(covariance + _FIT_PRIOR * total * prior, out)
+
+
+@compiled
+def _twist_part(bone: Array, rotation: Array, out: Array) -> None:
+    """What a rotation turns a bone about itself, before it swings it."""
+    turned = np.empty(3)
+    swing = np.empty((3, 3))
+    _rotate(rotation, bone, turned)
+    _swing(bone, turned, swing)
+    _multiply_back(swing, rotation, out)
 
 
 @compiled
 def _turn_bone(bone: Array, aim: Array, previous: Array, out: Array) -> None:
-    """The rotation that swings a bone to its aim and twists it as previous does."""
-    before = np.empty(3)
-    swing = np.empty((3, 3))
-    twist = np.empty((3, 3))
-    _rotate(previous, bone, before)
-    _swing(bone, before, swing)
-    _multiply_back(swing, previous, twist)
-    _swing(bone, aim, swing)
-    _multiply(swing, twist, out)
+    """The rotation that swings a bone, which may point anywhere, and twists it as previous does.
 
-
-@compiled
-def _turn_bone_anywhere(bone: Array, aim: Array, previous: Array, out: Array) -> None:
-    """As _turn_bone, for a bone that may well point opposite to where it does at rest.
-
-    There its swing is undefined, so the twist is counted from where the bone points to a corner of
-    the frame's axes: opposite to that, nobody's spine or hips point for long. Swinging on from the
-    previous aim instead would need no such choice, but noise would slowly turn the bone about
-    itself.
+    Opposite to where it points at rest its swing is undefined, so the twist is counted from where
+    it points to a corner of the frame's axes: opposite to that, nobody's spine or hips point for
+    long. Swinging on from the previous aim instead would need no such choice, but noise would
+    slowly turn the bone about itself.
     """
     corner = np.ones(3)
     to_corner = np.empty((3, 3))
     before = np.empty((3, 3))
+    swing = np.empty((3, 3))
+    twist = np.empty((3, 3))
     turned = np.empty((3, 3))
     _swing(bone, corner, to_corner)
     for r in range(3):
         _rotate(to_corner, previous[r], before[r])  # previous @ to_corner.T
-    _turn_bone(corner, aim, before, turned)
+    _twist_part(corner, before, twist)
+    _swing(corner, aim, swing)
+    _multiply(swing, twist, turned)
     _multiply(turned, to_corner, out)
 
 
@@ -410,9 +438,7 @@ def _aim_root(
     aim = np.empty(3)
     middle = np.empty(3)
     rest_middle = np.empty(3)
-    covariance = np.zeros((3, 3))
-    last = _children[0, 2]
-    seen = _middle(target, rest, confidence, last, middle, rest_middle)
+    seen = _middle(target, rest, confidence, len(_root), middle, rest_middle)
     if seen == 0:
         posed = np.empty((NUM_POINTS, 3))
         turned = np.empty((NUM_JOINTS, 3, 3))
@@ -425,47 +451,26 @@ def _aim_root(
                 if confidence[i] > 0:
                     nearest[j] = 0.0
                 i = _parents[i]
-        _middle(target, posed, nearest, NUM_POINTS - 1, middle, rest_middle)
+        _middle(target, posed, nearest, NUM_POINTS, middle, rest_middle)
         rotations[0] = global_rotations[0] = previous[0]
         for k in range(3):
             rebuilt[0, k] = posed[0, k] + middle[k] - rest_middle[k]
         return
-    total = 0.0
-    for j in range(last + 1):
-        if confidence[j] > 0:
-            _bone(rest, j, rest_middle, bone)
-            _bone(target, j, middle, aim)
-            _weigh(confidence[j], bone, aim, covariance)
-            total += confidence[j]
     if seen == 1:
         rotations[0] = previous[0]
     elif seen == 2:
-        _turn_bone_anywhere(bone, aim, previous[0], rotations[0])
+        for j in _root:
+            if confidence[j] > 0:
+                _bone(rest, j, rest_middle, bone)
+                _bone(target, j, middle, aim)
+        _turn_bone(bone, aim, previous[0], rotations[0])
     else:
-        _procrustes(covariance + _FIT_PRIOR * total * previous[0], rotations[0])
+        _fit(_root, middle, rest_middle, previous[0], target, rest, confidence, rotations[0])
     global_rotations[0] = rotations[0]
     _bone(rest, 0, rest_middle, bone)
     _rotate(rotations[0], bone, rebuilt[0])
     for k in range(3):
         rebuilt[0, k] += middle[k]
-
-
-@compiled
-def _fit_children(
-    i: int, start: Array, prior: Array, target: Array, rest: Array, confidence: Array, out: Array
-) -> None:
-    """The global rotation of joint i that fits the bones to its seen children best."""
-    bone = np.empty(3)
-    aim = np.empty(3)
-    covariance = np.zeros((3, 3))
-    total = 0.0
-    for child in _children[i]:
-        if confidence[child] > 0:
-            _bone(rest, child, rest[i], bone)
-            _bone(target, child, start, aim)
-            _weigh(confidence[child], bone, aim, covariance)
-            total += confidence[child]
-    _procrustes(covariance + _FIT_PRIOR * total * prior, out)
 
 
 @compiled
@@ -483,7 +488,7 @@ def _aim_joint(
     global_rotations: Array,
     scratch: Array,
 ) -> None:
-    """Solve joint i, whose parent is solved, with this twist; scratch is (2, 3, 3).
+    """Solve joint i, whose parent is solved, with this twist; scratch is (3, 3, 3).
 
     A bone starts at its parent's predicted position (naive), or where the parent really ended
     up in the rebuilt skeleton (adaptive). Joints with three children take the rotation that
@@ -492,7 +497,7 @@ def _aim_joint(
     unseen joint, a twist that is not given.
     """
     bone, aim, aim_in_parent = scratch[0]
-    swing = scratch[1]
+    swing, previous_twist = scratch[1], scratch[2]
     parent = _parents[i]
     global_parent = global_rotations[parent]
     _bone(rest, i, rest[parent], bone)
@@ -510,7 +515,8 @@ def _aim_joint(
                 child = one
         if seen > 1:
             _multiply(global_parent, previous[i], swing)
-            _fit_children(i, start, swing, target, rest, confidence, global_rotations[i])
+            _fit(_children[i], start, rest[i], swing, target, rest, confidence,
+                 global_rotations[i])  # fmt: skip
             _multiply_back(global_parent, global_rotations[i], rotations[i])
             return
     _bone(rest, child, rest[i], bone)
@@ -522,7 +528,8 @@ def _aim_joint(
     _swing(bone, aim_in_parent, swing)
     # The twist that is given is about the bone to the joint's own target.
     if child != _targets[i] or not _add_twist(swing, bone, cos, sin, rotations[i]):
-        _turn_bone(bone, aim_in_parent, previous[i], rotations[i])
+        _twist_part(bone, previous[i], previous_twist)
+        _multiply(swing, previous_twist, rotations[i])
     _multiply(global_parent, rotations[i], global_rotations[i])
 
 
@@ -539,7 +546,7 @@ def _aim(
     global_rotations: Array,
 ) -> None:
     """Solve one skeleton from the root outwards (HybrIK, algorithm 1)."""
-    scratch = np.empty((2, 3, 3))
+    scratch = np.empty((3, 3, 3))
     _aim_root(target, rest, confidence, previous, rotations, rebuilt, global_rotations)
     for i in range(1, NUM_JOINTS):
         _aim_joint(i, target, rest, twist[i - 1, 0], twist[i - 1, 1], confidence, previous,
@@ -568,12 +575,8 @@ def _unit(vector: Array) -> bool:
 @compiled
 def _twist_about(axis: Array, rotation: Array) -> tuple[float, float]:
     """Cosine and sine of the twist of a rotation about a unit axis."""
-    turned = np.empty(3)
-    swing = np.empty((3, 3))
     twist = np.empty((3, 3))
-    _rotate(rotation, axis, turned)
-    _swing(axis, turned, swing)
-    _multiply_back(swing, rotation, twist)
+    _twist_part(axis, rotation, twist)
     cos = (twist[0, 0] + twist[1, 1] + twist[2, 2] - 1) / 2
     sin = (
         axis[0] * (twist[2, 1] - twist[1, 2])
@@ -619,7 +622,7 @@ def point(
     rotations = np.empty((NUM_JOINTS, 3, 3))
     global_rotations = np.empty((NUM_JOINTS, 3, 3))
     rebuilt = np.empty((NUM_POINTS, 3))
-    scratch = np.empty((2, 3, 3))
+    scratch = np.empty((3, 3, 3))
     axis = np.empty(3)
     at_rest = np.empty(3)
     seen = np.empty(3)
@@ -686,7 +689,8 @@ def _descent(
 ) -> None:
     """One Levenberg-Marquardt step of the joints of a part: turns (24, 3) and shift (3).
 
-    returns (24, 3) are the turns that would lead back to the previous rotations.
+    confidence (29) is that of the joints of the part, and 0 for all others; returns (24, 3) are the
+    turns that would lead back to the previous rotations.
 
     turns[i] is a small rotation vector, in the global frame, of everything below joint i about
     that joint; shift moves the whole body, if the part is to. Joint j moves by
@@ -715,7 +719,7 @@ def _descent(
 
     for j in range(NUM_POINTS):
         weight = confidence[j]
-        if not weight > 0 or parts[max(_parents[j], 0)] != part:
+        if not weight > 0:
             continue
         for k in range(3):
             residual[k] = target[j, k] - rebuilt[j, k]
@@ -882,10 +886,7 @@ def _divide(confidence: Array, parts: NDArray[np.int64]) -> None:
     at nothing before. A joint none of whose bones is seen, or a root of fewer than two seen
     joints, turns in no part.
     """
-    seen = 0
-    for j in range(_children[0, 2] + 1):
-        seen += confidence[j] > 0
-    parts[0] = 0 if seen > 1 else -1
+    parts[0] = 0 if (confidence[_root] > 0).sum() > 1 else -1
     for i in range(1, NUM_JOINTS):
         told = confidence[_targets[i]] > 0
         if _children[i, 0] >= 0:
@@ -904,36 +905,13 @@ def _mover(confidence: Array, parts: NDArray[np.int64]) -> int:
     """The part that moves the whole body: that of the pelvis or, if nothing near that is seen, the
     one with most seen joints. Else that would turn to make up for where the pelvis is held.
     """
-    if confidence[: _children[0, 2] + 1].max() > 0:
+    if confidence[_root].max() > 0:
         return 0
     counts = np.zeros(NUM_JOINTS, np.int64)
     for j in range(1, NUM_POINTS):
         if confidence[j] > 0 and parts[_parents[j]] >= 0:
             counts[parts[_parents[j]]] += 1
     return int(np.argmax(counts))
-
-
-@compiled
-def _missed(
-    rebuilt: Array,
-    target: Array,
-    confidence: Array,
-    parts: NDArray[np.int64],
-    part: int,
-    shift: Array,
-) -> float:
-    """Write the mean by which the joints of a part miss their targets; return their mean weight."""
-    shift[:] = 0.0
-    total = 0.0
-    seen = 0
-    for j in range(NUM_POINTS):
-        if confidence[j] > 0 and parts[max(_parents[j], 0)] == part:
-            seen += 1
-            total += confidence[j]
-            for k in range(3):
-                shift[k] += confidence[j] * (target[j, k] - rebuilt[j, k])
-    shift /= total
-    return total / seen
 
 
 @compiled
@@ -948,10 +926,13 @@ def _misfit(
     previous: Array,
     previous_weight: float,
 ) -> float:
-    """What the steps make small: the weighted squares of a part, those of its turns included."""
+    """What the steps make small: the weighted squares of a part, those of its turns included.
+
+    confidence is 0 for the joints of all other parts.
+    """
     total = 0.0
     for j in range(NUM_POINTS):
-        if confidence[j] > 0 and parts[max(_parents[j], 0)] == part:
+        if confidence[j] > 0:
             square = along = distance = 0.0
             for k in range(3):
                 residual = target[j, k] - rebuilt[j, k]
@@ -996,25 +977,33 @@ def _refine(
     returns = np.zeros((NUM_JOINTS, 3))
     turns = np.empty((NUM_JOINTS, 3))
     shift = np.empty(3)
+    middle = np.empty(3)
+    target_middle = np.empty(3)
+    weights = np.zeros(NUM_POINTS)
+    for j in range(NUM_POINTS):
+        if parts[max(_parents[j], 0)] == part:
+            weights[j] = confidence[j]
     _place(rotations, rest, root, joints, global_rotations)
-    weight = _missed(joints, target, confidence, parts, part, shift)
+    seen = _middle(target, joints, weights, NUM_POINTS, target_middle, middle)
+    weight = weights.sum() / seen
     damping = _DAMPING * weight  # Confidence is relative: halved for all, it changes nothing.
     if whole:
+        shift[:] = target_middle - middle
         root += shift
         joints += shift
-    misfit = _misfit(joints, rotations, target, confidence, parts, part, depth_weight, previous,
+    misfit = _misfit(joints, rotations, target, weights, parts, part, depth_weight, previous,
                      previous_weight)  # fmt: skip
     for _ in range(steps):
         if misfit < _TINY * weight:
             break
         if previous_weight > 0:
             _returns(rotations, previous, global_rotations, returns)
-        _descent(joints, target, confidence, parts, part, whole, depth_weight, damping, returns,
+        _descent(joints, target, weights, parts, part, whole, depth_weight, damping, returns,
                  previous_weight, turns, shift)  # fmt: skip
         tried[:] = rotations
         _turn(turns, tried, global_rotations)
         _place(tried, rest, root + shift, tried_joints, tried_global)
-        tried_misfit = _misfit(tried_joints, tried, target, confidence, parts, part,
+        tried_misfit = _misfit(tried_joints, tried, target, weights, parts, part,
                                depth_weight, previous, previous_weight)  # fmt: skip
         if not tried_misfit < misfit:
             damping *= _MORE_DAMPING

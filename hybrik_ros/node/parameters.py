@@ -16,6 +16,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from hybrik_ros.inference import BACKENDS
+from hybrik_ros.pipeline import RANGES
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ DECLARATIONS: tuple[Declaration, ...] = (
         'minutes the first time; auto takes tensorrt where that works.',
         choices=BACKENDS,
     ),
-    Declaration('threads', 1, 'CPU threads of one inference.', limits=(1, 64)),
+    Declaration('threads', 1, 'CPU threads of one inference.', limits=RANGES['threads']),
     Declaration(
         'body_model', '',
         'Path of a SMPL file (.pkl or .npz) of your own; empty for the embedded CC0 body.',
@@ -73,31 +74,32 @@ DECLARATIONS: tuple[Declaration, ...] = (
         'detector.size', 320,
         'Longer side, in pixels, of the image in which people are looked for. Larger finds '
         'people farther away, and takes longer.',
-        limits=(128, 1280),
+        limits=RANGES['detector_size'],
     ),
     Declaration(
-        'detector.threshold', 0.2, 'Least score of a person found.', limits=(0.0, 1.0)
+        'detector.threshold', 0.2, 'Least score of a person found.',
+        limits=RANGES['detector_threshold'],
     ),
     Declaration(
         'detector.interval', 15,
         'Frames after which people are looked for again while everybody is followed; sooner when '
         'somebody is lost. Fewer finds newcomers earlier, and takes longer.',
-        limits=(1, 1000),
+        limits=RANGES['detector_interval'],
     ),
     Declaration(
         'presence_threshold', 0.5,
         'Least score at which a person is followed from frame to frame.',
-        limits=(0.0, 1.0),
+        limits=RANGES['presence_threshold'],
     ),
     Declaration(
         'tracking.confirm_after', 0.05,
         'Seconds for which a person must be seen to be published.',
-        limits=(0.0, 10.0),
+        limits=RANGES['confirm_after'],
     ),
     Declaration(
         'tracking.forget_after', 1.5,
         'Seconds for which the id of a person who is not seen is kept.',
-        limits=(0.0, 60.0),
+        limits=RANGES['forget_after'],
     ),
     Declaration(
         'smoothing.enabled', True,
@@ -106,22 +108,22 @@ DECLARATIONS: tuple[Declaration, ...] = (
     Declaration(
         'smoothing.rotation_cutoff', 3.0,
         'Hertz, for joints that do not turn. Lower is steadier and later.',
-        limits=(0.01, 1000.0),
+        limits=RANGES['rotation_cutoff'],
     ),
     Declaration(
         'smoothing.rotation_slope', 1.5,
         'Hertz that the cutoff rises by for each radian per second. Higher is less late.',
-        limits=(0.0, 1000.0),
+        limits=RANGES['rotation_slope'],
     ),
     Declaration(
         'smoothing.bearing_cutoff', 1.0,
         'Hertz, for people who stay where they are in the image.',
-        limits=(0.01, 1000.0),
+        limits=RANGES['bearing_cutoff'],
     ),
     Declaration(
         'smoothing.bearing_slope', 10.0,
         'Hertz that the cutoff rises by for each radian per second that they move by.',
-        limits=(0.0, 1000.0),
+        limits=RANGES['bearing_slope'],
     ),
     Declaration(
         'field_of_view', 0.0,

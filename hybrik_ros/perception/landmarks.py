@@ -131,7 +131,8 @@ _CARRIED = {
 _CARRIERS, _PASSENGERS = np.array(
     [(_PARTS.index(part), _POINT[name]) for part, names in _CARRIED.items() for name in names]
 ).T
-# The four corners of the trunk: landmarks, and the joints that they show.
+# The two halves of the trunk: their parts, landmarks, and the joints that these show.
+_TRUNK_PARTS = (_PARTS.index('hips'), _PARTS.index('chest'))
 _TRUNK_PAIRS = np.array([_HIPS, _SHOULDERS])
 _TRUNK_JOINTS = np.array(
     [[_POINT[f'{side.name}_{name}'] for side in _SIDES] for name in ('hip', 'shoulder')]
@@ -287,10 +288,14 @@ def place_joints(observation: Observation, body: Proportions) -> tuple[Array, Ar
     confidence: (29) in [0, 1], the least of the landmarks that a joint is taken from; less for
         a hand that seems shorter than it is.
     """
-    points = _with_straight_trunk(observation.points, observation.confidence, body.rest)
-    anchors, frames = _parts(points)
-    turns = frames @ body.frames.transpose(0, 2, 1)
-    carried = anchors[:, None] + (body.rest - body.anchors[:, None]) @ turns.transpose(0, 2, 1)
+    points = observation.points
+    carried = _carried(points, body)
+    less, doubt = _doubt(points, observation.confidence)
+    if doubt > 0:  # As in the T-pose from the others; only the trunk's direction is taken from it.
+        straight = carried[_TRUNK_PARTS[1 - less], _TRUNK_JOINTS[less]]
+        points = points.copy()
+        points[_TRUNK_PAIRS[less]] += doubt * (straight - points[_TRUNK_PAIRS[less]])
+        carried = _carried(points, body)
 
     joints = np.empty_like(body.rest)
     joints[_SHOWN] = points[_SHOWN_BY]
@@ -305,48 +310,39 @@ def place_joints(observation: Observation, body: Proportions) -> tuple[Array, Ar
     return joints, confidence
 
 
+def _carried(points: Array, body: Proportions) -> Array:
+    """Return where each of _PARTS would carry all joints, (7, 29, 3), by landmarks (33, 3)."""
+    anchors, frames = _parts(points)
+    turns = frames @ body.frames.transpose(0, 2, 1)
+    carried = (body.rest - body.anchors[:, None]) @ turns.transpose(0, 2, 1)
+    return np.asarray(anchors[:, None] + carried)
+
+
 @compiled
-def _with_straight_trunk(points: Array, confidence: Array, rest: Array) -> Array:
-    """Return the landmarks (33, 3), with hips or shoulders that are not seen as in the T-pose.
+def _doubt(points: Array, confidence: Array) -> tuple[int, float]:
+    """Return the less sure of hips (0) and shoulders (1), and how far not to believe it, in [0, 1].
 
     The network gives some place to each, out of the image or not, and left and right may be
-    swapped there, which would wring the spine. Only the trunk's direction is taken from it. Hips
-    that are as sure but turned against the shoulders as no spine can be are not seen either.
+    swapped there, which would wring the spine. Hips that are as sure but turned against the
+    shoulders as no spine can be are not believed either.
 
     Parameters
     ----------
     points, confidence: (33, 3) metres, (33), as seen.
-    rest: (29, 3), metres, the joints of the T-pose.
     """
-    lines, middles = np.empty((2, 3)), np.empty((2, 3))
-    rest_lines, rest_middles = np.empty((2, 3)), np.empty((2, 3))
-    sure = np.empty(2)
+    lines, middles, sure = np.empty((2, 3)), np.empty((2, 3)), np.empty(2)
     for n in range(2):
         left, right = _TRUNK_PAIRS[n]
         sure[n] = max(confidence[left], confidence[right])
         lines[n], middles[n] = points[left] - points[right], (points[left] + points[right]) / 2
-        left, right = _TRUNK_JOINTS[n]
-        rest_lines[n], rest_middles[n] = rest[left] - rest[right], (rest[left] + rest[right]) / 2
-    unseen = 0 if sure[0] <= sure[1] else 1
-    seen = 1 - unseen
-    trunk = middles[1] - middles[0]
-    axis = trunk / max(np.sqrt(np.sum(trunk**2)), _TINY)
-    across = lines[0] - np.sum(lines[0] * axis) * axis
-    other = lines[1] - np.sum(lines[1] * axis) * axis
-    alike = np.sum(across * other) / max(np.sqrt(np.sum(across**2) * np.sum(other**2)), _TINY)
-    doubt = 1 - min(1.0, sure[unseen] / SEEN) * min(1.0, max(0.0, alike / _WRUNG))
-    filled = points.copy()
-    if doubt > 0:
-        firsts, seconds = np.empty((2, 3)), np.empty((2, 3))
-        firsts[0], firsts[1] = lines[seen], rest_lines[seen]
-        seconds[0], seconds[1] = trunk, rest_middles[1] - rest_middles[0]
-        frames = _frames(firsts, seconds)
-        turn = frames[0] @ np.ascontiguousarray(frames[1].T)
-        for n in range(2):
-            away = rest[_TRUNK_JOINTS[unseen, n]] - rest_middles[seen]
-            point = _TRUNK_PAIRS[unseen, n]
-            filled[point] += doubt * (middles[seen] + turn @ away - points[point])
-    return filled
+    less = 0 if sure[0] <= sure[1] else 1
+    axis = middles[1] - middles[0]
+    axis /= max(np.sqrt(np.sum(axis**2)), _TINY)
+    for n in range(2):
+        lines[n] -= np.sum(lines[n] * axis) * axis
+    lengths = np.sqrt(np.sum(lines[0] ** 2) * np.sum(lines[1] ** 2))
+    alike = np.sum(lines[0] * lines[1]) / max(lengths, _TINY)
+    return less, 1 - min(1.0, sure[less] / SEEN) * min(1.0, max(0.0, alike / _WRUNG))
 
 
 @compiled
