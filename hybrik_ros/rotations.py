@@ -20,6 +20,13 @@ def unit(vectors: ArrayLike) -> Array:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), _TINY)
 
 
+def scaled(vectors: ArrayLike) -> Array:
+    """Return vectors (..., N) with a largest coordinate of 1, so that no square is lost."""
+    vectors = np.asarray(vectors, float)
+    largest = np.abs(vectors).max(axis=-1, keepdims=True)
+    return vectors / np.where(largest > 0, largest, 1.0)
+
+
 def skew(vector: ArrayLike) -> Array:
     """Return the (..., 3, 3) matrix K of a (..., 3) vector v, such that K @ u = v x u."""
     x, y, z = np.moveaxis(np.asarray(vector, float), -1, 0)
@@ -58,7 +65,7 @@ def _turns(vectors: Array, matrices: Array) -> None:
     """Fill matrices (N, 3, 3) of rotation vectors (N, 3) by Rodrigues' formula."""
     for n in range(len(vectors)):
         x, y, z = vectors[n]
-        angle = np.sqrt(x * x + y * y + z * z)
+        angle = np.hypot(np.hypot(x, y), z)
         cos, length = np.cos(angle), max(angle, _TINY)
         x, y, z = x / length, y / length, z / length
         sin_x, sin_y, sin_z = np.sin(angle) * x, np.sin(angle) * y, np.sin(angle) * z
@@ -127,7 +134,7 @@ def _quaternions(matrices: Array, quaternions: Array) -> None:
 
 def from_quaternion(quaternion: ArrayLike) -> Array:
     """Return the (..., 3, 3) matrices of (..., 4) quaternions (x, y, z, w) of any length > 0."""
-    unit = _scaled(quaternion)
+    unit = scaled(quaternion)
     unit /= np.linalg.norm(unit, axis=-1, keepdims=True)
     imaginary, real = unit[..., :3], unit[..., 3, None, None]
     cross = skew(imaginary)
@@ -146,7 +153,7 @@ def swing_between(source: ArrayLike, target: ArrayLike) -> Array:
     -------
     (..., 3, 3). HybrIK (CVPR 2021), equations 6 to 8.
     """
-    source, target = np.broadcast_arrays(_scaled(source), _scaled(target))
+    source, target = np.broadcast_arrays(scaled(source), scaled(target))
     lengths = np.linalg.norm(source, axis=-1) * np.linalg.norm(target, axis=-1)
     defined = lengths > 0
     scale = np.where(defined, lengths, 1.0)
@@ -161,13 +168,6 @@ def swing_between(source: ArrayLike, target: ArrayLike) -> Array:
     axis = unit(axis - source * (along / np.where(square > 0, square, 1.0)))
     angle = np.arctan2(sin, cos)
     return from_axis(axis, np.cos(angle), np.sin(angle))
-
-
-def _scaled(vectors: ArrayLike) -> Array:
-    """Return vectors (..., N) with a largest coordinate of 1, so that no square is lost."""
-    vectors = np.asarray(vectors, float)
-    largest = np.abs(vectors).max(axis=-1, keepdims=True)
-    return vectors / np.where(largest > 0, largest, 1.0)
 
 
 def _across(vector: Array) -> Array:
@@ -192,8 +192,8 @@ def swing_twist(rotation: ArrayLike, axis: ArrayLike) -> tuple[Array, Array]:
     twist: (..., 2), cosine and sine of the angle about the axis that comes before the swing.
     """
     rotation = np.asarray(rotation, float)
-    unit = np.asarray(axis, float)
-    unit = unit / np.linalg.norm(unit, axis=-1, keepdims=True)
+    unit = scaled(axis)
+    unit /= np.linalg.norm(unit, axis=-1, keepdims=True)
     swing = swing_between(unit, (rotation @ unit[..., None])[..., 0])
     rest = np.swapaxes(swing, -1, -2) @ rotation
     cos = (np.trace(rest, axis1=-2, axis2=-1) - 1) / 2

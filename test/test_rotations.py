@@ -239,3 +239,10 @@ def test_directions_and_quaternions_may_be_of_any_length(length: float) -> None:
     quaternions = Rotation.random(20, rng=rng)
     found = so3.from_quaternion(length * quaternions.as_quat())
     assert found == pytest.approx(quaternions.as_matrix(), abs=1e-12)
+    swing, twist = so3.swing_twist(quaternions.as_matrix(), source)
+    for found, expected in zip(
+        so3.swing_twist(quaternions.as_matrix(), length * source), (swing, twist), strict=True
+    ):
+        assert found == pytest.approx(expected, abs=1e-12)
+    vectors = so3.unit(source) * length
+    assert_rotations(so3.from_rotation_vector(vectors))

@@ -110,10 +110,9 @@ def test_the_lengths_of_directions_do_not_matter(rest, pose):
             rest,
             Pointer(LEFT_ELBOW, direction * length, turned[LEFT_ELBOW] @ direction / length),
         )
-        for length in (1.0, 1e-3, 1e3)
+        for length in (1.0, 1e-3, 1e3, 1e-30, 1e-290, 1e200)
     ]
-    assert found[1] == pytest.approx(found[0])
-    assert found[2] == pytest.approx(found[0])
+    assert found == pytest.approx([found[0]] * len(found))
 
 
 def turned_about_its_bone(rest, joint, degrees, **changes):
@@ -337,6 +336,7 @@ def twisted(rest: NDArray, joint: int, degrees: float) -> NDArray:
         ('joint', NUM_JOINTS),
         ('joint', 3.5),
         ('joint', 'left_elbow'),
+        ('joint', True),
         ('joint', None),
         ('rest', np.ones(2)),
         ('rest', np.ones((1, 3))),
@@ -344,6 +344,8 @@ def twisted(rest: NDArray, joint: int, degrees: float) -> NDArray:
         ('rest', np.full(3, np.nan)),
         ('rest', ['a', 'b', 'c']),
         ('stretched', np.full(3, np.inf)),
+        ('stretched', np.array([0.0, 1e200, 0.0])),
+        ('stretched', np.array([0.0, 0.5, 0.0])),
         ('seen', np.ones(4)),
         ('seen', np.ones((3, 1))),
         ('seen', None),
@@ -351,11 +353,14 @@ def twisted(rest: NDArray, joint: int, degrees: float) -> NDArray:
         ('share', -0.5),
         ('share', 1.5),
         ('share', np.nan),
+        ('share', None),
+        ('centre', 'front'),
         ('centre', np.nan),
         ('centre', -np.inf),
         ('confidence', -0.1),
         ('confidence', 1.1),
         ('confidence', np.nan),
+        ('confidence', [0.5]),
     ],
 )
 def test_a_pointer_names_the_field_that_is_wrong(field: str, value: Any) -> None:

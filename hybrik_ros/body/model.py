@@ -53,9 +53,7 @@ class BodyModel:
         regressor = np.asarray(arrays['J_regressor'], dtype=np.float64)
         self._mean_joints = self._points(regressor, self._template)
         self._joint_directions = self._points(regressor, self._shapedirs)
-        self._shaped_templates: dict[
-            tuple[tuple[int, ...], bytes], tuple[NDArray[np.float32], Array]
-        ] = {}
+        self._shaped_templates: dict[bytes, tuple[NDArray[np.float32], Array]] = {}
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> 'BodyModel':
@@ -126,11 +124,10 @@ class BodyModel:
 
     def _shaped(self, betas: ArrayLike | None) -> tuple[NDArray[np.float32], Array]:
         """Return template and joints (24, 3) of these betas: kept, if lately asked for."""
-        given = np.zeros(self.num_betas) if betas is None else real_array('betas', betas)
-        key = given.shape, given.tobytes()
+        betas = self._checked_betas(betas)
+        key = betas.tobytes()
         shaped = self._shaped_templates.pop(key, None)
         if shaped is None:
-            betas = self._checked_betas(given)
             template = (self._template + self._shapedirs @ betas).astype(np.float32)
             shaped = template, self.rest_joints(betas)[:NUM_JOINTS]
         templates = {**self._shaped_templates, key: shaped}

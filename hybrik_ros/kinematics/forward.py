@@ -28,7 +28,12 @@ def forward(rotations: ArrayLike, rest_joints: ArrayLike) -> tuple[Array, Array]
     ValueError: a shape is wrong, or there is anything but real numbers.
     """
     rest_joints = real_array('rest_joints', rest_joints)
-    points = NUM_JOINTS if rest_joints.shape[-2:] == (NUM_JOINTS, 3) else NUM_POINTS
+    if rest_joints.shape[-2:] not in ((NUM_POINTS, 3), (NUM_JOINTS, 3)):
+        raise ValueError(
+            f'rest_joints must have shape (..., {NUM_POINTS}, 3) or (..., {NUM_JOINTS}, 3), '
+            f'not {rest_joints.shape}'
+        )
+    points = rest_joints.shape[-2]
     batch, (flat_rotations, flat_rest) = flattened(
         {
             'rotations': (rotations, (NUM_JOINTS, 3, 3)),

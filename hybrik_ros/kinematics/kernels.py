@@ -201,7 +201,7 @@ def _add_twist(swing: Array, t: Array, cos: float, sin: float, out: Array) -> bo
     """Write swing @ twist about t to out, unless the twist is undefined: (0, 0), NaN, infinite."""
     radius = np.hypot(cos, sin)
     length = _norm(t)
-    if not _TINY < radius < np.inf or length < _TINY:
+    if not 0 < radius < np.inf or length < _TINY:
         return False
     twist = np.empty((3, 3))
     _about_axis(t[0] / length, t[1] / length, t[2] / length, cos / radius, sin / radius, twist)

@@ -5,8 +5,10 @@ bone is known both at rest and as seen (an elbow bends forwards, a nose points t
 the angle about the bone that brings one to the other is the twist.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from hybrik_ros.kinematics import kernels
 from hybrik_ros.kinematics.batch import real_array
 from hybrik_ros.kinematics.inverse import sound_arguments
+from hybrik_ros.rotations import scaled
 from hybrik_ros.skeleton import NUM_JOINTS
 
 Array = NDArray[np.float64]
@@ -23,6 +26,8 @@ Array = NDArray[np.float64]
 # it goes on as it was, and comes to rest without twist.
 _NO_TWIST = 0.15
 _PREVIOUS = 0.5
+# What single precision leaves of a length.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +37,7 @@ class Pointer:
     Attributes
     ----------
     joint: from 1 to 23; the root has no twist.
-    rest: (3), the direction in the T-pose, in the body's rest frame.
+    rest: (3), the direction in the T-pose, in the body's rest frame, of any length.
     seen: (3), the same direction as seen, in the frame of the joints; its length does not
         matter, NaN or zero is not seen.
     share: in (0, 1], of the twist that this joint takes; the rest is left to joints further
@@ -54,7 +59,8 @@ class Pointer:
     stretched: Array = field(default_factory=lambda: np.zeros(3))
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.joint, int | np.integer) and 0 < self.joint < NUM_JOINTS):
+        whole = isinstance(self.joint, int | np.integer) and not isinstance(self.joint, bool)
+        if not (whole and 0 < self.joint < NUM_JOINTS):
             raise ValueError(
                 f'joint must be an integer from 1 to {NUM_JOINTS - 1}, not {self.joint!r}'
             )
@@ -65,6 +71,12 @@ class Pointer:
                 )
             if name != 'seen' and not np.isfinite(real_array(name, getattr(self, name))).all():
                 raise ValueError(f'{name} must be finite, not {getattr(self, name)}')
+        length = math.hypot(*self.stretched)
+        if length > 0 and abs(length - 1) > _ROUNDING:
+            raise ValueError(f'stretched must be of length 1, or zero, not of {length}')
+        for name in ('share', 'centre', 'confidence'):
+            if not isinstance(getattr(self, name), Real):
+                raise ValueError(f'{name} must be a number, not {getattr(self, name)!r}')
         if not 0 < self.share <= 1:
             raise ValueError(f'share must be in (0, 1], not {self.share}')
         if not np.isfinite(self.centre):
@@ -76,7 +88,7 @@ class Pointer:
 def twist_from_pointers(
     joints: ArrayLike,
     rest_joints: ArrayLike,
-    pointers: Sequence[Pointer],
+    pointers: Iterable[Pointer],
     confidence: ArrayLike | None = None,
     previous: ArrayLike | None = None,
 ) -> tuple[Array, Array]:
@@ -106,9 +118,10 @@ def twist_from_pointers(
     if batch:
         raise ValueError(f'joints must be those of one skeleton, not of a batch {batch}')
     target, rest, _, weights, held = (array[0] for array in arrays)
+    pointers = tuple(pointers)
     if len({pointer.joint for pointer in pointers}) < len(pointers):
         raise ValueError('pointers must have at most one per joint')
-    at_rest, seen = np.full((2, NUM_JOINTS, 3), np.nan)
+    at_rest, seen = directions = np.full((2, NUM_JOINTS, 3), np.nan)
     stretched = np.zeros((NUM_JOINTS, 3))
     shares, centres, sureness = np.ones(NUM_JOINTS), np.zeros(NUM_JOINTS), np.zeros(NUM_JOINTS)
     for pointer in pointers:
@@ -117,6 +130,8 @@ def twist_from_pointers(
         stretched[joint] = pointer.stretched
         shares[joint], centres[joint] = pointer.share, pointer.centre
         sureness[joint] = pointer.confidence
+    with np.errstate(invalid='ignore'):  # Infinite becomes NaN: it is not seen.
+        at_rest, seen = scaled(directions)
     twist, twist_confidence = np.empty((NUM_JOINTS - 1, 2)), np.empty(NUM_JOINTS - 1)
     kernels.point(
         target, rest, weights, held, at_rest, stretched, seen, shares, centres, sureness,
