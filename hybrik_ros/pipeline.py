@@ -15,6 +15,7 @@ from hybrik_ros.inference import Runner, create_runner
 from hybrik_ros.kinematics import forward, solve, twist_from_pointers
 from hybrik_ros.perception import blazepose, detector
 from hybrik_ros.perception.blazepose import BlazePose, Landmarks
+from hybrik_ros.perception.clothes import clothes
 from hybrik_ros.perception.detector import PersonDetector, same_person
 from hybrik_ros.perception.landmarks import (
     SEEN,
@@ -165,7 +166,12 @@ class Pipeline:
     """
 
     def __init__(
-        self, settings: Settings, body: BodyModel, detector_: Runner, landmarks: Runner
+        self,
+        settings: Settings,
+        body: BodyModel,
+        detector_: Runner,
+        landmarks: Runner,
+        ids: Iterator[int] | None = None,
     ) -> None:
         self.body = body
         self.with_vertices = False
@@ -176,18 +182,20 @@ class Pipeline:
             detector_, settings.detector_size, settings.detector_threshold
         )
         self._estimate = BlazePose(landmarks)
-        self._tracker = Tracker(self._new_track, settings.confirm_after, settings.forget_after)
+        self._tracker = Tracker(self._new_track, settings.confirm_after, settings.forget_after, ids)
         self._frames_since_detection = 0
         self._stamp = -np.inf
 
     @classmethod
-    def create(cls, **settings: Any) -> 'Pipeline':
+    def create(cls, *, ids: Iterator[int] | None = None, **settings: Any) -> 'Pipeline':
         """Load body and networks, and run each once, so that the first frame is not a slow one.
 
         The very first time on a machine this compiles the solver: half a minute on a PC.
 
         Parameters
         ----------
+        ids: the numbers from which people's ids are made; 1, 2, ... if not given. Pipelines that
+            share them never give one id twice.
         settings: the fields of Settings, by name.
 
         Raises
@@ -203,7 +211,7 @@ class Pipeline:
         ]
         for runner in runners:
             runner.activate()
-        pipeline = cls(chosen, body, *runners)
+        pipeline = cls(chosen, body, runners[0], runners[1], ids)
         pipeline._warm_up()
         return pipeline
 
@@ -308,7 +316,7 @@ class Pipeline:
         with self._stage('landmarks'):
             found = self._estimate(rgb, regions)
         with self._stage('solve'):
-            people = [_see(landmarks, camera) for landmarks in found if landmarks.score >= least]
+            people = [_seen(mark, rgb, camera) for mark in found if mark.score >= least]
             return _distinct([person for person in people if person is not None])
 
     def _must_detect(self, seen: int) -> bool:
@@ -345,7 +353,7 @@ class Pipeline:
         previous = track.previous(stamp)
         if previous is None:
             track.pose_filter.reset()
-        track.expect(person.landmarks.next_region, elapsed, person.crowded)
+        track.expect(person.landmarks.next_region, elapsed)
         seen = person.observation
         seen = seen.with_depths(track.pose_filter.depths(seen.depths, elapsed))
 
@@ -420,7 +428,6 @@ class _Seen:
     landmarks: Landmarks
     observation: Observation
     sighting: Sighting
-    crowded: bool = False
 
     def is_same(self, other: '_Seen') -> bool:
         """Tell whether both are one person."""
@@ -432,7 +439,7 @@ class _Seen:
         )
 
 
-def _see(landmarks: Landmarks, camera: Camera) -> _Seen | None:
+def _seen(landmarks: Landmarks, rgb: NDArray[np.uint8], camera: Camera) -> _Seen | None:
     """Return the person that the landmarks show; None where no person can have such."""
     try:
         observation = observe(landmarks, camera)
@@ -442,7 +449,8 @@ def _see(landmarks: Landmarks, camera: Camera) -> _Seen | None:
         return None
     position = hips(observation)
     scale = camera.matrix[0, 0] / position[2]
-    return _Seen(landmarks, observation, Sighting(position, _box(landmarks, camera), scale))
+    sighting = Sighting(position, _box(landmarks, camera), scale, clothes(rgb, landmarks))
+    return _Seen(landmarks, observation, sighting)
 
 
 def _distinct(people: Sequence[_Seen]) -> list[_Seen]:
@@ -462,7 +470,7 @@ def _with_crowds(people: Sequence[_Seen]) -> list[_Seen]:
     shared = overlaps(boxes, boxes)
     np.fill_diagonal(shared, 0.0)
     return [
-        replace(person, crowded=bool(most > _CROWDED))
+        replace(person, sighting=replace(person.sighting, crowded=bool(most > _CROWDED)))
         for person, most in zip(people, shared.max(axis=1), strict=True)
     ]
 

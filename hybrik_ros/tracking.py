@@ -5,9 +5,10 @@ tracked. Not seen any more, the track is lost, and found again if somebody turns
 be by then; after a while it is forgotten.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from hybrik_ros.body import BodyModel, fit_betas
 from hybrik_ros.camera import Region, overlaps
+from hybrik_ros.perception.clothes import NOT_SEEN, unlike
 from hybrik_ros.perception.landmarks import Proportions
 from hybrik_ros.skeleton import MIRROR
 from hybrik_ros.smoothing import PoseFilter, VectorFilter
@@ -23,11 +25,12 @@ Array = NDArray[np.float64]
 
 # What no number of frames averages away: the network misjudges a limb the same way each time.
 _LENGTH_BIAS = 0.015  # metres
-# The shape is certain when what noise leaves in each length is so much smaller than that.
+# A length is known when what noise leaves in its mean is so much smaller than that.
 _CERTAIN = 0.5 * _LENGTH_BIAS
 _MORE = 1.05  # times what is known already is worth another fit
 _REGION_SECONDS = 0.1  # time constant with which a region follows in a crowd
-_SHAPE_SECONDS = 0.5  # time constant with which the betas follow what is known
+_SHAPE_SECONDS = 0.5  # in which the betas get to what is known
+_CLOTHES_SECONDS = 1.0  # time constant with which what somebody wears is learnt
 
 _VELOCITY_CUTOFF, _VELOCITY_SLOPE = 0.6, 0.1  # hertz; hertz for each m/s²
 _GLANCE_SECONDS = 0.25  # for which somebody who is lost may have been missed by chance
@@ -39,14 +42,15 @@ _REACH = 0.7  # metres
 _SPEED = 1.5  # metres per second
 # The cost of what must not be assigned: no pair that may be is as bad. Were it more, a good pair
 # would be torn apart to find somebody, no matter whom, for everybody.
-_NEVER = 2.0
+_NEVER = 3.0
 
 
 class Shape:
     """The shape of one body, from bone lengths averaged over all frames so far.
 
-    Once every length is certain and the betas have got there, the shape is frozen: from then on
-    it is the same to the bit.
+    A length that is known is measured no more. So the shape of who is seen whole is frozen within a
+    second or two, from then on the same to the bit, and that of who is seen in half rests until
+    the other half comes into view.
 
     Parameters
     ----------
@@ -56,43 +60,44 @@ class Shape:
 
     Attributes
     ----------
-    betas: (num_betas), which follow the most probable ones smoothly; zero before the first
+    betas: (num_betas), which go smoothly to the most probable ones; zero before the first
         measurement.
-    frozen: whether they will not change any more.
     """
 
     def __init__(self, body: BodyModel, pairs: Sequence[tuple[int, int]], sigmas: Array) -> None:
         self.betas = np.zeros(body.num_betas)
-        self.frozen = False
         self._body = body
         self._pairs = pairs
         self._sigmas = sigmas
         self._weight = np.zeros(len(pairs))
         self._sum = np.zeros(len(pairs))
         self._mirror = _mirror_pairs(pairs)
+        self._known = np.zeros(len(pairs), bool)
         self._fitted = self.betas
         self._fitted_weight = 0.0
-        self._certain = False
-        self._left = _SHAPE_SECONDS
+        self._left = 0.0
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the betas will not change any more."""
+        return bool(self._known.all()) and self.betas is self._fitted
 
     def measure(self, lengths: Array, confidence: Array, elapsed: float = np.inf) -> None:
         """Take in the lengths (N), metres, and confidence (N), in [0, 1], of a frame.
 
         elapsed: seconds since the last one; infinite for the first.
         """
-        if self.frozen:
+        news = np.where(self._known, 0.0, confidence)
+        if news.any():
+            self._take_in(lengths, news)
+        if self.betas is self._fitted:
             return
-        if not self._certain:
-            self._take_in(lengths, confidence)
         elapsed = max(elapsed, 0.0)
-        share = -np.expm1(-elapsed / _SHAPE_SECONDS)
-        if self._certain:  # At the same pace, but straight there.
-            self.frozen = elapsed >= self._left
-            share = elapsed / self._left
-            self._left -= elapsed
-        self.betas = (
-            self._fitted if self.frozen else self.betas + share * (self._fitted - self.betas)
-        )
+        if elapsed >= self._left:
+            self.betas = self._fitted
+        else:
+            self.betas = self.betas + elapsed / self._left * (self._fitted - self.betas)
+        self._left -= elapsed
 
     def _take_in(self, lengths: Array, confidence: Array) -> None:
         """Add to what is known, and fit the betas anew where that is worth it."""
@@ -100,10 +105,13 @@ class Shape:
         self._sum += confidence * lengths
         # Bodies are symmetric: the other side tells as well.
         both = self._weight + np.where(self._mirror >= 0, self._weight[self._mirror], 0.0)
-        self._certain = bool((self._sigmas <= _CERTAIN * np.sqrt(both)).all())
-        if self._certain or self._weight.sum() >= _MORE * self._fitted_weight:
+        known = self._sigmas <= _CERTAIN * np.sqrt(both)
+        more = self._weight.sum() >= _MORE * self._fitted_weight
+        if more or (known & ~self._known).any():
             self._fitted_weight = self._weight.sum()
             self._fitted = self._fit()
+            self._left = _SHAPE_SECONDS
+        self._known = known
 
     def _fit(self) -> Array:
         """Return the most probable betas by what is known."""
@@ -129,11 +137,15 @@ class Sighting:
     position: (3), metres, optical frame, between the hips.
     box: (4), x_min, y_min, x_max, y_max, pixels.
     pixels_per_metre: at that distance.
+    clothes: (2, 3), their colours, as hybrik_ros.perception.clothes finds them.
+    crowded: somebody else is in the way.
     """
 
     position: Array
     box: Array
     pixels_per_metre: float
+    clothes: Array = field(default_factory=NOT_SEEN.copy)
+    crowded: bool = False
 
 
 class State(Enum):
@@ -157,6 +169,7 @@ class Track:
     state: where in its life the track is.
     region: where to look for the person in the next frame.
     sighting: the last one.
+    clothes: (2, 3), what the person wears.
     rotations: (24, 3, 3), the last that were solved; None before.
     first, last: seconds, when they were seen first and last.
     """
@@ -171,6 +184,7 @@ class Track:
         self.state = State.TENTATIVE
         self.region = Region(np.zeros(2), 0.0)
         self.sighting = Sighting(np.zeros(3), np.zeros(4), 0.0)
+        self.clothes = NOT_SEEN
         self.rotations: Array | None = None
         self.first = self.last = -np.inf
         self._position: Array | None = None
@@ -198,13 +212,22 @@ class Track:
     def _walked(self, stamp: float) -> Array:
         return self._velocity * min(self.elapsed(stamp), _MEMORY_SECONDS)
 
-    def expect(self, region: Region, elapsed: float, crowded: bool) -> None:
+    def see(self, sighting: Sighting, stamp: float) -> None:
+        """Take in where the person is at this time, and what they wear."""
+        self.sighting = sighting
+        if not sighting.crowded:
+            share = -np.expm1(-max(self.elapsed(stamp), 0.0) / _CLOTHES_SECONDS)
+            worn = np.where(np.isfinite(self.clothes), self.clothes, sighting.clothes)
+            seen = np.where(np.isfinite(sighting.clothes), sighting.clothes, worn)
+            self.clothes = worn + share * (seen - worn)
+
+    def expect(self, region: Region, elapsed: float) -> None:
         """Take in the region in which to look next, seconds after the last one.
 
-        crowded: somebody else is in the way. Landmarks then jump to the other person now and
-            then, and the region after them; it stays with its own person if it is steady.
+        Where somebody else is in the way, landmarks jump to the other person now and then, and
+        the region after them; it stays with its own person if it is steady.
         """
-        if crowded and np.isfinite(elapsed):
+        if self.sighting.crowded and np.isfinite(elapsed):
             share = -np.expm1(-max(elapsed, 0.0) / _REGION_SECONDS)
             last = self.region
             region = replace(
@@ -237,6 +260,7 @@ class Tracker:
     create: makes a track of a new id.
     confirm_after: seconds for which somebody must be seen to count.
     forget_after: seconds after which somebody who is not seen any more is forgotten.
+    ids: the numbers from which ids are made, each of which comes once.
 
     Attributes
     ----------
@@ -244,13 +268,17 @@ class Tracker:
     """
 
     def __init__(
-        self, create: Callable[[str], Track], confirm_after: float, forget_after: float
+        self,
+        create: Callable[[str], Track],
+        confirm_after: float,
+        forget_after: float,
+        ids: Iterator[int] | None = None,
     ) -> None:
         self.tracks: list[Track] = []
         self._create = create
         self._confirm_after = confirm_after
         self._forget_after = forget_after
-        self._ids = 0
+        self._ids = count(1) if ids is None else ids
 
     @property
     def followed(self) -> list[Track]:
@@ -286,7 +314,7 @@ class Tracker:
         ]
         tracks = [track or self._new(stamp) for track in found]
         for track, sighting in zip(tracks, sightings, strict=True):
-            track.sighting = sighting
+            track.see(sighting, stamp)
             confirmed = stamp - track.first >= self._confirm_after
             track.state = State.TRACKED if confirmed else State.TENTATIVE
         return tracks
@@ -304,15 +332,18 @@ class Tracker:
             np.array([track.predicted_box(stamp) for track in self.tracks]),
             np.array([sighting.box for sighting in sightings]),
         )
-        cost = np.where(distance < 1, distance + 1 - shared, _NEVER)
+        unlikely = unlike(
+            np.array([track.clothes for track in self.tracks])[:, None],
+            np.array([sighting.clothes for sighting in sightings]),
+        )
+        cost = np.where(distance < 1, distance + 1 - shared + unlikely, _NEVER)
         for row, column in zip(*linear_sum_assignment(cost), strict=True):
             if cost[row, column] < _NEVER:
                 found[column] = self.tracks[row]
         return found
 
     def _new(self, stamp: float) -> Track:
-        self._ids += 1
-        track = self._create(f'p{self._ids}')
+        track = self._create(f'p{next(self._ids)}')
         track.first = stamp
         self.tracks.append(track)
         return track

@@ -460,6 +460,7 @@ def test_an_inactive_node_publishes_nothing(
 def test_cleanup_and_configure_again(
     peer: Peer, node: Process, answers: list[HumanMeshArray]
 ) -> None:
+    before = {human.id for message in peer.heard['human_poses'] for human in message.humans}
     for transition, state in (
         (Transition.TRANSITION_DEACTIVATE, State.PRIMARY_STATE_INACTIVE),
         (Transition.TRANSITION_CLEANUP, State.PRIMARY_STATE_UNCONFIGURED),
@@ -469,7 +470,9 @@ def test_cleanup_and_configure_again(
         assert peer.change(transition)
         assert peer.state() == state
     assert peer.wait(lambda: peer.node.count_subscribers('image') > 0)
-    assert peer.show_and_wait(peer.frame()).humans
+    [human] = peer.show_and_wait(peer.frame()).humans
+    assert before
+    assert human.id not in before
 
 
 def test_two_interrupts_end_it_with_status_0(
@@ -498,6 +501,20 @@ def test_a_field_of_view_stands_in_for_camera_info(
         [answer] = peer.wait(answered)
         assert answer.humans
         assert 'field of view of 40' in peer.report()['camera']
+
+        for info, words in (
+            (CameraInfo(width=1768, height=594), 'all-zero K'),
+            (CameraInfo(width=884, height=297, k=peer.camera_info(Header()).k), '884 x 297'),
+        ):
+            for _ in range(3):
+                peer.camera_infos.publish(info)
+                time.sleep(0.1)
+                assert peer.wait(answered)
+            assert process.said(words) == 1
+            assert peer.wait(lambda words=words: words in peer.report()['camera'])
+            assert 'field of view of 40' in peer.report()['camera']
+        assert peer.show_and_wait(picture).humans
+        assert peer.wait(lambda: peer.report()['camera'] == 'camera_info')
     finally:
         process.kill()
 

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import count
 from types import FrameType
 
 import rclpy
@@ -67,6 +68,8 @@ class HybrikNode(LifecycleNode):
         self._pipeline: Pipeline | None = None
         self._camera: Camera | None = None
         self._camera_fault: UnusableInputError | None = None
+        self._ignored_fault: UnusableInputError | None = None
+        self._ids = count(1)  # An id never comes back, not even after a clean-up.
         self._subscriptions_of_ours: list[Subscription] = []
         self._mailbox: Mailbox[tuple[Image, float]] = Mailbox()
         self._worker: threading.Thread | None = None
@@ -98,7 +101,7 @@ class HybrikNode(LifecycleNode):
         """Subscribe and start the worker."""
         assert self._pipeline is not None
         self._pipeline.reset()
-        self._camera = self._camera_fault = None
+        self._camera = self._camera_fault = self._ignored_fault = None
         self._diagnostics = Diagnostics(self.get_name())
         self._mailbox = Mailbox()
         self._activated = time.monotonic()
@@ -149,7 +152,7 @@ class HybrikNode(LifecycleNode):
         reports = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         try:
             with RosLog(self.get_logger()) as log, ThreadPoolExecutor(1, 'hybrik loader') as loader:
-                loading = loader.submit(Pipeline.create, **parameters.settings(self))
+                loading = loader.submit(Pipeline.create, ids=self._ids, **parameters.settings(self))
                 while not wait([loading], _DIAGNOSTICS_SECONDS).done:
                     header = Header(stamp=self.get_clock().now().to_msg())
                     reports.publish(self._diagnostics.loading(log.last, header))
@@ -241,6 +244,7 @@ class HybrikNode(LifecycleNode):
         if camera is not None:
             size = (camera.width, camera.height)
             if size == (message.width, message.height):
+                self._ignored_fault = None
                 return camera
             fault = UnusableInputError(
                 'camera_info size',
@@ -257,6 +261,9 @@ class HybrikNode(LifecycleNode):
         if field_of_view == 0:
             # A new one: what is raised again and again gathers a traceback of every time.
             raise UnusableInputError(fault.kind, str(fault))
+        self._ignored_fault = fault if fault.kind != _NO_CAMERA_INFO else None
+        if self._ignored_fault is not None:
+            self._say_once(f'distances are guesses, as camera_info cannot be used: {fault}')
         return Camera.from_field_of_view(field_of_view, message.width, message.height)
 
     def _publish(
@@ -315,17 +322,25 @@ class HybrikNode(LifecycleNode):
             self._diagnostics.report(
                 replaced=self._mailbox.replaced,
                 camera=self._camera_state(),
-                assumed=self._camera is None and self.get_parameter('field_of_view').value > 0,
+                assumed=self._assumes(),
                 header=header,
             )
         )
 
+    def _assumes(self) -> bool:
+        """Tell whether a field of view stands in for camera_info."""
+        unusable = self._camera is None or self._ignored_fault is not None
+        return unusable and self.get_parameter('field_of_view').value > 0
+
     def _camera_state(self) -> str:
+        if self._assumes():
+            field_of_view = self.get_parameter('field_of_view').value
+            why = '' if self._ignored_fault is None else f' ({self._ignored_fault})'
+            return (
+                f'an assumed field of view of {field_of_view:g} degrees{why}: distances are guesses'
+            )
         if self._camera is not None:
             return 'camera_info'
-        field_of_view = self.get_parameter('field_of_view').value
-        if field_of_view > 0:
-            return f'an assumed field of view of {field_of_view:g} degrees: distances are guesses'
         return 'none' if self._camera_fault is None else str(self._camera_fault)
 
     def _wants(self, parameter: str) -> bool:

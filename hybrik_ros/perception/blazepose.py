@@ -92,7 +92,8 @@ class BlazePose:
         if not regions:
             return []
         crops = np.stack([region.crop(rgb, _SIDE) for region in regions])
-        outputs = self._runner.infer({'input_1': crops.astype(np.float32) / np.float32(255)})
+        inputs = np.divide(crops, np.float32(255), dtype=np.float32)
+        outputs = self._runner.infer({'input_1': inputs})
         return [
             _decode(
                 region,
