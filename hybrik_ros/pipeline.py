@@ -3,14 +3,14 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybrik_ros.body import BodyModel
-from hybrik_ros.camera import Camera, Region, locate, overlaps
+from hybrik_ros.camera import Camera, Region, locate
 from hybrik_ros.inference import Runner, create_runner
 from hybrik_ros.kinematics import forward, solve, twist_from_pointers
 from hybrik_ros.perception import blazepose, detector
@@ -52,8 +52,6 @@ _CORE = [joint for joint in TRUNK if joint not in SHOULDERS]
 _MISS = 0.15
 # How much less sure a translation is by intrinsics that nobody measured.
 _GUESSED = 0.5
-# Boxes that share more than this are of people who stand in each other's way.
-_CROWDED = 0.02
 # Who is followed is believed in until the score falls below this part of what strangers need.
 _BELIEF = 0.4
 _SEARCH_INTERVAL = 5  # frames, at most, between looks for somebody who is lost
@@ -307,7 +305,7 @@ class Pipeline:
         if self._must_detect(len(people)):
             newcomers = self._newcomers(rgb, people)[: MAX_PEOPLE - len(people)]
             people = _distinct(people + self._see(rgb, camera, newcomers, least))
-        return _with_crowds(people)
+        return people
 
     def _see(
         self, rgb: NDArray[np.uint8], camera: Camera, regions: list[Region], least: float
@@ -460,19 +458,6 @@ def _distinct(people: Sequence[_Seen]) -> list[_Seen]:
         if not any(person.is_same(other) for other in found):
             found.append(person)
     return found
-
-
-def _with_crowds(people: Sequence[_Seen]) -> list[_Seen]:
-    """Mark those whose boxes others overlap."""
-    if len(people) < 2:
-        return list(people)
-    boxes = np.array([person.sighting.box for person in people])
-    shared = overlaps(boxes, boxes)
-    np.fill_diagonal(shared, 0.0)
-    return [
-        replace(person, sighting=replace(person.sighting, crowded=bool(most > _CROWDED)))
-        for person, most in zip(people, shared.max(axis=1), strict=True)
-    ]
 
 
 def _solver_weights(confidence: Array, guesses: NDArray[np.bool_]) -> Array:

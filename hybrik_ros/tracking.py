@@ -39,6 +39,9 @@ _MEMORY_SECONDS = 0.5  # after which a pose says nothing of the present one
 # How far from where they should be somebody may turn up: what depth may be wrong by, and what
 # they may have walked meanwhile. Farther away it is somebody else.
 _REACH = 0.7  # metres
+_SHARPNESS = np.array([1.0, 1.0, 0.5])  # Depth is seen worst.
+# Boxes that share more than this are of people who stand in each other's way.
+_CROWDED = 0.02
 _SPEED = 1.5  # metres per second
 # The cost of what must not be assigned: no pair that may be is as bad. Were it more, a good pair
 # would be torn apart to find somebody, no matter whom, for everybody.
@@ -138,14 +141,12 @@ class Sighting:
     box: (4), x_min, y_min, x_max, y_max, pixels.
     pixels_per_metre: at that distance.
     clothes: (2, 3), their colours, as hybrik_ros.perception.clothes finds them.
-    crowded: somebody else is in the way.
     """
 
     position: Array
     box: Array
     pixels_per_metre: float
     clothes: Array = field(default_factory=NOT_SEEN.copy)
-    crowded: bool = False
 
 
 class State(Enum):
@@ -170,6 +171,7 @@ class Track:
     region: where to look for the person in the next frame.
     sighting: the last one.
     clothes: (2, 3), what the person wears.
+    crowded: whether somebody else is, or must be, in the way.
     rotations: (24, 3, 3), the last that were solved; None before.
     first, last: seconds, when they were seen first and last.
     """
@@ -185,6 +187,7 @@ class Track:
         self.region = Region(np.zeros(2), 0.0)
         self.sighting = Sighting(np.zeros(3), np.zeros(4), 0.0)
         self.clothes = NOT_SEEN
+        self.crowded = False
         self.rotations: Array | None = None
         self.first = self.last = -np.inf
         self._position: Array | None = None
@@ -212,10 +215,10 @@ class Track:
     def _walked(self, stamp: float) -> Array:
         return self._velocity * min(self.elapsed(stamp), _MEMORY_SECONDS)
 
-    def see(self, sighting: Sighting, stamp: float) -> None:
-        """Take in where the person is at this time, and what they wear."""
-        self.sighting = sighting
-        if not sighting.crowded:
+    def see(self, sighting: Sighting, stamp: float, crowded: bool) -> None:
+        """Take in where the person is at this time, and what they wear if nobody is in the way."""
+        self.sighting, self.crowded = sighting, crowded
+        if not crowded:
             share = -np.expm1(-max(self.elapsed(stamp), 0.0) / _CLOTHES_SECONDS)
             worn = np.where(np.isfinite(self.clothes), self.clothes, sighting.clothes)
             seen = np.where(np.isfinite(sighting.clothes), sighting.clothes, worn)
@@ -227,7 +230,7 @@ class Track:
         Where somebody else is in the way, landmarks jump to the other person now and then, and
         the region after them; it stays with its own person if it is steady.
         """
-        if self.sighting.crowded and np.isfinite(elapsed):
+        if self.crowded and np.isfinite(elapsed):
             share = -np.expm1(-max(elapsed, 0.0) / _REGION_SECONDS)
             last = self.region
             region = replace(
@@ -313,8 +316,10 @@ class Tracker:
             if track.state is not State.LOST or track.last - track.first >= self._confirm_after
         ]
         tracks = [track or self._new(stamp) for track in found]
-        for track, sighting in zip(tracks, sightings, strict=True):
-            track.see(sighting, stamp)
+        for track, sighting, crowded in zip(
+            tracks, sightings, self._crowded(sightings, stamp), strict=True
+        ):
+            track.see(sighting, stamp, crowded)
             confirmed = stamp - track.first >= self._confirm_after
             track.state = State.TRACKED if confirmed else State.TENTATIVE
         return tracks
@@ -327,7 +332,7 @@ class Tracker:
         places = np.array([sighting.position for sighting in sightings])
         predicted = np.array([track.predicted(stamp) for track in self.tracks])
         reach = np.array([_REACH + _SPEED * track.elapsed(stamp) for track in self.tracks])
-        distance = np.linalg.norm(predicted[:, None] - places, axis=2) / reach[:, None]
+        distance = np.linalg.norm((predicted[:, None] - places) * _SHARPNESS, axis=2)
         shared = overlaps(
             np.array([track.predicted_box(stamp) for track in self.tracks]),
             np.array([sighting.box for sighting in sightings]),
@@ -336,11 +341,23 @@ class Tracker:
             np.array([track.clothes for track in self.tracks])[:, None],
             np.array([sighting.clothes for sighting in sightings]),
         )
-        cost = np.where(distance < 1, distance + 1 - shared + unlikely, _NEVER)
+        cost = np.minimum(distance / _REACH, 1) + 1 - shared + unlikely
+        cost[distance > reach[:, None]] = _NEVER
         for row, column in zip(*linear_sum_assignment(cost), strict=True):
             if cost[row, column] < _NEVER:
                 found[column] = self.tracks[row]
         return found
+
+    def _crowded(self, sightings: Sequence[Sighting], stamp: float) -> list[bool]:
+        """Tell of each sighting whether others overlap it, be they seen or lost just there."""
+        if not sightings:
+            return []
+        boxes = np.array([sighting.box for sighting in sightings])
+        lost = [track for track in self.tracks if track.state is State.LOST]
+        others = np.array([*boxes, *(track.predicted_box(stamp) for track in lost)])
+        shared = overlaps(boxes, others)
+        np.fill_diagonal(shared, 0.0)
+        return [bool(most > _CROWDED) for most in shared.max(axis=1)]
 
     def _new(self, stamp: float) -> Track:
         track = self._create(f'p{next(self._ids)}')

@@ -306,6 +306,31 @@ def test_people_who_cross_keep_their_ids(camera, empty_room):
     assert last[walker] < last[other]
 
 
+def test_who_passes_behind_another_keeps_the_id(camera, empty_room):
+    # Somebody in red stands still, and the walker passes behind.
+    clip = read_frames(0, 145)
+    moving = (np.abs(clip[60].astype(int) - empty_room).sum(axis=2) > 60).astype(np.uint8)
+    _, parts, sizes, _ = cv2.connectedComponentsWithStats(
+        cv2.morphologyEx(moving, cv2.MORPH_CLOSE, np.ones((9, 9)))
+    )
+    figure = parts == 1 + np.argmax(sizes[1:, cv2.CC_STAT_AREA])
+    place = np.argwhere(figure)[:, 1].mean()
+    in_red = np.clip(clip[60] * np.array([1.5, 0.6, 0.6]), 0, 255).astype(np.uint8)
+    with Pipeline.create(confirm_after=0.0) as pipeline:
+        found = [
+            pipeline(np.where(figure[..., None], in_red, frame), camera, index / 15)
+            for index, frame in enumerate(clip[11:131:2])
+        ]
+    both = [
+        {abs((h.box[0] + h.box[2]) / 2 - place) < 90: h.id for h in people}
+        for people in found
+        if len(people) == 2
+    ]
+    apart = [ids for ids in both if len(ids) == 2]
+    assert len(apart) > 20
+    assert apart[0] == apart[-1]
+
+
 # Nobody
 
 

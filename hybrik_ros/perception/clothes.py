@@ -13,8 +13,9 @@ NOT_SEEN: Array = np.full((2, 3), np.nan)
 
 # In the CIELAB space. Light and shade change the lightness most, and that of all people.
 _LIGHTNESS = 0.5
-# Two colours so far apart are those of different clothes; folds and noise make a quarter of that.
-_DIFFERENT = 40.0
+# Two colours so far apart are those of different clothes; folds and noise make a tenth of that,
+# the way from the sun into the shade up to two thirds.
+_DIFFERENT = 20.0
 
 # Where a shirt and trousers are looked at, as shares of these landmarks: all over the trunk but
 # its rim, and along the thighs.
