@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hybrik_ros.compiling import compiled
+
 Array = NDArray[np.float64]
 
 # Fewer digits than this and the iteration of OpenCV's undistortion shows in millimetres.
@@ -152,20 +154,39 @@ def locate(points: ArrayLike, rays: ArrayLike, weights: ArrayLike) -> Array:
     """
     points, rays = np.asarray(points, float), np.asarray(rays, float)
     weights = np.asarray(weights, float)
-    # x + tx = (z + tz) u and y + ty = (z + tz) v: a regression of the offsets on the rays, whose
-    # slope is tz and whose intercept is (tx, ty).
-    offsets = rays * points[:, 2:] - points[:, :2]
+    translation = np.empty(3)
+    if not _regress(points, rays, weights, translation):
+        raise ValueError(_TOO_FEW)
+    return translation
+
+
+@compiled
+def _regress(points: Array, rays: Array, weights: Array, translation: Array) -> bool:
+    """Fill in the translation (3) of locate; tell whether there is one.
+
+    x + tx = (z + tz) u and y + ty = (z + tz) v: a regression of the offsets on the rays, whose
+    slope is tz and whose intercept is (tx, ty).
+    """
     total = weights.sum()
     if not total > 0:
-        raise ValueError(_TOO_FEW)
-    shares = weights / total
-    mean_ray, mean_offset = shares @ rays, shares @ offsets
-    from_mean = rays - mean_ray
-    spread = shares @ np.sum(from_mean**2, axis=1)
-    if not spread > _ONE_RAY * (1 + mean_ray @ mean_ray):
-        raise ValueError(_TOO_FEW)
-    depth = -(shares @ np.sum(from_mean * (offsets - mean_offset), axis=1)) / spread
-    return np.append(mean_offset + mean_ray * depth, depth)
+        return False
+    mean_ray, mean_offset = np.zeros(2), np.zeros(2)
+    for n in range(len(points)):
+        for k in range(2):
+            mean_ray[k] += weights[n] / total * rays[n, k]
+            mean_offset[k] += weights[n] / total * (rays[n, k] * points[n, 2] - points[n, k])
+    spread = slope = 0.0
+    for n in range(len(points)):
+        for k in range(2):
+            ray = rays[n, k] - mean_ray[k]
+            offset = rays[n, k] * points[n, 2] - points[n, k] - mean_offset[k]
+            spread += weights[n] / total * ray * ray
+            slope += weights[n] / total * ray * offset
+    if not spread > _ONE_RAY * (1 + mean_ray[0] ** 2 + mean_ray[1] ** 2):
+        return False
+    translation[2] = -slope / spread
+    translation[:2] = mean_offset + mean_ray * translation[2]
+    return True
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,12 +65,11 @@ class Pointer:
                 f'joint must be an integer from 1 to {NUM_JOINTS - 1}, not {self.joint!r}'
             )
         for name in ('rest', 'seen', 'stretched'):
-            if np.shape(getattr(self, name)) != (3,):
-                raise ValueError(
-                    f'{name} must have shape (3,), not {np.shape(getattr(self, name))}'
-                )
-            if name != 'seen' and not np.isfinite(real_array(name, getattr(self, name))).all():
-                raise ValueError(f'{name} must be finite, not {getattr(self, name)}')
+            direction = real_array(name, getattr(self, name))
+            if direction.shape != (3,):
+                raise ValueError(f'{name} must have shape (3,), not {direction.shape}')
+            if name != 'seen' and not all(map(math.isfinite, direction.tolist())):
+                raise ValueError(f'{name} must be finite, not {direction}')
         length = math.hypot(*self.stretched)
         if length > 0 and abs(length - 1) > _ROUNDING:
             raise ValueError(f'stretched must be of length 1, or zero, not of {length}')

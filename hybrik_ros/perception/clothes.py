@@ -53,9 +53,9 @@ def clothes(rgb: NDArray[np.uint8], landmarks: Landmarks) -> Array:
     colours[:, 0] *= _LIGHTNESS
     middles = NOT_SEEN.copy()
     for n, garment in enumerate(np.split(colours, [len(_SHIRT)])):
-        # Half of it must be there.
-        if 2 * np.isfinite(garment[:, 0]).sum() >= len(garment):
-            middles[n] = np.nanmedian(garment, axis=0)
+        there = garment[np.isfinite(garment[:, 0])]
+        if 2 * len(there) >= len(garment):
+            middles[n] = np.median(there, axis=0)
     return middles
 
 
