@@ -115,8 +115,8 @@ def refine(
     """Rotations (24, 3, 3) after Levenberg-Marquardt steps on all 29 joints.
 
     The unknowns are 24 small rotations and a translation; only the rotations are damped, ten
-    times more where a step would lead uphill. The last step gains less than a tenth. The
-    derivatives are taken numerically. Errors along the line of sight count by depth_weight, the
+    times more where a step would lead uphill. The last step gains less than a thousandth.
+    The derivatives are taken numerically. Errors along the line of sight count by depth_weight, the
     squares of the angles to the previous rotations by previous_weight.
     """
     left = joints - pose(rotations, rest, joints[0])
@@ -154,6 +154,6 @@ def refine(
             damping *= 10
             continue
         rotations, pelvis = turn(step), pelvis + step[72:]
-        if gain < 0.1:
+        if gain < 0.001:
             break
     return rotations

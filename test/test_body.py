@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from hybrik_ros.body import DEFAULT_BODY, BodyModel, fit_betas
 from hybrik_ros.body.shape import BETA_LIMITS
+from hybrik_ros.body.skinning import strongest_weights
 from hybrik_ros.kinematics import forward
 from hybrik_ros.skeleton import LANDMARK_VERTICES, LEAF_VERTICES, NUM_JOINTS
 
@@ -328,3 +329,13 @@ def test_lists_of_different_lengths_are_refused(body):
         fit_betas(body, BONES, np.ones(3), np.ones(len(BONES)))
     with pytest.raises(ValueError, match='same length'):
         fit_betas(body, BONES, np.ones(len(BONES)), np.ones(3))
+
+
+def test_of_many_weights_the_strongest_four_make_up_the_whole():
+    rng = np.random.default_rng(8)
+    dense = rng.dirichlet(np.ones(24), size=50)
+    joints, weights = strongest_weights(dense)
+    for row, chosen, shares in zip(dense, joints, weights, strict=True):
+        strongest = np.sort(row)[::-1][:4]
+        assert row[chosen] == pytest.approx(strongest)
+        assert shares == pytest.approx(strongest / strongest.sum(), rel=1e-6)

@@ -289,6 +289,20 @@ def test_refining_makes_the_squares_smaller_whatever_the_joints(
     assert after.sum() < 0.9 * before.sum()
 
 
+@pytest.mark.parametrize('scale', [1.0, 1.05])
+def test_joints_that_hardly_move_never_make_a_body_of_long_enough_bones_jump(
+    fresh: dict[str, NDArray], scale: float
+) -> None:
+    # If the steps ended early, where they end would hang on the start.
+    joints, rest, twist = arguments(fresh, 20)
+    rest = scale * rest
+    rng = np.random.default_rng(15)
+    path = np.linspace(0, 1, 201)[:, None, None, None] * noise(rng, joints.shape, 0.01)
+    moving = forward(solve(joints + path, rest, twist), rest)[0]
+    steps = np.linalg.norm(np.diff(moving - moving[..., :1, :], axis=0), axis=-1)
+    assert steps.max() < 2e-3  # Of joints that move by less than 0.3 mm.
+
+
 @all_methods
 @pytest.mark.parametrize('joint', [0, 1, 2, 3, 12, 13, 14])
 def test_a_joint_of_next_to_no_confidence_changes_what_it_would_unseen(
@@ -601,7 +615,9 @@ def test_without_collars_spine3_aims_at_the_neck_with_its_twist(
 
 
 @all_methods
-@pytest.mark.parametrize('unseen', [[], COLLARS[:1], COLLARS[1:]], ids=str)
+@pytest.mark.parametrize(
+    'unseen', [[], COLLARS[:1], COLLARS[1:], [NECK, COLLARS[0]], [NECK, COLLARS[1]]], ids=str
+)
 def test_with_a_collar_the_twist_of_spine3_does_not_count(
     fresh: dict[str, NDArray], method: Method, unseen: list[int]
 ) -> None:

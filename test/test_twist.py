@@ -383,3 +383,22 @@ def test_a_forearm_in_line_with_its_arm_tells_nothing_but_is_seen(rest: NDArray)
     twist, confidence = twist_from_pointers(rest, rest, [along], previous=before)
     assert 0 < np.degrees(angle(twist[LEFT_SHOULDER - 1])) < 40
     assert confidence[LEFT_SHOULDER - 1] == pytest.approx(0, abs=1e-6)
+
+
+def test_what_a_stretched_limb_shows_within_its_hinges_plane_does_not_matter(rest: NDArray) -> None:
+    bone = rest[LEFT_ELBOW] - rest[LEFT_SHOULDER]
+    bone /= np.linalg.norm(bone)
+    front = across(rest, LEFT_SHOULDER)
+    aside = np.cross(bone, front)
+    seen = bone + 0.4 * front + 0.1 * aside
+
+    def found(ahead: float, beside: float) -> float:
+        along = np.sqrt(1 - ahead**2 - beside**2)
+        stretched = along * bone + ahead * front + beside * aside
+        pointer = Pointer(LEFT_SHOULDER, front, seen, stretched=stretched)
+        return float(told(rest, rest, pointer))
+
+    expected = found(0.0, 0.05)
+    assert abs(expected - found(0.0, 0.0)) > 0.02
+    for ahead in (-0.3, 0.1, 0.5):
+        assert found(ahead, 0.05) == pytest.approx(expected)

@@ -59,7 +59,9 @@ def solve(
 
     All of that goes for bones of the right lengths. Where these are only guessed, 'naive' errs
     least in rotations, as it alone takes every direction from the joints as it is: the other two
-    bend the body to bring joints nearer (`hybrik bench kinematics`, row betas = 0).
+    bend the body to bring joints nearer (`hybrik bench kinematics`, row betas = 0). Where they are
+    too short by more than a few per cent there may be two ways to do that which are nearly as good,
+    and 'refined' jumps from one to the other as the joints move, less often with a previous_weight.
 
     Parameters
     ----------
