@@ -31,7 +31,15 @@ from hybrik_ros.perception.landmarks import (
     pointers,
     shows_trunk,
 )
-from hybrik_ros.skeleton import NUM_JOINTS, PELVIS, SHOULDERS, TRUNK
+from hybrik_ros.rotations import from_rotation_vector, to_rotation_vector
+from hybrik_ros.skeleton import (
+    BONE_TARGETS,
+    NUM_JOINTS,
+    PELVIS,
+    SHOULDERS,
+    THREE_CHILDREN,
+    TRUNK,
+)
 from hybrik_ros.smoothing import PoseFilter
 from hybrik_ros.tracking import Shape, Sighting, State, Track, Tracker
 
@@ -48,6 +56,12 @@ _HOLD = 0.12**2
 _DEPTH_WEIGHT = 1 / 6**2
 # What of the trunk no landmark shows by itself.
 _CORE = [joint for joint in TRUNK if joint not in SHOULDERS]
+# With what time constant a limb that is not seen comes to rest.
+_RELAX_SECONDS = 1.0
+# Where the bones of each joint (24, 3) end.
+_BONE_ENDS = np.array(
+    [THREE_CHILDREN.get(joint, 3 * (end,)) for joint, end in enumerate(BONE_TARGETS[:NUM_JOINTS])]
+)
 # Metres: a joint of the solved body that is this far from where it is seen is half as sure.
 _MISS = 0.15
 # How much less sure a translation is by intrinsics that nobody measured.
@@ -363,11 +377,12 @@ class Pipeline:
             track.proportions = Proportions.of(self.body, betas)
         rest = track.proportions.rest
         weights = _solver_weights(confidence, guessed(joints, confidence, track.proportions))
+        held = None if previous is None else _relaxed(previous, weights, elapsed)
         twist, _ = twist_from_pointers(
-            joints, rest, pointers(seen, track.proportions), weights, previous if smooth else None
+            joints, rest, pointers(seen, track.proportions), weights, held if smooth else None
         )
         track.rotations = solve(
-            joints, rest, twist, confidence=weights, previous=previous,
+            joints, rest, twist, confidence=weights, previous=held,
             previous_weight=_HOLD if smooth else 0.0, depth_weight=_DEPTH_WEIGHT,
         )  # fmt: skip
         # The bones have their own lengths now: put the whole body where its joints are seen.
@@ -472,6 +487,25 @@ def _solver_weights(confidence: Array, guesses: NDArray[np.bool_]) -> Array:
     weights[list(TRUNK)] = np.maximum(weights[list(TRUNK)], _HIDDEN_WEIGHT)
     weights[_CORE] = weights[list(TRUNK)].max()
     return weights
+
+
+def _relaxed(rotations: Array, weights: Array, elapsed: float) -> Array:
+    """Return the rotations (24, 3, 3) of before, nearer to rest where their bones are not seen.
+
+    A limb that leaves the image goes on as it was at first, but nobody knows for how long.
+
+    Parameters
+    ----------
+    weights: (29), of the joints.
+    elapsed: seconds since then.
+    """
+    unseen = np.flatnonzero(weights[_BONE_ENDS].max(axis=1) == 0)
+    if not len(unseen):
+        return rotations
+    share = np.exp(-max(elapsed, 0.0) / _RELAX_SECONDS)
+    relaxed = rotations.copy()
+    relaxed[unseen] = from_rotation_vector(share * to_rotation_vector(rotations[unseen]))
+    return relaxed
 
 
 def _joint_confidence(confidence: Array, joints: Array, rays: Array) -> Array:

@@ -514,7 +514,7 @@ def test_a_joint_is_as_sure_as_the_landmarks_it_is_taken_from(known, camera, bod
 
 
 @pytest.mark.parametrize('pair', ['hip', 'shoulder'])
-@pytest.mark.parametrize('why', ['out of the image', 'turned against the others'])
+@pytest.mark.parametrize('why', ['out of the image', 'turned against the others', 'squeezed'])
 def test_a_trunk_of_which_half_is_not_seen_is_straight(body, camera, pair, why):
     rest = body.rest_joints()
     facing = np.diag([1.0, -1.0, -1.0])  # upright before the camera, facing it
@@ -525,14 +525,21 @@ def test_a_trunk_of_which_half_is_not_seen_is_straight(body, camera, pair, why):
     unseen = [getattr(bp, f'{side}_{pair}'.upper()) for side in ('left', 'right')]
     confidence = np.ones(bp.NUM_LANDMARKS)
     confidence[unseen] = 0.0 if why == 'out of the image' else 0.9
-    points[unseen] = points[unseen[::-1]]  # swapped, as the network does
+    if why == 'squeezed':  # into the image, as the network does
+        others = points[[landmark for landmark, _ in sides if landmark not in unseen]].mean(axis=0)
+        points[unseen] = others + 0.35 * (points[unseen] - others)
+    else:
+        points[unseen] = points[unseen[::-1]]  # swapped, as it does too
     rays = points[:, :2] / np.maximum(points[:, 2:], 1)
     observation = Observation(points, confidence, rays, 3.0)
     joints, sure = place_joints(observation, Proportions.of(body, np.zeros(body.num_betas)))
     trunk = [0, 1, 2, 3, 6, 9, 12, 13, 14, 16, 17]
     truth = rest @ facing.T + [0.0, 0.0, 3.0]
     assert np.abs(joints - truth)[trunk].max() < 0.02
-    assert sure[trunk].min() == pytest.approx(confidence[unseen[0]])
+    doubted, others = ([1, 2], [16, 17]) if pair == 'hip' else ([16, 17], [1, 2])
+    assert (sure[doubted] == 0).all()
+    assert (sure[others] == 1).all()
+    assert sure[POINT['head']] == (pair == 'hip')  # A head goes by its shoulders.
 
 
 @pytest.mark.parametrize('landmark', [bp.NOSE, bp.LEFT_EAR, bp.RIGHT_EAR])

@@ -495,6 +495,26 @@ def test_a_bust_has_a_straight_trunk(frames, camera, humans):
             assert bust.joint_confidence[JOINT[name]] == 0
 
 
+def test_what_leaves_the_image_goes_on_as_it_was_and_comes_to_rest(frames, camera, pipeline):
+    stamps = iter(np.arange(0, 100, 0.1))
+    legs = [JOINT[f'{side}_{name}'] for side in ('left', 'right') for name in ('hip', 'knee')]
+
+    def bent(frame):
+        upper = Camera(camera.matrix, camera.distortion, camera.width, len(frame))
+        [human] = pipeline(frame, upper, next(stamps))
+        return angles_between(human.rotations[legs], np.eye(3)), human
+
+    for frame in frames[:8]:
+        whole, human = bent(frame)
+    assert whole.max() > 20
+    knees = camera.project(human.joints)[[JOINT['left_knee'], JOINT['right_knee']], 1]
+    cut = frame[: int(knees.mean()) - 20]
+    assert bent(cut)[0] == pytest.approx(whole, abs=10)
+    for _ in range(40):
+        last, _ = bent(cut)
+    assert last.max() < 3
+
+
 def test_a_stamp_that_runs_back_starts_anew(frames, camera, pipeline):
     [first] = pipeline(frames[0], camera, 100.0)
     [same] = pipeline(frames[1], camera, 100.0)

@@ -134,10 +134,15 @@ _CARRIERS, _PASSENGERS = np.array(
 # The two halves of the trunk: their parts, landmarks, and the joints that these show.
 _TRUNK_PARTS = (_PARTS.index('hips'), _PARTS.index('chest'))
 _TRUNK_PAIRS = np.array([_HIPS, _SHOULDERS])
+_TRUNK_OUTWARD = (_HIPS, [*_SHOULDERS, bp.NOSE, *_EARS])  # A head goes by its shoulders.
 _TRUNK_JOINTS = np.array(
     [[_POINT[f'{side.name}_{name}'] for side in _SIDES] for name in ('hip', 'shoulder')]
 )
 _WRUNG = np.cos(np.radians(60))  # how far hips and shoulders turn against each other, at most
+# Out of the image the network squeezes people into what it sees, and is sure of it. So much of its
+# true length a trunk has at least, and so much of their true width hips and shoulders; half of it
+# is a lie.
+_SHORT_TRUNK, _NARROW = 0.8, 0.6
 _SPINE_SHARES = {'spine1': 1 / 3, 'spine2': 2 / 3}  # of the way from the hips to the chest
 
 # Joints that a landmark shows, and the landmark of each.
@@ -290,8 +295,11 @@ def place_joints(observation: Observation, body: Proportions) -> tuple[Array, Ar
     """
     points = observation.points
     carried = _carried(points, body)
-    less, doubt = _doubt(points, observation.confidence)
+    seen = observation.confidence
+    less, doubt = _doubt(points, seen, body.rest)
     if doubt > 0:  # As in the T-pose from the others; only the trunk's direction is taken from it.
+        seen = seen.copy()
+        seen[_TRUNK_OUTWARD[less]] *= 1 - doubt
         straight = carried[_TRUNK_PARTS[1 - less], _TRUNK_JOINTS[less]]
         points = points.copy()
         points[_TRUNK_PAIRS[less]] += doubt * (straight - points[_TRUNK_PAIRS[less]])
@@ -304,7 +312,7 @@ def place_joints(observation: Observation, body: Proportions) -> tuple[Array, Ar
     for name, share in _SPINE_SHARES.items():
         spine = _POINT[name]
         joints[spine] = (1 - share) * with_hips[spine] + share * with_chest[spine]
-    confidence = observation.confidence[_SOURCES].min(axis=1)
+    confidence = seen[_SOURCES].min(axis=1)
     for hand, told in zip(_HAND_JOINTS, _told(observation.points, body.rest), strict=True):
         confidence[hand[1:]] *= told
     return joints, confidence
@@ -319,30 +327,47 @@ def _carried(points: Array, body: Proportions) -> Array:
 
 
 @compiled
-def _doubt(points: Array, confidence: Array) -> tuple[int, float]:
+def _doubt(points: Array, confidence: Array, rest: Array) -> tuple[int, float]:
     """Return the less sure of hips (0) and shoulders (1), and how far not to believe it, in [0, 1].
 
     The network gives some place to each, out of the image or not, and left and right may be
     swapped there, which would wring the spine. Hips that are as sure but turned against the
-    shoulders as no spine can be are not believed either.
+    shoulders as no spine can be, or much too near to them or each other, are not believed either.
 
     Parameters
     ----------
     points, confidence: (33, 3) metres, (33), as seen.
+    rest: (29, 3), metres, the joints of the T-pose.
     """
-    lines, middles, sure = np.empty((2, 3)), np.empty((2, 3)), np.empty(2)
+    lines, middles, at_rest = np.empty((2, 3)), np.empty((2, 3)), np.empty((2, 3))
+    sure = np.empty(2)
     for n in range(2):
         left, right = _TRUNK_PAIRS[n]
-        sure[n] = max(confidence[left], confidence[right])
         lines[n], middles[n] = points[left] - points[right], (points[left] + points[right]) / 2
+        at_rest[n] = (rest[_TRUNK_JOINTS[n, 0]] + rest[_TRUNK_JOINTS[n, 1]]) / 2
+        width = _distance(rest[_TRUNK_JOINTS[n, 0]], rest[_TRUNK_JOINTS[n, 1]])
+        wide = _believed(_distance(points[left], points[right]), _NARROW * width)
+        sure[n] = wide * max(confidence[left], confidence[right])
     less = 0 if sure[0] <= sure[1] else 1
-    axis = middles[1] - middles[0]
-    axis /= max(np.sqrt(np.sum(axis**2)), _TINY)
+    length = _distance(middles[0], middles[1])
+    long = _believed(length, _SHORT_TRUNK * _distance(at_rest[0], at_rest[1]))
+    axis = (middles[1] - middles[0]) / max(length, _TINY)
     for n in range(2):
         lines[n] -= np.sum(lines[n] * axis) * axis
     lengths = np.sqrt(np.sum(lines[0] ** 2) * np.sum(lines[1] ** 2))
     alike = np.sum(lines[0] * lines[1]) / max(lengths, _TINY)
-    return less, 1 - min(1.0, sure[less] / SEEN) * min(1.0, max(0.0, alike / _WRUNG))
+    return less, 1 - min(1.0, sure[less] / SEEN) * min(1.0, max(0.0, alike / _WRUNG)) * long
+
+
+@compiled
+def _distance(first: Array, second: Array) -> float:
+    return np.sqrt(np.sum((first - second) ** 2))
+
+
+@compiled
+def _believed(length: float, least: float) -> float:
+    """How far to believe a length, in [0, 1]: wholly from the least on, not at all below half."""
+    return min(1.0, max(0.0, 2 * length / max(least, _TINY) - 1))
 
 
 @compiled
