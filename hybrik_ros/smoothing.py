@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 _SHORTEST = 1e-9  # seconds; stamps resolve no less
 
 # Landmarks: hertz, and hertz for each metre per second.
-_DEPTH_CUTOFF, _DEPTH_SLOPE = 1.0, 8.0
+_DEPTH_CUTOFF, _DEPTH_SLOPE = 1.0, 16.0
 # The logarithm of the distance: hertz, and hertz for each unit per second.
 _DISTANCE_CUTOFF, _DISTANCE_SLOPE = 0.3, 1.5
 # Whole bodies do not turn back as often as limbs.
