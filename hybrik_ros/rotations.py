@@ -77,13 +77,26 @@ def _turns(vectors: Array, matrices: Array) -> None:
 
 def to_rotation_vector(rotation: ArrayLike) -> Array:
     """Return the (..., 3) rotation vector, of an angle in [0, pi], of (..., 3, 3) matrices."""
-    quaternion = to_quaternion(rotation)
-    imaginary = quaternion[..., :3]
-    half_sin = np.sqrt(np.sum(imaginary**2, axis=-1))
-    angle = 2 * np.arctan2(half_sin, quaternion[..., 3])
-    # sin(a/2) / a tends to 1/2 at the identity.
-    scale = np.where(half_sin > _TINY, angle / np.maximum(half_sin, _TINY), 2.0)
-    return np.asarray(imaginary * scale[..., None])
+    matrices = np.array(rotation, float)
+    vectors = np.empty(matrices.shape[:-1])
+    quaternions = np.empty((vectors.size // 3, 4))
+    _quaternions(matrices.reshape(-1, 3, 3), quaternions)
+    _vectors(quaternions, vectors.reshape(-1, 3))
+    return vectors
+
+
+@compiled
+def _vectors(quaternions: Array, vectors: Array) -> None:
+    """Fill rotation vectors (N, 3) of unit quaternions (N, 4) of either sign."""
+    for n in range(len(vectors)):
+        x, y, z, w = quaternions[n]
+        half_sin = np.sqrt(x * x + y * y + z * z)
+        scale = 2.0  # sin(a/2) / a tends to 1/2 at the identity.
+        if half_sin > _TINY:
+            scale = 2 * np.arctan2(half_sin, abs(w)) / half_sin
+        if w < 0:
+            scale = -scale
+        vectors[n] = scale * x, scale * y, scale * z
 
 
 def to_quaternion(rotation: ArrayLike, previous: ArrayLike | None = None) -> Array:
