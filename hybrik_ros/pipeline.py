@@ -1,9 +1,11 @@
 """The whole way from an image to people: detect, estimate, solve. Knows no ROS."""
 
+import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,24 +14,19 @@ from numpy.typing import NDArray
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, Region, locate
 from hybrik_ros.inference import Runner, create_runner
-from hybrik_ros.kinematics import forward, solve, twist_from_pointers
-from hybrik_ros.perception import blazepose, detector
+from hybrik_ros.kinematics import forward, solve
+from hybrik_ros.perception import blazepose, detector, hybrik, landmarks
 from hybrik_ros.perception.blazepose import BlazePose, Landmarks
 from hybrik_ros.perception.clothes import clothes
-from hybrik_ros.perception.detector import PersonDetector, same_person
+from hybrik_ros.perception.detector import Detection, PersonDetector, same_person
+from hybrik_ros.perception.hybrik import Estimate, HybrIK
 from hybrik_ros.perception.landmarks import (
     SEEN,
     SHAPE_PAIRS,
     SHAPE_SIGMAS,
     Observation,
     Proportions,
-    guessed,
-    hips,
     measured_lengths,
-    observe,
-    place_joints,
-    pointers,
-    shows_trunk,
 )
 from hybrik_ros.rotations import from_rotation_vector, to_rotation_vector
 from hybrik_ros.skeleton import (
@@ -44,6 +41,8 @@ from hybrik_ros.smoothing import PoseFilter
 from hybrik_ros.tracking import Shape, Sighting, State, Track, Tracker
 
 Array = NDArray[np.float64]
+
+_LOGGER = logging.getLogger(__name__)
 
 MAX_PEOPLE = 6  # as many as MoveNet finds
 
@@ -96,6 +95,9 @@ class Settings:
     backend: that runs the networks, one of hybrik_ros.inference.BACKENDS.
     threads: CPU threads of one inference.
     body: path of a SMPL file, or empty for the embedded body.
+    hybrik_model: path of HybrIK's own network as `hybrik export` writes it, or empty for BlazePose.
+    flip_test: whether HybrIK's network sees the mirror image too, for a little accuracy and twice
+        the time.
     detector_size: longer side, pixels, of the image in which people are looked for.
     detector_threshold: least score of a person found, in [0, 1].
     detector_interval: frames after which people are looked for again, while all are followed.
@@ -114,6 +116,8 @@ class Settings:
     backend: str = 'auto'
     threads: int = 1
     body: str = ''
+    hybrik_model: str = ''
+    flip_test: bool = False
     detector_size: int = 320
     detector_threshold: float = 0.2
     detector_interval: int = 15
@@ -181,19 +185,25 @@ class Pipeline:
         self,
         settings: Settings,
         body: BodyModel,
-        detector_: Runner,
-        landmarks: Runner,
+        finder: Runner,
+        network: Runner,
         ids: Iterator[int] | None = None,
     ) -> None:
         self.body = body
         self.with_vertices = False
         self.stage_seconds: dict[str, float] = {}
         self._settings = settings
-        self._runners = (detector_, landmarks)
-        self._detect = PersonDetector(
-            detector_, settings.detector_size, settings.detector_threshold
-        )
-        self._estimate = BlazePose(landmarks)
+        self._runners = (finder, network)
+        self._detect = PersonDetector(finder, settings.detector_size, settings.detector_threshold)
+        self._estimate: Callable[..., Sequence[Any]]
+        self._observe: Callable[..., Any]
+        self._region_of: Callable[[Detection], Region]
+        if settings.hybrik_model:
+            self._estimate = HybrIK(network, settings.flip_test)
+            self._observe, self._region_of = hybrik.observe, hybrik.region_of
+        else:
+            self._estimate = BlazePose(network)
+            self._observe, self._region_of = landmarks.observe, Detection.region
         self._tracker = Tracker(self._new_track, settings.confirm_after, settings.forget_after, ids)
         self._frames_since_detection = 0
         self._stamp = -np.inf
@@ -219,11 +229,19 @@ class Pipeline:
         body = BodyModel.load(chosen.body or None)
         runners = [
             create_runner(model, chosen.backend, chosen.threads)
-            for model in (detector.MODEL, blazepose.MODEL)
+            for model in (detector.MODEL, Path(chosen.hybrik_model or blazepose.MODEL).expanduser())
         ]
         for runner in runners:
             runner.activate()
+        if chosen.hybrik_model and set(runners[1].inputs) != {'image'}:
+            raise ValueError(f'{chosen.hybrik_model} is no model that `hybrik export` writes')
         pipeline = cls(chosen, body, runners[0], runners[1], ids)
+        if chosen.hybrik_model and body.shape_names:
+            _LOGGER.warning(
+                "HybrIK's network tells the shape of SMPL's bodies, and the body %r is none: "
+                'its shape is fitted to the lengths of bones. Better give a SMPL file as the body.',
+                body.name,
+            )
         pipeline._warm_up()
         return pipeline
 
@@ -286,13 +304,13 @@ class Pipeline:
         nobody = np.zeros((_WARM_UP_SIZE, _WARM_UP_SIZE, 3), np.uint8)
         middle = Region(np.full(2, _WARM_UP_SIZE / 2), _WARM_UP_SIZE)
         self._detect(nobody)
-        [landmarks] = self._estimate(nobody, [middle])
-        # Whatever the network says of nobody, three metres away, and followed for a frame.
+        [found] = self._estimate(nobody, [middle])
+        # Points of nobody in particular, three metres away, and followed for a frame.
         camera = Camera.from_field_of_view(60, _WARM_UP_SIZE, _WARM_UP_SIZE)
-        points = landmarks.world + [0.0, 0.0, 3.0]
+        points = np.random.default_rng(0).normal(0, 0.3, (blazepose.NUM_LANDMARKS, 3)) + [0, 0, 3]
         rays = points[:, :2] / points[:, 2:]
         observation = Observation(points, np.ones(len(points)), rays, 3.0)
-        person = _Seen(landmarks, observation, Sighting(points[0], np.zeros(4), 0.0))
+        person = _Seen(found, observation, Sighting(points[0], np.zeros(4), 0.0))
         track = self._new_track('nobody')
         self.with_vertices = True
         for stamp in (0.0, 0.1):
@@ -328,8 +346,24 @@ class Pipeline:
         with self._stage('landmarks'):
             found = self._estimate(rgb, regions)
         with self._stage('solve'):
-            people = [_seen(mark, rgb, camera) for mark in found if mark.score >= least]
+            people = [self._seen(one, rgb, camera) for one in found if one.score >= least]
             return _distinct([person for person in people if person is not None])
+
+    def _seen(
+        self, found: Landmarks | Estimate, rgb: NDArray[np.uint8], camera: Camera
+    ) -> '_Seen | None':
+        """Return the person that a network shows; None where nobody can be like that."""
+        try:
+            observation = self._observe(found, camera)
+            position = observation.hips
+        except ValueError:
+            return None
+        if not observation.shows_trunk:
+            return None
+        scale = camera.matrix[0, 0] / position[2]
+        colours = clothes(rgb, found.keypoints)
+        sighting = Sighting(position, _box(found.pixels, camera), scale, colours)
+        return _Seen(found, observation, sighting)
 
     def _must_detect(self, seen: int) -> bool:
         """Tell, once a frame, whether to look for people in the whole image.
@@ -350,37 +384,39 @@ class Pipeline:
         """Return where others are than these people."""
         with self._stage('detect'):
             return [
-                found.region()
+                self._region_of(found)
                 for found in self._detect(rgb)
                 if not any(
-                    found.is_same(person.landmarks.keypoints, person.sighting.box)
-                    for person in people
+                    found.is_same(person.found.keypoints, person.sighting.box) for person in people
                 )
             ]
 
     def _solve(self, person: '_Seen', camera: Camera, track: Track, stamp: float) -> Human:
-        """Turn landmarks to a posed body of fixed proportions, where the camera sees it."""
+        """Turn what is seen to a posed body of fixed proportions, where the camera sees it."""
         smooth = self._settings.smoothing
         elapsed = track.elapsed(stamp)
         previous = track.previous(stamp)
         if previous is None:
             track.pose_filter.reset()
-        track.expect(person.landmarks.next_region, elapsed)
+        track.expect(person.found.next_region, elapsed)
         seen = person.observation
         seen = seen.with_depths(track.pose_filter.depths(seen.depths, elapsed))
 
-        joints, confidence = place_joints(seen, track.proportions)
+        joints, confidence = seen.joints(track.proportions)
         betas = track.shape.betas
-        track.shape.measure(*measured_lengths(joints, confidence), elapsed)
+        if seen.betas is not None and not self.body.shape_names:  # SMPL's own shape space
+            told = seen.betas[: self.body.num_betas]
+            track.shape.believe(told, float(confidence.mean()), elapsed)
+        else:
+            track.shape.measure(*measured_lengths(joints, confidence), elapsed)
         if track.shape.betas is not betas:
             betas = track.shape.betas
             track.proportions = Proportions.of(self.body, betas)
         rest = track.proportions.rest
-        weights = _solver_weights(confidence, guessed(joints, confidence, track.proportions))
+        guesses = seen.guesses(joints, confidence, track.proportions)
+        weights = _solver_weights(confidence, guesses)
         held = None if previous is None else _relaxed(previous, weights, elapsed)
-        twist, _ = twist_from_pointers(
-            joints, rest, pointers(seen, track.proportions), weights, held if smooth else None
-        )
+        twist = seen.twist(joints, track.proportions, weights, held if smooth else None)
         track.rotations = solve(
             joints, rest, twist, confidence=weights, previous=held,
             previous_weight=_HOLD if smooth else 0.0, depth_weight=_DEPTH_WEIGHT,
@@ -399,7 +435,7 @@ class Pipeline:
         posed = forward(rotations, rest)[0][:NUM_JOINTS] + translation
         return Human(
             id=track.id,
-            confidence=person.landmarks.score,
+            confidence=person.found.score,
             box=person.sighting.box,
             joints=posed,
             joint_confidence=_joint_confidence(confidence, posed, rays),
@@ -438,38 +474,24 @@ def _check_image(rgb: NDArray[np.uint8], camera: Camera) -> None:
 class _Seen:
     """Somebody in this frame, and where."""
 
-    landmarks: Landmarks
-    observation: Observation
+    found: Landmarks | Estimate
+    observation: Observation | hybrik.Observation
     sighting: Sighting
 
     def is_same(self, other: '_Seen') -> bool:
         """Tell whether both are one person."""
         return same_person(
-            self.landmarks.keypoints,
+            self.found.keypoints,
             self.sighting.box,
-            other.landmarks.keypoints,
+            other.found.keypoints,
             other.sighting.box,
         )
-
-
-def _seen(landmarks: Landmarks, rgb: NDArray[np.uint8], camera: Camera) -> _Seen | None:
-    """Return the person that the landmarks show; None where no person can have such."""
-    try:
-        observation = observe(landmarks, camera)
-    except ValueError:
-        return None
-    if not shows_trunk(observation):
-        return None
-    position = hips(observation)
-    scale = camera.matrix[0, 0] / position[2]
-    sighting = Sighting(position, _box(landmarks, camera), scale, clothes(rgb, landmarks))
-    return _Seen(landmarks, observation, sighting)
 
 
 def _distinct(people: Sequence[_Seen]) -> list[_Seen]:
     """Leave out who is seen twice: regions of two people may end up on one of them."""
     found: list[_Seen] = []
-    for person in sorted(people, key=lambda person: -person.landmarks.score):
+    for person in sorted(people, key=lambda person: -person.found.score):
         if not any(person.is_same(other) for other in found):
             found.append(person)
     return found
@@ -518,12 +540,12 @@ def _joint_confidence(confidence: Array, joints: Array, rays: Array) -> Array:
     return np.where(confidence >= SEEN, confidence, 0.0)
 
 
-def _box(landmarks: Landmarks, camera: Camera) -> Array:
-    """Return the box around the landmarks, within the image: (4) pixels."""
+def _box(points: Array, camera: Camera) -> Array:
+    """Return the box around points (N, 2), within the image: (4) pixels."""
     limit = np.array([camera.width, camera.height], float)
     return np.concatenate(
         [
-            np.clip(landmarks.pixels.min(axis=0), 0, limit),
-            np.clip(landmarks.pixels.max(axis=0), 0, limit),
+            np.clip(points.min(axis=0), 0, limit),
+            np.clip(points.max(axis=0), 0, limit),
         ]
     )

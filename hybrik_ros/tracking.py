@@ -28,6 +28,8 @@ _LENGTH_BIAS = 0.015  # metres
 # A length is known when what noise leaves in its mean is so much smaller than that.
 _CERTAIN = 0.5 * _LENGTH_BIAS
 _MORE = 1.05  # times what is known already is worth another fit
+# Where a network tells the betas, their mean over so many frames is certain.
+_ENOUGH = 30
 _REGION_SECONDS = 0.1  # time constant with which a region follows in a crowd
 _SHAPE_SECONDS = 0.5  # in which the betas get to what is known
 _CLOTHES_SECONDS = 1.0  # time constant with which what somebody wears is learnt
@@ -79,11 +81,13 @@ class Shape:
         self._fitted = self.betas
         self._fitted_weight = 0.0
         self._left = 0.0
+        self._told = 0.0
 
     @property
     def frozen(self) -> bool:
         """Whether the betas will not change any more."""
-        return bool(self._known.all()) and self.betas is self._fitted
+        certain = bool(self._known.all()) or self._told >= _ENOUGH
+        return certain and self.betas is self._fitted
 
     def measure(self, lengths: Array, confidence: Array, elapsed: float = np.inf) -> None:
         """Take in the lengths (N), metres, and confidence (N), in [0, 1], of a frame.
@@ -93,6 +97,22 @@ class Shape:
         news = np.where(self._known, 0.0, confidence)
         if news.any():
             self._take_in(lengths, news)
+        self._glide(elapsed)
+
+    def believe(self, betas: Array, confidence: float, elapsed: float = np.inf) -> None:
+        """Take in the betas (num_betas) themselves, where a network tells them.
+
+        confidence, elapsed: of the frame, in [0, 1], and seconds since the last one.
+        """
+        if confidence > 0 and self._told < _ENOUGH:
+            mean = self._fitted if self._told > 0 else betas
+            self._told += confidence
+            self._fitted = mean + confidence / self._told * (betas - mean)
+            self._left = _SHAPE_SECONDS
+        self._glide(elapsed)
+
+    def _glide(self, elapsed: float) -> None:
+        """Bring the betas nearer to the most probable ones."""
         if self.betas is self._fitted:
             return
         elapsed = max(elapsed, 0.0)

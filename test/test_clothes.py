@@ -5,28 +5,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hybrik_ros.camera import Region
-from hybrik_ros.perception import blazepose as bp
-from hybrik_ros.perception.blazepose import Landmarks
 from hybrik_ros.perception.clothes import NOT_SEEN, clothes, unlike
 
 RED, BLUE = (200, 30, 30), (20, 40, 160)
 
 
-def standing(across: float = 0.0, down: float = 0.0) -> Landmarks:
-    """Somebody whose shoulders, hips and knees are 100 pixels below each other."""
-    pixels = np.zeros((bp.NUM_LANDMARKS, 2))
-    for row, pair in enumerate(
-        [
-            (bp.LEFT_SHOULDER, bp.RIGHT_SHOULDER),
-            (bp.LEFT_HIP, bp.RIGHT_HIP),
-            (bp.LEFT_KNEE, bp.RIGHT_KNEE),
-        ]
-    ):
-        pixels[list(pair)] = np.array([[160, 20 + 100 * row], [100, 20 + 100 * row]])
-    sure = np.ones(bp.NUM_LANDMARKS)
-    world = np.zeros((bp.NUM_LANDMARKS, 3))
-    return Landmarks(1.0, pixels + [across, down], world, sure, sure, Region(np.zeros(2), 1.0))
+def standing(across: float = 0.0, down: float = 0.0) -> NDArray:
+    """Keypoints of who has shoulders, hips and knees 100 pixels below each other."""
+    keypoints = np.zeros((17, 2))
+    for row, left in enumerate((5, 11, 13)):
+        keypoints[[left, left + 1]] = np.array([[160, 20 + 100 * row], [100, 20 + 100 * row]])
+    return keypoints + [across, down]
 
 
 def dressed(shirt: tuple[int, int, int], trousers: tuple[int, int, int]) -> NDArray[np.uint8]:

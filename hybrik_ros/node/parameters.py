@@ -71,6 +71,15 @@ DECLARATIONS: tuple[Declaration, ...] = (
         'Path of a SMPL file (.pkl or .npz) of your own; empty for the embedded CC0 body.',
     ),
     Declaration(
+        'hybrik.model', '',
+        "Path of HybrIK's own network, an .onnx file that `hybrik export` wrote; empty for the "
+        'embedded BlazePose.',
+    ),
+    Declaration(
+        'hybrik.flip_test', False,
+        "Show HybrIK's network the mirror image too: a little more accurate, twice as long.",
+    ),
+    Declaration(
         'detector.size', 320,
         'Longer side, in pixels, of the image in which people are looked for. Larger finds '
         'people farther away, and takes longer.',
@@ -144,6 +153,8 @@ _SETTINGS = {
     'backend': 'backend',
     'threads': 'threads',
     'body_model': 'body',
+    'hybrik.model': 'hybrik_model',
+    'hybrik.flip_test': 'flip_test',
     'detector.size': 'detector_size',
     'detector.threshold': 'detector_threshold',
     'detector.interval': 'detector_interval',

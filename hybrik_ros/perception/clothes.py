@@ -4,9 +4,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrik_ros.perception import blazepose as bp
-from hybrik_ros.perception.blazepose import Landmarks
-
 Array = NDArray[np.float64]
 
 NOT_SEEN: Array = np.full((2, 3), np.nan)
@@ -17,10 +14,9 @@ _LIGHTNESS = 0.5
 # the way from the sun into the shade up to two thirds.
 _DIFFERENT = 20.0
 
-# Where a shirt and trousers are looked at, as shares of these landmarks: all over the trunk but
-# its rim, and along the thighs.
-_CORNERS = [bp.LEFT_SHOULDER, bp.RIGHT_SHOULDER, bp.LEFT_HIP, bp.RIGHT_HIP, bp.LEFT_KNEE,
-            bp.RIGHT_KNEE]  # fmt: skip
+# Where a shirt and trousers are looked at, as shares of shoulders, hips and knees, left and right:
+# all over the trunk but its rim, and along the thighs.
+_CORNERS = [5, 6, 11, 12, 13, 14]  # in COCO's order
 _SHIRT = np.array(
     [
         ((1 - down) * (1 - across), (1 - down) * across, down * (1 - across), down * across, 0, 0)
@@ -38,13 +34,18 @@ _TROUSERS = np.array(
 _WHERE = np.concatenate([_SHIRT, _TROUSERS])
 
 
-def clothes(rgb: NDArray[np.uint8], landmarks: Landmarks) -> Array:
+def clothes(rgb: NDArray[np.uint8], keypoints: Array) -> Array:
     """Return the colours of shirt and trousers (2, 3); NaN for what is not in the image.
 
     They are medians in CIELAB, so that what is in front of them does not matter.
+
+    Parameters
+    ----------
+    rgb: (H, W, 3).
+    keypoints: (17, 2), in COCO's order, pixels.
     """
     height, width = rgb.shape[:2]
-    columns, rows = np.rint(_WHERE @ landmarks.pixels[_CORNERS]).astype(int).T
+    columns, rows = np.rint(_WHERE @ keypoints[_CORNERS]).astype(int).T
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     found = rgb[rows[inside], columns[inside]].astype(np.float32) / np.float32(255)
     colours = np.full((len(_WHERE), 3), np.nan)

@@ -5,7 +5,7 @@ that the user has under its licence.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from hybrik_ros.camera import Camera, Region, locate, on_rays
 from hybrik_ros.inference import Runner
 from hybrik_ros.kinematics import forward, solve
-from hybrik_ros.skeleton import MIRROR, NUM_JOINTS
+from hybrik_ros.perception.detector import Detection
+from hybrik_ros.perception.landmarks import SEEN, Proportions
+from hybrik_ros.skeleton import JOINT_NAMES, MIRROR, NUM_JOINTS, SHOULDERS
 
 Array = NDArray[np.float64]
 
@@ -24,6 +26,14 @@ _MEAN = np.array([0.406, 0.457, 0.480], np.float32)
 _STD = np.array([0.225, 0.224, 0.229], np.float32)
 _DEPTH = 2.2  # metres, the side of the network's cube along the line of sight
 _NO_DOUBT = 0.1  # Above this sigma, a joint does not count for the distance.
+
+_HIPS = [1, 2]
+# COCO's order: face, then left and right of each.
+_COCO = [JOINT_NAMES.index('head')] * 5 + [
+    JOINT_NAMES.index(f'{side}_{name}')
+    for name in ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
+    for side in ('left', 'right')
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,40 +58,116 @@ class Estimate:
     sigma: Array
 
     @property
-    def confidence(self) -> Array:
-        """How sure each joint is, (29) in [0, 1]."""
-        return 1.0 - self.sigma
+    def score(self) -> float:
+        """How sure the joints are, in [0, 1]; whether anybody is there no output tells."""
+        return float(np.mean(1.0 - self.sigma[:NUM_JOINTS]))
 
-    def region(self) -> Region:
-        """Return where to look for the person in the next frame."""
+    @property
+    def keypoints(self) -> Array:
+        """The joints that COCO has too, (17, 2) pixels, in its order; the head for all the face."""
+        return self.pixels[_COCO]
+
+    @property
+    def next_region(self) -> Region:
+        """Where to look for the person in the next frame."""
         low, high = self.pixels.min(axis=0), self.pixels.max(axis=0)
         return region_around(np.concatenate([low, high]))
 
-    def joints(self, camera: Camera, rest: Array) -> Array:
-        """Return joints and leaves (29, 3), metres, in the optical frame of the camera.
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """The joints of one person on their rays, and what else the network says of them.
+
+    Attributes
+    ----------
+    rays: (29, 2), x / z and y / z.
+    depths: (29), metres, about the pelvis.
+    distance: metres, of the pelvis, as if the person had average size.
+    sigma: (29), in [0, 1], doubt about each joint.
+    confidence: (29), in [0, 1]; 0 for joints that are not in the image.
+    seen_twist: (23, 2), cosine and sine.
+    betas: (10), of SMPL's shape space.
+    """
+
+    rays: Array
+    depths: Array
+    distance: float
+    sigma: Array
+    confidence: Array
+    seen_twist: Array
+    betas: Array
+
+    @property
+    def hips(self) -> Array:
+        """Return the point between the hips, (3) metres, optical frame, by the guessed distance."""
+        points = on_rays(self.rays[_HIPS], self.depths[_HIPS] + self.distance)
+        return np.asarray(points.mean(axis=0))
+
+    @property
+    def shows_trunk(self) -> bool:
+        """Tell whether two of shoulders and hips are seen."""
+        return bool(np.sum(self.confidence[[*_HIPS, *SHOULDERS]] >= SEEN) >= 2)
+
+    def with_depths(self, depths: Array) -> 'Observation':
+        """Return the same joints at other depths (29), metres."""
+        return replace(self, depths=depths)
+
+    def joints(self, body: Proportions) -> tuple[Array, Array]:
+        """Return joints and leaves (29, 3), metres, in the optical frame, and confidence (29).
 
         Each lies on the ray of its pixel. The network's own guess of the distance is as if the
-        person had average size; that at which a body of these bones in this pose covers the
-        pixels is a better one (HybrIK's scale refinement, here by the true intrinsics).
-
-        Parameters
-        ----------
-        camera: that took the image.
-        rest: (29, 3), metres, the T-pose of the body.
+        person had average size; that at which this body in this pose covers the pixels is a
+        better one (HybrIK's scale refinement, here by the true intrinsics).
 
         Raises
         ------
         ValueError: a joint lies behind the camera, or nearly all are in doubt.
         """
-        rays = camera.rays(self.pixels)
-        # f / Z pixels cover a metre.
-        focal = np.sqrt(camera.matrix[0, 0] * camera.matrix[1, 1])
-        guess = on_rays(rays, self.depths + focal / self.pixels_per_metre)
-        posed = forward(solve(guess, rest, self.twist, method='naive'), rest)[0]
+        guess = on_rays(self.rays, self.depths + self.distance)
+        posed = forward(solve(guess, body.rest, self.seen_twist, method='naive'), body.rest)[0]
         weights = np.maximum(0.0, 1.0 - self.sigma / _NO_DOUBT)
         weights[NUM_JOINTS:] = 0.0
-        distance = posed[0, 2] + locate(posed, rays, weights)[2]
-        return on_rays(rays, self.depths - self.depths[0] + distance)
+        distance = posed[0, 2] + locate(posed, self.rays, weights)[2]
+        points = on_rays(self.rays, self.depths - self.depths[0] + distance)
+        return points, self.confidence
+
+    def guesses(self, joints: Array, confidence: Array, body: Proportions) -> NDArray[np.bool_]:
+        """Tell which joints (29) are no better than a guess: none, the network knows bodies."""
+        return np.zeros(len(joints), bool)
+
+    def twist(
+        self, joints: Array, body: Proportions, weights: Array, previous: Array | None
+    ) -> Array:
+        """Return the twist (23, 2) that the network sees, as solve takes it."""
+        return self.seen_twist
+
+
+def observe(estimate: Estimate, camera: Camera) -> Observation:
+    """Put every joint on the ray of its pixel.
+
+    Raises
+    ------
+    ValueError: the network says nothing that a person in front of the camera can have.
+    """
+    # f / Z pixels cover a metre.
+    focal = np.sqrt(camera.matrix[0, 0] * camera.matrix[1, 1])
+    with np.errstate(divide='ignore'):
+        distance = float(np.divide(focal, estimate.pixels_per_metre))
+    numbers = (estimate.pixels, estimate.depths, estimate.twist, estimate.betas, estimate.sigma)
+    if not (0 < distance < np.inf and all(np.isfinite(array).all() for array in numbers)):
+        raise ValueError('no person in front of the camera has such joints')
+    size = [camera.width, camera.height]
+    inside = ((estimate.pixels >= 0) & (estimate.pixels < size)).all(axis=1)
+    confidence = np.where(inside, np.clip(1.0 - estimate.sigma, 0.0, 1.0), 0.0)
+    return Observation(
+        rays=camera.rays(estimate.pixels),
+        depths=estimate.depths,
+        distance=distance,
+        sigma=estimate.sigma,
+        confidence=confidence,
+        seen_twist=estimate.twist,
+        betas=estimate.betas,
+    )
 
 
 class HybrIK:
@@ -115,6 +201,11 @@ class HybrIK:
     def _infer(self, image: NDArray[np.float32]) -> dict[str, Array]:
         outputs = self._runner.infer({'image': np.ascontiguousarray(image[None])})
         return {name: output[0].astype(float) for name, output in outputs.items()}
+
+
+def region_of(detection: Detection) -> Region:
+    """Return where the network looks at somebody who was found."""
+    return region_around(detection.box)
 
 
 def region_around(box: Array) -> Region:

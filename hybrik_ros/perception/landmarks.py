@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, locate, on_rays
 from hybrik_ros.compiling import compiled
-from hybrik_ros.kinematics import Pointer
+from hybrik_ros.kinematics import Pointer, twist_from_pointers
 from hybrik_ros.perception import blazepose as bp
 from hybrik_ros.perception.blazepose import Landmarks
 from hybrik_ros.skeleton import JOINT_NAMES, LEAF_NAMES
@@ -198,11 +198,22 @@ class Observation:
     confidence: Array
     rays: Array
     distance: float
+    betas: None = None  # No landmark tells them.
 
     @property
     def depths(self) -> Array:
         """Return the depths of the landmarks (33) about the middle of the body, metres."""
         return self.points[:, 2] - self.distance
+
+    @property
+    def hips(self) -> Array:
+        """Return the point between the hips, (3) metres, optical frame."""
+        return np.asarray(self.points[_HIPS].mean(axis=0))
+
+    @property
+    def shows_trunk(self) -> bool:
+        """Tell whether two of shoulders and hips are seen. A face alone may be a poster's."""
+        return bool(np.sum(self.confidence[_HIPS + _SHOULDERS] >= SEEN) >= 2)
 
     def with_depths(self, depths: Array) -> 'Observation':
         """Return the same landmarks at other depths (33), metres, on the same rays.
@@ -212,6 +223,20 @@ class Observation:
         ValueError: one of them lies behind the camera.
         """
         return _on_rays(self.rays, depths, self.distance, self.confidence)
+
+    def joints(self, body: 'Proportions') -> tuple[Array, Array]:
+        """Return joints (29, 3) and confidence (29), as place_joints does."""
+        return place_joints(self, body)
+
+    def guesses(self, joints: Array, confidence: Array, body: 'Proportions') -> NDArray[np.bool_]:
+        """Tell which joints (29) are no better than a guess, as guessed does."""
+        return guessed(joints, confidence, body)
+
+    def twist(
+        self, joints: Array, body: 'Proportions', weights: Array, previous: Array | None
+    ) -> Array:
+        """Return the twist (23, 2) by hinges, hands, feet and face, as solve takes it."""
+        return twist_from_pointers(joints, body.rest, pointers(self, body), weights, previous)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,17 +291,6 @@ def observe(landmarks: Landmarks, camera: Camera) -> Observation:
 
 def _on_rays(rays: Array, depths: Array, distance: float, confidence: Array) -> Observation:
     return Observation(on_rays(rays, depths + distance), confidence, rays, distance)
-
-
-def hips(observation: Observation) -> Array:
-    """Return the point between the hips, (3) metres, optical frame."""
-    return np.asarray(observation.points[_HIPS].mean(axis=0))
-
-
-def shows_trunk(observation: Observation) -> bool:
-    """Tell whether two of shoulders and hips are seen. A face alone may be that of a poster."""
-    trunk = observation.confidence[_HIPS + _SHOULDERS]
-    return bool(np.sum(trunk >= SEEN) >= 2)
 
 
 def place_joints(observation: Observation, body: Proportions) -> tuple[Array, Array]:

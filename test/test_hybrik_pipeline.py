@@ -1,0 +1,157 @@
+"""HybrIK's network in the pipeline, here one that says the same of every image."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from poses import angles_between
+from sample import read_frames
+from scipy.spatial.transform import Rotation
+
+from hybrik_ros.body import DEFAULT_BODY, BodyModel
+from hybrik_ros.body.model import MAX_BETAS
+from hybrik_ros.camera import Camera
+from hybrik_ros.kinematics import forward
+from hybrik_ros.perception import blazepose
+from hybrik_ros.pipeline import Human, Pipeline
+from hybrik_ros.skeleton import NUM_JOINTS
+
+DEPTH = 2.2  # metres, the side of HybrIK's cube
+MARGIN = 1.25
+FACING = np.diag([1.0, -1.0, -1.0])
+SHAPE = np.linspace(-1.0, 1.0, MAX_BETAS)
+COUNT = 50
+
+
+@pytest.fixture(scope='module')
+def frames() -> list[NDArray]:
+    return read_frames(60, 1) * COUNT
+
+
+@pytest.fixture(scope='module')
+def camera() -> Camera:
+    # The network sees by a parallel projection: so it is in the middle of the image only.
+    width, height = 1768, 594
+    return Camera(
+        np.array([[2500.0, 0, 1020], [0, 2500, 324], [0, 0, 1]]), np.zeros(0), width, height
+    )
+
+
+@pytest.fixture(scope='module')
+def smpl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded body in a file of SMPL's kind, whose betas have no names."""
+    path = tmp_path_factory.mktemp('body') / 'smpl.npz'
+    with np.load(DEFAULT_BODY) as stored:
+        np.savez(path, **{name: stored[name] for name in stored if name != 'shape_axis_names'})
+    return path
+
+
+@pytest.fixture(scope='module')
+def pose() -> NDArray:
+    """Rotations of somebody who faces the camera, arms down, one forearm raised."""
+    rotations = np.tile(np.eye(3), (NUM_JOINTS, 1, 1))
+    rotations[0] = FACING
+    rotations[[16, 17]] = Rotation.from_euler('z', [[-75], [75]], degrees=True).as_matrix()
+    rotations[18] = Rotation.from_euler('y', -100, degrees=True).as_matrix()
+    return rotations
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory: pytest.TempPathFactory, pose: NDArray) -> Path:
+    """A model with HybrIK's input and outputs that shows this pose in the middle of all crops."""
+    body = BodyModel.load()
+    joints = forward(pose, body.rest_joints(SHAPE))[0]
+    middle = (joints.min(axis=0) + joints.max(axis=0)) / 2
+    size = MARGIN * np.ptp(joints[:, :2], axis=0).max()  # of the crop, metres: the next is the same
+    answers = {
+        'uvd': (joints - middle) / [size, size, DEPTH],
+        'phi': np.tile([1.0, 0.0], (NUM_JOINTS - 1, 1)),
+        'shape': SHAPE,
+        'cam': np.array([1 / size, 0, 0]),
+        'sigma': np.full(29, 0.02),
+    }
+    answers = {name: value[None].astype(np.float32) for name, value in answers.items()}
+    stored = [numpy_helper.from_array(value, f'{name}_') for name, value in answers.items()]
+    graph = helper.make_graph(
+        [
+            helper.make_node('ReduceMin', ['image'], ['least'], keepdims=0),
+            helper.make_node('Mul', ['least', 'nothing'], ['zero']),
+            *(helper.make_node('Add', [f'{name}_', 'zero'], [name]) for name in answers),
+        ],
+        'constant',
+        [helper.make_tensor_value_info('image', TensorProto.FLOAT, [1, 3, 256, 256])],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape)
+            for name, value in answers.items()
+        ],
+        [*stored, numpy_helper.from_array(np.float32(0), 'nothing')],
+    )
+    path = tmp_path_factory.mktemp('model') / 'hybrik.onnx'
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
+    onnx.checker.check_model(made, full_check=True)
+    onnx.save(made, path)
+    return path
+
+
+def followed(frames: list[NDArray], camera: Camera, **settings: str) -> list[Human]:
+    """Who is found in every frame: one person."""
+    with Pipeline.create(confirm_after=0.0, smoothing=False, **settings) as pipeline:
+        found = [pipeline(frame, camera, index / 15) for index, frame in enumerate(frames)]
+    assert [len(people) for people in found] == [1] * len(frames)
+    assert len({human.id for [human] in found}) == 1
+    return [human for [human] in found]
+
+
+@pytest.fixture(scope='module')
+def with_smpl(frames, camera, model: Path, smpl: Path) -> list[Human]:
+    return followed(frames, camera, hybrik_model=str(model), body=str(smpl))
+
+
+@pytest.fixture(scope='module')
+def with_default(frames, camera, model: Path) -> list[Human]:
+    return followed(frames, camera, hybrik_model=str(model))
+
+
+@pytest.mark.parametrize('people', ['with_smpl', 'with_default'])
+def test_the_pose_is_the_networks(people: str, pose: NDArray, request: pytest.FixtureRequest):
+    last = request.getfixturevalue(people)[-1]
+    # What little perspective there is bends the short bones most.
+    assert angles_between(last.rotations, pose).max() < 8
+    assert last.joint_confidence.min() > 0.8
+
+
+def test_a_smpl_body_takes_the_networks_shape(with_smpl: list[Human]):
+    betas = np.array([human.betas for human in with_smpl])
+    assert betas[-1] == pytest.approx(SHAPE, abs=1e-5)
+    assert np.array_equal(betas[-1], betas[-5])  # frozen
+
+
+def test_the_default_body_is_fitted_to_the_bones(
+    frames, camera, model: Path, with_default: list[Human], caplog: pytest.LogCaptureFixture
+):
+    assert np.abs(with_default[-1].betas - SHAPE).max() > 0.1
+    with caplog.at_level(logging.WARNING, 'hybrik_ros'):
+        Pipeline.create(hybrik_model=str(model)).close()
+    assert "'default' is none" in caplog.text
+
+
+def test_with_a_smpl_body_nothing_is_said(
+    model: Path, smpl: Path, caplog: pytest.LogCaptureFixture
+):
+    with caplog.at_level(logging.WARNING, 'hybrik_ros.pipeline'):
+        Pipeline.create(hybrik_model=str(model), body=str(smpl)).close()
+    assert 'shape' not in caplog.text
+
+
+def test_another_model_is_refused():
+    with pytest.raises(ValueError, match='is no model that `hybrik export` writes'):
+        Pipeline.create(hybrik_model=str(blazepose.MODEL))
+
+
+def test_a_missing_model_is_named():
+    with pytest.raises(FileNotFoundError, match=r'/nowhere/hybrik\.onnx'):
+        Pipeline.create(hybrik_model='/nowhere/hybrik.onnx')
