@@ -71,7 +71,11 @@ def run(args: argparse.Namespace) -> int:
     except (OSError, RuntimeError, ValueError) as error:
         return _fail(f'nothing was written: {error}')
     _summarise(report, console)
-    console.print(f'Written to {args.output}.', markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f'Written to {args.output}. The node takes it where its parameter hybrik.model names it; '
+        f'name a SMPL file in body_model as well.',
+        markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
     return 0
 
 
