@@ -25,7 +25,7 @@ FRIENDS = ('body', 'kinematics')
 
 HOMES = {
     'numba': {'compiling'},
-    'onnxruntime': {'inference'},
+    'onnxruntime': {'inference', 'network'},  # which rounds to INT8 with it
     'tensorrt': {'inference'},
     'torch': {'network'},
     'onnx': {'network'},

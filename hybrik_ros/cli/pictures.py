@@ -92,6 +92,28 @@ def read_pictures(video: Path) -> Iterator[tuple[int, Picture]]:
     capture.release()
 
 
+def spread_pictures(source: Path, most: int) -> Iterator[Picture]:
+    """Yield RGB pictures of a folder, or frames of a video, evenly spread where they are too many.
+
+    Raises
+    ------
+    FileNotFoundError: there is no such file or folder.
+    """
+    if not source.exists():
+        raise FileNotFoundError(f'there is no video or folder {source}')
+    if source.is_dir():
+        files = sorted(source.iterdir())
+        for file in files[:: -(-len(files) // most) or 1]:
+            picture = cv2.imread(str(file))
+            if picture is not None:  # Anything may lie in a folder.
+                yield np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+        return
+    frames = int(cv2.VideoCapture(str(source)).get(cv2.CAP_PROP_FRAME_COUNT))
+    for number, picture in read_pictures(source):
+        if number % max(1, -(-frames // most)) == 0:
+            yield picture
+
+
 def _with_vertices(people: Sequence[Human], body: BodyModel) -> list[Human]:
     return [
         replace(human, vertices=body.vertices(human.rotations, human.betas, human.translation))

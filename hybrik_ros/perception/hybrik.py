@@ -191,7 +191,7 @@ class HybrIK:
         return [self._estimate(rgb, region) for region in regions]
 
     def _estimate(self, rgb: NDArray[np.uint8], region: Region) -> Estimate:
-        image = _normalised(region.crop(rgb, _SIDE))
+        image = crop(rgb, region)
         seen = self._infer(image)
         if self._flip_test:
             mirrored = _mirrored(self._infer(image[..., ::-1]))
@@ -213,9 +213,9 @@ def region_around(box: Array) -> Region:
     return Region((box[:2] + box[2:]) / 2, _MARGIN * float(np.max(box[2:] - box[:2])))
 
 
-def _normalised(crop: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return a crop (256, 256, 3) as the network takes it, (3, 256, 256)."""
-    image = (crop.astype(np.float32) / np.float32(255) - _MEAN) / _STD
+def crop(rgb: NDArray[np.uint8], region: Region) -> NDArray[np.float32]:
+    """Return a region of an image (H, W, 3) as the network takes it, (3, 256, 256)."""
+    image = (region.crop(rgb, _SIDE).astype(np.float32) / np.float32(255) - _MEAN) / _STD
     return np.asarray(image.transpose(2, 0, 1))
 
 
