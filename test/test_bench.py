@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hybrik_ros.cli import bench, main
-from hybrik_ros.cli.bench import kinematics
+from hybrik_ros.cli.bench import kinematics, network
 
 
 @pytest.fixture(scope='module')
@@ -149,3 +149,23 @@ def test_what_nobody_knows_is_not_measured(
         main(words)
     assert stopped.value.code == 2
     assert (words[-1] if len(words) > 1 else 'WHAT') in capsys.readouterr().err
+
+
+def test_networks_are_timed_by_turns_and_frames_by_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in bench.THREADS:
+        monkeypatch.setenv(name, '1')
+    monkeypatch.setattr(network, '_NETWORKS', {'res34': 'ResNet-34'})
+    monkeypatch.setattr(network, '_RUNS', 3)
+    output = tmp_path / 'figures.json'
+    assert main(['bench', 'network', '--output', str(output)]) == 0
+    figures = json.loads(output.read_text())
+    timed = figures['milliseconds']
+    assert set(timed['ResNet-34']) == {'torch', 'ONNX Runtime FP32', 'ONNX Runtime INT8'}
+    assert all(milliseconds > 0 for milliseconds in timed['ResNet-34'].values())
+    assert timed['BlazePose']['ONNX Runtime FP32'] > 0
+    frame = figures['frame']
+    networks = frame['landmark network'] + frame['detector network']
+    assert frame['all but the networks'] == pytest.approx(frame['whole frame'] - networks)
+    assert frame['solve'] < frame['all but the networks'] < frame['landmark network']

@@ -4,7 +4,9 @@ The heatmaps' own layer and all that follows stay in FP32: a mean over the 64^3 
 does not bear such rounding.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -80,17 +82,18 @@ def quantize(model: onnx.ModelProto, images: Images) -> onnx.ModelProto:
     with TemporaryDirectory() as folder:
         exact, rounded = Path(folder, 'exact.onnx'), Path(folder, 'rounded.onnx')
         onnx.save(model, exact)
-        quantize_static(
-            exact,
-            rounded,
-            _Reader(images),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=['Conv', 'Add', 'MaxPool', 'Relu'],
-            nodes_to_exclude=_after_the_maps(model),
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
+        with _quiet():
+            quantize_static(
+                exact,
+                rounded,
+                _Reader(images),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=['Conv', 'Add', 'MaxPool', 'Relu'],
+                nodes_to_exclude=_after_the_maps(model),
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+            )
         quantized = onnx.load(rounded)
     onnx.helper.set_model_props(quantized, properties)
     return quantized
@@ -105,6 +108,17 @@ def _after_the_maps(model: onnx.ModelProto) -> list[str]:
             found.append(node.name)
             values.update(node.output)
     return found
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out warnings: the quantizer recommends to fold what is folded."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 class _Reader(CalibrationDataReader):

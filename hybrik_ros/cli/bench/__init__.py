@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from hybrik_ros.cli.bench import footage, kinematics, perception
+from hybrik_ros.cli.bench import footage, kinematics, network, perception
 
 # Libraries read these when they are loaded.
 THREADS = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')
@@ -34,6 +34,14 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         'solver on the golden poses and on fresh ones. smplx takes part where it is installed, the '
         'transcription and the golden poses in a source tree.',
     ).set_defaults(measure=lambda args, console: kinematics.measure(console))
+    _add_kind(
+        kinds,
+        'network',
+        "the networks, HybrIK's own and BlazePose",
+        "Times HybrIK's networks, with random weights, in torch and in ONNX Runtime, FP32 and "
+        'INT8, BlazePose, and the stages of a whole frame. Takes some minutes; needs torch and '
+        'onnx.',
+    ).set_defaults(measure=lambda args, console: network.measure(console))
     whole = _add_kind(
         kinds,
         'perception',
@@ -90,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         return 1
     try:
         figures = args.measure(args, console)
-    except footage.DownloadError as error:
+    except (footage.DownloadError, ModuleNotFoundError) as error:
         console.print(str(error), style='red', markup=False, highlight=False)
         if not args.output.stat().st_size:
             args.output.unlink()
