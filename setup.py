@@ -142,7 +142,9 @@ class BuildInterfaces(build_ext):
         """Copy the generated messages and their type support beside our own modules."""
         editable = getattr(self, 'editable_mode', False)
         target = ROOT / NAME / '_generated' if editable else Path(self.build_lib, NAME)
-        if editable:
+        if editable and target.is_symlink():
+            target.unlink()
+        elif editable:
             shutil.rmtree(target, ignore_errors=True)
         for path in [*generated.glob('*.so'), *generated.glob('msg/*.py')]:
             copy = target / path.relative_to(generated)
