@@ -399,7 +399,7 @@ class Pipeline:
         if previous is None:
             track.pose_filter.reset()
         track.expect(person.found.next_region, elapsed)
-        seen = person.observation
+        seen = track.untangled(person.observation, elapsed)
         seen = seen.with_depths(track.pose_filter.depths(seen.depths, elapsed))
 
         joints, confidence = seen.joints(track.proportions)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import count
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,10 @@ _CLOTHES_SECONDS = 1.0  # time constant with which what somebody wears is learnt
 _VELOCITY_CUTOFF, _VELOCITY_SLOPE = 0.6, 0.1  # hertz; hertz for each m/s²
 _GLANCE_SECONDS = 0.25  # for which somebody who is lost may have been missed by chance
 _MEMORY_SECONDS = 0.5  # after which a pose says nothing of the present one
+_INSISTENCE = 0.5  # seconds for which sides that seem exchanged are taken for a mistake
+_SETTLED = 0.15  # seconds for which they must have been the same before
+_TURNED = 0.1  # metres by which the joints of who turns round change place, at least
+_FAR_NEARER = 0.5  # times that, where the sides are only exchanged
 
 # How far from where they should be somebody may turn up: what depth may be wrong by, and what
 # they may have walked meanwhile. Farther away it is somebody else.
@@ -48,6 +53,8 @@ _SPEED = 1.5  # metres per second
 # The cost of what must not be assigned: no pair that may be is as bad. Were it more, a good pair
 # would be torn apart to find somebody, no matter whom, for everybody.
 _NEVER = 3.0
+# How unlike the clothes of who was lost may be when they are found again, in [0, 1].
+_STRANGE = 0.85
 
 
 class Shape:
@@ -208,6 +215,8 @@ class Track:
         self.sighting = Sighting(np.zeros(3), np.zeros(4), 0.0)
         self.clothes = NOT_SEEN
         self.crowded = False
+        self._observation: Any = None
+        self._straight_for = self._exchanged_for = 0.0
         self.rotations: Array | None = None
         self.first = self.last = -np.inf
         self._position: Array | None = None
@@ -243,6 +252,34 @@ class Track:
             worn = np.where(np.isfinite(self.clothes), self.clothes, sighting.clothes)
             seen = np.where(np.isfinite(sighting.clothes), sighting.clothes, worn)
             self.clothes = worn + share * (seen - worn)
+
+    def untangled(self, seen: Any, elapsed: float) -> Any:
+        """Return an observation with its sides exchanged if that is how the person was just now.
+
+        Networks take a back for a front now and then, above all of half a body, and left for right.
+        Nobody turns round within a frame; but if they insist, for as long as they said otherwise
+        before or for half a second, they are right.
+
+        seen: with methods exchanged and away_from, as of hybrik_ros.perception.landmarks.
+        elapsed: seconds since the last one.
+        """
+        last = self._observation
+        if last is None or elapsed >= _GLANCE_SECONDS:
+            self._straight_for = self._exchanged_for = 0.0
+        else:
+            exchanged = seen.exchanged()
+            away = seen.away_from(last)
+            turned = away > _TURNED and exchanged.away_from(last) < _FAR_NEARER * away
+            if not turned:
+                self._straight_for += elapsed
+                self._exchanged_for = 0.0
+            elif _SETTLED < self._straight_for > self._exchanged_for < _INSISTENCE:
+                self._exchanged_for += elapsed
+                seen = exchanged
+            else:
+                self._straight_for = self._exchanged_for = 0.0
+        self._observation = seen
+        return seen
 
     def expect(self, region: Region, elapsed: float) -> None:
         """Take in the region in which to look next, seconds after the last one.
@@ -324,7 +361,12 @@ class Tracker:
 
     def update(self, sightings: Sequence[Sighting], stamp: float) -> list[Track]:
         """Return the track of each sighting, in their order, old or new; the others are lost."""
-        self.tracks = [track for track in self.tracks if track.elapsed(stamp) <= self._forget_after]
+        self.tracks = [
+            track
+            for track in self.tracks
+            if track.elapsed(stamp) <= self._forget_after
+            or (track.state is not State.LOST and track.elapsed(stamp) < _MEMORY_SECONDS)
+        ]
         found = self._assigned(sightings, stamp)
         for track in self.tracks:
             if track not in found:
@@ -363,6 +405,8 @@ class Tracker:
         )
         cost = np.minimum(distance / _REACH, 1) + 1 - shared + unlikely
         cost[distance > reach[:, None]] = _NEVER
+        lost = np.array([track.state is State.LOST for track in self.tracks])
+        cost[lost[:, None] & (unlikely > _STRANGE)] = _NEVER
         for row, column in zip(*linear_sum_assignment(cost), strict=True):
             if cost[row, column] < _NEVER:
                 found[column] = self.tracks[row]

@@ -542,6 +542,30 @@ def test_a_trunk_of_which_half_is_not_seen_is_straight(body, camera, pair, why):
     assert sure[POINT['head']] == (pair == 'hip')  # A head goes by its shoulders.
 
 
+def test_a_trunk_that_is_made_up_on_legs_goes_on_from_them(body):
+    # Hips at the upper edge: what is above, the network puts on the legs, and is sure of it.
+    rotations = np.tile(np.eye(3), (24, 1, 1))
+    rotations[0] = np.diag([1.0, -1.0, -1.0])
+    joints, points = landmark_points(
+        body, np.zeros(body.num_betas), rotations, np.array([0.0, 0.75, 3.0])
+    )
+    camera = Camera.from_field_of_view(60, 640, 480)
+    hips = points[[bp.LEFT_HIP, bp.RIGHT_HIP]].mean(axis=0)
+    camera = Camera(camera.matrix + [[0, 0, 0], [0, 0, 20 - camera.project(hips)[1]], [0, 0, 0]],
+                    np.zeros(0), 640, 480)  # fmt: skip
+    upper = slice(0, bp.LEFT_HIP)
+    points[upper, 1] = hips[1] + 0.5 * (hips[1] - points[upper, 1])
+    found, sure = place_joints(
+        observe(landmarks_of(points, camera), camera),
+        Proportions.of(body, np.zeros(body.num_betas)),
+    )
+    names = ('spine1', 'spine2', 'spine3', 'neck', 'left_shoulder', 'right_shoulder')
+    trunk = [POINT[name] for name in names]
+    assert (found[trunk] - found[0]) == pytest.approx((joints - joints[0])[trunk], abs=0.08)
+    assert (sure[trunk] == 0).all()
+    assert sure[POINT['left_knee']] == 1
+
+
 @pytest.mark.parametrize('landmark', [bp.NOSE, bp.LEFT_EAR, bp.RIGHT_EAR])
 def test_the_head_is_as_sure_as_nose_and_ears(known, camera, body, landmark):
     betas, _, _, points = known[0]

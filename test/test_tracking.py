@@ -1,13 +1,18 @@
 """Who is who over time: shape, velocity, and identities."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+from shown import landmark_points, landmarks_of
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.body.shape import BETA_LIMITS
-from hybrik_ros.perception.landmarks import Proportions
+from hybrik_ros.camera import Camera
+from hybrik_ros.perception.landmarks import Proportions, observe
 from hybrik_ros.smoothing import PoseFilter
 from hybrik_ros.tracking import Shape, Sighting, State, Track, Tracker
 
@@ -313,6 +318,45 @@ def test_who_leaves_for_long_is_forgotten(tracker):
     assert len(tracker.tracks) == 1
 
 
+@pytest.mark.parametrize('forget_after', [0.0, 0.01, 1.5])
+def test_who_is_seen_in_every_frame_is_never_forgotten(body, forget_after):
+    tracker = Tracker(lambda id: make_track(body, id), CONFIRM, forget_after)
+    for stamp in np.arange(0, 3, 0.3):
+        [track] = step(tracker, [(0, 0, 4)], stamp)
+        assert track.id == 'p1'
+
+
+def in_clothes(position, colours):
+    return replace(sighting(position), clothes=np.array(colours, float))
+
+
+RED, BLUE = [[25, 60, 45], [25, 60, 45]], [[15, 30, -60], [15, 30, -60]]
+
+
+def test_a_stranger_in_other_clothes_takes_nobodys_place(tracker):
+    for stamp in stamps_of(1):
+        [track] = tracker.update([in_clothes((0, 0, 4), RED)], stamp)
+        track.move(np.array([0.0, 0, 4]), stamp)
+    tracker.update([], 1.1)
+    [other] = tracker.update([in_clothes((0.3, 0, 4), BLUE)], 1.5)
+    other.move(np.array([0.3, 0, 4]), 1.5)
+    assert other.id != 'p1'
+    ids = [
+        track.id
+        for track in tracker.update(
+            [in_clothes((0.3, 0, 4), BLUE), in_clothes((0, 0, 4), RED)], 1.6
+        )
+    ]
+    assert ids == [other.id, 'p1']
+
+
+def test_who_is_followed_may_change_into_the_shade(tracker):
+    for n, stamp in enumerate(stamps_of(1)):
+        [track] = tracker.update([in_clothes((0, 0, 4), RED if n < 15 else BLUE)], stamp)
+        track.move(np.array([0.0, 0, 4]), stamp)
+        assert track.id == 'p1'
+
+
 def test_who_turns_up_elsewhere_is_somebody_else(tracker):
     for stamp in stamps_of(1):
         step(tracker, [(-2, 0, 4)], stamp)
@@ -393,3 +437,52 @@ def test_whatever_is_seen_everybody_has_one_track(body, frames, intervals):
         assert len({track.id for track in tracks}) == len(tracks)
         assert all(track in tracker.followed for track in tracks)
         assert all(track.elapsed(stamp) <= FORGET for track in tracker.tracks)
+
+
+# Left and right
+
+
+@pytest.fixture(scope='module')
+def standing(body):
+    """What is seen of somebody who stands before the camera, facing it, one arm raised."""
+    rotations = np.tile(np.eye(3), (24, 1, 1))
+    rotations[0] = np.diag([1.0, -1.0, -1.0])
+    rotations[16] = Rotation.from_euler('y', -70, degrees=True).as_matrix()
+    _, points = landmark_points(body, np.zeros(body.num_betas), rotations, np.array([0, 0, 4.0]))
+    camera = Camera.from_field_of_view(60, 640, 480)
+    return observe(landmarks_of(points, camera), camera)
+
+
+def test_who_is_exchanged_twice_is_the_same(standing):
+    again = standing.exchanged().exchanged()
+    assert again.points == pytest.approx(standing.points)
+    assert np.array_equal(again.confidence, standing.confidence)
+    assert standing.exchanged().hips == pytest.approx(standing.hips, abs=1e-4)
+    assert standing.away_from(standing) == 0
+    assert standing.exchanged().away_from(standing) > 0.2
+
+
+@pytest.mark.parametrize('rate', [15, 30, 60])
+def test_sides_that_are_exchanged_for_a_moment_are_put_right(track, standing, rate):
+    def shown(seconds, seen):
+        found = [track.untangled(seen, 1 / rate) for _ in range(round(seconds * rate))]
+        return [one is standing or one.away_from(standing) < 1e-6 for one in found]
+
+    other = standing.exchanged()
+    assert all(shown(1.0, standing))
+    assert all(shown(0.3, other))
+    assert all(shown(0.2, standing))
+    assert all(shown(0.3, other))
+    # Who insists is right.
+    insisted = shown(1.0, other)
+    assert not any(insisted[-round(0.3 * rate) :])
+    assert not any(shown(0.5, other))
+
+
+def test_sides_are_believed_where_nothing_is_known_of_them(track, standing):
+    other = standing.exchanged()
+    assert track.untangled(standing, np.inf) is standing
+    assert track.untangled(other, 1 / 30) is other  # Seen for a frame only.
+    for _ in range(30):
+        track.untangled(other, 1 / 30)
+    assert track.untangled(standing, 1.0) is standing  # A second later they may have turned.

@@ -112,6 +112,14 @@ class Observation:
         """Return the same joints at other depths (29), metres."""
         return replace(self, depths=depths)
 
+    def exchanged(self) -> 'Observation':
+        """Return the same: the network knows left from right by its twist, or not at all."""
+        return self
+
+    def away_from(self, other: 'Observation') -> float:
+        """Return how far the joints are from where another one has them in the image, metres."""
+        return float(self.distance * np.linalg.norm(self.rays - other.rays, axis=1).mean())
+
     def joints(self, body: Proportions) -> tuple[Array, Array]:
         """Return joints and leaves (29, 3), metres, in the optical frame, and confidence (29).
 

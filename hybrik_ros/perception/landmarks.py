@@ -26,6 +26,7 @@ _POINT = {name: index for index, name in enumerate(JOINT_NAMES + LEAF_NAMES)}
 
 _HIPS = [bp.LEFT_HIP, bp.RIGHT_HIP]
 _SHOULDERS = [bp.LEFT_SHOULDER, bp.RIGHT_SHOULDER]
+_KNEES = [bp.LEFT_KNEE, bp.RIGHT_KNEE]
 _EARS = (bp.LEFT_EAR, bp.RIGHT_EAR)
 
 
@@ -98,6 +99,15 @@ SHAPE_PAIRS: tuple[tuple[int, int], ...] = (
 _PAIRS = np.array(SHAPE_PAIRS).T
 SHAPE_SIGMAS: Array = np.append(np.repeat(list(_MEASURED.values()), 2), 0.06)
 
+# The same landmark on the other side, and those of limbs and trunk.
+_OTHER_SIDES = [0, 4, 5, 6, 1, 2, 3]
+_OTHER_SIDES += [i + 1 if i % 2 else i - 1 for i in range(7, bp.NUM_LANDMARKS)]
+_LIMBS = [
+    getattr(side, name)
+    for side in _SIDES
+    for name in ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
+]
+
 # The rigid parts that carry the joints which no landmark shows. Each follows an anchor, a first
 # direction exactly, and a second as nearly as the first allows.
 _PARTS = ('hips', 'chest', 'head', 'left_hand', 'right_hand', 'left_foot', 'right_foot')
@@ -168,6 +178,8 @@ _HANDS = np.array([(side.wrist, side.index, side.pinky) for side in _SIDES])
 _HAND_JOINTS = np.array(
     [[side.point(name) for name in ('wrist', 'hand', 'middle_tip')] for side in _SIDES]
 )
+_AT_THE_EDGE = 0.5  # of a thigh's length
+_TRUNK_LENGTH = 1.2  # from hips to shoulders, of a thigh's
 _SHORT = 0.7  # of its length, is much shorter than a bone is
 
 # The T-posed hand, palm down, is nearly as far turned inwards as it goes; outwards it turns by
@@ -223,6 +235,22 @@ class Observation:
         ValueError: one of them lies behind the camera.
         """
         return _on_rays(self.rays, depths, self.distance, self.confidence)
+
+    def exchanged(self) -> 'Observation':
+        """Return the same person facing the other way: left and right, front and back exchanged."""
+        depths = 2 * self.hips[2] - self.points[_OTHER_SIDES, 2] - self.distance
+        return _on_rays(
+            self.rays[_OTHER_SIDES], depths, self.distance, self.confidence[_OTHER_SIDES]
+        )
+
+    def away_from(self, other: 'Observation') -> float:
+        """Return how far limbs and trunk are from where another one has them in the image, metres.
+
+        The mean over what both see of shoulders, elbows, wrists, hips, knees and ankles.
+        """
+        sure = np.minimum(self.confidence, other.confidence)[_LIMBS]
+        away = np.linalg.norm(self.rays[_LIMBS] - other.rays[_LIMBS], axis=1)
+        return float(self.distance * np.sum(sure * away) / max(np.sum(sure), _TINY))
 
     def joints(self, body: 'Proportions') -> tuple[Array, Array]:
         """Return joints (29, 3) and confidence (29), as place_joints does."""
@@ -285,8 +313,31 @@ def observe(landmarks: Landmarks, camera: Camera) -> Observation:
     rays = camera.rays(landmarks.pixels)
     inside = ((landmarks.pixels >= 0) & (landmarks.pixels < [camera.width, camera.height])).all(1)
     confidence = np.where(inside, landmarks.visibility * landmarks.presence, 0.0)
-    distance = float(locate(landmarks.world, rays, confidence)[2])
-    return _on_rays(rays, landmarks.world[:, 2], distance, confidence)
+    world = landmarks.world
+    if _shows_legs_only(landmarks.pixels):
+        confidence[: bp.LEFT_HIP] = 0.0
+        world = _with_straight_trunk(world)
+        rays = _with_straight_trunk(rays)
+    distance = float(locate(world, rays, confidence)[2])
+    return _on_rays(rays, world[:, 2], distance, confidence)
+
+
+def _shows_legs_only(pixels: Array) -> bool:
+    """Tell whether trunk and legs, (33, 2) pixels, both lead down from hips at the upper edge.
+
+    Then the trunk is above the image, and the network made up another one on the legs.
+    """
+    hips, knees, shoulders = (pixels[pair].mean(axis=0) for pair in (_HIPS, _KNEES, _SHOULDERS))
+    near = _AT_THE_EDGE * np.linalg.norm(knees - hips)
+    return bool(hips[1] < min(near, knees[1], shoulders[1]))
+
+
+def _with_straight_trunk(points: Array) -> Array:
+    """Return landmarks, (33, 2) or (33, 3), whose trunk goes on as the thighs lead to it."""
+    hips, knees, shoulders = (points[pair].mean(axis=0) for pair in (_HIPS, _KNEES, _SHOULDERS))
+    points = points.copy()
+    points[_SHOULDERS] += hips + _TRUNK_LENGTH * (hips - knees) - shoulders
+    return points
 
 
 def _on_rays(rays: Array, depths: Array, distance: float, confidence: Array) -> Observation:
@@ -307,9 +358,9 @@ def place_joints(observation: Observation, body: Proportions) -> tuple[Array, Ar
     confidence: (29) in [0, 1], the least of the landmarks that a joint is taken from; less for
         a hand that seems shorter than it is.
     """
+    seen = observation.confidence
     points = observation.points
     carried = _carried(points, body)
-    seen = observation.confidence
     less, doubt = _doubt(points, seen, body.rest)
     if doubt > 0:  # As in the T-pose from the others; only the trunk's direction is taken from it.
         seen = seen.copy()
