@@ -64,7 +64,14 @@ class Camera:
 
     @classmethod
     def from_field_of_view(cls, degrees: float, width: int, height: int) -> 'Camera':
-        """Return an undistorted camera of an assumed horizontal field of view in degrees."""
+        """Return an undistorted camera of an assumed horizontal field of view in degrees.
+
+        Raises
+        ------
+        ValueError: it is not between 0 and 180.
+        """
+        if not 0 < degrees < 180:
+            raise ValueError(f'a field of view lies between 0 and 180 degrees, not at {degrees}')
         focal = width / 2 / math.tan(math.radians(degrees) / 2)
         centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
         matrix = np.array([[focal, 0, centre_x], [0, focal, centre_y], [0, 0, 1]])

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,10 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 
 
+# What is taken for the types of Settings.
+_KINDS: dict[type, type] = {bool: bool, int: Integral, float: Real, str: str}
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a Pipeline can be told.
@@ -131,9 +136,12 @@ class Settings:
     bearing_slope: float = 10.0
 
     def __post_init__(self) -> None:
-        for name, (least, most) in RANGES.items():
+        for name, kind in self.__annotations__.items():
             value = getattr(self, name)
-            if not (isinstance(value, int | float) and least <= value <= most):
+            if not isinstance(value, _KINDS[kind]) or (kind is int and isinstance(value, bool)):
+                raise ValueError(f'{name} must be of type {kind.__name__}, not {value!r}')
+            if name in RANGES and not RANGES[name][0] <= value <= RANGES[name][1]:
+                least, most = RANGES[name]
                 raise ValueError(f'{name} must be a number from {least} to {most}, not {value!r}')
 
 

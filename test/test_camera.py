@@ -284,3 +284,9 @@ def test_overlaps_are_intersection_over_union():
     assert overlaps(box, others) == pytest.approx(np.array([expected]))
     assert overlaps(others, box) == pytest.approx(np.array([expected]).T)
     assert overlaps(box[:0], others).shape == (0, len(BOXES))
+
+
+@pytest.mark.parametrize('degrees', [0.0, -10.0, 180.0, np.nan])
+def test_a_field_of_view_that_none_can_have_is_refused(degrees):
+    with pytest.raises(ValueError, match='between 0 and 180'):
+        Camera.from_field_of_view(degrees, 640, 480)

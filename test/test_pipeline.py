@@ -430,6 +430,11 @@ def test_a_stamp_that_is_no_time_is_refused_and_loses_nobody(frames, camera, pip
         ('forget_after', 'long'),
         ('rotation_cutoff', 0.0),
         ('bearing_slope', np.inf),
+        ('threads', 1.5),
+        ('threads', True),
+        ('detector_size', 320.5),
+        ('smoothing', 'no'),
+        ('body', 3),
     ],
 )
 def test_a_setting_out_of_its_range_is_named(field, value):
