@@ -137,11 +137,12 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, kind in self.__annotations__.items():
-            value: Any = getattr(self, name)
+            value = getattr(self, name)
             if not isinstance(value, _KINDS[kind]) or (kind is int and isinstance(value, bool)):
                 raise ValueError(f'{name} must be of type {kind.__name__}, not {value!r}')
-            if name in RANGES and not RANGES[name][0] <= value <= RANGES[name][1]:
-                least, most = RANGES[name]
+        for name, (least, most) in RANGES.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
                 raise ValueError(f'{name} must be a number from {least} to {most}, not {value!r}')
 
 
