@@ -408,7 +408,9 @@ class Pipeline:
         if previous is None:
             track.pose_filter.reset()
         track.expect(person.found.next_region, elapsed)
-        seen = track.untangled(person.observation, elapsed)
+        seen = person.observation
+        if smooth:
+            seen = track.untangled(seen, elapsed)
         seen = seen.with_depths(track.pose_filter.depths(seen.depths, elapsed))
 
         joints, confidence = seen.joints(track.proportions)
