@@ -40,7 +40,9 @@ _GLANCE_SECONDS = 0.25  # for which somebody who is lost may have been missed by
 _MEMORY_SECONDS = 0.5  # after which a pose says nothing of the present one
 _INSISTENCE = 0.5  # seconds for which sides that seem exchanged are taken for a mistake
 _SETTLED = 0.15  # seconds for which they must have been the same before
-_TURNED = 0.1  # metres by which the joints of who turns round change place, at least
+# By so much, metres, the joints of who turns round change place at least; by so much, metres per
+# second, at most.
+_TURNED, _TURNING = 0.1, 3.0
 _FAR_NEARER = 0.5  # times that, where the sides are only exchanged
 
 # How far from where they should be somebody may turn up: what depth may be wrong by, and what
@@ -269,7 +271,10 @@ class Track:
         else:
             exchanged = seen.exchanged()
             away = seen.away_from(last)
-            turned = away > _TURNED and exchanged.away_from(last) < _FAR_NEARER * away
+            turned = (
+                away > max(_TURNED, _TURNING * elapsed)
+                and exchanged.away_from(last) < _FAR_NEARER * away
+            )
             if not turned:
                 self._straight_for += elapsed
                 self._exchanged_for = 0.0

@@ -155,7 +155,13 @@ def test_nothing_outlives_a_demo_that_is_stopped(
     ros_environment: dict[str, str], tmp_path: Path, number: signal.Signals
 ) -> None:
     command = [sys.executable, '-m', 'hybrik_ros.cli', 'demo', '--output', str(tmp_path)]
-    demo = subprocess.Popen(command, env=ros_environment, stdout=subprocess.DEVNULL)
+    demo = subprocess.Popen(
+        command,
+        env=ros_environment,
+        stdout=subprocess.DEVNULL,
+        # Whoever runs the tests in the background has children ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 60
     while not children(demo.pid) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -442,15 +442,28 @@ def test_whatever_is_seen_everybody_has_one_track(body, frames, intervals):
 # Left and right
 
 
-@pytest.fixture(scope='module')
-def standing(body):
-    """What is seen of somebody who stands before the camera, facing it, one arm raised."""
+def turned(body, angle):
+    """What is seen of somebody who stands before the camera, turned so far, one arm raised."""
     rotations = np.tile(np.eye(3), (24, 1, 1))
-    rotations[0] = np.diag([1.0, -1.0, -1.0])
+    rotations[0] = np.diag([1.0, -1.0, -1.0]) @ Rotation.from_euler('y', angle).as_matrix()
     rotations[16] = Rotation.from_euler('y', -70, degrees=True).as_matrix()
+    rotations[17] = Rotation.from_euler('z', 75, degrees=True).as_matrix()
     _, points = landmark_points(body, np.zeros(body.num_betas), rotations, np.array([0, 0, 4.0]))
     camera = Camera.from_field_of_view(60, 640, 480)
     return observe(landmarks_of(points, camera), camera)
+
+
+@pytest.fixture(scope='module')
+def standing(body):
+    return turned(body, 0.0)
+
+
+@pytest.mark.parametrize('turns', [0.25, 0.5, 1.0, 1.5])
+@pytest.mark.parametrize('rate', [5, 10, 30, 60])
+def test_who_really_turns_round_is_believed(body, track, turns, rate):
+    for stamp in np.arange(0, 4, 1 / rate):
+        seen = turned(body, 2 * np.pi * turns * max(0.0, stamp - 1))
+        assert track.untangled(seen, 1 / rate) is seen
 
 
 def test_who_is_exchanged_twice_is_the_same(standing):
