@@ -12,14 +12,15 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
+from hybrik_ros.camera import Region
 from hybrik_ros.inference import create_runner
 from hybrik_ros.network.hybrik import IMAGE_SIZE, OUTPUTS, HybrIKNet
 from hybrik_ros.network.operators import TENSORRT_OPERATORS
+from hybrik_ros.perception.hybrik import CUBE, crop
 
 _MAX_JOINT_MM = 0.01
-_CUBE_MM = 2200.0  # side of the cube that uvd are shares of
+_CUBE_MM = 1000 * CUBE
 _ROUNDINGS = 10.0  # how many of torch's own errors explain a difference
-_BLACK = -2.0  # about: where the images' normalisation takes 0
 
 Array = NDArray[np.floating]
 
@@ -78,7 +79,8 @@ def compare(model: onnx.ModelProto, net: HybrIKNet, batch: int) -> dict[str, Dif
     """
     shape = (batch, 3, IMAGE_SIZE, IMAGE_SIZE)
     noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    black = np.full(shape, _BLACK, np.float32)
+    nothing = np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+    black = np.tile(crop(nothing, Region(np.full(2, IMAGE_SIZE / 2), IMAGE_SIZE)), (batch, 1, 1, 1))
     differences = {}
     for name, difference in chain(
         _differences(model, net, {'noise': noise, 'black images': black}),

@@ -24,7 +24,7 @@ _MARGIN = 1.25  # of the crop, about the person
 # ImageNet's, in the order of blue, green, red, though the image is RGB: so it was in training.
 _MEAN = np.array([0.406, 0.457, 0.480], np.float32)
 _STD = np.array([0.225, 0.224, 0.229], np.float32)
-_DEPTH = 2.2  # metres, the side of the network's cube along the line of sight
+CUBE = 2.2  # metres, the side of the network's cube
 _NO_DOUBT = 0.1  # Above this sigma, a joint does not count for the distance.
 
 _HIPS = [1, 2]
@@ -243,7 +243,7 @@ def _decode(region: Region, outputs: Mapping[str, Array]) -> Estimate:
     uvd, scale = outputs['uvd'], float(outputs['cam'][0])
     return Estimate(
         pixels=region.centre + region.size * uvd[:, :2],
-        depths=_DEPTH * uvd[:, 2],
+        depths=CUBE * uvd[:, 2],
         # Published as Z = 1000 / (256 scale) for a focal length of 1000 size / 256 pixels.
         pixels_per_metre=region.size * scale,
         twist=outputs['phi'],
