@@ -88,7 +88,7 @@ RANGES: dict[str, tuple[float, float]] = {
 
 
 # What is taken for the types of Settings.
-_KINDS: dict[type, type] = {bool: bool, int: Integral, float: Real, str: str}
+_KINDS: dict[type, Any] = {bool: bool, int: Integral, float: Real, str: (str, Path)}
 
 
 @dataclass(frozen=True)

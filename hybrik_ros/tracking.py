@@ -269,13 +269,10 @@ class Track:
         if last is None or elapsed >= _GLANCE_SECONDS:
             self._straight_for = self._exchanged_for = 0.0
         else:
-            exchanged = seen.exchanged()
             away = seen.away_from(last)
-            turned = (
-                away > max(_TURNED, _TURNING * elapsed)
-                and exchanged.away_from(last) < _FAR_NEARER * away
-            )
-            if not turned:
+            moved = away > max(_TURNED, _TURNING * elapsed)
+            exchanged = seen.exchanged() if moved else seen
+            if not (moved and exchanged.away_from(last) < _FAR_NEARER * away):
                 self._straight_for += elapsed
                 self._exchanged_for = 0.0
             elif _SETTLED < self._straight_for > self._exchanged_for < _INSISTENCE:
@@ -410,7 +407,13 @@ class Tracker:
         )
         cost = np.minimum(distance / _REACH, 1) + 1 - shared + unlikely
         cost[distance > reach[:, None]] = _NEVER
-        lost = np.array([track.state is State.LOST for track in self.tracks])
+        # Light may change while somebody is missed for a moment.
+        lost = np.array(
+            [
+                track.state is State.LOST and track.elapsed(stamp) > _GLANCE_SECONDS
+                for track in self.tracks
+            ]
+        )
         cost[lost[:, None] & (unlikely > _STRANGE)] = _NEVER
         for row, column in zip(*linear_sum_assignment(cost), strict=True):
             if cost[row, column] < _NEVER:

@@ -350,6 +350,15 @@ def test_a_stranger_in_other_clothes_takes_nobodys_place(tracker):
     assert ids == [other.id, 'p1']
 
 
+def test_a_change_of_light_in_a_missed_frame_costs_nobody_the_id(tracker):
+    for stamp in stamps_of(1):
+        [track] = tracker.update([in_clothes((0, 0, 4), RED)], stamp)
+        track.move(np.array([0.0, 0, 4]), stamp)
+    tracker.update([], 1.0)
+    [track] = tracker.update([in_clothes((0, 0, 4), BLUE)], 1.03)
+    assert track.id == 'p1'
+
+
 def test_who_is_followed_may_change_into_the_shade(tracker):
     for n, stamp in enumerate(stamps_of(1)):
         [track] = tracker.update([in_clothes((0, 0, 4), RED if n < 15 else BLUE)], stamp)
@@ -499,3 +508,17 @@ def test_sides_are_believed_where_nothing_is_known_of_them(track, standing):
     for _ in range(30):
         track.untangled(other, 1 / 30)
     assert track.untangled(standing, 1.0) is standing  # A second later they may have turned.
+
+
+def test_who_is_seen_from_above_close_by_is_exchanged_without_a_fault(body, track):
+    rotations = np.tile(np.eye(3), (24, 1, 1))
+    upright = np.diag([1.0, -1.0, -1.0])
+    for tilt in (-60, 60):
+        rotations[0] = Rotation.from_euler('x', tilt, degrees=True).as_matrix() @ upright
+        _, points = landmark_points(body, np.zeros(body.num_betas), rotations, np.zeros(3))
+        points[:, 2] += 0.05 - points[:, 2].min()
+        camera = Camera.from_field_of_view(120, 640, 480)
+        seen = observe(landmarks_of(points, camera), camera)
+        assert tilt == -60 or seen.points[:, 2].max() > 2 * seen.hips[2]  # the feet
+        assert (seen.exchanged().points[:, 2] > 0).all()
+        assert track.untangled(seen, np.inf) is seen

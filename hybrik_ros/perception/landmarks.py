@@ -180,6 +180,7 @@ _HAND_JOINTS = np.array(
 )
 _AT_THE_EDGE = 0.5  # of a thigh's length
 _TRUNK_LENGTH = 1.2  # from hips to shoulders, of a thigh's
+_NEAREST = 0.1  # of the hips' depth, for what is mirrored at them
 _SHORT = 0.7  # of its length, is much shorter than a bone is
 
 # The T-posed hand, palm down, is nearly as far turned inwards as it goes; outwards it turns by
@@ -238,7 +239,9 @@ class Observation:
 
     def exchanged(self) -> 'Observation':
         """Return the same person facing the other way: left and right, front and back exchanged."""
-        depths = 2 * self.hips[2] - self.points[_OTHER_SIDES, 2] - self.distance
+        depths = 2 * self.hips[2] - self.points[_OTHER_SIDES, 2]
+        # Of who is seen from above, close by, the feet would come to lie behind the camera.
+        depths = np.maximum(depths, _NEAREST * self.hips[2]) - self.distance
         return _on_rays(
             self.rays[_OTHER_SIDES], depths, self.distance, self.confidence[_OTHER_SIDES]
         )
@@ -329,7 +332,7 @@ def _shows_legs_only(pixels: Array) -> bool:
     """
     hips, knees, shoulders = (pixels[pair].mean(axis=0) for pair in (_HIPS, _KNEES, _SHOULDERS))
     near = _AT_THE_EDGE * np.linalg.norm(knees - hips)
-    return bool(hips[1] < min(near, knees[1], shoulders[1]))
+    return bool(0 <= hips[1] < min(near, knees[1], shoulders[1]))
 
 
 def _with_straight_trunk(points: Array) -> Array:
