@@ -48,10 +48,10 @@ _FAR_NEARER = 0.5  # times that, where the sides are only exchanged
 # How far from where they should be somebody may turn up: what depth may be wrong by, and what
 # they may have walked meanwhile. Farther away it is somebody else.
 _REACH = 0.7  # metres
+_SPEED = 1.5  # metres per second
 _SHARPNESS = np.array([1.0, 1.0, 0.5])  # Depth is seen worst.
 # Boxes that share more than this are of people who stand in each other's way.
 _CROWDED = 0.02
-_SPEED = 1.5  # metres per second
 # The cost of what must not be assigned: no pair that may be is as bad. Were it more, a good pair
 # would be torn apart to find somebody, no matter whom, for everybody.
 _NEVER = 3.0

@@ -330,13 +330,17 @@ def in_clothes(position, colours):
     return replace(sighting(position), clothes=np.array(colours, float))
 
 
+def stand_for_a_second(tracker, colours):
+    for stamp in stamps_of(1):
+        [track] = tracker.update([in_clothes((0, 0, 4), colours)], stamp)
+        track.move(np.array([0.0, 0, 4]), stamp)
+
+
 RED, BLUE = [[25, 60, 45], [25, 60, 45]], [[15, 30, -60], [15, 30, -60]]
 
 
 def test_a_stranger_in_other_clothes_takes_nobodys_place(tracker):
-    for stamp in stamps_of(1):
-        [track] = tracker.update([in_clothes((0, 0, 4), RED)], stamp)
-        track.move(np.array([0.0, 0, 4]), stamp)
+    stand_for_a_second(tracker, RED)
     tracker.update([], 1.1)
     [other] = tracker.update([in_clothes((0.3, 0, 4), BLUE)], 1.5)
     other.move(np.array([0.3, 0, 4]), 1.5)
@@ -351,9 +355,7 @@ def test_a_stranger_in_other_clothes_takes_nobodys_place(tracker):
 
 
 def test_a_change_of_light_in_a_missed_frame_costs_nobody_the_id(tracker):
-    for stamp in stamps_of(1):
-        [track] = tracker.update([in_clothes((0, 0, 4), RED)], stamp)
-        track.move(np.array([0.0, 0, 4]), stamp)
+    stand_for_a_second(tracker, RED)
     tracker.update([], 1.0)
     [track] = tracker.update([in_clothes((0, 0, 4), BLUE)], 1.03)
     assert track.id == 'p1'
