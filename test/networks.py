@@ -45,6 +45,13 @@ def _seeded(key: str, shape: tuple[int, ...]) -> NDArray[np.float32 | np.int64]:
     return normal * np.float32(contrast * np.sqrt(gain / prod(shape[1:])))
 
 
+def write_checkpoint(folder: Path) -> Path:
+    """Write ResNet-34 with these weights as the published checkpoints are; return the file."""
+    path = folder / 'hybrik.pth'
+    torch.save(seeded_state('res34'), path)
+    return path
+
+
 def golden_image(batch: int) -> torch.Tensor:
     """Return the images, (batch, 3, 256, 256), that the golden outputs belong to."""
     images = np.random.default_rng(21).standard_normal((batch, 3, 256, 256))

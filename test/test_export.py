@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from networks import DATA, golden_image, seeded_state
+from networks import DATA, golden_image, seeded_state, write_checkpoint
 from numpy.typing import NDArray
 
 from hybrik_ros.cli import main
@@ -36,9 +36,7 @@ def golden_net(architecture: str, **changes: torch.Tensor) -> HybrIKNet:
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp('export') / 'hybrik.pth'
-    torch.save(seeded_state('res34'), path)
-    return path
+    return write_checkpoint(tmp_path_factory.mktemp('export'))
 
 
 @pytest.fixture(scope='module')

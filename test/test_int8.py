@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from networks import seeded_state
+from networks import write_checkpoint
 from sample import CLIP, read_frames
 from torch import nn
 
@@ -19,9 +19,7 @@ from hybrik_ros.network.int8 import UpConvolution, as_convolutions
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp('int8') / 'hybrik.pth'
-    torch.save(seeded_state('res34'), path)
-    return path
+    return write_checkpoint(tmp_path_factory.mktemp('int8'))
 
 
 @pytest.fixture(scope='module')

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,12 +52,13 @@ def _time_hybrik(architecture: str, name: str, console: Console) -> dict[str, fl
     from hybrik_ros.network.speed import write_models
 
     image = np.random.default_rng(1).standard_normal((1, 3, _SIDE, _SIDE)).astype(np.float32)
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, ExitStack() as stack:
         with console.status(f'Making models of {name}, up to two minutes ...'):
             in_torch, paths = write_models(architecture, Path(folder))
-        runners = {p: create_runner(path, 'onnxruntime') for p, path in paths.items()}
-        for runner in runners.values():
-            runner.activate()
+        runners = {
+            precision: stack.enter_context(create_runner(path, 'onnxruntime'))
+            for precision, path in paths.items()
+        }
         return _medians(
             {
                 'torch': lambda: in_torch(image),
