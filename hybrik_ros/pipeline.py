@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +88,7 @@ RANGES: dict[str, tuple[float, float]] = {
 
 
 # What is taken for the types of Settings.
-_KINDS: dict[type, Any] = {bool: bool, int: Integral, float: Real, str: (str, Path)}
+_KINDS: dict[type, Any] = {bool: (bool, np.bool_), int: Integral, float: Real, str: (str, Path)}
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,10 @@ class Settings:
     bearing_slope: float = 10.0
 
     def __post_init__(self) -> None:
-        for name, kind in self.__annotations__.items():
+        for name, kind in get_type_hints(type(self)).items():
             value = getattr(self, name)
-            if not isinstance(value, _KINDS[kind]) or (kind is int and isinstance(value, bool)):
+            yes_or_no = isinstance(value, _KINDS[bool])
+            if not isinstance(value, _KINDS[kind]) or yes_or_no != (kind is bool):
                 raise ValueError(f'{name} must be of type {kind.__name__}, not {value!r}')
         for name, (least, most) in RANGES.items():
             value = getattr(self, name)

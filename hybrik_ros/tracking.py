@@ -38,6 +38,7 @@ _CLOTHES_SECONDS = 1.0  # time constant with which what somebody wears is learnt
 _VELOCITY_CUTOFF, _VELOCITY_SLOPE = 0.6, 0.1  # hertz; hertz for each m/s²
 _GLANCE_SECONDS = 0.25  # for which somebody who is lost may have been missed by chance
 _MEMORY_SECONDS = 0.5  # after which a pose says nothing of the present one
+_SLOWEST = 2.0  # seconds between two frames after which nobody is known any more
 _INSISTENCE = 0.5  # seconds for which sides that seem exchanged are taken for a mistake
 _SETTLED = 0.15  # seconds for which they must have been the same before
 # By so much, metres, the joints of who turns round change place at least; by so much, metres per
@@ -367,7 +368,7 @@ class Tracker:
             track
             for track in self.tracks
             if track.elapsed(stamp) <= self._forget_after
-            or (track.state is not State.LOST and track.elapsed(stamp) < _MEMORY_SECONDS)
+            or (track.state is not State.LOST and track.elapsed(stamp) < _SLOWEST)
         ]
         found = self._assigned(sightings, stamp)
         for track in self.tracks:

@@ -433,13 +433,19 @@ def test_a_stamp_that_is_no_time_is_refused_and_loses_nobody(frames, camera, pip
         ('threads', 1.5),
         ('threads', True),
         ('detector_size', 320.5),
+        ('confirm_after', True),
         ('smoothing', 'no'),
+        ('smoothing', 1),
         ('body', 3),
     ],
 )
 def test_a_setting_out_of_its_range_is_named(field, value):
     with pytest.raises(ValueError, match=rf'^{field} must be'):
         Settings(**{field: value})
+
+
+def test_numbers_of_numpy_are_settings_too():
+    Settings(threads=np.int64(2), forget_after=np.float32(1.0), smoothing=np.bool_(False))
 
 
 def test_bones_keep_their_length_to_the_bit_once_the_shape_is_certain(whole_clip):

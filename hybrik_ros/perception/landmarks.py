@@ -178,7 +178,7 @@ _HANDS = np.array([(side.wrist, side.index, side.pinky) for side in _SIDES])
 _HAND_JOINTS = np.array(
     [[side.point(name) for name in ('wrist', 'hand', 'middle_tip')] for side in _SIDES]
 )
-_AT_THE_EDGE = 0.5  # of a thigh's length
+_AT_THE_EDGE = 0.7  # of a thigh's length
 _TRUNK_LENGTH = 1.2  # from hips to shoulders, of a thigh's
 _NEAREST = 0.1  # of the hips' depth, for what is mirrored at them
 _SHORT = 0.7  # of its length, is much shorter than a bone is
@@ -326,13 +326,16 @@ def observe(landmarks: Landmarks, camera: Camera) -> Observation:
 
 
 def _shows_legs_only(pixels: Array) -> bool:
-    """Tell whether trunk and legs, (33, 2) pixels, both lead down from hips at the upper edge.
+    """Tell whether hips are at the upper edge under a trunk, (33, 2) pixels, that cannot be.
 
-    Then the trunk is above the image, and the network made up another one on the legs.
+    Then the trunk is above the image, and the network squeezes one in or makes one up on the legs.
+    Who bends over there looks alike, but legs are what low cameras see.
     """
     hips, knees, shoulders = (pixels[pair].mean(axis=0) for pair in (_HIPS, _KNEES, _SHOULDERS))
-    near = _AT_THE_EDGE * np.linalg.norm(knees - hips)
-    return bool(0 <= hips[1] < min(near, knees[1], shoulders[1]))
+    thigh, trunk = np.linalg.norm(knees - hips), np.linalg.norm(shoulders - hips)
+    short = trunk < _SHORT_TRUNK * _TRUNK_LENGTH * thigh
+    upside_down = 0 <= hips[1] < shoulders[1]
+    return bool(hips[1] < min(_AT_THE_EDGE * thigh, knees[1]) and (short or upside_down))
 
 
 def _with_straight_trunk(points: Array) -> Array:
