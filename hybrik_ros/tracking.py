@@ -364,12 +364,7 @@ class Tracker:
 
     def update(self, sightings: Sequence[Sighting], stamp: float) -> list[Track]:
         """Return the track of each sighting, in their order, old or new; the others are lost."""
-        self.tracks = [
-            track
-            for track in self.tracks
-            if track.elapsed(stamp) <= self._forget_after
-            or (track.state is not State.LOST and track.elapsed(stamp) < _SLOWEST)
-        ]
+        self.tracks = [track for track in self.tracks if self._remembers(track, stamp)]
         found = self._assigned(sightings, stamp)
         for track in self.tracks:
             if track not in found:
@@ -378,7 +373,8 @@ class Tracker:
         self.tracks = [
             track
             for track in self.tracks
-            if track.state is not State.LOST or track.last - track.first >= self._confirm_after
+            if track in found
+            or (track.last - track.first >= self._confirm_after and self._remembers(track, stamp))
         ]
         tracks = [track or self._new(stamp) for track in found]
         for track, sighting, crowded in zip(
@@ -388,6 +384,12 @@ class Tracker:
             confirmed = stamp - track.first >= self._confirm_after
             track.state = State.TRACKED if confirmed else State.TENTATIVE
         return tracks
+
+    def _remembers(self, track: Track, stamp: float) -> bool:
+        """Tell whether a track is known at this time, even if its frames come seldom."""
+        if track.state is not State.LOST and track.elapsed(stamp) < _SLOWEST:
+            return True
+        return track.elapsed(stamp) <= self._forget_after
 
     def _assigned(self, sightings: Sequence[Sighting], stamp: float) -> list[Track | None]:
         """Return the known track of each sighting, None for a stranger."""
