@@ -52,7 +52,9 @@ BUILD_TOOLS = ['catkin-pkg', 'cmake >=3.22,<4', 'empy >=3.3.4,<4', 'ninja', 'num
 
 # What `hybrik export` needs. Before torch 2.6, loading could run code in spite of weights_only.
 EXPORT = ['onnx >=1.16,<2', 'torch >=2.6,<3']
-TEST = [*EXPORT, 'hypothesis', 'mypy', 'pytest', 'ruff', 'smplx']
+# Builds engines without a GPU, to show that it can be done.
+RTX = "tensorrt-rtx-cu13 ~=1.7.1; platform_machine == 'x86_64'"
+TEST = [*EXPORT, RTX, 'hypothesis', 'mypy', 'pytest', 'ruff', 'smplx']
 
 
 def ros_prefixes() -> list[str]:

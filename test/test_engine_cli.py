@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 from hybrik_ros.cli import main
+from hybrik_ros.perception import blazepose, detector
 
 
 @pytest.fixture
@@ -52,11 +53,29 @@ def test_build_says_why_and_shows_what_it_does_and_builds_once(
     assert 'there is none yet' in reason
 
 
+def test_any_model_is_built_in_fp16(
+    fake_tensorrt: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(['engine', 'build', '--precision', 'fp16']) == 0
+    shown = capsys.readouterr().out
+    for model in (detector.MODEL, blazepose.MODEL):
+        assert f'{model.name} has an engine in fp16.' in shown
+    assert fake_tensorrt.built == 2
+
+
+def test_without_onnx_it_says_how_to_get_it(
+    fake_tensorrt: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, 'onnx', None)
+    assert main(['engine', 'build', '--precision', 'fp16']) == 1
+    assert 'pip install onnx' in capsys.readouterr().err
+
+
 def test_what_cannot_be_built_is_an_error(
     fake_tensorrt: ModuleType, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(['engine', 'build', str(model), '--precision', 'fp16']) == 1
-    assert 'export the model in fp16' in capsys.readouterr().err
+    assert 'fake.onnx: it cannot be put to FP16: ' in capsys.readouterr().err
     assert main(['engine', 'build', 'nowhere.onnx']) == 1
     assert 'no model at nowhere.onnx' in capsys.readouterr().err
 

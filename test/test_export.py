@@ -16,9 +16,9 @@ from networks import DATA, golden_image, seeded_state, write_checkpoint
 from numpy.typing import NDArray
 
 from hybrik_ros.cli import main
+from hybrik_ros.inference.half import halve
 from hybrik_ros.network import HybrIKNet
 from hybrik_ros.network.folding import fold_batch_norms
-from hybrik_ros.network.half import halve
 from hybrik_ros.network.onnx_graph import to_onnx
 from hybrik_ros.network.verification import VerificationError, check_operators, compare
 
@@ -179,8 +179,11 @@ def test_weight_beyond_fp16_is_named() -> None:
         for name in ('image', 'maps')
     )
     weight = onnx.numpy_helper.from_array(np.full((1, 1, 1, 1), 1e5, np.float32), 'stem.weight')
-    node = onnx.helper.make_node('Conv', ['image', 'stem.weight'], ['maps'])
-    graph = onnx.helper.make_graph([node], 'large', [image], [output], [weight])
+    nodes = [
+        onnx.helper.make_node('Conv', ['image', 'stem.weight'], ['stem']),
+        onnx.helper.make_node('Relu', ['stem'], ['maps']),
+    ]
+    graph = onnx.helper.make_graph(nodes, 'large', [image], [output], [weight])
     with pytest.raises(ValueError, match=r'stem\.weight is too large for FP16'):
         halve(onnx.helper.make_model(graph))
 

@@ -28,7 +28,7 @@ HOMES = {
     'onnxruntime': {'inference', 'network'},  # which rounds to INT8 with it
     'tensorrt': {'inference'},
     'torch': {'network'},
-    'onnx': {'network'},
+    'onnx': {'inference', 'network'},
     'rosbags': {'bags', 'cli'},
     'ROS': {'node'},
 }

@@ -37,7 +37,8 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         '--precision',
         choices=tensorrt_engine.PRECISIONS,
         default='fp32',
-        help='fp16 takes a model that was exported so or, up to TensorRT 8, any (default: fp32)',
+        help='of the convolutions; from TensorRT 10 on, fp16 needs: pip install onnx '
+        '(default: fp32)',
     )
     build.set_defaults(run=run, action=_build)
     actions.add_parser('list', help='list the engines').set_defaults(run=run, action=_list)

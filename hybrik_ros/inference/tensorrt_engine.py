@@ -94,7 +94,10 @@ def load_engine(
 
     def build() -> bytes:
         try:
-            return build_plan(trt, onnx, precision, on_progress or _log_progress())
+            # From version 10 on a model's own types are all that counts.
+            typed = hasattr(trt.NetworkDefinitionCreationFlag, 'STRONGLY_TYPED')
+            model_here = _in_half(onnx) if typed and precision == 'fp16' else onnx
+            return build_plan(trt, model_here, precision, on_progress or _log_progress())
         except RuntimeError as error:
             raise RuntimeError(f'TensorRT {trt.__version__}, {model}: {error}') from error
 
@@ -122,6 +125,26 @@ def deserialise(trt: Any, plan: bytes) -> Any:
     """
     runtime = _runtime(trt)
     return runtime.deserialize_cuda_engine(plan)
+
+
+def _in_half(content: bytes) -> bytes:
+    """Return a model that convolves in FP16. Raises RuntimeError where that cannot be made."""
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+
+        from hybrik_ros.inference.half import halve
+    except ImportError as error:
+        raise RuntimeError(
+            f'from version 10 on TensorRT takes FP16 from the model, and onnx, which would put it '
+            f'there, cannot be imported ({error}): pip install onnx'
+        ) from error
+    try:
+        model = onnx.load_from_string(content)
+        halve(model)
+    except (DecodeError, ValueError) as error:
+        raise RuntimeError(f'it cannot be put to FP16: {error}') from error
+    return model.SerializeToString()
 
 
 def build_plan(trt: Any, onnx: bytes, precision: str, on_progress: Progress) -> bytes:
@@ -215,7 +238,7 @@ def _require_types(trt: Any, network: Any, precision: str) -> None:
     if found != precision:
         raise RuntimeError(
             f'the model computes in {found}, which this version of TensorRT does not change: run '
-            f'hybrik engine build with --precision {found}, or export the model in {precision}'
+            f'hybrik engine build with --precision {found}'
         )
 
 

@@ -12,11 +12,12 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from hybrik_ros import __version__
+from hybrik_ros.inference.half import halve
 from hybrik_ros.network.checkpoint import load_checkpoint
 from hybrik_ros.network.folding import fold_batch_norms
-from hybrik_ros.network.half import halve, round_weights
 from hybrik_ros.network.hybrik import ARCHITECTURES
 from hybrik_ros.network.int8 import as_convolutions, quantize
 from hybrik_ros.network.onnx_graph import to_onnx
@@ -92,7 +93,7 @@ def export(
     _describe(model, checkpoint, net.architecture, precision)
     if precision == 'fp16':
         halve(model)
-        round_weights(folded)
+        _round_weights(folded)
         net = folded  # What rounding costs is no fault of the model's.
     title = f'{ARCHITECTURES[net.architecture]}, {precision}'
     report = Report(title, check_operators(model), compare(model, net, batch))
@@ -104,6 +105,14 @@ def export(
         report = report._replace(int8_mm=joint_shift_mm(exact, model, held_out))
     _write(output, model.SerializeToString())
     return report
+
+
+def _round_weights(net: nn.Module) -> None:
+    """Round the weights of a network, in place, as halve() rounds them in its model."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            for weight in module.parameters():
+                weight.data = weight.data.half().float()
 
 
 def _describe(model: onnx.ModelProto, checkpoint: Path, architecture: str, precision: str) -> None:

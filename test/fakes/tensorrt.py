@@ -9,6 +9,11 @@ import ctypes
 import enum
 import json
 
+import onnx
+from google.protobuf.message import DecodeError
+
+from hybrik_ros.inference.half import convolves_in_half
+
 __version__ = '10.3.0'
 
 DataType = enum.Enum('DataType', ['FLOAT', 'HALF', 'INT32', 'UINT8', 'INT64'])
@@ -77,7 +82,18 @@ class OnnxParser:
         try:
             self._network.model = json.loads(content)
         except ValueError:
+            return self._parse_onnx(content)
+        return True
+
+    def _parse_onnx(self, content):
+        """Of a real model, the input's shape and whether it convolves in half precision count."""
+        try:
+            graph = onnx.load_from_string(content).graph
+        except DecodeError:
             return False
+        dims = graph.input[0].type.tensor_type.shape.dim
+        shape = [dim.dim_value or -1 for dim in dims]
+        self._network.model = {'shape': shape, 'type': 'FLOAT', 'half': convolves_in_half(graph)}
         return True
 
     def get_error(self, _index):
