@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -86,6 +86,9 @@ RANGES: dict[str, tuple[float, float]] = {
     'bearing_slope': (0, 1000),
 }
 
+
+# What of the settings is needed to load a pipeline; all else can be adjusted while it runs.
+LOADED = ('backend', 'threads', 'body', 'hybrik_model', 'flip_test')
 
 # What is taken for the types of Settings.
 _KINDS: dict[type, Any] = {bool: (bool, np.bool_), int: Integral, float: Real, str: (str, Path)}
@@ -294,6 +297,28 @@ class Pipeline:
                     humans.append(human)
         return humans
 
+    def adjust(self, **settings: Any) -> None:
+        """Change settings between two frames; everybody is followed on.
+
+        Parameters
+        ----------
+        settings: fields of Settings, by name, but for those in LOADED.
+
+        Raises
+        ------
+        ValueError: one is out of its range, or would need another pipeline.
+        """
+        chosen = replace(self._settings, **settings)
+        for name in LOADED:
+            if getattr(chosen, name) != getattr(self._settings, name):
+                raise ValueError(f'{name} cannot change while the pipeline runs: create another')
+        self._settings = chosen
+        self._detect.size, self._detect.threshold = chosen.detector_size, chosen.detector_threshold
+        self._tracker.confirm_after = chosen.confirm_after
+        self._tracker.forget_after = chosen.forget_after
+        for track in self._tracker.tracks:
+            track.pose_filter.adjust(*_filter_settings(chosen))
+
     def reset(self) -> None:
         """Forget everybody."""
         self._tracker.reset()
@@ -328,14 +353,7 @@ class Pipeline:
         self.with_vertices = False
 
     def _new_track(self, id: str) -> Track:
-        chosen = self._settings
-        pose_filter = PoseFilter(
-            chosen.rotation_cutoff,
-            chosen.rotation_slope,
-            chosen.bearing_cutoff,
-            chosen.bearing_slope,
-            enabled=chosen.smoothing,
-        )
+        pose_filter = PoseFilter(*_filter_settings(self._settings))
         shape = Shape(self.body, SHAPE_PAIRS, SHAPE_SIGMAS)
         return Track(id, shape, Proportions.of(self.body, shape.betas), pose_filter)
 
@@ -470,6 +488,17 @@ class Pipeline:
         finally:
             elapsed = time.perf_counter() - start
             self.stage_seconds[name] = self.stage_seconds.get(name, 0.0) + elapsed
+
+
+def _filter_settings(settings: Settings) -> tuple[float, float, float, float, bool]:
+    """Return the parameters of a PoseFilter."""
+    return (
+        settings.rotation_cutoff,
+        settings.rotation_slope,
+        settings.bearing_cutoff,
+        settings.bearing_slope,
+        settings.smoothing,
+    )
 
 
 def _check_image(rgb: NDArray[np.uint8], camera: Camera) -> None:

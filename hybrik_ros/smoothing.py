@@ -28,10 +28,13 @@ _BODY_SPEED_CUTOFF = 0.5  # hertz
 class _OneEuro(ABC):
     """The filter on any space in which things differ by vectors.
 
-    Parameters
-    ----------
+    Parameters and attributes
+    -------------------------
     cutoff: hertz, of what does not move.
     slope: hertz that the cutoff rises by for each unit of speed, per second.
+
+    Parameters
+    ----------
     speed_cutoff: hertz, of the low-pass filter that the speed itself goes through.
     lead: whether the filter moves on by that speed from frame to frame, so that steady motion
         is not delayed at all. Motion that often turns back is better off without.
@@ -40,8 +43,8 @@ class _OneEuro(ABC):
     def __init__(
         self, cutoff: float, slope: float, speed_cutoff: float = 1.0, *, lead: bool = False
     ) -> None:
-        self._cutoff = cutoff
-        self._slope = slope
+        self.cutoff = cutoff
+        self.slope = slope
         self._speed_cutoff = speed_cutoff
         self._lead = lead
         self.reset()
@@ -74,7 +77,7 @@ class _OneEuro(ABC):
         if self._lead:
             self._smooth = self._moved(self._smooth, self._velocity * elapsed)
         step = self._difference(self._smooth, measured)
-        share = _share(self._cutoff + self._slope * speed, elapsed)
+        share = _share(self.cutoff + self.slope * speed, elapsed)
         self._smooth = self._moved(self._smooth, share * step)
         return self._smooth.copy()
 
@@ -136,17 +139,30 @@ class PoseFilter:
         bearing_slope: float,
         enabled: bool = True,
     ) -> None:
-        def cutoff(hertz: float) -> float:
-            return hertz if enabled else np.inf
-
-        self._rotations = RotationFilter(cutoff(rotation_cutoff), rotation_slope)
-        self._depths = VectorFilter(cutoff(_DEPTH_CUTOFF), _DEPTH_SLOPE)
-        self._bearing = VectorFilter(
-            cutoff(bearing_cutoff), bearing_slope, _BODY_SPEED_CUTOFF, lead=True
-        )
+        self._rotations = RotationFilter(rotation_cutoff, rotation_slope)
+        self._depths = VectorFilter(_DEPTH_CUTOFF, _DEPTH_SLOPE)
+        self._bearing = VectorFilter(bearing_cutoff, bearing_slope, _BODY_SPEED_CUTOFF, lead=True)
         self._distance = VectorFilter(
-            cutoff(_DISTANCE_CUTOFF), _DISTANCE_SLOPE, _BODY_SPEED_CUTOFF, lead=True
+            _DISTANCE_CUTOFF, _DISTANCE_SLOPE, _BODY_SPEED_CUTOFF, lead=True
         )
+        self.adjust(rotation_cutoff, rotation_slope, bearing_cutoff, bearing_slope, enabled)
+
+    def adjust(
+        self,
+        rotation_cutoff: float,
+        rotation_slope: float,
+        bearing_cutoff: float,
+        bearing_slope: float,
+        enabled: bool = True,
+    ) -> None:
+        """Change the parameters of the filter, and keep what it has taken in."""
+        for one, cutoff, slope in (
+            (self._rotations, rotation_cutoff, rotation_slope),
+            (self._depths, _DEPTH_CUTOFF, _DEPTH_SLOPE),
+            (self._bearing, bearing_cutoff, bearing_slope),
+            (self._distance, _DISTANCE_CUTOFF, _DISTANCE_SLOPE),
+        ):
+            one.cutoff, one.slope = cutoff if enabled else np.inf, slope
 
     def reset(self) -> None:
         """Forget all, as after a gap in time."""

@@ -321,9 +321,12 @@ class Tracker:
     Parameters
     ----------
     create: makes a track of a new id.
+    ids: the numbers from which ids are made, each of which comes once.
+
+    Parameters and attributes
+    -------------------------
     confirm_after: seconds for which somebody must be seen to count.
     forget_after: seconds after which somebody who is not seen any more is forgotten.
-    ids: the numbers from which ids are made, each of which comes once.
 
     Attributes
     ----------
@@ -339,8 +342,8 @@ class Tracker:
     ) -> None:
         self.tracks: list[Track] = []
         self._create = create
-        self._confirm_after = confirm_after
-        self._forget_after = forget_after
+        self.confirm_after = confirm_after
+        self.forget_after = forget_after
         self._ids = count(1) if ids is None else ids
 
     @property
@@ -374,14 +377,14 @@ class Tracker:
             track
             for track in self.tracks
             if track in found
-            or (track.last - track.first >= self._confirm_after and self._remembers(track, stamp))
+            or (track.last - track.first >= self.confirm_after and self._remembers(track, stamp))
         ]
         tracks = [track or self._new(stamp) for track in found]
         for track, sighting, crowded in zip(
             tracks, sightings, self._crowded(sightings, stamp), strict=True
         ):
             track.see(sighting, stamp, crowded)
-            confirmed = stamp - track.first >= self._confirm_after
+            confirmed = stamp - track.first >= self.confirm_after
             track.state = State.TRACKED if confirmed else State.TENTATIVE
         return tracks
 
@@ -389,7 +392,7 @@ class Tracker:
         """Tell whether a track is known at this time, even if its frames come seldom."""
         if track.state is not State.LOST and track.elapsed(stamp) < _SLOWEST:
             return True
-        return track.elapsed(stamp) <= self._forget_after
+        return track.elapsed(stamp) <= self.forget_after
 
     def _assigned(self, sightings: Sequence[Sighting], stamp: float) -> list[Track | None]:
         """Return the known track of each sighting, None for a stranger."""

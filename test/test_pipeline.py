@@ -622,6 +622,45 @@ def test_an_unusable_setting_is_named(settings, error, message):
         Pipeline.create(**settings)
 
 
+def test_settings_change_between_two_frames(pipeline, frames, camera):
+    [before] = pipeline(frames[0], camera, 0.0)
+    pipeline.adjust(confirm_after=10.0)
+    assert pipeline(frames[1], camera, 0.04) == []
+    pipeline.adjust(confirm_after=0.0, detector_size=256)
+    [after] = pipeline(frames[2], camera, 0.08)
+    assert after.id == before.id
+
+
+def test_smoothing_changes_in_mid_stream(frames, camera):
+    def last_steps(change):
+        """How far joints turn between the last two frames, before the last of which it changes."""
+        with Pipeline.create(confirm_after=0.0) as pipeline:
+            humans = process(pipeline, frames[:9], camera)
+            pipeline.adjust(**change)
+            [human] = pipeline(frames[9], camera, 9 / RATE)
+        return human.rotations - humans[-1][0].rotations
+
+    held = last_steps({'rotation_cutoff': 0.01, 'rotation_slope': 0.0})
+    usual = last_steps({})
+    off = last_steps({'smoothing': False})
+    assert np.abs(held[1:]).max() < 0.1 * np.abs(usual[1:]).max()
+    assert np.abs(usual).mean() < np.abs(off).mean()
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'backend': 'onnxruntime'}, 'backend cannot change while'),
+        ({'detector_size': 1}, 'detector_size must be'),
+    ],
+)
+def test_a_setting_that_cannot_change_changes_nothing(pipeline, frames, camera, change, message):
+    pipeline(frames[0], camera, 0.0)
+    with pytest.raises(ValueError, match=message):
+        pipeline.adjust(confirm_after=10.0, **change)
+    assert len(pipeline(frames[1], camera, 0.04)) == 1
+
+
 def test_a_closed_pipeline_says_so(frames, camera):
     with Pipeline.create(confirm_after=0.0) as pipeline:
         pass

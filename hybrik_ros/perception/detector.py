@@ -71,18 +71,21 @@ class PersonDetector:
     Parameters
     ----------
     runner: active, of the MoveNet model.
+
+    Parameters and attributes
+    -------------------------
     size: longer side of the image that the network sees, pixels; padded to a multiple of 32.
     threshold: least score of a person.
     """
 
     def __init__(self, runner: Runner, size: int, threshold: float) -> None:
         self._runner = runner
-        self._size = size
-        self._threshold = threshold
+        self.size = size
+        self.threshold = threshold
 
     def __call__(self, rgb: NDArray[np.uint8]) -> list[Detection]:
         """Return the people in an image (H, W, 3), best first."""
-        scale = self._size / max(rgb.shape[:2])
+        scale = self.size / max(rgb.shape[:2])
         fitted = [max(1, round(side * scale)) for side in rgb.shape[:2]]
         small = cv2.resize(rgb, fitted[::-1], interpolation=cv2.INTER_AREA)
         height, width = (-(-side // _STRIDE) * _STRIDE for side in fitted)
@@ -94,7 +97,7 @@ class PersonDetector:
 
         found: list[Detection] = []
         for person in sorted(people, key=lambda row: -row[55]):
-            if person[55] < self._threshold:
+            if person[55] < self.threshold:
                 break
             keypoints = person[: 3 * _KEYPOINTS].reshape(_KEYPOINTS, 3)[:, [1, 0, 2]].astype(float)
             keypoints[:, :2] *= to_pixels
