@@ -1,12 +1,18 @@
 """The table of parameters, and what it refuses."""
 
+import subprocess
+import sys
 from dataclasses import asdict
+from pathlib import Path
 
+import numpy as np
 import pytest
 from rclpy.parameter import Parameter
 
-from hybrik_ros.node.parameters import _SETTINGS, DECLARATIONS, validate
-from hybrik_ros.pipeline import Settings
+from hybrik_ros.node.parameters import DECLARATIONS, validate
+from hybrik_ros.pipeline import LOADED, Settings
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize('declaration', DECLARATIONS, ids=lambda d: d.name)
@@ -19,9 +25,25 @@ def test_every_parameter_is_described_and_ranged(declaration) -> None:
     assert span.from_value <= declaration.default <= span.to_value
 
 
-def test_defaults_are_the_pipelines() -> None:
-    defaults = {declaration.name: declaration.default for declaration in DECLARATIONS}
-    assert {field: defaults[name] for name, field in _SETTINGS.items()} == asdict(Settings())
+def test_every_setting_of_the_pipeline_is_a_parameter_with_its_default() -> None:
+    defaults = {one.setting: one.default for one in DECLARATIONS if one.setting}
+    assert defaults == asdict(Settings())
+
+
+def test_all_but_what_is_loaded_takes_effect_at_once() -> None:
+    assert {one.setting for one in DECLARATIONS if one.setting and not one.dynamic} == set(LOADED)
+
+
+def test_yaml_and_readme_are_written_from_the_table() -> None:
+    command = [sys.executable, ROOT / 'tools' / 'parameters.py', '--check']
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+@pytest.mark.parametrize('value', [np.nan, -1.0, 171.0])
+def test_a_number_out_of_its_range_is_refused_with_the_range(value: float) -> None:
+    result = validate([Parameter('field_of_view', value=value)], configured=True)
+    assert not result.successful
+    assert 'field_of_view must be from 0 to 170' in result.reason
 
 
 def test_an_unknown_backend_is_refused_with_the_choices() -> None:
