@@ -31,7 +31,9 @@ ROS = [
     'ros-geometry-msgs ~=5.5.1',
     'ros-lifecycle-msgs ~=2.3.0',
     'ros-sensor-msgs ~=5.5.1',
+    'ros-shape-msgs ~=5.5.1',
     'ros-std-msgs ~=5.5.1',
+    'ros-std-srvs ~=5.5.1',
     'ros-visualization-msgs ~=5.5.1',
 ]
 ROS_BUILD = [

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -190,6 +191,7 @@ class Pipeline:
     Attributes
     ----------
     body: the BodyModel that is posed.
+    facts: what runs here, to be shown to users: the networks' files, their hashes and backends.
     with_vertices: whether the humans carry vertices; may change from frame to frame.
     stage_seconds: how long each stage of the last frame took, by name.
     """
@@ -203,6 +205,7 @@ class Pipeline:
         ids: Iterator[int] | None = None,
     ) -> None:
         self.body = body
+        self.facts: dict[str, str] = {}
         self.with_vertices = False
         self.stage_seconds: dict[str, float] = {}
         self._settings = settings
@@ -240,10 +243,8 @@ class Pipeline:
         """
         chosen = Settings(**settings)
         body = BodyModel.load(chosen.body or None)
-        runners = [
-            create_runner(model, chosen.backend, chosen.threads)
-            for model in (detector.MODEL, Path(chosen.hybrik_model or blazepose.MODEL).expanduser())
-        ]
+        models = detector.MODEL, Path(chosen.hybrik_model or blazepose.MODEL).expanduser()
+        runners = [create_runner(model, chosen.backend, chosen.threads) for model in models]
         for runner in runners:
             runner.activate()
         if chosen.hybrik_model and set(runners[1].inputs) != {'image'}:
@@ -256,6 +257,14 @@ class Pipeline:
                 body.name,
             )
         pipeline._warm_up()
+        pipeline.facts = {
+            'body': body.name,
+            **{
+                f'model {model.name}': f'{sha256(model.read_bytes()).hexdigest()[:12]}, '
+                f'{runner.backend}'
+                for model, runner in zip(models, runners, strict=True)
+            },
+        }
         return pipeline
 
     def __call__(self, rgb: NDArray[np.uint8], camera: Camera, stamp: float) -> list[Human]:

@@ -12,9 +12,7 @@ from hybrik_ros.node.diagnostics import Diagnostics
 def report(
     diagnostics: Diagnostics, assumed: bool = False
 ) -> tuple[DiagnosticStatus, dict[str, str]]:
-    [status] = diagnostics.report(
-        replaced=3, camera='camera_info', assumed=assumed, header=Header()
-    ).status
+    [status] = diagnostics.report(replaced=3, assumed=assumed, header=Header()).status
     return status, {pair.key: pair.value for pair in status.values}
 
 

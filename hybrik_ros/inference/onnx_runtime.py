@@ -28,6 +28,8 @@ class OnnxRuntimeRunner(Runner):
         threads on contended cores are slower than one.
     """
 
+    backend = 'onnxruntime'
+
     def __init__(self, model: Path, threads: int = 1) -> None:
         self._model = model
         self._threads = threads

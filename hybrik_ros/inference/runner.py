@@ -43,8 +43,14 @@ class Runner(ABC):
     """A network that is loaded by activate(), run by infer() and freed by deactivate().
 
     Also a context manager.
+
+    Attributes
+    ----------
+    backend: what runs it, one of BACKENDS but auto.
+    inputs: type and shape of each, by name, once active.
     """
 
+    backend: str
     inputs: dict[str, TensorSpec]
 
     @abstractmethod

@@ -38,6 +38,8 @@ class TensorRTRunner(Runner):
     graph: whether to use CUDA graphs; where one cannot be made, the runner does without.
     """
 
+    backend = 'tensorrt'
+
     def __init__(self, model: Path, graph: bool = True) -> None:
         self._model = model
         self._graph = graph

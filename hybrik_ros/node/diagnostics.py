@@ -1,15 +1,38 @@
-"""What the node tells about itself on /diagnostics: counts, latencies by stage, faults."""
+"""What the node tells about itself on /diagnostics: counts, rates, latencies by stage, faults."""
 
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
 
 _WINDOW = 600  # frames over which latencies are summed up
+_RATE_SECONDS = 5.0  # over which frames are counted for a rate
 _STALLED_SECONDS = 2.0  # without an image
+_SETTLE_SECONDS = 5.0  # after activation, in which limits mean nothing yet
+
+_OK, _WARN, _ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+_Verdict = tuple[bytes, str]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is no longer good. Beyond twice that it is an error.
+
+    Attributes
+    ----------
+    least_rate: processed frames per second; 0 for none.
+    greatest_latency: seconds, of the median frame, from stamp to last message; 0 for none.
+    greatest_loss: share of the images that are dropped for newer ones; 1 for none.
+    """
+
+    least_rate: float = 0.0
+    greatest_latency: float = 0.0
+    greatest_loss: float = 1.0
 
 
 class Diagnostics:
@@ -30,13 +53,17 @@ class Diagnostics:
         self._counts: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
         self._reported_faults: Counter[str] = Counter()
+        self._warned: dict[str, str] = {}
         self._seconds: dict[str, deque[float]] = {}
-        self._last_image = time.monotonic()
+        self._rates = {kind: _Rate() for kind in ('received', 'processed')}
+        self._people = 0
+        self._began = self._last_image = time.monotonic()
 
     def received(self) -> None:
         """Count an image that came in."""
         with self._lock:
             self._counts['received'] += 1
+            self._rates['received'].count()
             self._last_image = time.monotonic()
 
     def processed(self, people: int) -> None:
@@ -44,49 +71,76 @@ class Diagnostics:
         with self._lock:
             self._counts['processed'] += 1
             self._counts['with a person'] += people > 0
+            self._rates['processed'].count()
+            self._people = people
 
     def fault(self, kind: str) -> None:
         """Count a fault that cost a frame."""
         with self._lock:
             self._faults[kind] += 1
 
+    def warn(self, key: str, message: str) -> None:
+        """Note what is wrong without costing frames, until the node is active anew."""
+        with self._lock:
+            self._warned[key] = message
+
     def took(self, stage: str, seconds: float) -> None:
         """Note how long a frame spent in a stage."""
         with self._lock:
             self._seconds.setdefault(stage, deque(maxlen=_WINDOW)).append(seconds)
 
-    def loading(self, message: str, header: Header) -> DiagnosticArray:
-        """Return the report of a node that is being configured.
+    def status(self, level: bytes, message: str, header: Header) -> DiagnosticArray:
+        """Return the report of a node that is not active.
 
         Parameters
         ----------
-        message: what was logged last.
+        level: of DiagnosticStatus.
+        message: what it is doing, or why it does nothing.
         header: stamp of the report.
         """
-        status = DiagnosticStatus(level=DiagnosticStatus.WARN, name=self._name)
-        status.message = f'loading: {message}'
+        status = DiagnosticStatus(level=level, name=self._name, message=message)
         return DiagnosticArray(header=header, status=[status])
 
     def report(
-        self, *, replaced: int, camera: str, assumed: bool, header: Header
+        self,
+        *,
+        header: Header,
+        replaced: int = 0,
+        camera: str = 'camera_info',
+        assumed: bool = False,
+        limits: Limits = Limits(),
+        facts: Mapping[str, object] | None = None,
     ) -> DiagnosticArray:
         """Return the report of an active node.
 
         Parameters
         ----------
+        header: stamp of the report.
         replaced: frames dropped because a newer one came while the worker was busy.
         camera: where the intrinsics come from, in words.
         assumed: whether that is a guess.
-        header: stamp of the report.
+        limits: what is good enough.
+        facts: what else to show: models, filters.
         """
         with self._lock:
             new_faults = self._faults - self._reported_faults
             self._reported_faults = self._faults.copy()
-            silent = time.monotonic() - self._last_image
+            now = time.monotonic()
+            verdicts: list[_Verdict] = [(_WARN, message) for message in self._warned.values()]
+            if new_faults:
+                verdicts.append((_ERROR, f'frames are lost: {", ".join(sorted(new_faults))}'))
+            if (silent := now - self._last_image) > _STALLED_SECONDS:
+                verdicts.append((_WARN, f'no image for {silent:.0f} s'))
+            elif now - self._began > _SETTLE_SECONDS:
+                verdicts += self._beyond(limits, replaced)
+            if assumed:
+                verdicts.append((_WARN, f'the camera is not calibrated: {camera}'))
             values = {
                 'received': self._counts['received'],
                 'processed': self._counts['processed'],
                 'with a person': self._counts['with a person'],
+                'people': self._people,
+                **{f'{kind} per second': f'{rate}' for kind, rate in self._rates.items()},
                 'dropped for newer frames': replaced,
                 **{f'lost: {kind}': count for kind, count in sorted(self._faults.items())},
                 'camera': camera,
@@ -95,16 +149,60 @@ class Diagnostics:
                     f'{1e3 * np.percentile(seconds, 95):.1f}'
                     for stage, seconds in self._seconds.items()
                 },
+                **(facts or {}),
             }
-        status = DiagnosticStatus(level=DiagnosticStatus.OK, name=self._name, message='running')
-        if new_faults:
-            status.level = DiagnosticStatus.ERROR
-            status.message = f'frames are lost: {", ".join(sorted(new_faults))}'
-        elif silent > _STALLED_SECONDS:
-            status.level = DiagnosticStatus.WARN
-            status.message = f'no image for {silent:.0f} s'
-        elif assumed:
-            status.level = DiagnosticStatus.WARN
-            status.message = f'the camera is not calibrated: {camera}'
-        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-        return DiagnosticArray(header=header, status=[status])
+        level = max((level for level, _ in verdicts), default=_OK)
+        # The worst first.
+        message = '; '.join(text for _, text in sorted(verdicts, key=lambda one: one[0])[::-1])
+        report = self.status(level, message or 'running', header)
+        report.status[0].values = [KeyValue(key=k, value=str(v)) for k, v in values.items()]
+        return report
+
+    def _beyond(self, limits: Limits, replaced: int) -> list[_Verdict]:
+        verdicts = []
+
+        def judge(excess: float, message: str) -> None:
+            """excess: by how many times a limit is passed."""
+            if excess > 1:
+                verdicts.append((_ERROR if excess > 2 else _WARN, message))
+
+        rate = self._rates['processed'].hertz
+        if limits.least_rate > 0:
+            judge(
+                limits.least_rate / max(rate, 1e-9),
+                f'{rate:.1f} frames a second, less than {limits.least_rate:g}',
+            )
+        if limits.greatest_latency > 0 and 'total' in self._seconds:
+            latency = float(np.median(self._seconds['total']))
+            judge(
+                latency / limits.greatest_latency,
+                f'a latency of {latency:.3f} s, more than {limits.greatest_latency:g}',
+            )
+        lost = replaced / max(self._counts['received'], 1)
+        if lost > limits.greatest_loss:
+            verdicts.append(
+                (_WARN, f'{lost:.0%} of the images dropped, more than {limits.greatest_loss:.0%}')
+            )
+        return verdicts
+
+
+class _Rate:
+    """How often something happened in the last seconds."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._times: deque[float] = deque(maxlen=_WINDOW)
+
+    def count(self) -> None:
+        self._times.append(time.monotonic())
+
+    @property
+    def hertz(self) -> float:
+        now = time.monotonic()
+        span = min(_RATE_SECONDS, now - self._began)
+        if len(self._times) == _WINDOW:
+            span = min(span, now - self._times[0])
+        return sum(time > now - span for time in self._times) / max(span, 1e-9)
+
+    def __str__(self) -> str:
+        return f'{self.hertz:.1f}'

@@ -98,6 +98,7 @@ class _Timed(Runner):
 
     def __init__(self, runner: Runner) -> None:
         self.seconds = 0.0
+        self.backend = runner.backend
         self._runner = runner
 
     def activate(self) -> None:

@@ -1,0 +1,122 @@
+"""What the node publishes, each part only where it is wanted and somebody listens."""
+
+from collections.abc import Callable
+
+import numpy as np
+from geometry_msgs.msg import Point
+from numpy.typing import NDArray
+from rclpy.lifecycle import LifecycleNode
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import Image
+from shape_msgs.msg import Mesh, MeshTriangle
+from std_msgs.msg import Header
+from tf2_msgs.msg import TFMessage
+from visualization_msgs.msg import MarkerArray
+
+from hybrik_ros.body import BodyModel
+from hybrik_ros.camera import Camera
+from hybrik_ros.drawing import draw_humans
+from hybrik_ros.msg import HumanMesh, HumanMeshArray
+from hybrik_ros.node.frames import to_transforms
+from hybrik_ros.node.images import to_image
+from hybrik_ros.node.markers import MarkerMaker
+from hybrik_ros.node.messages import to_array, to_human_mesh
+from hybrik_ros.pipeline import Human
+from hybrik_ros.skeleton import NUM_JOINTS
+
+_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+# By the names of the parameters that switch them.
+_TOPICS = {
+    'publish.human_pose': (HumanMesh, 'human_pose', 10),
+    'publish.human_poses': (HumanMeshArray, 'human_poses', 10),
+    'publish.tf': (TFMessage, '/tf', 100),
+    'publish.markers': (MarkerArray, '~/markers', 1),
+    'publish.overlay': (Image, '~/overlay', 1),
+}
+
+
+class Outputs:
+    """Publishers of people, from configure to clean-up; they are silent while the node is inactive.
+
+    Parameters
+    ----------
+    node: whose parameters publish.* switch them.
+    body: that is published.
+    say: tells the user of a fault that costs no frame.
+    """
+
+    def __init__(self, node: LifecycleNode, body: BodyModel, say: Callable[[str], None]) -> None:
+        self._node = node
+        self._body = body
+        self._say = say
+        self._make_markers = MarkerMaker(body.faces)
+        self._publishers = {
+            switch: node.create_lifecycle_publisher(kind, topic, depth)
+            for switch, (kind, topic, depth) in _TOPICS.items()
+        }
+        self._topology = node.create_lifecycle_publisher(Mesh, '~/body', _LATCHED)
+
+    @property
+    def wants_vertices(self) -> bool:
+        """Whether somebody listens to what is made of vertices."""
+        return self._with_vertices or any(
+            self._heard(switch) for switch in ('publish.markers', 'publish.overlay')
+        )
+
+    def publish_body(self) -> None:
+        """Publish the body at rest, for all who come later too."""
+        at_rest = self._body.vertices(np.tile(np.eye(3), (NUM_JOINTS, 1, 1)), None, np.zeros(3))
+        triangles = [MeshTriangle(vertex_indices=face) for face in self._body.faces.astype('u4')]
+        vertices = [Point(x=x, y=y, z=z) for x, y, z in at_rest.tolist()]
+        self._topology.publish(Mesh(triangles=triangles, vertices=vertices))
+
+    def publish(self, humans: list[Human], rgb: NDArray, camera: Camera, header: Header) -> None:
+        """Publish the people in a frame.
+
+        Parameters
+        ----------
+        humans: with vertices where wants_vertices was true.
+        rgb, camera: the frame.
+        header: of the image.
+        """
+        singles, arrays = self._heard('publish.human_pose'), self._heard('publish.human_poses')
+        if singles or arrays:
+            with_vertices = self._with_vertices
+            name = self._body.name
+            messages = [to_human_mesh(human, header, name, with_vertices) for human in humans]
+            if singles:
+                for message in messages:
+                    singles.publish(message)
+            if arrays:
+                arrays.publish(to_array(messages, header))
+        if humans and not header.frame_id:
+            self._say(
+                'the images have no frame_id, so TF and RViz cannot place the people: set the '
+                'frame_id of the camera driver'
+            )
+        elif humans and (frames := self._heard('publish.tf')):
+            transforms = [frame for human in humans for frame in to_transforms(human, header)]
+            frames.publish(TFMessage(transforms=transforms))
+        if markers := self._heard('publish.markers'):
+            markers.publish(self._make_markers(humans, header))
+        if overlay := self._heard('publish.overlay'):
+            picture = rgb.copy()
+            draw_humans(picture, humans, self._body.faces, camera)
+            overlay.publish(to_image(picture, header))
+
+    def close(self) -> None:
+        """Take the publishers down."""
+        for publisher in (*self._publishers.values(), self._topology):
+            self._node.destroy_lifecycle_publisher(publisher)
+
+    @property
+    def _with_vertices(self) -> bool:
+        return bool(self._node.get_parameter('publish.vertices').value)
+
+    def _heard(self, switch: str) -> Publisher | None:
+        """Return the publisher of a switch, None where it is off or nobody listens."""
+        publisher = self._publishers[switch]
+        if self._node.get_parameter(switch).value and publisher.get_subscription_count():
+            return publisher
+        return None
