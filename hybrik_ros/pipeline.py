@@ -33,6 +33,7 @@ from hybrik_ros.perception.landmarks import (
 from hybrik_ros.rotations import from_rotation_vector, to_rotation_vector
 from hybrik_ros.skeleton import (
     BONE_TARGETS,
+    JOINT_NAMES,
     NUM_JOINTS,
     PELVIS,
     SHOULDERS,
@@ -57,6 +58,10 @@ _HOLD = 0.12**2
 _DEPTH_WEIGHT = 1 / 6**2
 # What of the trunk no landmark shows by itself.
 _CORE = [joint for joint in TRUNK if joint not in SHOULDERS]
+_SPINE = tuple(JOINT_NAMES.index(name) for name in ('spine1', 'spine2', 'spine3'))
+_NECK = tuple(JOINT_NAMES.index(name) for name in ('neck', 'head'))
+_LINKS = np.array([[len(_SPINE)], [len(_NECK)]])
+_MOST_NOD = np.radians(45)  # of each joint of the neck
 # With what time constant a limb that is not seen comes to rest.
 _RELAX_SECONDS = 1.0
 # Where the bones of each joint (24, 3) end.
@@ -460,6 +465,7 @@ class Pipeline:
             joints, rest, twist, confidence=weights, previous=held,
             previous_weight=_HOLD if smooth else 0.0, depth_weight=_DEPTH_WEIGHT,
         )  # fmt: skip
+        _bend_evenly(track.rotations, seen.head_turn(track.proportions))
         # The bones have their own lengths now: put the whole body where its joints are seen.
         rays = joints[:NUM_JOINTS, :2] / joints[:NUM_JOINTS, 2:]
         confidence = confidence[:NUM_JOINTS]
@@ -559,6 +565,26 @@ def _solver_weights(confidence: Array, guesses: NDArray[np.bool_]) -> Array:
     weights[list(TRUNK)] = np.maximum(weights[list(TRUNK)], _HIDDEN_WEIGHT)
     weights[_CORE] = weights[list(TRUNK)].max()
     return weights
+
+
+def _bend_evenly(rotations: Array, head_turn: Array | None) -> None:
+    """Let each joint of the spine, and of the neck, take the same share of their bending.
+
+    Nothing that is seen lies between hips and shoulders, nor between shoulders and ears. Where
+    these are seen too near to each other, short bones would fold back to make up for it.
+
+    Parameters
+    ----------
+    rotations: (24, 3, 3), changed in place.
+    head_turn: (3, 3), the global rotation of the head, if that is known by itself.
+    """
+    spine1, spine2, spine3, neck, head = rotations[list(_SPINE + _NECK)]
+    spine = spine1 @ spine2 @ spine3
+    nod = neck @ head if head_turn is None else (rotations[PELVIS] @ spine).T @ head_turn
+    spine_share, neck_share = to_rotation_vector(np.stack([spine, nod])) / _LINKS
+    neck_share *= min(1.0, _MOST_NOD / max(float(np.linalg.norm(neck_share)), _MOST_NOD))
+    shares = from_rotation_vector(np.stack([spine_share, neck_share]))
+    rotations[list(_SPINE)], rotations[list(_NECK)] = shares
 
 
 def _relaxed(rotations: Array, weights: Array, elapsed: float) -> Array:

@@ -63,9 +63,9 @@ _STRANGE = 0.85
 class Shape:
     """The shape of one body, from bone lengths averaged over all frames so far.
 
-    A length that is known is measured no more. So the shape of who is seen whole is frozen within a
-    second or two, from then on the same to the bit, and that of who is seen in half rests until
-    the other half comes into view.
+    A length that is known is measured no more. So the shape of who is seen whole is frozen after
+    some ninety frames, from then on the same to the bit, and that of who is seen in half rests
+    until the other half comes into view.
 
     Parameters
     ----------
@@ -306,7 +306,7 @@ class Track:
         It is smoothed by about a quarter of a second, and zero in the first frame.
         """
         elapsed = self.elapsed(stamp)
-        if self._position is None or elapsed >= _MEMORY_SECONDS:
+        if self._position is None or elapsed >= _SLOWEST:
             self._velocity_filter.reset()
             self._velocity = self._velocity_filter(np.zeros(3), 0.0)
         elif elapsed > 0:

@@ -122,6 +122,16 @@ def test_two_people_are_found_best_first(clip, detect):
     assert sorted(person.box[0] > 700 for person in people) == [False, True]
 
 
+@pytest.mark.parametrize(
+    ('face', 'body', 'alone'),
+    [(0.6, 0.05, True), (0.7, 0.5, True), (0.5, 0.5, False), (0.1, 0.3, False), (0.0, 0.0, False)],
+)
+def test_a_face_alone_is_nobody(face, body, alone):
+    scores = np.array([face] * 5 + [body] * 2 + [0.0] * 10)
+    keypoints = np.column_stack([np.zeros((17, 2)), scores])
+    assert Detection(0.5, np.zeros(4), keypoints).is_face_only == alone
+
+
 @pytest.mark.parametrize('index', [60, 108, 132])
 def test_nobody_is_found_twice(clip, seen, detect, index):
     # Of a person who fills the image, the network finds two.

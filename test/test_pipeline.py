@@ -9,9 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from poses import angles_between
 from sample import RATE, read_camera, read_frames
 from scipy.spatial.transform import Rotation
+from shown import landmark_points, landmarks_of
 
 from hybrik_ros.body import DEFAULT_BODY
 from hybrik_ros.body.shape import BETA_LIMITS
@@ -20,8 +23,10 @@ from hybrik_ros.inference import create_runner
 from hybrik_ros.kinematics import forward
 from hybrik_ros.perception import blazepose as bp
 from hybrik_ros.perception.blazepose import BlazePose
-from hybrik_ros.pipeline import Human, Pipeline, Settings
+from hybrik_ros.perception.landmarks import observe
+from hybrik_ros.pipeline import Human, Pipeline, Settings, _bend_evenly, _Seen
 from hybrik_ros.skeleton import JOINT_NAMES, MIRROR, NUM_JOINTS
+from hybrik_ros.tracking import Sighting
 
 FIRST, COUNT = 60, 20
 MIRRORED = list(MIRROR[:NUM_JOINTS])
@@ -491,6 +496,53 @@ def test_half_a_body_at_the_border_is_half_right_and_not_folded(frames, camera, 
         for side in ('left', 'right'):
             for joint in ('knee', 'ankle'):
                 assert angles_between(half.rotations[JOINT[f'{side}_{joint}']], np.eye(3)) < 60
+
+
+SPINE, NECK = [3, 6, 9], [12, 15]
+
+
+@given(seed=st.integers(0, 10**6), with_face=st.booleans())
+def test_spine_and_neck_bend_evenly_to_the_same_end(seed, with_face):
+    rng = np.random.default_rng(seed)
+    rotations = Rotation.from_rotvec(rng.uniform(-0.5, 0.5, (NUM_JOINTS, 3))).as_matrix()
+    was = rotations.copy()
+    chest = Rotation.from_matrix(was[0] @ was[3] @ was[6] @ was[9])
+    head = chest * Rotation.from_rotvec(rng.uniform(-0.8, 0.8, 3))
+    _bend_evenly(rotations, head.as_matrix() if with_face else None)
+    found = [Rotation.from_matrix(rotations[joint]) for joint in range(NUM_JOINTS)]
+    bent = Rotation.from_matrix(rotations[0]) * found[3] * found[6] * found[9]
+    assert (chest.inv() * bent).magnitude() < 1e-6
+    if not with_face:
+        head = chest * Rotation.from_matrix(was[12] @ was[15])
+    assert (head.inv() * bent * found[12] * found[15]).magnitude() < 1e-6
+    for joints in (SPINE, NECK):
+        assert rotations[joints] == pytest.approx(rotations[joints[:1]].repeat(len(joints), 0))
+    others = [joint for joint in range(NUM_JOINTS) if joint not in SPINE + NECK]
+    assert np.array_equal(rotations[others], was[others])
+
+
+def test_no_head_is_back_to_front():
+    rotations = np.tile(np.eye(3), (NUM_JOINTS, 1, 1))
+    _bend_evenly(rotations, Rotation.from_euler('y', 170, degrees=True).as_matrix())
+    angles = Rotation.from_matrix(rotations[NECK]).magnitude()
+    assert np.degrees(angles) == pytest.approx([45, 45])
+
+
+def test_a_trunk_seen_too_short_does_not_fold_the_spine(pipeline, camera):
+    """As the network squeezes who leaves the image: hips too near to the shoulders."""
+    body = pipeline.body
+    rotations = np.tile(np.eye(3), (NUM_JOINTS, 1, 1))
+    rotations[0] = np.diag([1.0, -1.0, -1.0]) @ Rotation.from_euler('y', 60, True).as_matrix()
+    rotations[6] = Rotation.from_euler('xyz', [60, -40, 0], degrees=True).as_matrix()
+    rotations[9] = Rotation.from_euler('x', -60, degrees=True).as_matrix()
+    _, points = landmark_points(body, np.zeros(body.num_betas), rotations, np.array([0, 0, 4.0]))
+    hips, shoulders = [bp.LEFT_HIP, bp.RIGHT_HIP], [bp.LEFT_SHOULDER, bp.RIGHT_SHOULDER]
+    points[hips] += 0.1 * (points[shoulders].mean(axis=0) - points[hips].mean(axis=0))
+    landmarks = landmarks_of(points, camera)
+    sighting = Sighting(np.zeros(3), np.zeros(4), 1.0)
+    person = _Seen(landmarks, observe(landmarks, camera), sighting)
+    human = pipeline._solve(person, camera, pipeline._new_track('p1'), 0.0)
+    assert np.degrees(Rotation.from_matrix(human.rotations[SPINE]).magnitude()).max() < 25
 
 
 def test_a_bust_has_a_straight_trunk(frames, camera, humans):

@@ -28,6 +28,8 @@ _MIRRORED = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]  # COCO's
 
 # Of the way from the hips to the shoulders, where the crown of the head is.
 _CROWN = 1.9
+_FACE = 5  # keypoints: nose, eyes, ears
+_MUCH = 0.15  # in scores
 # The landmark network was trained on regions that leave this much room around the person.
 _MARGIN = 1.25
 
@@ -46,6 +48,13 @@ class Detection:
     score: float
     box: Array
     keypoints: Array
+
+    @property
+    def is_face_only(self) -> bool:
+        """Whether a face is seen much better than any of the body, as on a poster of a head."""
+        scores = np.sort(self.keypoints[:, 2][:_FACE]), np.sort(self.keypoints[:, 2][_FACE:])
+        face, body = scores[0][-3:].mean(), scores[1][-2:].mean()
+        return bool(body < face - _MUCH)
 
     def is_same(self, keypoints: Array, box: Array) -> bool:
         """Tell whether this is the person with these keypoints (17, 2) and this box, pixels."""
@@ -103,7 +112,9 @@ class PersonDetector:
             keypoints[:, :2] *= to_pixels
             box = person[[52, 51, 54, 53]] * np.tile(to_pixels, 2)
             detection = Detection(float(person[55]), np.clip(box, 0, limits), keypoints)
-            if not any(detection.is_same(other.keypoints[:, :2], other.box) for other in found):
+            if not detection.is_face_only and not any(
+                detection.is_same(other.keypoints[:, :2], other.box) for other in found
+            ):
                 found.append(detection)
         return found
 

@@ -143,6 +143,9 @@ class Observation:
         """Tell which joints (29) are no better than a guess: none, the network knows bodies."""
         return np.zeros(len(joints), bool)
 
+    def head_turn(self, _body: Proportions) -> None:
+        """Return None: only the joints tell how the head is turned."""
+
     def twist(
         self, joints: Array, body: Proportions, weights: Array, previous: Array | None
     ) -> Array:

@@ -263,6 +263,17 @@ class Observation:
         """Tell which joints (29) are no better than a guess, as guessed does."""
         return guessed(joints, confidence, body)
 
+    def head_turn(self, body: 'Proportions') -> Array | None:
+        """Return the global rotation (3, 3) of the head by the face; None where that is not seen.
+
+        The neck is too short for its direction to be seen, and with it how the head is turned.
+        """
+        if self.confidence[[bp.NOSE, *_EARS]].min() < SEEN:
+            return None
+        head = _PARTS.index('head')
+        _, [frame] = _parts(self.points, slice(head, head + 1))
+        return np.asarray(frame @ body.frames[head].T)
+
     def twist(
         self, joints: Array, body: 'Proportions', weights: Array, previous: Array | None
     ) -> Array:
@@ -546,9 +557,10 @@ def _rest_landmarks(body: BodyModel, betas: Array) -> Array:
     return landmarks
 
 
-def _parts(landmarks: Array) -> tuple[Array, Array]:
-    """Return anchors (7, 3) and frames (7, 3, 3) of _PARTS, from landmarks (33, 3)."""
-    anchors, to, start, second_to, second_start = landmarks[_DIRECTIONS].mean(axis=2)
+def _parts(landmarks: Array, parts: slice = slice(None)) -> tuple[Array, Array]:
+    """Return anchors (N, 3) and frames (N, 3, 3) of N of _PARTS, from landmarks (33, 3)."""
+    points = landmarks[_DIRECTIONS[:, parts]].mean(axis=2)
+    anchors, to, start, second_to, second_start = points
     return anchors, _frames(to - start, second_to - second_start)
 
 
