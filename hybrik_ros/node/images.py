@@ -15,6 +15,8 @@ from std_msgs.msg import Header
 from hybrik_ros.camera import Camera
 from hybrik_ros.node.codecs import size_of
 
+OTHER_SIZE = 'camera_info size'  # the kind of fault
+
 _FISHEYE = 'equidistant'
 _DISTORTION_MODELS = ('', 'plumb_bob', 'rational_polynomial', 'thin_prism', _FISHEYE)
 _MOST_PIXELS = 2**26  # What a compressed image may claim; 200 MB of RGB.
@@ -280,7 +282,7 @@ def to_camera(message: CameraInfo, size: _Pair | None = None) -> Camera:
         corner, (width, height), binning = _window(message)
     if size is not None and size != (width, height):
         raise UnusableInputError(
-            'camera_info size',
+            OTHER_SIZE,
             f'camera_info is for {width} x {height} pixels, the images have {size[0]} x {size[1]}',
         )
     try:

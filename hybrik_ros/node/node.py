@@ -25,7 +25,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from hybrik_ros.node import parameters
 from hybrik_ros.node.diagnostics import Diagnostics, Limits
-from hybrik_ros.node.images import UnusableInputError, to_rgb
+from hybrik_ros.node.images import UnusableInputError, decompress, to_rgb
 from hybrik_ros.node.inputs import Inputs
 from hybrik_ros.node.intrinsics import NO_CAMERA_INFO, Intrinsics
 from hybrik_ros.node.logs import RosLog
@@ -269,7 +269,7 @@ class HybrikNode(LifecycleNode):
         assert self._outputs is not None
         started = time.monotonic()
         self._diagnostics.took('wait', started - received)
-        rgb = to_rgb(message)
+        rgb = decompress(message) if isinstance(message, CompressedImage) else to_rgb(message)
         field_of_view = self.get_parameter('field_of_view').value
         height, width = rgb.shape[:2]
         camera = self._intrinsics.camera_of(message.header, width, height, field_of_view)
