@@ -1,6 +1,7 @@
 """The node as a process of its own, spoken to over DDS."""
 
 import array
+import hashlib
 import re
 import signal
 import subprocess
@@ -15,13 +16,19 @@ import numpy as np
 import pytest
 import rclpy
 import yaml
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import SetParameters
+from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
+from shape_msgs.msg import Mesh
 from std_msgs.msg import Header
+from std_srvs.srv import SetBool, Trigger
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -30,6 +37,7 @@ from hybrik_ros.body import BodyModel
 from hybrik_ros.kinematics import forward
 from hybrik_ros.msg import HumanMesh, HumanMeshArray
 from hybrik_ros.node.messages import from_human_mesh
+from hybrik_ros.perception import blazepose, detector
 from hybrik_ros.rotations import from_quaternion
 from hybrik_ros.skeleton import JOINT_NAMES, PARENTS
 
@@ -52,6 +60,7 @@ class Peer:
 
     def __init__(self, environment: dict[str, str]) -> None:
         self.heard: dict[str, list] = {topic: [] for topic in TOPICS}
+        self.earlier = 0  # seconds by which its clock is late
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=int(environment['ROS_DOMAIN_ID']))
         self.node = Node('peer', context=self.context)
@@ -81,7 +90,8 @@ class Peer:
         self.context.try_shutdown()
 
     def header(self) -> Header:
-        return Header(stamp=self.node.get_clock().now().to_msg(), frame_id=FRAME_ID)
+        now = self.node.get_clock().now() - Duration(seconds=self.earlier)
+        return Header(stamp=now.to_msg(), frame_id=FRAME_ID)
 
     def frame(self) -> np.ndarray:
         decoded, picture = self.video.read()
@@ -142,11 +152,23 @@ class Peer:
         request = ChangeState.Request(transition=Transition(id=transition))
         return self.call(ChangeState, 'change_state', request).success
 
-    def report(self) -> dict[str, str]:
-        """Return the keys and values of a report that is yet to come."""
+    def set(self, name: str, value: object) -> str:
+        """Set a parameter; return why it is refused, or nothing."""
+        request = SetParameters.Request(
+            parameters=[Parameter(name, value=value).to_parameter_msg()]
+        )
+        [result] = self.call(SetParameters, 'set_parameters', request).results
+        return '' if result.successful else result.reason
+
+    def status(self) -> DiagnosticStatus:
+        """Return a report that is yet to come."""
         before = len(self.heard['/diagnostics'])
         assert self.wait(lambda: len(self.heard['/diagnostics']) > before + 1)
-        return {pair.key: pair.value for pair in self.heard['/diagnostics'][-1].status[0].values}
+        return self.heard['/diagnostics'][-1].status[0]
+
+    def report(self) -> dict[str, str]:
+        """Return the keys and values of a report that is yet to come."""
+        return {pair.key: pair.value for pair in self.status().values}
 
 
 class Process:
@@ -441,6 +463,110 @@ def test_zero_k_is_named_once_counted_and_survived(
     assert peer.show_and_wait(picture).humans
 
 
+def test_parameters_act_on_the_next_frame(
+    peer: Peer, node: Process, answers: list[HumanMeshArray]
+) -> None:
+    picture = peer.frame()
+    assert len(peer.show_and_wait(picture).humans[0].vertices) > 0
+    peer.set('publish.vertices', False)
+    assert len(peer.show_and_wait(picture).humans[0].vertices) == 0
+    peer.set('publish.vertices', True)
+    peer.set('tracking.confirm_after', 10.0)
+    assert not peer.show_and_wait(picture).humans
+    peer.set('tracking.confirm_after', 0.0)
+    assert peer.show_and_wait(picture).humans
+    assert peer.set('publish.human_poses', True) == ''
+    assert 'configure' in peer.set('threads', 2)
+    assert 'out of range' in peer.set('detector.threshold', float('nan'))
+
+
+def test_limits_are_warned_of(peer: Peer, node: Process, answers: list[HumanMeshArray]) -> None:
+    picture = peer.frame()
+
+    def reports(level: bytes, words: str) -> object:
+        def reported() -> bool:
+            peer.show(picture)
+            status = peer.status()
+            return status.level == level and words in status.message
+
+        return peer.wait(reported)
+
+    assert reports(DiagnosticStatus.OK, 'running')
+    peer.set('diagnostics.greatest_latency', 0.001)
+    assert reports(DiagnosticStatus.ERROR, 'a latency of')
+    peer.set('diagnostics.greatest_latency', 0.0)
+    peer.set('diagnostics.least_rate', 1000.0)
+    assert reports(DiagnosticStatus.ERROR, 'frames a second, less than 1000')
+    peer.set('diagnostics.least_rate', 0.0)
+    report = peer.report()
+    for model in (detector.MODEL, blazepose.MODEL):
+        hash = hashlib.sha256(model.read_bytes()).hexdigest()[:12]
+        assert report[f'model {model.name}'] == f'{hash}, onnxruntime'
+
+
+def test_the_body_is_there_for_who_comes_late(
+    peer: Peer, node: Process, answers: list[HumanMeshArray], body: BodyModel
+) -> None:
+    heard = []
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    subscription = peer.node.create_subscription(Mesh, 'hybrik_node/body', heard.append, latched)
+    assert peer.wait(lambda: heard)
+    peer.node.destroy_subscription(subscription)
+    [mesh] = heard
+    faces = [triangle.vertex_indices.tolist() for triangle in mesh.triangles]
+    assert np.array_equal(faces, body.faces)
+    vertices = np.array([[v.x, v.y, v.z] for v in mesh.vertices])
+    assert np.ptp(vertices[:, 1]) == pytest.approx(1.7, abs=0.15)  # a person's height, y up
+
+
+def test_it_can_be_disabled_and_enabled(
+    peer: Peer, node: Process, answers: list[HumanMeshArray]
+) -> None:
+    assert peer.call(SetBool, 'enable', SetBool.Request(data=False)).success
+    assert peer.wait(lambda: peer.node.count_subscribers('image') == 0)
+    assert peer.wait(lambda: 'disabled' in peer.status().message)
+    before = len(peer.heard['human_poses'])
+    peer.show(peer.frame())
+    time.sleep(0.3)
+    assert len(peer.heard['human_poses']) == before
+    assert peer.call(SetBool, 'enable', SetBool.Request(data=True)).success
+    assert peer.call(SetBool, 'enable', SetBool.Request(data=True)).success
+    assert peer.wait(lambda: peer.node.count_subscribers('image') == 1)
+    assert peer.show_and_wait(peer.frame()).humans
+
+
+def test_reset_forgets_everybody(peer: Peer, node: Process, answers: list[HumanMeshArray]) -> None:
+    picture = peer.frame()
+    [before] = peer.show_and_wait(picture).humans
+    assert peer.show_and_wait(picture).humans[0].id == before.id
+    assert peer.call(Trigger, 'reset', Trigger.Request()).success
+    assert peer.show_and_wait(picture).humans[0].id != before.id
+
+
+def test_time_that_jumps_back_begins_anew_and_is_said_once(
+    peer: Peer, node: Process, answers: list[HumanMeshArray]
+) -> None:
+    picture = peer.frame()
+    [before] = peer.show_and_wait(picture).humans
+    frames = len(peer.heard['/tf'])
+    peer.earlier = 100
+    try:
+        for _ in range(3):
+            [after] = peer.show_and_wait(picture).humans
+    finally:
+        peer.earlier = 0
+    assert after.id != before.id
+    assert node.said('time jumped back by') == 1
+    assert peer.wait(lambda: len(peer.heard['/tf']) > frames)
+    peer.show_and_wait(picture)
+    # A frame that comes a little late is no jump.
+    late = peer.header()
+    late.stamp.sec -= 1
+    late.stamp.nanosec = 999_999_999
+    peer.camera_infos.publish(peer.camera_info(late))
+    assert node.said('time jumped back by') == 1
+
+
 def test_an_inactive_node_publishes_nothing(
     peer: Peer, node: Process, answers: list[HumanMeshArray]
 ) -> None:
@@ -448,6 +574,7 @@ def test_an_inactive_node_publishes_nothing(
     assert peer.state() == State.PRIMARY_STATE_INACTIVE
     time.sleep(0.5)
     counts = {topic: len(messages) for topic, messages in peer.heard.items()}
+    assert 'not active' in peer.call(SetBool, 'enable', SetBool.Request(data=True)).message
     for _ in range(20):
         peer.show(peer.frame())
         time.sleep(0.1)

@@ -255,14 +255,6 @@ def validate(parameters: list[Parameter], configured: bool) -> SetParametersResu
                 reason=f'{parameter.name} must be one of {", ".join(declaration.choices)}, '
                 f'not {parameter.value!r}',
             )
-        if declaration.limits is not None:
-            low, high = declaration.limits
-            if not low <= parameter.value <= high:  # ROS takes NaN for in range.
-                return SetParametersResult(
-                    successful=False,
-                    reason=f'{parameter.name} must be from {low:g} to {high:g}, '
-                    f'not {parameter.value}',
-                )
         if configured and not declaration.dynamic:
             return SetParametersResult(
                 successful=False,
