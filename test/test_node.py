@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 import rclpy
 import yaml
@@ -663,6 +664,90 @@ def test_without_camera_info_the_node_says_what_to_do_once(
         assert process.said('no camera_info on /camera_info yet') == 1
         assert process.said('field_of_view') == 1
         assert peer.show_and_wait(picture).humans
+    finally:
+        process.kill()
+
+
+def write_failing_network(path: Path) -> None:
+    """Write a network of HybrIK's inputs and outputs that fails at whatever is not black."""
+    sizes = {
+        'uvd': [1, 29, 3],
+        'shape': [1, 10],
+        'phi': [1, 23, 2],
+        'cam': [1, 3],
+        'sigma': [1, 29],
+    }
+    zero = onnx.numpy_helper.from_array(np.zeros(1, np.float32), 'zero')
+    nodes = [
+        onnx.helper.make_node('ReduceMax', ['image'], ['brightest'], keepdims=0),
+        onnx.helper.make_node('Relu', ['brightest'], ['light']),  # Black is below zero.
+        onnx.helper.make_node('Ceil', ['light'], ['whole']),
+        onnx.helper.make_node('Cast', ['whole'], ['index'], to=onnx.TensorProto.INT64),
+        onnx.helper.make_node('Gather', ['zero', 'index'], ['nothing']),
+    ]
+    constants = [zero]
+    for name, shape in sizes.items():
+        array = np.ones(shape, np.float32)
+        constants.append(onnx.numpy_helper.from_array(array, f'{name}_constant'))
+        nodes.append(onnx.helper.make_node('Add', [f'{name}_constant', 'nothing'], [name]))
+    graph = onnx.helper.make_graph(
+        nodes,
+        'failing',
+        [onnx.helper.make_tensor_value_info('image', onnx.TensorProto.FLOAT, [1, 3, 256, 256])],
+        [
+            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+            for name, shape in sizes.items()
+        ],
+        constants,
+    )
+    onnx.save(
+        onnx.helper.make_model(
+            graph, opset_imports=[onnx.helper.make_opsetid('', 17)], ir_version=8
+        ),
+        path,
+    )
+
+
+def test_five_failed_frames_are_an_error_that_can_be_recovered_from(
+    ros_environment: dict[str, str], peer: Peer, node: Process, tmp_path: Path
+) -> None:
+    node.kill()
+    model = tmp_path / 'failing.onnx'
+    write_failing_network(model)
+    process = Process(ros_environment, tmp_path / 'log', f'hybrik.model:={model}')
+    try:
+        assert peer.wait(lambda: peer.node.count_subscribers('image') > 0, 60), process.log
+        picture = peer.frame()
+        assert peer.wait(lambda: peer.show(picture) and process.said('5 frames in a row failed')), (
+            process.log.read_text()
+        )
+        assert peer.state() == State.PRIMARY_STATE_UNCONFIGURED
+        failed = [m.status[0] for m in peer.heard['/diagnostics']][-1]
+        assert failed.level == DiagnosticStatus.ERROR
+        assert '5 frames in a row failed' in failed.message
+        assert peer.set('hybrik.model', '') == ''
+        assert peer.change(Transition.TRANSITION_CONFIGURE)
+        assert peer.change(Transition.TRANSITION_ACTIVATE)
+        assert peer.wait(lambda: peer.node.count_subscribers('image') > 0)
+        assert peer.show_and_wait(picture).humans
+        assert process.interrupt() == 0
+    finally:
+        process.kill()
+
+
+def test_loading_can_be_interrupted(ros_environment: dict[str, str], tmp_path: Path) -> None:
+    # Without what was compiled before, loading takes half a minute.
+    environment = {**ros_environment, 'NUMBA_CACHE_DIR': str(tmp_path / 'cache')}
+    process = Process(environment, tmp_path / 'log')
+    try:
+        deadline = time.monotonic() + TIMEOUT
+        while not process.said('compiles its inner loops') and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert process.said('compiles its inner loops'), process.log.read_text()
+        assert process.interrupt() == 0, process.log.read_text()
+        assert process.said('interrupted while loading') == 1
+        assert not process.said('active: images from')
+        assert not process.said('Traceback')
     finally:
         process.kill()
 
