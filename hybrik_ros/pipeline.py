@@ -20,6 +20,7 @@ from hybrik_ros.kinematics import forward, solve
 from hybrik_ros.perception import blazepose, detector, hybrik, landmarks
 from hybrik_ros.perception.blazepose import BlazePose, Landmarks
 from hybrik_ros.perception.clothes import clothes
+from hybrik_ros.perception.depth import Torso, check_depth
 from hybrik_ros.perception.detector import Detection, PersonDetector, same_person
 from hybrik_ros.perception.hybrik import Estimate, HybrIK
 from hybrik_ros.perception.landmarks import (
@@ -226,6 +227,7 @@ class Pipeline:
             self._estimate = BlazePose(network)
             self._observe, self._region_of = landmarks.observe, Detection.region
         self._tracker = Tracker(self._new_track, settings.confirm_after, settings.forget_after, ids)
+        self._torso = Torso(body)
         self._frames_since_detection = 0
         self._stamp = -np.inf
 
@@ -272,7 +274,13 @@ class Pipeline:
         }
         return pipeline
 
-    def __call__(self, rgb: NDArray[np.uint8], camera: Camera, stamp: float) -> list[Human]:
+    def __call__(
+        self,
+        rgb: NDArray[np.uint8],
+        camera: Camera,
+        stamp: float,
+        depth: NDArray[np.float32] | None = None,
+    ) -> list[Human]:
         """Find the people in a frame.
 
         Parameters
@@ -280,6 +288,10 @@ class Pipeline:
         rgb: (H, W, 3) uint8.
         camera: of the same width and height.
         stamp: seconds; a stamp earlier than the last one starts anew.
+        depth: (H, W) float32, metres, registered to the image, of its size or a whole fraction of
+            it; NaN, infinity and what is not positive are holes. It tells how far away people
+            are: along the rays of their pelvises, they are moved there. It changes neither their
+            size nor their pose, and what it last said of somebody holds until it says more.
 
         Returns
         -------
@@ -288,9 +300,11 @@ class Pipeline:
         Raises
         ------
         ValueError: the image is no (H, W, 3) uint8, or not of the camera's size; the stamp is
-            not finite.
+            not finite; the depth is no (H, W) float32, or of another size.
         """
         _check_image(rgb, camera)
+        if depth is not None:
+            check_depth(depth, camera)
         if not np.isfinite(stamp):
             raise ValueError(f'stamp must be finite, not {stamp}')
         if stamp < self._stamp:
@@ -303,7 +317,7 @@ class Pipeline:
             humans = []
             for person, track in zip(seen, tracks, strict=True):
                 try:
-                    human = self._solve(person, camera, track, stamp)
+                    human = self._solve(person, camera, track, stamp, depth)
                 except ValueError:  # Landmarks that no person in front of the camera can have.
                     track.state = State.LOST
                     continue
@@ -433,7 +447,14 @@ class Pipeline:
                 )
             ]
 
-    def _solve(self, person: '_Seen', camera: Camera, track: Track, stamp: float) -> Human:
+    def _solve(
+        self,
+        person: '_Seen',
+        camera: Camera,
+        track: Track,
+        stamp: float,
+        depth: NDArray[np.float32] | None = None,
+    ) -> Human:
         """Turn what is seen to a posed body of fixed proportions, where the camera sees it."""
         smooth = self._settings.smoothing
         elapsed = track.elapsed(stamp)
@@ -474,16 +495,23 @@ class Pipeline:
 
         if pelvis[2] <= 0:
             raise ValueError('the body lies behind the camera')
+        if depth is not None:
+            skin = self.body.vertices(track.rotations, betas, pelvis - rest[PELVIS])
+            ratio = self._torso.distance_ratio(depth, camera, skin, confidence)
+            track.distance_ratio = ratio or track.distance_ratio
+        pelvis *= track.distance_ratio
         rotations = track.pose_filter.rotations(track.rotations, elapsed)
         pelvis = track.pose_filter.position(pelvis, elapsed)
         translation = pelvis - rest[PELVIS]
         posed = forward(rotations, rest)[0][:NUM_JOINTS] + translation
+        # Who is of another size than their body is at its pixels where they seemed to be.
+        at_pixels = posed - pelvis * (1 - 1 / track.distance_ratio)
         return Human(
             id=track.id,
             confidence=person.found.score,
             box=person.sighting.box,
             joints=posed,
-            joint_confidence=_joint_confidence(confidence, posed, rays),
+            joint_confidence=_joint_confidence(confidence, at_pixels, rays),
             rotations=rotations,
             betas=betas,
             translation=translation,

@@ -203,6 +203,7 @@ class Track:
     clothes: (2, 3), what the person wears.
     crowded: whether somebody else is, or must be, in the way.
     rotations: (24, 3, 3), the last that were solved; None before.
+    distance_ratio: how many times as far away as they look a depth image last showed the person.
     first, last: seconds, when they were seen first and last.
     """
 
@@ -221,6 +222,7 @@ class Track:
         self._observation: Any = None
         self._straight_for = self._exchanged_for = 0.0
         self.rotations: Array | None = None
+        self.distance_ratio = 1.0
         self.first = self.last = -np.inf
         self._position: Array | None = None
         self._velocity = np.zeros(3)
@@ -235,9 +237,9 @@ class Track:
         return self.rotations if self.elapsed(stamp) < _MEMORY_SECONDS else None
 
     def predicted(self, stamp: float) -> Array:
-        """Return where the person should be at this time: (3), metres."""
+        """Return where the person should seem to be at this time, without depth: (3), metres."""
         assert self._position is not None
-        return self._position + self._walked(stamp)
+        return self._position / self.distance_ratio + self._walked(stamp)
 
     def predicted_box(self, stamp: float) -> Array:
         """Return the box that the person should fill at this time: (4), pixels."""
@@ -245,7 +247,8 @@ class Track:
         return self.sighting.box + np.tile(shift, 2)
 
     def _walked(self, stamp: float) -> Array:
-        return self._velocity * min(self.elapsed(stamp), _MEMORY_SECONDS)
+        velocity = self._velocity / self.distance_ratio
+        return velocity * min(self.elapsed(stamp), _MEMORY_SECONDS)
 
     def see(self, sighting: Sighting, stamp: float, crowded: bool) -> None:
         """Take in where the person is at this time, and what they wear if nobody is in the way."""

@@ -81,6 +81,11 @@ class BodyModel:
         """Derivative (29, 3, num_betas) of rest_joints by the betas, in metres."""
         return self._joint_directions
 
+    @property
+    def vertex_joints(self) -> NDArray[np.uint8]:
+        """The joint (V) that each vertex of the mesh follows most."""
+        return self._influences[:, 0]
+
     def landmark(self, name: str, betas: ArrayLike | None = None) -> Array:
         """Return the rest position (3), metres, of a point in skeleton.LANDMARK_VERTICES."""
         vertex = LANDMARK_VERTICES[name]
