@@ -211,6 +211,11 @@ class Region:
     size: float
     angle: float = 0.0
 
+    @classmethod
+    def around(cls, box: Array, margin: float) -> 'Region':
+        """Return the upright square about a box (4), pixels, margin times its longer side."""
+        return cls((box[:2] + box[2:]) / 2, margin * float(np.max(box[2:] - box[:2])))
+
     def to_image(self, side: int) -> Array:
         """Return the affine map (2, 3) from the pixels of a crop of this side to the image's."""
         cos, sin = math.cos(self.angle), math.sin(self.angle)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, Region, locate
@@ -21,7 +21,13 @@ from hybrik_ros.perception import blazepose, detector, hybrik, landmarks
 from hybrik_ros.perception.blazepose import BlazePose, Landmarks
 from hybrik_ros.perception.clothes import clothes
 from hybrik_ros.perception.depth import Torso, check_depth
-from hybrik_ros.perception.detector import Detection, PersonDetector, same_person
+from hybrik_ros.perception.detector import (
+    Detection,
+    PersonDetector,
+    region_in,
+    same_box,
+    same_person,
+)
 from hybrik_ros.perception.hybrik import Estimate, HybrIK
 from hybrik_ros.perception.landmarks import (
     SEEN,
@@ -220,12 +226,15 @@ class Pipeline:
         self._estimate: Callable[..., Sequence[Any]]
         self._observe: Callable[..., Any]
         self._region_of: Callable[[Detection], Region]
+        self._region_in: Callable[[Array, Camera], Region]
         if settings.hybrik_model:
             self._estimate = HybrIK(network, settings.flip_test)
             self._observe, self._region_of = hybrik.observe, hybrik.region_of
+            self._region_in = lambda box, camera: hybrik.region_around(box)
         else:
             self._estimate = BlazePose(network)
             self._observe, self._region_of = landmarks.observe, Detection.region
+            self._region_in = region_in
         self._tracker = Tracker(self._new_track, settings.confirm_after, settings.forget_after, ids)
         self._torso = Torso(body)
         self._frames_since_detection = 0
@@ -280,6 +289,7 @@ class Pipeline:
         camera: Camera,
         stamp: float,
         depth: NDArray[np.float32] | None = None,
+        boxes: ArrayLike | None = None,
     ) -> list[Human]:
         """Find the people in a frame.
 
@@ -292,6 +302,9 @@ class Pipeline:
             it; NaN, infinity and what is not positive are holes. It tells how far away people
             are: along the rays of their pelvises, they are moved there. It changes neither their
             size nor their pose, and what it last said of somebody holds until it says more.
+        boxes: (N, 4), x_min, y_min, x_max, y_max, pixels: the people that another detector found
+            in this image, the surest first; none if it found nobody. Ours does not look then. Who
+            is followed already is followed on without.
 
         Returns
         -------
@@ -300,18 +313,20 @@ class Pipeline:
         Raises
         ------
         ValueError: the image is no (H, W, 3) uint8, or not of the camera's size; the stamp is
-            not finite; the depth is no (H, W) float32, or of another size.
+            not finite; the depth is no (H, W) float32, or of another size; the boxes are no
+            (N, 4) finite numbers.
         """
         _check_image(rgb, camera)
         if depth is not None:
             check_depth(depth, camera)
+        found = None if boxes is None else _boxes_within(boxes, camera)
         if not np.isfinite(stamp):
             raise ValueError(f'stamp must be finite, not {stamp}')
         if stamp < self._stamp:
             self.reset()
         self._stamp = stamp
         self.stage_seconds = {}
-        seen = self._look(rgb, camera, stamp)
+        seen = self._look(rgb, camera, stamp, found)
         with self._stage('solve'):
             tracks = self._tracker.update([person.sighting for person in seen], stamp)
             humans = []
@@ -385,15 +400,21 @@ class Pipeline:
         shape = Shape(self.body, SHAPE_PAIRS, SHAPE_SIGMAS)
         return Track(id, shape, Proportions.of(self.body, shape.betas), pose_filter)
 
-    def _look(self, rgb: NDArray[np.uint8], camera: Camera, stamp: float) -> list['_Seen']:
+    def _look(
+        self, rgb: NDArray[np.uint8], camera: Camera, stamp: float, boxes: Array | None
+    ) -> list['_Seen']:
         """Return who is seen: where those who are followed should be, and where others are."""
         least = self._settings.presence_threshold
         expected = [track.region for track in self._tracker.expected(stamp)]
         people = self._see(rgb, camera, expected[:MAX_PEOPLE], _BELIEF * least)
-        if self._must_detect(len(people)):
-            newcomers = self._newcomers(rgb, people)[: MAX_PEOPLE - len(people)]
-            people = _distinct(people + self._see(rgb, camera, newcomers, least))
-        return people
+        if boxes is not None:
+            newcomers = self._newcomers_in(boxes, camera, people)
+        elif self._must_detect(len(people)):
+            newcomers = self._newcomers(rgb, people)
+        else:
+            return people
+        newcomers = newcomers[: MAX_PEOPLE - len(people)]
+        return _distinct(people + self._see(rgb, camera, newcomers, least))
 
     def _see(
         self, rgb: NDArray[np.uint8], camera: Camera, regions: list[Region], least: float
@@ -446,6 +467,16 @@ class Pipeline:
                     found.is_same(person.found.keypoints, person.sighting.box) for person in people
                 )
             ]
+
+    def _newcomers_in(
+        self, boxes: Array, camera: Camera, people: Sequence['_Seen']
+    ) -> list[Region]:
+        """Return where to look for those of others' detections (N, 4) who are not these people."""
+        return [
+            self._region_in(box, camera)
+            for box in boxes
+            if not any(same_box(box, person.sighting.box) for person in people)
+        ]
 
     def _solve(
         self,
@@ -552,6 +583,17 @@ def _check_image(rgb: NDArray[np.uint8], camera: Camera) -> None:
             f'the image has {rgb.shape[1]} x {rgb.shape[0]} pixels, '
             f'its camera {camera.width} x {camera.height}'
         )
+
+
+def _boxes_within(boxes: ArrayLike, camera: Camera) -> Array:
+    """Return boxes (N, 4), pixels, cut off where the image ends, but those beside it."""
+    checked = np.asarray(boxes, float)
+    if not checked.size:
+        return np.zeros((0, 4))
+    if checked.ndim != 2 or checked.shape[1] != 4 or not np.isfinite(checked).all():
+        raise ValueError(f'boxes must be (N, 4) finite numbers, pixels, not {boxes!r}')
+    cut = np.clip(checked, 0, np.tile([camera.width, camera.height], 2))
+    return cut[(cut[:, :2] < cut[:, 2:]).all(axis=1)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,22 +15,20 @@ def render_depth(vertices: NDArray, faces: NDArray, camera: Camera) -> NDArray:
     u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
     rays = np.concatenate([camera.rays(np.stack([u, v], -1)), np.ones((*u.shape, 1))], -1)
     corners = np.asarray(vertices, float)[faces]
+    a, b, c = corners.transpose(1, 0, 2)
+    normals = np.cross(b - a, c - a)
+    heights = np.sum(normals * a, axis=1)
+    # A ray meets a triangle that faces the camera if it is inside of all planes through its edges.
+    planes = np.stack([np.cross(a, b), np.cross(b, c), np.cross(c, a)], axis=1)
     pixels = camera.project(corners)
     low = np.maximum(np.floor(pixels.min(axis=1)), 0).astype(int)
-    high = np.ceil(pixels.max(axis=1)).astype(int) + 1
-    for (a, b, c), (left, top), (right, bottom) in zip(corners, low, high, strict=True):
+    high = np.maximum(np.ceil(pixels.max(axis=1)) + 1, 0).astype(int)
+    for i in np.flatnonzero(heights < 0):
+        (left, top), (right, bottom) = low[i], high[i]
         seen = rays[top:bottom, left:right]
-        normal = np.cross(b - a, c - a)
-        if not seen.size or normal @ a >= 0:
-            continue
-        z = (normal @ a) / (seen @ normal)
-        met = seen * z[..., None]
-        # Inside all three edges, as seen against the normal.
-        sides = [np.cross(end - start, met - start) @ normal for start, end in
-                 ((a, b), (b, c), (c, a))]  # fmt: skip
-        inside = (np.min(sides, axis=0) >= 0) & (z > 0)
+        inside = (seen @ planes[i].T <= 0).all(axis=2)
         part = depth[top:bottom, left:right]
-        part[inside] = np.minimum(part[inside], z[inside])
+        part[inside] = np.minimum(part[inside], heights[i] / (seen[inside] @ normals[i]))
     return depth
 
 

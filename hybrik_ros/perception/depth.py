@@ -26,13 +26,13 @@ _TORSO = [
     JOINT_NAMES.index(name)
     for name in ('pelvis', 'spine1', 'spine2', 'spine3', 'left_collar', 'right_collar')
 ]
-_PATCHES = 500  # of the torso, on all sides
+_PATCHES = 1000  # of the torso, on all sides
 _FACING = 0.5  # cosine of the steepest angle to the ray at which a patch is measured
 _NEAR = 0.05  # metres: nothing closer to the camera is compared
 # Metres. A patch that lies so far behind what else of the body is in its cell, is hidden by it.
 _CELL, _HIDDEN = 0.04, 0.05
 _AGREEMENT = 0.2  # metres, within which bodies differ from their model: clothes, bellies, bending
-_LEAST = 25.0  # patches, fully seen, that must agree,
+_LEAST = 20.0  # patches, fully seen, that must agree,
 _MOST = 0.5  # and which part of all that are measured
 # What stands before somebody agrees too, but then the rest of them shows behind it.
 _BEHIND = 0.25

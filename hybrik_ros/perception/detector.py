@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrik_ros.camera import Region, overlaps
+from hybrik_ros.camera import Camera, Region, overlaps
 from hybrik_ros.inference import Runner
 
 Array = NDArray[np.float64]
@@ -32,6 +32,11 @@ _FACE = 5  # keypoints: nose, eyes, ears
 _MUCH = 0.15  # in scores
 # The landmark network was trained on regions that leave this much room around the person.
 _MARGIN = 1.25
+# Of somebody at the lower edge of the image, that much of it is seen: from the head to somewhere
+# between chest and feet. The middle of the body is this far down the box, about; and so many times
+# the box's height is a square around all of the body, about.
+_EDGE = 0.02  # of the image's height
+_DOWN, _REACH = 0.75, 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +72,7 @@ class Detection:
         trunk = shoulders - hips
         length = float(np.linalg.norm(trunk))
         if length < 1.0:  # Seen from above or along the trunk: take the box.
-            centre = (self.box[:2] + self.box[2:]) / 2
-            return Region(centre, _MARGIN * float(np.max(self.box[2:] - self.box[:2])))
+            return Region.around(self.box, _MARGIN)
         seen = points[scores > _SEEN]
         reach = np.linalg.norm(seen - hips, axis=1).max(initial=_CROWN * length)
         return Region(hips, 2 * _MARGIN * float(reach), float(np.arctan2(trunk[0], -trunk[1])))
@@ -119,6 +123,21 @@ class PersonDetector:
         return found
 
 
+def region_in(box: Array, camera: Camera) -> Region:
+    """Return the square around the whole person of whom nothing but a box (4), pixels, is known."""
+    left, top, right, bottom = box
+    if bottom < (1 - _EDGE) * camera.height:
+        return Region.around(box, _MARGIN)
+    height = bottom - top
+    size = max(_REACH * height, _MARGIN * (right - left))
+    return Region(np.array([(left + right) / 2, top + _DOWN * height]), float(size))
+
+
+def same_box(first: Array, second: Array) -> bool:
+    """Tell whether two boxes (4) are of one person, as they share most of what they cover."""
+    return bool(overlaps(first[None], second[None])[0, 0] > _OVERLAP)
+
+
 def same_person(first: Array, first_box: Array, second: Array, second_box: Array) -> bool:
     """Tell whether two are one person: they share most of their boxes, or their joints.
 
@@ -128,7 +147,7 @@ def same_person(first: Array, first_box: Array, second: Array, second_box: Array
         one of them: the way round that fits better counts.
     first_box, second_box: (4), pixels.
     """
-    if overlaps(first_box[None], second_box[None])[0, 0] > _OVERLAP:
+    if same_box(first_box, second_box):
         return True
     size = max(np.ptp(first, axis=0).max(), np.ptp(second, axis=0).max(), 1.0)
     either_way = np.stack([second, second[_MIRRORED]])

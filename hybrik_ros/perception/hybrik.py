@@ -221,7 +221,7 @@ def region_of(detection: Detection) -> Region:
 
 def region_around(box: Array) -> Region:
     """Return the square that the network was trained to see of a person's box (4), pixels."""
-    return Region((box[:2] + box[2:]) / 2, _MARGIN * float(np.max(box[2:] - box[:2])))
+    return Region.around(box, _MARGIN)
 
 
 def crop(rgb: NDArray[np.uint8], region: Region) -> NDArray[np.float32]:

@@ -1,0 +1,43 @@
+"""What belongs to an image by its stamp: depth, or another detector's people."""
+
+import threading
+from collections import deque
+from typing import Generic, TypeVar
+
+Item = TypeVar('Item')
+
+
+class ByStamp(Generic[Item]):
+    """Keeps the last items of one thread, until another asks for the one of a time.
+
+    Parameters
+    ----------
+    length: how many items are kept; the oldest goes first.
+    """
+
+    def __init__(self, length: int) -> None:
+        self._items: deque[tuple[float, Item]] = deque(maxlen=length)
+        self._lock = threading.Lock()
+
+    def put(self, stamp: float, item: Item) -> None:
+        """Keep the item of a time, in seconds."""
+        with self._lock:
+            self._items.append((stamp, item))
+
+    def take(self, stamp: float, tolerance: float) -> Item | None:
+        """Return the item nearest to a time, None if all are farther than tolerance, in seconds.
+
+        It and what was put before it are dropped: images come in the order of time.
+        """
+        with self._lock:
+            nearest = min(self._items, key=lambda kept: abs(kept[0] - stamp), default=None)
+            if nearest is None or abs(nearest[0] - stamp) > tolerance:
+                return None
+            while self._items.popleft() is not nearest:
+                pass
+            return nearest[1]
+
+    def clear(self) -> None:
+        """Drop everything."""
+        with self._lock:
+            self._items.clear()

@@ -1,0 +1,51 @@
+"""From depth images, as ROS cameras send them, to metres. Source: REP-118."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import Image
+
+from hybrik_ros.node.images import UnusableInputError
+
+# Encoding to type, and what it counts in metres.
+_ENCODINGS: dict[str, tuple[np.dtype[Any], float]] = {
+    '16UC1': (np.dtype(np.uint16), 0.001),
+    'mono16': (np.dtype(np.uint16), 0.001),
+    '32FC1': (np.dtype(np.float32), 1.0),
+}
+DEPTH_ENCODINGS = tuple(_ENCODINGS)
+
+
+def to_depth(message: Image) -> NDArray[np.float32]:
+    """Return the depths (H, W) float32, metres, of an image, its row padding taken off.
+
+    16UC1, which some drivers call mono16, counts millimetres, and 0 is a hole; 32FC1 is in metres,
+    and what is not finite is a hole. Holes are left as they are.
+
+    Raises
+    ------
+    UnusableInputError: the encoding is not one of DEPTH_ENCODINGS, a side is zero, or the length
+        of the data does not match step and height.
+    """
+    if message.encoding not in _ENCODINGS:
+        raise UnusableInputError(
+            'depth encoding',
+            f'depth images with encoding {message.encoding!r} cannot be read; '
+            f'set the camera driver to one of {", ".join(DEPTH_ENCODINGS)}',
+        )
+    kind, metres = _ENCODINGS[message.encoding]
+    width, height, step = message.width, message.height, message.step
+    if width == 0 or height == 0:
+        raise UnusableInputError('depth size', f'the depth image is empty: {width} x {height}')
+    if step < width * kind.itemsize or len(message.data) != step * height:
+        raise UnusableInputError(
+            'depth length',
+            f'the depth image says {width} x {height} {message.encoding} with a step of {step} '
+            f'bytes, which makes {step * height} bytes, but holds {len(message.data)}',
+        )
+    rows = np.frombuffer(message.data, np.uint8).reshape(height, step)
+    sent = kind.newbyteorder('>' if message.is_bigendian else '<')
+    values = np.ascontiguousarray(rows[:, : width * kind.itemsize]).view(sent)
+    depth = np.asarray(values, np.float32)  # the same where the message holds it like that
+    return depth if metres == 1.0 else depth * np.float32(metres)

@@ -1,0 +1,228 @@
+"""Depth images and other detectors' boxes, on a stretch of the sample clip."""
+
+import numpy as np
+import pytest
+from depths import render_depth
+from sample import RATE, read_camera, read_frames
+
+from hybrik_ros.body import BodyModel
+from hybrik_ros.camera import Camera
+from hybrik_ros.inference import Runner, create_runner
+from hybrik_ros.perception import blazepose, detector
+from hybrik_ros.pipeline import Pipeline, Settings
+from hybrik_ros.skeleton import PELVIS
+
+FIRST, COUNT = 60, 20
+
+
+@pytest.fixture(scope='module')
+def camera():
+    return read_camera()
+
+
+@pytest.fixture(scope='module')
+def frames():
+    return read_frames(FIRST, COUNT)
+
+
+class Counted(Runner):
+    """A runner that counts its inferences."""
+
+    def __init__(self, model):
+        self.count = 0
+        self._runner = create_runner(model)
+
+    def activate(self):
+        self._runner.activate()
+        self.inputs = self._runner.inputs
+
+    def infer(self, feeds):
+        self.count += 1
+        return self._runner.infer(feeds)
+
+    def deactivate(self):
+        self._runner.deactivate()
+
+
+@pytest.fixture(scope='module')
+def runners():
+    with Counted(detector.MODEL) as finder, Counted(blazepose.MODEL) as network:
+        yield finder, network
+
+
+@pytest.fixture
+def create(runners):
+    def create_pipeline():
+        for runner in runners:
+            runner.count = 0
+        return Pipeline(Settings(confirm_after=0.0), BodyModel.load(), *runners)
+
+    return create_pipeline
+
+
+def follow(pipeline, frames, camera, **inputs):
+    """The people of each frame, with the depth and boxes given for it."""
+    return [
+        pipeline(frame, camera, i / RATE, **{name: given[i] for name, given in inputs.items()})
+        for i, frame in enumerate(frames)
+    ]
+
+
+@pytest.fixture(scope='module')
+def alone(runners, frames, camera):
+    """The one person in each frame, by the image alone, with her skin."""
+    pipeline = Pipeline(Settings(confirm_after=0.0), BodyModel.load(), *runners)
+    pipeline.with_vertices = True
+    return [human for [human] in follow(pipeline, frames, camera)]
+
+
+@pytest.fixture(scope='module')
+def walls(alone, camera):
+    """What a depth camera of half the size would measure of her skin before a far wall."""
+    half = camera.matrix / 2
+    half[:2, 2] = (camera.matrix[:2, 2] + 0.5) / 2 - 0.5
+    half[2, 2] = 1
+    small = Camera(half, camera.distortion, camera.width // 2, camera.height // 2)
+    faces = BodyModel.load().faces
+
+    def measure(vertices):
+        depth = render_depth(vertices, faces, small)
+        return np.where(np.isfinite(depth), depth, 30.0).astype(np.float32)
+
+    return measure
+
+
+def bearings(human):
+    return human.joints[PELVIS, :2] / human.joints[PELVIS, 2]
+
+
+def test_who_is_nearer_by_depth_comes_out_nearer_at_the_same_pixels(
+    create, frames, camera, alone, walls
+):
+    depths = [walls(human.vertices - 0.2 * human.joints[PELVIS]) for human in alone]
+    found = follow(create(), frames, camera, depth=depths)
+    for [nearer], human in zip(found, alone, strict=True):
+        assert nearer.joints[PELVIS, 2] == pytest.approx(0.8 * human.joints[PELVIS, 2], rel=0.03)
+        assert bearings(nearer) == pytest.approx(bearings(human), abs=1e-9)
+        assert np.array_equal(nearer.rotations, human.rotations)
+        assert np.array_equal(nearer.betas, human.betas)
+        # No joint is less sure because the person is smaller than the body.
+        assert nearer.joint_confidence == pytest.approx(human.joint_confidence, abs=0.05)
+    assert len({human.id for [human] in found}) == 1
+
+
+@pytest.mark.parametrize('nothing', [np.nan, 0.0, 60.0])
+def test_depth_that_tells_nothing_changes_nothing_to_the_bit(
+    create, frames, camera, alone, nothing
+):
+    empty = np.full((camera.height // 2, camera.width // 2), nothing, np.float32)
+    for [human], by_image in zip(
+        follow(create(), frames, camera, depth=[empty] * COUNT), alone, strict=True
+    ):
+        for name in ('joints', 'rotations', 'betas', 'translation', 'velocity'):
+            assert np.array_equal(getattr(human, name), getattr(by_image, name))
+        assert human.translation_confidence == by_image.translation_confidence
+
+
+def test_what_depth_said_last_holds_while_it_is_missing(create, frames, camera, alone, walls):
+    depths = [walls(0.7 * human.vertices) for human in alone[:3]]
+    found = follow(create(), frames, camera, depth=depths + [None] * (COUNT - 3))
+    [last], by_image = found[-1], alone[-1]
+    assert last.joints[PELVIS, 2] == pytest.approx(0.7 * by_image.joints[PELVIS, 2], rel=0.03)
+    assert len({human.id for [human] in found}) == 1
+
+
+@pytest.mark.parametrize('times', [0.6, 1.7])
+def test_who_is_far_from_where_they_seem_keeps_one_id(create, frames, camera, alone, walls, times):
+    depths = [walls(times * human.vertices) for human in alone[:8]]
+    found = follow(create(), frames[:8], camera, depth=depths)
+    assert len({human.id for [human] in found}) == 1
+    distance = found[-1][0].joints[PELVIS, 2] / alone[7].joints[PELVIS, 2]
+    assert distance == pytest.approx(times, rel=0.01)
+
+
+def test_depth_that_is_none_is_refused_and_loses_nobody(create, frames, camera):
+    pipeline = create()
+    [before] = pipeline(frames[0], camera, 0.0)
+    for wrong in (np.zeros((7, 9), np.float32), np.zeros((camera.height, camera.width), np.uint16)):
+        with pytest.raises(ValueError, match='depth'):
+            pipeline(frames[1], camera, 1.0, depth=wrong)
+    [after] = pipeline(frames[1], camera, 0.04)
+    assert after.id == before.id
+
+
+# Boxes
+
+
+def box_of(human, camera):
+    """What another detector would say: all of her skin, a little too wide, within the image."""
+    pixels = camera.project(human.vertices.astype(float))
+    low, high = pixels.min(axis=0) - 5, pixels.max(axis=0) + 8
+    limit = (camera.width, camera.height)
+    return [*np.clip(low, 0, limit), *np.clip(high, 0, limit)]
+
+
+def test_boxes_stand_in_for_the_detector(create, runners, frames, camera, alone):
+    boxes = [[box_of(human, camera)] for human in alone]
+    found = follow(create(), frames, camera, boxes=boxes)
+    assert [len(people) for people in found] == [1] * COUNT
+    assert len({human.id for [human] in found}) == 1
+    finder, network = runners
+    assert finder.count == 0
+    assert network.count == COUNT  # She is not looked for anew.
+    for [human], by_detector in list(zip(found, alone, strict=True))[15:]:
+        apart = np.linalg.norm(human.joints - by_detector.joints, axis=1)
+        assert np.median(apart) < 0.05
+        assert apart.max() < 0.15
+
+
+def test_boxes_of_half_a_body_do_too(create, runners, frames, camera, alone):
+    # The image ends at her hips.
+    rows = [camera.project(human.joints[PELVIS])[1] for human in alone]
+    bottom = int(np.mean(rows))
+    upper = Camera(camera.matrix, camera.distortion, camera.width, bottom)
+    boxes = [[box_of(human, upper)] for human in alone]
+    found = follow(create(), [frame[:bottom] for frame in frames], upper, boxes=boxes)
+    assert [len(people) for people in found] == [1] * COUNT
+    assert runners[0].count == 0
+    joints = [12, 15, 16, 18]  # neck, head, left shoulder and elbow: towards us
+    for [human], whole in list(zip(found, alone, strict=True))[10:]:
+        pixels = camera.project(human.joints[joints]) - camera.project(whole.joints[joints])
+        height = whole.box[3] - whole.box[1]
+        assert np.linalg.norm(pixels, axis=1).max() < 0.06 * height
+
+
+def test_no_boxes_are_nobody_new_and_none_is_our_own_detector(create, runners, frames, camera):
+    pipeline = create()
+    for i in range(3):
+        assert pipeline(frames[i], camera, i / RATE, boxes=[]) == []
+    assert runners[0].count == 0
+    [human] = pipeline(frames[3], camera, 3 / RATE)
+    assert runners[0].count == 1
+    # Who is followed is followed on without a box.
+    [same] = pipeline(frames[4], camera, 4 / RATE, boxes=[])
+    assert same.id == human.id
+    assert runners[0].count == 1
+
+
+def test_a_box_of_nobody_is_nobody(create, frames, camera):
+    empty = [[5.0, 5.0, 60.0, 160.0], [camera.width + 5.0, 0.0, camera.width + 50.0, 90.0]]
+    assert create()(frames[0], camera, 0.0, boxes=empty) == []
+
+
+def test_many_boxes_of_one_person_are_one_person(create, runners, frames, camera, alone):
+    box = np.array(box_of(alone[0], camera))
+    boxes = box + np.random.default_rng(0).normal(0, 8, (30, 4))
+    assert len(create()(frames[0], camera, 0.0, boxes=boxes)) == 1
+
+
+@pytest.mark.parametrize(
+    'wrong', [[1.0, 2.0, 3.0, 4.0], [[1.0, 2.0, 3.0]], [[np.nan, 0, 1, 1]], [[0, 0, np.inf, 1]]]
+)
+def test_boxes_that_are_none_are_refused_and_lose_nobody(create, frames, camera, wrong):
+    pipeline = create()
+    [before] = pipeline(frames[0], camera, 0.0)
+    with pytest.raises(ValueError, match='boxes must be'):
+        pipeline(frames[1], camera, 1.0, boxes=wrong)
+    [after] = pipeline(frames[1], camera, 0.04)
+    assert after.id == before.id
