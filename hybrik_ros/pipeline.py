@@ -529,7 +529,8 @@ class Pipeline:
         if depth is not None:
             skin = self.body.vertices(track.rotations, betas, pelvis - rest[PELVIS])
             ratio = self._torso.distance_ratio(depth, camera, skin, confidence)
-            track.distance_ratio = ratio or track.distance_ratio
+            if ratio is not None:
+                track.tell_distance(ratio)
         pelvis *= track.distance_ratio
         rotations = track.pose_filter.rotations(track.rotations, elapsed)
         pelvis = track.pose_filter.position(pelvis, elapsed)

@@ -81,6 +81,12 @@ class _OneEuro(ABC):
         self._smooth = self._moved(self._smooth, share * step)
         return self._smooth.copy()
 
+    def shift(self, step: Array) -> None:
+        """Take all values so far to have been apart by this vector, which was no motion."""
+        if self._measured is not None:
+            self._measured = self._moved(self._measured, step)
+            self._smooth = self._moved(self._smooth, step)
+
     @staticmethod
     @abstractmethod
     def _difference(start: Array, end: Array) -> Array:
@@ -168,6 +174,10 @@ class PoseFilter:
         """Forget all, as after a gap in time."""
         for one in (self._rotations, self._depths, self._bearing, self._distance):
             one.reset()
+
+    def rescale(self, ratio: float) -> None:
+        """Take the person to have been so many times as far away all along."""
+        self._distance.shift(np.log([ratio]))
 
     def depths(self, depths: Array, elapsed: float) -> Array:
         """Return the smoothed depths (N), metres, of a person's landmarks about their middle."""

@@ -203,7 +203,7 @@ class Track:
     clothes: (2, 3), what the person wears.
     crowded: whether somebody else is, or must be, in the way.
     rotations: (24, 3, 3), the last that were solved; None before.
-    distance_ratio: how many times as far away as they look a depth image last showed the person.
+    distance_ratio: how many times as far away as they seem a depth image last showed the person.
     first, last: seconds, when they were seen first and last.
     """
 
@@ -223,6 +223,7 @@ class Track:
         self._straight_for = self._exchanged_for = 0.0
         self.rotations: Array | None = None
         self.distance_ratio = 1.0
+        self._distance_told = False
         self.first = self.last = -np.inf
         self._position: Array | None = None
         self._velocity = np.zeros(3)
@@ -302,6 +303,18 @@ class Track:
                 size=last.size * (region.size / last.size) ** share,
             )
         self.region = region
+
+    def tell_distance(self, ratio: float) -> None:
+        """Take in how many times as far away as they seem a depth image shows the person.
+
+        The first one tells that they have been so all along: they did not go there.
+        """
+        if not self._distance_told:
+            self._distance_told = True
+            self.pose_filter.rescale(ratio)
+            if self._position is not None:
+                self._position = ratio * self._position
+        self.distance_ratio = ratio
 
     def move(self, position: Array, stamp: float) -> Array:
         """Take in a position (3), metres, at a time in seconds; return the velocity (3), m/s.

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from depths import render_depth
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from poses import angles_between
@@ -114,6 +115,19 @@ def with_smpl(frames, camera, model: Path, smpl: Path) -> list[Human]:
 @pytest.fixture(scope='module')
 def with_default(frames, camera, model: Path) -> list[Human]:
     return followed(frames, camera, hybrik_model=str(model))
+
+
+def test_boxes_and_depth_are_for_this_network_too(frames, camera, model: Path, smpl: Path):
+    settings = {'hybrik_model': str(model), 'body': str(smpl)}
+    with Pipeline.create(confirm_after=0.0, smoothing=False, **settings) as pipeline:
+        pipeline.with_vertices = True
+        [by_image] = pipeline(frames[0], camera, 0.0)
+        pipeline.reset()
+        depth = render_depth(0.8 * by_image.vertices, pipeline.body.faces, camera)
+        # Where this network looks is where she is, in its eyes.
+        nearer = pipeline(frames[0], camera, 0.1, depth.astype(np.float32), [by_image.box])
+        assert 'detect' not in pipeline.stage_seconds
+    assert nearer[0].joints[0] == pytest.approx(0.8 * by_image.joints[0], rel=0.01)
 
 
 @pytest.mark.parametrize('people', ['with_smpl', 'with_default'])

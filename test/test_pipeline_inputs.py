@@ -132,6 +132,14 @@ def test_what_depth_said_last_holds_while_it_is_missing(create, frames, camera, 
     assert len({human.id for [human] in found}) == 1
 
 
+def test_depth_that_comes_late_moves_nobody(create, frames, camera, alone, walls):
+    depths = [walls(0.7 * human.vertices) for human in alone[10:14]]
+    found = follow(create(), frames[:14], camera, depth=[None] * 10 + depths)
+    for [human], by_image in zip(found[10:], alone[10:], strict=False):
+        assert human.joints[PELVIS, 2] == pytest.approx(0.7 * by_image.joints[PELVIS, 2], rel=0.04)
+        assert np.linalg.norm(human.velocity) < np.linalg.norm(by_image.velocity)
+
+
 @pytest.mark.parametrize('times', [0.6, 1.7])
 def test_who_is_far_from_where_they_seem_keeps_one_id(create, frames, camera, alone, walls, times):
     depths = [walls(times * human.vertices) for human in alone[:8]]

@@ -132,6 +132,16 @@ def test_after_a_reset_it_begins_anew():
     assert np.array_equal(filter_(second, 0.01), second)
 
 
+def test_a_shift_is_as_if_all_had_been_elsewhere():
+    values = np.random.default_rng(6).normal(0, 1, (20, 2))
+    here, there = (VectorFilter(1.0, 1.0, lead=True) for _ in range(2))
+    here.shift(np.ones(2))  # Nothing is known yet.
+    first = smoothed(here, values[:10])
+    assert smoothed(there, values[:10] + 5) == pytest.approx(first + 5)
+    here.shift(np.full(2, 5.0))
+    assert smoothed(here, values[10:] + 5) == pytest.approx(smoothed(there, values[10:] + 5))
+
+
 def test_what_it_returns_is_the_callers():
     filter_ = VectorFilter(1.0, 1.0)
     for _ in range(3):

@@ -215,6 +215,26 @@ def test_what_is_handed_out_and_taken_in_is_the_callers(track):
     assert track.move(np.array([0.2, 0, 0]), 0.2)[0] < 1
 
 
+def test_a_distance_that_is_told_late_is_no_motion(track):
+    for stamp in np.arange(0, 1, 0.1):
+        track.move(np.array([0.3, 0, 3.0]), stamp)
+    track.tell_distance(1.4)
+    assert track.move(1.4 * np.array([0.3, 0, 3.0]), 1.0) == pytest.approx(np.zeros(3))
+    # In the image they are looked for where they seem to be.
+    assert track.predicted(1.1) == pytest.approx([0.3, 0, 3.0])
+    # From then on it is one.
+    track.tell_distance(1.5)
+    assert track.move(1.5 * np.array([0.3, 0, 3.0]), 1.1)[2] > 0.1
+
+
+def test_who_walks_where_depth_says_is_expected_where_they_seem_to_be(track):
+    seeming = np.array([1.0, 0, 0.5])
+    track.tell_distance(2.0)
+    for stamp in np.arange(0, 3, 0.1):
+        track.move(2 * (seeming * stamp + [0, 0, 4]), stamp)
+    assert track.predicted(3.0) == pytest.approx(seeming * 3 + [0, 0, 4], abs=0.02)
+
+
 def test_rotations_are_remembered_for_half_a_second(track):
     assert track.previous(0.0) is None
     track.rotations = np.tile(np.eye(3), (24, 1, 1))

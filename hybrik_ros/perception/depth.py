@@ -111,24 +111,29 @@ def _faces_camera(corners: Array, middles: Array) -> NDArray[np.bool_]:
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     towards = -np.einsum('ni,ni->n', normals, middles)
     lengths = np.linalg.norm(normals, axis=1) * np.linalg.norm(middles, axis=1)
-    return np.asarray((corners[..., 2].min(axis=1) > _NEAR) & (towards > _FACING * lengths))
+    return np.asarray((middles[:, 2] > _NEAR) & (towards > _FACING * lengths))
 
 
 def _uncovered(points: Array, vertices: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Tell which points (N, 3) of a body no other part of it hides from the camera."""
     if not len(points):
         return np.zeros(0, bool)
-    size = _CELL / np.median(points[:, 2])
-    cells = np.floor(points[:, :2] / points[:, 2:] / size).astype(np.int64)
-    corner = cells.min(axis=0)
-    columns, rows = cells.max(axis=0) - corner + 1
-    before = vertices[vertices[:, 2] > _NEAR]
-    at = np.floor(before[:, :2] / before[:, 2:] / size) - corner
-    inside = ((at >= 0) & (at < (columns, rows))).all(axis=1)
-    at, cells = at[inside].astype(np.int64), cells - corner
-    nearest = np.full(columns * rows, np.inf)
-    np.minimum.at(nearest, at[:, 1] * columns + at[:, 0], before[inside, 2])
-    return np.asarray(points[:, 2] < nearest[cells[:, 1] * columns + cells[:, 0]] + _HIDDEN)
+    size = _CELL / float(np.median(points[:, 2]))
+    columns, rows = _cells(points, size)
+    left, top = columns.min(), rows.min()
+    width, height = columns.max() - left + 1, rows.max() - top + 1
+    x, y = (cells - first for cells, first in zip(_cells(vertices, size), (left, top), strict=True))
+    near = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (vertices[:, 2] > _NEAR)
+    nearest = np.full(int(width * height), np.inf, np.float32)
+    np.minimum.at(nearest, (y[near] * width + x[near]).astype(np.int64), vertices[near, 2])
+    own = ((rows - top) * width + columns - left).astype(np.int64)
+    return np.asarray(points[:, 2] < nearest[own] + _HIDDEN)
+
+
+def _cells(points: NDArray[np.floating], size: float) -> list[NDArray[np.floating]]:
+    """Return in which column and row of a grid the rays of points (N, 3) are, one is size wide."""
+    inverse = 1 / (size * np.maximum(points[:, 2], _NEAR))
+    return [np.floor(points[:, axis] * inverse) for axis in (0, 1)]
 
 
 def _sample(depth: NDArray[np.float32], camera: Camera, points: Array) -> Array:
