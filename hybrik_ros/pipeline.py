@@ -177,7 +177,8 @@ class Human:
     rotations: (24, 3, 3), parent-relative; [0] maps the body's rest frame to the optical frame.
     betas: (num_betas) of the body model.
     translation: (3); a SMPL layer with these betas and rotations, moved by it, has these joints.
-    translation_confidence: in [0, 1]; at most a half where the camera's intrinsics are assumed.
+    translation_confidence: in [0, 1]; at most a half where the camera's intrinsics are assumed,
+        even if a depth image told the distance: how far aside somebody is follows from them too.
     velocity: (3), of the pelvis, metres per second.
     vertices: (V, 3) float32, or None where they were not asked for.
     """
@@ -298,10 +299,10 @@ class Pipeline:
         rgb: (H, W, 3) uint8.
         camera: of the same width and height.
         stamp: seconds; a stamp earlier than the last one starts anew.
-        depth: (H, W) float32, metres, registered to the image, of its size or a whole fraction of
-            it; NaN, infinity and what is not positive are holes. It tells how far away people
-            are: along the rays of their pelvises, they are moved there. It changes neither their
-            size nor their pose, and what it last said of somebody holds until it says more.
+        depth: (H, W) float32, metres, registered to the image, of its size or a whole fraction or
+            multiple; NaN, infinity and what is not positive are holes. It tells how far away
+            people are: along the rays of their pelvises, they are moved there. It changes neither
+            their size nor their pose, and what it last said of somebody holds until it says more.
         boxes: (N, 4), x_min, y_min, x_max, y_max, pixels: the people that another detector found
             in this image, the surest first; none if it found nobody. Ours does not look then. Who
             is followed already is followed on without.

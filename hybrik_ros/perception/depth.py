@@ -52,7 +52,7 @@ def check_depth(depth: NDArray[np.float32], camera: Camera) -> None:
         raise ValueError(
             f'the depth image has {width} x {height} pixels, the camera {camera.width} x '
             f'{camera.height}: give depth that is registered to the image, of its size or a '
-            'whole fraction of it'
+            'whole fraction or multiple of it'
         )
 
 
@@ -131,7 +131,7 @@ def _uncovered(points: Array, vertices: NDArray[np.float32]) -> NDArray[np.bool_
 
 
 def _cells(points: NDArray[np.floating], size: float) -> list[NDArray[np.floating]]:
-    """Return in which column and row of a grid the rays of points (N, 3) are, one is size wide."""
+    """Return columns and rows (N) of points (N, 3) in a grid on z = 1, whose cells have a size."""
     inverse = 1 / (size * np.maximum(points[:, 2], _NEAR))
     return [np.floor(points[:, axis] * inverse) for axis in (0, 1)]
 
@@ -150,7 +150,10 @@ def _sample(depth: NDArray[np.float32], camera: Camera, points: Array) -> Array:
 
 
 def _agreed(ratios: Array, weights: Array, width: float) -> float | None:
-    """Return the median of those ratios (N), by weights (N), that most lie as near to as width."""
+    """Return the median, by weights (N), of those ratios (N) within a width that weigh most.
+
+    None where they weigh too little, or too much lies behind them.
+    """
     order = np.argsort(ratios)
     ratios, weights = ratios[order], weights[order]
     until = np.concatenate([[0.0], np.cumsum(weights)])
