@@ -29,8 +29,6 @@ _TORSO = [
 _PATCHES = 1000  # of the torso, on all sides
 _FACING = 0.5  # cosine of the steepest angle to the ray at which a patch is measured
 _NEAR = 0.05  # metres: nothing closer to the camera is compared
-# Metres. A patch that lies so far behind what else of the body is in its cell, is hidden by it.
-_CELL, _HIDDEN = 0.04, 0.05
 _AGREEMENT = 0.2  # metres, within which bodies differ from their model: clothes, bellies, bending
 _LEAST = 20.0  # patches, fully seen, that must agree,
 _MOST = 0.5  # and which part of all that are measured
@@ -95,7 +93,6 @@ class Torso:
         corners = vertices[self._faces].astype(np.float64)
         middles = corners.mean(axis=1)
         shown = _faces_camera(corners, middles)
-        shown[shown] = _uncovered(middles[shown], vertices)
         middles, weights = middles[shown], confidence[self._joints[shown]]
         measured = _sample(depth, camera, middles)
         valid = np.isfinite(measured) & (measured > 0) & (weights > 0)
@@ -112,28 +109,6 @@ def _faces_camera(corners: Array, middles: Array) -> NDArray[np.bool_]:
     towards = -np.einsum('ni,ni->n', normals, middles)
     lengths = np.linalg.norm(normals, axis=1) * np.linalg.norm(middles, axis=1)
     return np.asarray((middles[:, 2] > _NEAR) & (towards > _FACING * lengths))
-
-
-def _uncovered(points: Array, vertices: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Tell which points (N, 3) of a body no other part of it hides from the camera."""
-    if not len(points):
-        return np.zeros(0, bool)
-    size = _CELL / float(np.median(points[:, 2]))
-    columns, rows = _cells(points, size)
-    left, top = columns.min(), rows.min()
-    width, height = columns.max() - left + 1, rows.max() - top + 1
-    x, y = (cells - first for cells, first in zip(_cells(vertices, size), (left, top), strict=True))
-    near = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (vertices[:, 2] > _NEAR)
-    nearest = np.full(int(width * height), np.inf, np.float32)
-    np.minimum.at(nearest, (y[near] * width + x[near]).astype(np.int64), vertices[near, 2])
-    own = ((rows - top) * width + columns - left).astype(np.int64)
-    return np.asarray(points[:, 2] < nearest[own] + _HIDDEN)
-
-
-def _cells(points: NDArray[np.floating], size: float) -> list[NDArray[np.floating]]:
-    """Return columns and rows (N) of points (N, 3) in a grid on z = 1, whose cells have a size."""
-    inverse = 1 / (size * np.maximum(points[:, 2], _NEAR))
-    return [np.floor(points[:, axis] * inverse) for axis in (0, 1)]
 
 
 def _sample(depth: NDArray[np.float32], camera: Camera, points: Array) -> Array:
