@@ -746,7 +746,7 @@ def test_loading_can_be_interrupted(ros_environment: dict[str, str], tmp_path: P
         assert process.said('compiles its inner loops'), process.log.read_text()
         assert process.interrupt() == 0, process.log.read_text()
         assert process.said('interrupted while loading') == 1
-        assert not process.said('active: images from')
+        assert not process.said('active: listens to')
         assert not process.said('Traceback')
     finally:
         process.kill()

@@ -17,19 +17,26 @@ class ByStamp(Generic[Item]):
 
     def __init__(self, length: int) -> None:
         self._items: deque[tuple[float, Item]] = deque(maxlen=length)
-        self._lock = threading.Lock()
+        self._arrived = threading.Condition()
 
     def put(self, stamp: float, item: Item) -> None:
         """Keep the item of a time, in seconds."""
-        with self._lock:
+        with self._arrived:
             self._items.append((stamp, item))
+            self._arrived.notify_all()
 
-    def take(self, stamp: float, tolerance: float) -> Item | None:
+    def take(self, stamp: float, tolerance: float, patience: float = 0.0) -> Item | None:
         """Return the item nearest to a time, None if all are farther than tolerance, in seconds.
 
         It and what was put before it are dropped: images come in the order of time.
+
+        patience: seconds for which it is waited for, should it not be there yet.
         """
-        with self._lock:
+        with self._arrived:
+            if patience > 0:
+                self._arrived.wait_for(
+                    lambda: self._items and self._items[-1][0] >= stamp - tolerance, patience
+                )
             nearest = min(self._items, key=lambda kept: abs(kept[0] - stamp), default=None)
             if nearest is None or abs(nearest[0] - stamp) > tolerance:
                 return None
@@ -39,5 +46,5 @@ class ByStamp(Generic[Item]):
 
     def clear(self) -> None:
         """Drop everything."""
-        with self._lock:
+        with self._arrived:
             self._items.clear()

@@ -1,6 +1,6 @@
 """From another detector's people, as vision_msgs/Detection2DArray, to boxes.
 
-Nothing of vision_msgs is imported: only its fields are read. Since ROS 2 Humble a box has its
+vision_msgs is imported only where it is asked for. Since ROS 2 Humble a box has its
 centre in bbox.center.position, before in bbox.center itself.
 """
 
@@ -13,6 +13,18 @@ from hybrik_ros.node.images import UnusableInputError
 _PERSON = ('person', '0')
 
 Box = tuple[float, float, float, float]
+
+
+def message_type() -> type:
+    """Return vision_msgs/Detection2DArray. Raises RuntimeError where it is not installed."""
+    try:
+        from vision_msgs.msg import Detection2DArray
+    except ImportError as error:
+        raise RuntimeError(
+            f'the parameter detector.external needs vision_msgs, which cannot be imported '
+            f'({error}): sudo apt install ros-$ROS_DISTRO-vision-msgs'
+        ) from error
+    return Detection2DArray
 
 
 def to_boxes(message: Any, threshold: float) -> list[Box]:

@@ -1,18 +1,30 @@
 """What the node subscribes to while it is active: images, and what belongs to them."""
 
 from collections.abc import Callable
+from typing import Any
 
+from numpy.typing import NDArray
 from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSPolicyKind, QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
+from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
 
+from hybrik_ros.node import detections
+from hybrik_ros.node.by_stamp import ByStamp
+from hybrik_ros.node.depth import to_depth
+from hybrik_ros.node.images import UnusableInputError
 from hybrik_ros.node.parameters import COMPRESSED
 from hybrik_ros.node.topics import camera_topics
 
 _NEWEST = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+_KEPT = 8  # depth images, or detections, until the image of their stamp is processed
+_SAME_SECONDS = 0.02  # between stamps of one moment
+# Depth and detections are computed from what the camera saw, and come a little later.
+_PATIENCE_SECONDS = 0.1
 
 
 class Inputs:
@@ -23,6 +35,10 @@ class Inputs:
     node: whose parameters say what is subscribed to.
     take_image, take_camera_info: called with every message, in the executor's thread.
     say: tells the user of a fault that costs no frame.
+
+    Attributes
+    ----------
+    topics: full names of those that are subscribed to.
     """
 
     def __init__(
@@ -35,14 +51,44 @@ class Inputs:
         self._node = node
         self._say = say
         self._subscriptions: list[Subscription] = []
-        self.image, self.camera_info = camera_topics(node)
-        kind = Image
-        if node.get_parameter('image_transport').value == COMPRESSED:
-            kind = CompressedImage
-            self.image += '/compressed'
+        self._depths: ByStamp[Image] | None = None
+        self._boxes: ByStamp[list[detections.Box]] | None = None
+        image, camera_info = camera_topics(node)
         # The calibration first: of messages that wait together it is then the first to be read.
-        self._subscribe(CameraInfo, self.camera_info, take_camera_info)
-        self._subscribe(kind, self.image, take_image)
+        self._subscribe(CameraInfo, camera_info, take_camera_info)
+        if node.get_parameter('depth.enabled').value:
+            self._depths = ByStamp(_KEPT)
+            self._subscribe(Image, 'depth', self._take_depth)
+        if node.get_parameter('detector.external').value:
+            self._boxes = ByStamp(_KEPT)
+            self._subscribe(detections.message_type(), 'detections', self._take_detections)
+        if node.get_parameter('image_transport').value == COMPRESSED:
+            self._subscribe(CompressedImage, f'{image}/compressed', take_image)
+        else:
+            self._subscribe(Image, image, take_image)
+
+    @property
+    def topics(self) -> list[str]:
+        """The full names of what is subscribed to."""
+        return [subscription.topic_name for subscription in self._subscriptions]
+
+    def depth_of(self, header: Header) -> NDArray | None:
+        """Return the depth image (H, W) of an image, metres, or None where there is none.
+
+        Raises
+        ------
+        UnusableInputError: it cannot be read.
+        """
+        if self._depths is None:
+            return None
+        message = self._depths.take(_seconds(header), _SAME_SECONDS, _PATIENCE_SECONDS)
+        return None if message is None else to_depth(message)
+
+    def boxes_of(self, header: Header) -> list[detections.Box] | None:
+        """Return the people that another detector found in an image; None for our own to look."""
+        if self._boxes is None:
+            return None
+        return self._boxes.take(_seconds(header), _SAME_SECONDS, _PATIENCE_SECONDS) or []
 
     def close(self) -> None:
         """Unsubscribe."""
@@ -50,13 +96,28 @@ class Inputs:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []
 
+    def _take_depth(self, message: Image) -> None:
+        assert self._depths is not None
+        self._depths.put(_seconds(message.header), message)
+
+    def _take_detections(self, message: Any) -> None:
+        assert self._boxes is not None
+        threshold = self._node.get_parameter('detector.threshold').value
+        try:
+            boxes = detections.to_boxes(message, threshold)
+        except UnusableInputError as fault:
+            self._say(str(fault))
+            return
+        self._boxes.put(_seconds(message.header), boxes)
+
     def _subscribe(self, kind: type, topic: str, take: Callable) -> None:
         def complain(info: QoSRequestedIncompatibleQoSInfo) -> None:
             policy = QoSPolicyKind(info.last_policy_kind).name.lower()
+            name = self._node.resolve_topic_name(topic)
             self._say(
-                f'a publisher of {topic} offers another {policy} than the node asks for, so that '
+                f'a publisher of {name} offers another {policy} than the node asks for, so that '
                 f'nothing comes from it: change it there, or the parameter '
-                f'qos_overrides.{topic}.subscription.{policy} here'
+                f'qos_overrides.{name}.subscription.{policy} here'
             )
 
         self._subscriptions.append(
@@ -69,3 +130,7 @@ class Inputs:
                 event_callbacks=SubscriptionEventCallbacks(incompatible_qos=complain),
             )
         )
+
+
+def _seconds(header: Header) -> float:
+    return float(Time.from_msg(header.stamp).nanoseconds * 1e-9)

@@ -12,6 +12,7 @@ from types import FrameType
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from numpy.typing import NDArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -23,7 +24,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 
-from hybrik_ros.node import parameters
+from hybrik_ros.camera import Camera
+from hybrik_ros.node import detections, parameters
+from hybrik_ros.node.detections import Box
 from hybrik_ros.node.diagnostics import Diagnostics, Limits
 from hybrik_ros.node.images import UnusableInputError, decompress, to_rgb
 from hybrik_ros.node.inputs import Inputs
@@ -32,6 +35,7 @@ from hybrik_ros.node.logs import RosLog
 from hybrik_ros.node.mailbox import Mailbox
 from hybrik_ros.node.outputs import Outputs
 from hybrik_ros.node.topics import camera_topics
+from hybrik_ros.perception.depth import check_depth
 from hybrik_ros.pipeline import Pipeline
 
 _DIAGNOSTICS_SECONDS = 1.0
@@ -99,6 +103,8 @@ class HybrikNode(LifecycleNode):
         """Load body and networks; where that fails, say why and stay unconfigured."""
         self.get_logger().info('loading body, networks and solver')
         try:
+            if self.get_parameter('detector.external').value:
+                detections.message_type()
             self._pipeline = self._load()
         except (OSError, RuntimeError, ValueError) as error:
             self.get_logger().error(f'cannot configure: {error}')
@@ -188,9 +194,7 @@ class HybrikNode(LifecycleNode):
 
     def _listen(self) -> None:
         self._inputs = Inputs(self, self._take_image, self._intrinsics.take, self._warn)
-        self.get_logger().info(
-            f'active: images from {self._inputs.image}, calibration from {self._inputs.camera_info}'
-        )
+        self.get_logger().info(f'active: listens to {", ".join(self._inputs.topics)}')
 
     def _stop_listening(self) -> None:
         if self._inputs is not None:
@@ -274,6 +278,7 @@ class HybrikNode(LifecycleNode):
         height, width = rgb.shape[:2]
         camera = self._intrinsics.camera_of(message.header, width, height, field_of_view)
         stamp = self._stamp_of(message.header)
+        belonging = self._belonging_to(message.header, camera)
         self._diagnostics.took('decode', time.monotonic() - started)
 
         if self._forget:
@@ -281,7 +286,7 @@ class HybrikNode(LifecycleNode):
             self._pipeline.reset()
         self._pipeline.adjust(**parameters.adjustable(self))
         self._pipeline.with_vertices = self._outputs.wants_vertices
-        humans = self._pipeline(rgb, camera, stamp)
+        humans = self._pipeline(rgb, camera, stamp, *belonging)
         for stage, seconds in self._pipeline.stage_seconds.items():
             self._diagnostics.took(stage, seconds)
 
@@ -290,6 +295,23 @@ class HybrikNode(LifecycleNode):
         self._diagnostics.took('publish', time.monotonic() - started)
         self._diagnostics.took('total', self._seconds_since(message.header))
         self._diagnostics.processed(len(humans))
+
+    def _belonging_to(
+        self, header: Header, camera: Camera
+    ) -> tuple[NDArray | None, list[Box] | None]:
+        """Return depth and another detector's people of an image, None where there are none."""
+        inputs = self._inputs  # The executor may close them meanwhile.
+        if inputs is None:
+            return None, None
+        boxes = inputs.boxes_of(header)
+        try:
+            depth = inputs.depth_of(header)
+            if depth is not None:
+                check_depth(depth, camera)
+        except ValueError as fault:  # Distances are as good as without.
+            self._warn(str(fault))
+            return None, boxes
+        return depth, boxes
 
     def _stamp_of(self, header: Header) -> float:
         """Return the stamp of an image in seconds.
