@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent
 EXECUTABLES = {'hybrik': 'hybrik_ros.cli:main', 'hybrik_node': 'hybrik_ros.node.node:main'}
 
 # Packages that are part of every ROS distribution but not of PyPI, built where they are missing.
-FALLBACKS = ('tf2_msgs',)
+FALLBACKS = ('tf2_msgs', 'hri_msgs')
 
 ROS = [
     'ros-rclpy[fastrtps] ~=9.1.2',

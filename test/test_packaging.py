@@ -110,7 +110,7 @@ def test_share_holds(overlay: Path, folder: str) -> None:
     assert installed >= wanted
 
 
-@pytest.mark.parametrize('name', ['hybrik_ros', 'tf2_msgs'])
+@pytest.mark.parametrize('name', ['hybrik_ros', 'tf2_msgs', 'hri_msgs'])
 def test_package_is_in_the_index(overlay: Path, name: str) -> None:
     share = overlay / name / 'share'
     assert (share / name / 'package.xml').is_file()

@@ -13,12 +13,11 @@ from std_msgs.msg import Header
 
 from hybrik_ros.kinematics import global_rotations
 from hybrik_ros.node.messages import quaternion, vector
+from hybrik_ros.node.rep155_angles import REP_FROM_SMPL
 from hybrik_ros.pipeline import Human
 from hybrik_ros.rotations import to_quaternion
 from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS, PELVIS
 
-# REP-155's axes of a body from SMPL's: x front, y left, z up.
-_REP_FROM_SMPL = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
 _HIPS = [1, 2]
 
 
@@ -36,7 +35,7 @@ def to_transforms(human: Human, header: Header) -> list[TransformStamped]:
     """Return the 25 frames of a person, parents before children."""
     turns = global_rotations(human.rotations)
     hips = human.joints[_HIPS].mean(axis=0)
-    body = turns[PELVIS] @ _REP_FROM_SMPL.T
+    body = turns[PELVIS] @ REP_FROM_SMPL.T
 
     positions = np.empty((NUM_JOINTS, 3))
     rotations = human.rotations.copy()
