@@ -32,6 +32,9 @@ _NECK, _HEAD = JOINT_NAMES.index('neck'), JOINT_NAMES.index('head')
 # Radians, how near to a singularity of its joints a limb is taken to be in it. Closer than that
 # an angle follows its last value rather than what is seen; directions miss by 2.3 times this.
 _SINGULAR = 0.014
+# Of two solutions, an angle out of its range counts as half as much motion. The most that it can
+# amount to is less than half a turn, so that nobody changes to the other solution for it alone.
+_PREFERENCE = 0.5
 
 
 class Hinge(NamedTuple):
@@ -206,7 +209,7 @@ def _three_angles(hinges: tuple[Hinge, ...], rotation: Array, last: Array) -> Ar
     def cost(first_angle: float) -> float:
         both = first_angle, second_angle(first_angle)
         return sum(
-            abs(_within_half_a_turn(angle - before)) + _excess(hinge, angle)
+            abs(_within_half_a_turn(angle - before)) + _PREFERENCE * _excess(hinge, angle)
             for hinge, angle, before in zip(hinges, both, last, strict=False)
         )
 
