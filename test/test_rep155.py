@@ -1,5 +1,7 @@
 """REP-155's bodies: angles and urdf by a naive forward kinematics, messages, topics over DDS."""
 
+import subprocess
+import sys
 import threading
 import time
 import xml.etree.ElementTree as ET
@@ -9,6 +11,7 @@ import motions
 import numpy as np
 import pytest
 import rclpy
+from geometry_msgs.msg import PointStamped, TwistStamped
 from hri_msgs.msg import IdsList, NormalizedRegionOfInterest2D, Skeleton2D
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +20,7 @@ from poses import random_rotations
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
+from rclpy.serialization import deserialize_message, serialize_message
 from scipy.spatial.transform import Rotation, Slerp
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Header, String
@@ -346,3 +350,406 @@ def test_real_motion_is_followed_without_jumps(clips: dict, name: str) -> None:
         for times in (4, 16)
     ]
     assert steps[1] < 0.3 * steps[0]
+
+
+# Messages
+
+# Of a unit focal length in pixels: at a distance of 1 m, a metre is 100 pixels.
+CAMERA = Camera(np.array([[100.0, 0, 49.5], [0, 100, 39.5], [0, 0, 1]]), np.zeros(0), 100, 80)
+RGB = np.random.default_rng(52).integers(0, 256, (80, 100, 3), np.uint8)
+HEADER = Header(frame_id='camera_optical_frame')
+HEADER.stamp.sec = 12
+FACE = ('nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear')
+
+
+def test_hri_msgs_is_there() -> None:
+    assert available()
+
+
+def test_without_hri_msgs_the_module_says_so() -> None:
+    code = (
+        'import sys; sys.modules["hri_msgs"] = None;'  # as if it were not installed
+        'from hybrik_ros.node.rep155 import available; print(available())'
+    )
+    command = [sys.executable, '-c', code]
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    assert result.stdout.strip() == 'False'
+
+
+def test_region_is_the_box_in_parts_of_the_image() -> None:
+    region = messages.to_region(person(pose()), CAMERA, HEADER)
+    assert region.header == HEADER
+    corners = region.xmin, region.ymin, region.xmax, region.ymax
+    assert corners == pytest.approx((0.2, 0.125, 0.6, 0.875))
+    assert region.c == 0.75
+
+
+@pytest.mark.parametrize(
+    ('box', 'rows', 'columns'),
+    [
+        ((20, 10, 60, 70), slice(10, 70), slice(20, 60)),
+        ((20.4, 10.6, 59.1, 69.9), slice(10, 70), slice(20, 60)),
+        ((0, 0, 100, 80), slice(0, 80), slice(0, 100)),
+        ((100, 80, 100, 80), slice(79, 80), slice(99, 100)),  # of somebody who just left
+        ((30, 0, 30, 20), slice(0, 20), slice(30, 31)),
+    ],
+)
+def test_cropped_is_what_is_in_the_box(box: tuple, rows: slice, columns: slice) -> None:
+    cropped = messages.to_cropped(person(pose(), box=np.array(box, float)), RGB, HEADER)
+    expected = RGB[rows, columns]
+    assert (cropped.height, cropped.width, cropped.encoding) == (*expected.shape[:2], 'rgb8')
+    assert cropped.header == HEADER
+    pixels = np.frombuffer(cropped.data, np.uint8).reshape(-1, cropped.step)
+    np.testing.assert_array_equal(pixels.reshape(expected.shape), expected)
+
+
+def placed(**places: tuple) -> tuple[Human, Skeleton2D]:
+    """A person, some of whose joints are at given places (3), and the message of it."""
+    human = person(pose())
+    for name, place in places.items():
+        human.joints[JOINT[name]] = place
+    return human, messages.to_skeleton(human, BODY, CAMERA, HEADER)
+
+
+def test_skeleton_has_every_joint_at_its_place_in_the_image() -> None:
+    # COCO's order, as OpenPose has it, but with the left eye and ear before the right ones.
+    order = [
+        'nose', 'neck', 'right_shoulder', 'right_elbow', 'right_wrist', 'left_shoulder',
+        'left_elbow', 'left_wrist', 'right_hip', 'right_knee', 'right_ankle', 'left_hip',
+        'left_knee', 'left_ankle', 'left_eye', 'right_eye', 'left_ear', 'right_ear',
+    ]  # fmt: skip
+    places = {
+        name: (0.01 * index, -0.02 * index, 1.0 + 0.1 * index)
+        for index, name in enumerate(order)
+        if name in JOINT and name != 'neck'
+    }
+    human, skeleton = placed(**places)
+    assert skeleton.header == HEADER
+    assert len(skeleton.skeleton) == 18
+    for index, name in enumerate(order):
+        if name in places:
+            x, y, z = places[name]
+            found = skeleton.skeleton[index]
+            # The middle of the image's 100 x 80 pixels is where x and y are 0.
+            assert found.x == pytest.approx(0.5 + x / z, abs=1e-6)
+            assert found.y == pytest.approx(0.5 + y / z * 100 / 80, abs=1e-6)
+            assert found.c == pytest.approx(human.joint_confidence[JOINT[name]])
+
+
+def test_the_neck_is_between_the_shoulders_and_as_sure_as_the_less_sure() -> None:
+    human, skeleton = placed(left_shoulder=(0.2, 0.1, 1.0), right_shoulder=(0.0, -0.1, 1.0))
+    neck = skeleton.skeleton[Skeleton2D.NECK]
+    assert (neck.x, neck.y) == pytest.approx((0.6, 0.5))
+    assert neck.c == pytest.approx(human.joint_confidence[JOINT['left_shoulder']])
+
+
+@pytest.mark.parametrize(
+    'place', [(0.51, 0, 1), (-0.51, 0, 1), (0, 0.41, 1), (0, -0.41, 1), (0, 0, 0), (0, 0, -1)]
+)
+def test_a_joint_outside_of_the_image_is_not_seen(place: tuple) -> None:
+    wrist = placed(left_wrist=place)[1].skeleton[Skeleton2D.LEFT_WRIST]
+    assert wrist.c == 0
+    assert 0 <= wrist.x <= 1
+    assert 0 <= wrist.y <= 1
+
+
+def test_a_joint_that_is_inferred_is_not_seen() -> None:
+    confidence = np.full(24, 0.9)
+    confidence[JOINT['left_knee']] = 0
+    human = person(pose(), joint_confidence=confidence)
+    skeleton = messages.to_skeleton(human, BODY, CAMERA, HEADER).skeleton
+    assert skeleton[Skeleton2D.LEFT_KNEE].c == 0
+    assert skeleton[Skeleton2D.RIGHT_KNEE].c == pytest.approx(0.9)
+
+
+def seen_of_face(turn: float, **changes: object) -> dict[str, bool]:
+    """What is seen of the face of a person who stands there turned about the vertical."""
+    rotations = pose()
+    rotations[0] = Rotation.from_euler('y', turn, degrees=True).as_matrix() @ FACING
+    human = person(rotations, **changes)
+    skeleton = messages.to_skeleton(human, BODY, CAMERA, HEADER).skeleton
+    return {name: skeleton[getattr(Skeleton2D, name.upper())].c > 0 for name in FACE}
+
+
+def test_a_face_is_seen_from_the_front_and_not_from_behind() -> None:
+    assert all(seen_of_face(0).values())
+    behind = seen_of_face(180)
+    assert not any(behind[name] for name in ('nose', 'left_eye', 'right_eye'))
+
+
+def test_from_the_side_one_ear_is_seen() -> None:
+    # Turned to its left, which is to the right of the image, a person shows the right ear.
+    left, right = seen_of_face(-90), seen_of_face(90)
+    assert (left['left_ear'], left['right_ear']) == (False, True)
+    assert (right['left_ear'], right['right_ear']) == (True, False)
+
+
+def test_a_head_that_is_not_seen_has_no_face() -> None:
+    assert not any(seen_of_face(0, joint_confidence=np.zeros(24)).values())
+
+
+def test_the_face_is_where_the_mesh_has_it() -> None:
+    rng = np.random.default_rng(53)
+    for rotations in random_rotations(rng, 5):
+        betas = rng.normal(size=BODY.num_betas)
+        translation = np.array([0.1, 0.2, 3.0])
+        joints = forward(rotations, BODY.rest_joints(betas))[0][:24] + translation
+        human = person(rotations, joints=joints, betas=betas)
+        skeleton = messages.to_skeleton(human, BODY, CAMERA, HEADER).skeleton
+        vertices = BODY.vertices(rotations, betas, translation)
+        nose = skeleton[Skeleton2D.NOSE]
+        x, y, z = vertices[332]  # its tip
+        np.testing.assert_allclose(
+            [nose.x, nose.y], [0.5 + x / z, 0.5 + y / z * 100 / 80], atol=0.002
+        )
+
+
+def test_position_is_between_the_hips_and_velocity_is_the_persons() -> None:
+    human = person(pose())
+    human.joints[JOINT['left_hip']] = 0.1, 0.2, 2.0
+    human.joints[JOINT['right_hip']] = -0.3, 0.4, 3.0
+    position = messages.to_position(human, HEADER)
+    where = position.point
+    assert (where.x, where.y, where.z) == pytest.approx((-0.1, 0.3, 2.5))
+    velocity = messages.to_velocity(human, HEADER)
+    linear, angular = velocity.twist.linear, velocity.twist.angular
+    assert (linear.x, linear.y, linear.z) == (0.1, -0.2, 0.3)
+    assert (angular.x, angular.y, angular.z) == (0, 0, 0)
+    assert position.header == velocity.header == HEADER
+
+
+# Topics
+
+TIMEOUT = 30.0
+TOPICS = {
+    'roi': NormalizedRegionOfInterest2D,
+    'cropped': Image,
+    'skeleton2d': Skeleton2D,
+    'joint_states': JointState,
+    'position': PointStamped,
+    'velocity': TwistStamped,
+}
+LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class Side:
+    """A node in a context of its own, spinning in a thread of its own."""
+
+    def __init__(self, name: str, environment: dict[str, str]) -> None:
+        self.heard: dict[str, list] = {}
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, domain_id=int(environment['ROS_DOMAIN_ID']))
+        self.node = Node(name, context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.thread = threading.Thread(target=self._spin, daemon=True)
+        self.thread.start()
+
+    def _spin(self) -> None:
+        try:
+            self.executor.spin()
+        except ExternalShutdownException:
+            return
+
+    def subscribe(self, kind: type, topic: str, qos: QoSProfile | int = 10) -> list:
+        """Return what is heard on a topic of /humans/bodies from now on."""
+        heard: list = []
+        self.node.create_subscription(kind, f'/humans/bodies/{topic}', heard.append, qos)
+        return heard
+
+    def close(self) -> None:
+        self.executor.shutdown()
+        self.thread.join()
+        self.node.destroy_node()
+        self.context.try_shutdown()
+
+
+def wait(condition: Callable[[], object]) -> object:
+    deadline = time.monotonic() + TIMEOUT
+    while not (result := condition()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return result
+
+
+@pytest.fixture
+def ours(ros_environment: dict[str, str]) -> Iterator[Side]:
+    side = Side('ours', ros_environment)
+    yield side
+    side.close()
+
+
+@pytest.fixture
+def theirs(ros_environment: dict[str, str]) -> Iterator[Side]:
+    side = Side('theirs', ros_environment)
+    yield side
+    side.close()
+
+
+@pytest.fixture
+def rep155(ours: Side) -> Iterator[Rep155]:
+    found = Rep155(ours.node, BODY)
+    yield found
+    found.close()
+
+
+class Stream:
+    """Frames of an image with people in it, numbered by their stamps."""
+
+    def __init__(self, rep155: Rep155) -> None:
+        self.rep155 = rep155
+        self.number = 0
+
+    def show(self, *people: str) -> Header:
+        self.number += 1
+        header = Header(frame_id='camera_optical_frame')
+        header.stamp.sec = self.number
+        humans = [person(pose(), id=id) for id in people]
+        self.rep155.publish(humans, RGB, CAMERA, header)
+        return header
+
+    def show_until(self, condition: Callable[[], object], *people: str) -> object:
+        return wait(lambda: self.show(*people) and condition())
+
+
+@pytest.fixture
+def stream(rep155: Rep155) -> Stream:
+    return Stream(rep155)
+
+
+def topics_of(side: Side) -> set[str]:
+    """The topics of /humans/bodies that somebody publishes, as a side sees them."""
+    names = {name for name, _ in side.node.get_topic_names_and_types()}
+    return {
+        name.removeprefix('/humans/bodies/')
+        for name in names
+        if name.startswith('/humans/bodies/') and side.node.count_publishers(name)
+    }
+
+
+def test_tracked_lists_ids_and_is_empty_when_nobody_is_left(stream: Stream, theirs: Side) -> None:
+    tracked = theirs.subscribe(IdsList, 'tracked')
+    assert stream.show_until(lambda: tracked, 'p1')
+    assert list(tracked[-1].ids) == ['p1']
+    header = stream.show('p1', 'p7')
+    assert wait(lambda: tracked[-1].header == header)
+    assert list(tracked[-1].ids) == ['p1', 'p7']
+    header = stream.show()
+    assert wait(lambda: tracked[-1].header == header)
+    assert list(tracked[-1].ids) == []
+
+
+def test_every_topic_has_the_frame_of_the_image(stream: Stream, theirs: Side) -> None:
+    heard = {name: theirs.subscribe(kind, f'p1/{name}') for name, kind in TOPICS.items()}
+    assert stream.show_until(lambda: all(heard.values()), 'p1')
+    header = stream.show('p1')
+    assert wait(lambda: all(list_[-1].header == header for list_ in heard.values()))
+    human = person(pose())
+    expected = {
+        'roi': messages.to_region(human, CAMERA, header),
+        'cropped': messages.to_cropped(human, RGB, header),
+        'skeleton2d': messages.to_skeleton(human, BODY, CAMERA, header),
+        'position': messages.to_position(human, header),
+        'velocity': messages.to_velocity(human, header),
+    }
+    for name, message in expected.items():
+        # Numbers are rounded on the way.
+        assert heard[name][-1] == deserialize_message(serialize_message(message), TOPICS[name])
+
+
+def test_joint_states_move_the_joints_of_the_urdf(stream: Stream, theirs: Side) -> None:
+    states = theirs.subscribe(JointState, 'p1/joint_states')
+    models = theirs.subscribe(String, 'p1/urdf', LATCHED)
+    assert stream.show_until(lambda: states and models, 'p1')
+    angles = dict(zip(states[-1].name, states[-1].position, strict=True))
+    robot = ET.fromstring(models[-1].data)
+    moving = {j.get('name') for j in robot.findall('joint') if j.get('type') != 'fixed'}
+    assert set(angles) == moving
+    frames = model_frames(models[-1].data, angles)
+    bone = (frames['l_elbow_p1'] - frames['l_shoulder_p1'])[:3, 3]
+    np.testing.assert_allclose(bone / np.linalg.norm(bone), [0, 1, 0], atol=0.1)
+
+
+def test_who_subscribes_late_gets_the_urdf(stream: Stream, theirs: Side) -> None:
+    stream.show('p1')
+    late = theirs.subscribe(String, 'p1/urdf', LATCHED)
+    assert wait(lambda: late)  # with no frame meanwhile
+    assert late[0].data == to_urdf('p1', REST)
+    for _ in range(5):
+        stream.show('p1')
+    time.sleep(0.2)
+    assert len(late) == 1
+
+
+def test_a_new_shape_has_a_new_urdf(rep155: Rep155, theirs: Side) -> None:
+    models = theirs.subscribe(String, 'p1/urdf', LATCHED)
+    rep155.publish([person(pose())], RGB, CAMERA, HEADER)
+    assert wait(lambda: models)
+    betas = np.full(BODY.num_betas, 1.0)
+    rep155.publish([person(pose(), betas=betas)], RGB, CAMERA, HEADER)
+    assert wait(lambda: len(models) == 2)
+    assert models[1].data == to_urdf('p1', BODY.rest_joints(betas))
+
+
+def test_topics_of_who_is_gone_go_and_of_who_is_hidden_for_a_moment_stay(
+    stream: Stream, ours: Side, theirs: Side
+) -> None:
+    before = len(list(ours.node.publishers))
+    stream.show('p1', 'p2')
+    assert wait(lambda: topics_of(theirs) >= {'p1/urdf', 'p2/roi', 'tracked'})
+    publishers = set(ours.node.publishers)
+    assert len(publishers) == before + 14
+    stream.show('p1')
+    stream.show('p1', 'p2')
+    assert set(ours.node.publishers) == publishers
+    assert stream.show_until(lambda: len(list(ours.node.publishers)) == before + 7, 'p1')
+    assert stream.show_until(lambda: len(list(ours.node.publishers)) == before)
+    assert wait(lambda: topics_of(theirs) == {'tracked'})
+
+
+def test_forgetting_all_says_so_and_takes_all_topics_down_at_once(
+    stream: Stream, ours: Side, theirs: Side
+) -> None:
+    before = len(list(ours.node.publishers))
+    tracked = theirs.subscribe(IdsList, 'tracked')
+    assert stream.show_until(lambda: tracked, 'p1')
+    stream.rep155.forget_all()
+    assert len(list(ours.node.publishers)) == before
+    assert wait(lambda: list(tracked[-1].ids) == [])
+    stream.show('p1')
+    assert wait(lambda: list(tracked[-1].ids) == ['p1'])
+
+
+def test_closed_it_has_no_topics(ours: Side, theirs: Side) -> None:
+    before = len(list(ours.node.publishers))
+    rep155 = Rep155(ours.node, BODY)
+    rep155.publish([person(pose())], RGB, CAMERA, HEADER)
+    assert wait(lambda: topics_of(theirs) >= {'tracked', 'p1/roi'})
+    rep155.close()
+    assert len(list(ours.node.publishers)) == before
+    assert wait(lambda: topics_of(theirs) == set())
+
+
+def test_nothing_is_built_that_nobody_subscribes_to(rep155: Rep155, ours: Side) -> None:
+    """Of images and cameras that are not there, nothing could be."""
+    for _ in range(3):
+        rep155.publish([person(pose())], None, None, HEADER)
+    assert ours.node.count_publishers('/humans/bodies/p1/cropped') == 1
+
+
+def test_people_may_come_and_go_while_the_node_spins(stream: Stream, ours: Side) -> None:
+    """The executor looks at the node in its thread while another one changes its publishers."""
+    usual = sys.getswitchinterval()
+    ticks = []
+    ours.node.create_timer(0.001, lambda: ticks.append(None))
+    before = len(list(ours.node.publishers))
+    try:
+        sys.setswitchinterval(1e-6)  # so that threads meet in all places
+        for number in range(100):
+            stream.show(f'p{number}', f'p{number + 1}')
+            stream.rep155.forget_all()
+            assert len(list(ours.node.publishers)) == before
+    finally:
+        sys.setswitchinterval(usual)
+    assert ours.thread.is_alive()
+    count = len(ticks)
+    assert wait(lambda: len(ticks) > count)
