@@ -10,8 +10,7 @@ legs hang along -z.
 Source: REP-155 (Human-Robot Interaction) and its human_description.
 """
 
-import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,6 +34,11 @@ _SINGULAR = 0.014
 # Of two solutions, an angle out of its range counts as half as much motion. The most that it can
 # amount to is less than half a turn, so that nobody changes to the other solution for it alone.
 _PREFERENCE = 0.5
+
+
+def _dot(first: Array, second: Array) -> Array:
+    """Return the products (N) of vectors (N, 3)."""
+    return np.asarray((first * second).sum(axis=-1))
 
 
 class Hinge(NamedTuple):
@@ -114,12 +118,29 @@ HEAD = (
 ARMS = {'l': _arm('left'), 'r': _arm('right')}
 LEGS = {'l': _leg('left'), 'r': _leg('right')}
 
+_LIMBS = (*ARMS.values(), *LEGS.values())
+
 # The joints whose angles joint_angles gives, in its order.
-HINGES: tuple[Hinge, ...] = (
-    WAIST,
-    *HEAD,
-    *(hinge for limb in (*ARMS.values(), *LEGS.values()) for hinge in limb.hinges),
+HINGES: tuple[Hinge, ...] = (WAIST, *HEAD, *(hinge for limb in _LIMBS for hinge in limb.hinges))
+
+_ENDS = np.array([limb.joints for limb in _LIMBS])
+_BEND_AXES = np.stack([limb.axis for limb in _LIMBS])
+_BENDS = np.array([[limb.bend] for limb in _LIMBS])
+
+# The three hinges of the head, the shoulders and the hips, and their ranges.
+_CHAINS = (HEAD, *(limb.hinges[:3] for limb in _LIMBS))
+_FIRST, _SECOND, _THIRD = np.array([[hinge.axis for hinge in chain] for chain in _CHAINS]).swapaxes(
+    0, 1
 )
+_LOWER = np.array([[hinge.lower for hinge in chain[:2]] for chain in _CHAINS])
+_UPPER = np.array([[hinge.upper for hinge in chain[:2]] for chain in _CHAINS])
+# The second hinge turns the third axis towards _ASIDE. One of the two stays across the first axis
+# and tells how far the first hinge has turned; the other one is along it.
+_ASIDE = np.cross(_SECOND, _THIRD)
+_THIRD_IS_ALONG = np.abs(_dot(_FIRST, _THIRD)) > 0.5
+_ALONG = np.where(_THIRD_IS_ALONG[:, None], _THIRD, _ASIDE)
+_NEUTRAL = np.where(_THIRD_IS_ALONG[:, None], _ASIDE, _THIRD)
+_QUARTER = np.cross(_FIRST, _NEUTRAL)
 
 
 def joint_angles(
@@ -148,17 +169,20 @@ def joint_angles(
     last = np.zeros(len(HINGES)) if previous is None else np.asarray(previous, float)
 
     waist = _lean(joints) - _lean(rest)
-    to_torso = _about(_Y, -waist)
-    head = _three_angles(HEAD, to_torso @ turns[_HEAD] @ REP_FROM_SMPL.T, last[1:4])
-    angles = [np.array([waist]), head]
-    start = 4
-    for limbs, to_trunk in ((ARMS, to_torso), (LEGS, np.eye(3))):
-        for limb in limbs.values():
-            limb_joints = joints[list(limb.joints)] @ to_trunk.T
-            axis = to_trunk @ turns[limb.joints[0]] @ limb.axis
-            angles.append(_limb_angles(limb, limb_joints, axis, last[start : start + 3]))
-            start += 4
-    return last + _within_half_a_turn(np.concatenate(angles) - last)
+    to_torso = from_axis(_Y, np.cos(waist), -np.sin(waist))
+    head = to_torso @ turns[_HEAD] @ REP_FROM_SMPL.T
+    to_trunk = np.stack([to_torso, to_torso, np.eye(3), np.eye(3)])
+    ends = joints[_ENDS] @ to_trunk.swapaxes(1, 2)
+    axes = _turned(to_trunk @ turns[_ENDS[:, 0]], _BEND_AXES)
+    limbs, bends = _limbs(ends, axes)
+    last_limbs = last[4:].reshape(4, 4)
+    found = _three_angles(
+        np.concatenate([head[None], limbs]), np.concatenate([last[None, 1:4], last_limbs[:, :3]])
+    )
+    angles = np.concatenate(
+        [[waist], found[0], np.concatenate([found[1:], bends[:, None]], axis=1).ravel()]
+    )
+    return np.asarray(last + _within_half_a_turn(angles - last))
 
 
 def _lean(joints: Array) -> float:
@@ -167,73 +191,67 @@ def _lean(joints: Array) -> float:
     return float(np.arctan2(x, z))
 
 
-def _limb_angles(limb: Limb, joints: Array, axis: Array, last: Array) -> Array:
-    """Return the four angles of a limb.
+def _limbs(ends: Array, axes: Array) -> tuple[Array, Array]:
+    """Return how shoulders and hips are turned (4, 3, 3), and how elbows and knees are bent (4).
 
     Parameters
     ----------
-    joints: (3, 3), its joints along the axes of the trunk.
-    axis: (3), of SMPL's elbow or knee. SMPL's can bend sideways as well, REP-155's cannot: then
-        the limb is turned such that the angle between upper and lower limb lies in its plane.
-    last: (3), the previous angles of the shoulder or hip.
+    ends: (4, 3, 3), the joints of each limb along the axes of the trunk.
+    axes: (4, 3), of SMPL's elbows and knees. Those can bend sideways as well, REP-155's cannot:
+        a limb is turned such that the angle between upper and lower limb lies in its plane.
+        While it is nearly straight, there is no such plane, and these axes count.
     """
-    upper, lower = unit(np.diff(joints, axis=0))
-    bend = limb.bend * np.cross(upper, lower)
-    y = unit(bend + _SINGULAR * unit(axis - (axis @ upper) * upper))
+    upper, lower = unit(np.diff(ends, axis=1)).swapaxes(0, 1)
+    bend = _BENDS * np.cross(upper, lower)
+    y = unit(bend + _SINGULAR * unit(axes - _dot(axes, upper)[:, None] * upper))
     x = np.cross(upper, y)  # -z points along the upper limb.
-    turned = _three_angles(limb.hinges[:3], np.stack([x, y, -upper], axis=1), last)
-    return np.append(turned, np.arctan2(lower @ x, lower @ upper))
+    return np.stack([x, y, -upper], axis=2), np.arctan2(_dot(lower, x), _dot(lower, upper))
 
 
-def _three_angles(hinges: tuple[Hinge, ...], rotation: Array, last: Array) -> Array:
-    """Return the angles (3) about the axes of three hinges that compose a rotation (3, 3).
+def _three_angles(rotations: Array, last: Array) -> Array:
+    """Return the angles (5, 3) of _CHAINS that compose rotations (5, 3, 3).
 
     There are two solutions, and infinitely many where first and third axis meet. The nearer to
-    the last angles (3) is taken, preferably one in the hinges' range, and close to where the axes
-    meet the first angle moves the less the closer.
+    the last angles (5, 3) is taken, preferably one in the hinges' range, and close to where the
+    axes meet the first angle moves the less the closer.
     """
-    first, second, third = (hinge.axis for hinge in hinges)
-    pointing = rotation @ third
-    # The second hinge turns the third axis towards this. One of the two stays across the first
-    # axis, and tells how far the first hinge has turned; the other one is along it.
-    aside = np.cross(second, third)
-    neutral, along = (aside, third) if abs(first @ third) > 0.5 else (third, aside)
-    height = float(pointing @ along)
-    x, y = float(pointing @ neutral), float(pointing @ np.cross(first, neutral))
-    distance, azimuth = math.hypot(x, y), math.atan2(y, x)
+    pointing = _turned(rotations, _THIRD)
+    height = _dot(pointing, _ALONG)
+    x, y = _dot(pointing, _NEUTRAL), _dot(pointing, _QUARTER)
+    distance, azimuth = np.hypot(x, y), np.arctan2(y, x)
 
-    def second_angle(first_angle: float) -> float:
-        reach = distance * math.cos(azimuth - first_angle)
-        return math.atan2(reach, height) if neutral is aside else math.atan2(height, reach)
-
-    def cost(first_angle: float) -> float:
-        both = first_angle, second_angle(first_angle)
-        return sum(
-            abs(_within_half_a_turn(angle - before)) + _PREFERENCE * _excess(hinge, angle)
-            for hinge, angle, before in zip(hinges, both, last, strict=False)
+    def second_angle(first_angle: Array) -> Array:
+        reach = distance * np.cos(azimuth - first_angle)
+        return np.asarray(
+            np.where(_THIRD_IS_ALONG, np.arctan2(reach, height), np.arctan2(height, reach))
         )
 
-    nearest = min((azimuth, azimuth + math.pi), key=cost)
+    solutions = np.stack([azimuth, azimuth + np.pi])
+    both = np.stack([solutions, second_angle(solutions)], axis=2)
+    moved = np.abs(_within_half_a_turn(both - last[:, :2]))
+    both = _within_half_a_turn(both)
+    excess = np.maximum(np.maximum(_LOWER - both, both - _UPPER), 0)
+    cost = (moved + _PREFERENCE * excess).sum(axis=2)
+    nearest = np.where(cost[0] <= cost[1], *solutions)
+
     trust = distance**2 / (distance**2 + _SINGULAR**2)
-    first_angle = last[0] + trust * _within_half_a_turn(nearest - last[0])
-    angle = second_angle(first_angle)
-    rest = _about(second, -angle) @ _about(first, -first_angle) @ rotation
+    first = last[:, 0] + trust * _within_half_a_turn(nearest - last[:, 0])
+    second = second_angle(first)
+    back = from_axis(_SECOND, np.cos(second), -np.sin(second)) @ from_axis(
+        _FIRST, np.cos(first), -np.sin(first)
+    )
+    rest = back @ rotations
     # The rotation about the third axis that is nearest to what is left.
-    curl = np.array([rest[2, 1] - rest[1, 2], rest[0, 2] - rest[2, 0], rest[1, 0] - rest[0, 1]])
-    third_angle = math.atan2(curl @ third, np.trace(rest) - third @ rest @ third)
-    return np.array([first_angle, angle, third_angle])
+    curl = rest[:, [2, 0, 1], [1, 2, 0]] - rest[:, [1, 2, 0], [2, 0, 1]]
+    cosine = np.trace(rest, axis1=1, axis2=2) - _dot(_THIRD, _turned(rest, _THIRD))
+    return np.stack([first, second, np.arctan2(_dot(curl, _THIRD), cosine)], axis=1)
 
 
-def _about(axis: Array, angle: float) -> Array:
-    return from_axis(axis, math.cos(angle), math.sin(angle))
+def _turned(rotations: Array, vectors: Array) -> Array:
+    """Return vectors (N, 3), each turned by its own of rotations (N, 3, 3)."""
+    return np.asarray(np.einsum('nij,nj->ni', rotations, vectors))
 
 
-def _excess(hinge: Hinge, angle: float) -> float:
-    """Return by how much an angle is out of the range of its hinge."""
-    angle = _within_half_a_turn(angle)
-    return max(hinge.lower - angle, angle - hinge.upper, 0.0)
-
-
-def _within_half_a_turn(angle: Any) -> Any:
-    """Return an angle or angles, plus or minus whole turns, in [-pi, pi)."""
-    return (angle + math.pi) % (2 * math.pi) - math.pi
+def _within_half_a_turn(angles: Array) -> Array:
+    """Return angles, plus or minus whole turns, in [-pi, pi)."""
+    return (angles + np.pi) % (2 * np.pi) - np.pi
