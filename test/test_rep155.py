@@ -197,6 +197,55 @@ def test_at_zero_limbs_hang_and_the_head_is_upright() -> None:
     np.testing.assert_allclose(frames['head_p1'][:3, :3], np.eye(3), atol=1e-9)
 
 
+def test_axes_are_those_of_rep155() -> None:
+    reflected = {
+        'y_shoulder': ((0, 0, -1), True), 'p_shoulder': ((1, 0, 0), True),
+        'r_shoulder': ((0, 0, 1), True), 'elbow': ((0, -1, 0), False),
+        'y_hip': ((0, 0, -1), False), 'p_hip': ((1, 0, 0), True), 'r_hip': ((0, -1, 0), False),
+        'knee': ((0, -1, 0), False),
+    }  # fmt: skip
+    expected = {
+        'waist': (0, 1, 0), 'r_head': (1, 0, 0), 'y_head': (0, 0, 1), 'p_head': (0, -1, 0),
+    }  # fmt: skip
+    for name, (axis, mirrored) in reflected.items():
+        expected[f'l_{name}'] = axis
+        expected[f'r_{name}'] = tuple(-np.array(axis)) if mirrored else axis
+    robot = ET.fromstring(to_urdf('p1', REST))
+    axes = {
+        joint.get('name').removesuffix('_p1'): tuple(
+            np.fromstring(joint.find('axis').get('xyz'), sep=' ')
+        )
+        for joint in robot.findall('joint')
+        if joint.get('type') == 'revolute'
+    }
+    assert axes == expected
+
+
+def test_links_hang_together_as_in_rep155() -> None:
+    robot = ET.fromstring(to_urdf('p1', REST))
+    parents = {
+        joint.find('child').get('link').removesuffix('_p1'): (
+            joint.find('parent').get('link').removesuffix('_p1')
+        )
+        for joint in robot.findall('joint')
+    }
+    chains = [
+        ['head', 'p_head', 'y_head', 'r_head', 'torso', 'waist', 'body'],
+        *(
+            [f'{s}_{part}' for part in ('wrist', 'elbow', 'shoulder', 'p_shoulder', 'y_shoulder')]
+            + ['torso']
+            for s in 'lr'
+        ),
+        *(
+            [f'{s}_{part}' for part in ('ankle', 'knee', 'hip', 'p_hip', 'y_hip')] + ['body']
+            for s in 'lr'
+        ),
+    ]
+    assert parents == {
+        child: parent for chain in chains for child, parent in zip(chain, chain[1:], strict=False)
+    }
+
+
 def test_lengths_are_the_persons() -> None:
     betas = np.linspace(-1, 1, BODY.num_betas)
     rest = BODY.rest_joints(betas)

@@ -29,7 +29,8 @@ HIPS = [JOINT_NAMES.index('left_hip'), JOINT_NAMES.index('right_hip')]
 _NECK, _HEAD = JOINT_NAMES.index('neck'), JOINT_NAMES.index('head')
 
 # Radians, how near to a singularity of its joints a limb is taken to be in it. Closer than that
-# an angle follows its last value rather than what is seen; directions miss by 2.3 times this.
+# an angle follows its last value rather than what is seen; directions miss by 2.3 times this at
+# most: by 1.2 times for the first of three angles, and by once for an elbow or a knee.
 _SINGULAR = 0.014
 # Of two solutions, an angle out of its range counts as half as much motion. The most that it can
 # amount to is less than half a turn, so that nobody changes to the other solution for it alone.
@@ -150,7 +151,8 @@ def joint_angles(
 
     Where joints are singular (an arm that hangs, a knee that is straight), infinitely many angles
     mean one pose; from frame to frame they go on from the previous ones. So that they never jump
-    by a turn, they may leave (-pi, pi]. They keep no limits.
+    by a turn, they leave [-pi, pi]: an arm that circles about where it hangs, as a walker's does,
+    winds the first angle of its shoulder up, and the third one back. They keep no limits.
 
     Parameters
     ----------
