@@ -6,6 +6,7 @@ import threading
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import motions
 import numpy as np
@@ -241,9 +242,7 @@ def test_links_hang_together_as_in_rep155() -> None:
             for s in 'lr'
         ),
     ]
-    assert parents == {
-        child: parent for chain in chains for child, parent in zip(chain, chain[1:], strict=False)
-    }
+    assert parents == {child: parent for chain in chains for child, parent in pairwise(chain)}
 
 
 def test_lengths_are_the_persons() -> None:
