@@ -207,6 +207,8 @@ class HybrikNode(LifecycleNode):
         if self._worker is not None:
             self._worker.join()
             self._worker = None
+            if self._outputs is not None:
+                self._outputs.say_nobody()
         if self._timer is not None:
             self._report()
             self.destroy_timer(self._timer)

@@ -18,10 +18,12 @@ from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
 from hybrik_ros.drawing import draw_humans
 from hybrik_ros.msg import HumanMesh, HumanMeshArray
+from hybrik_ros.node import rep155
 from hybrik_ros.node.frames import to_transforms
 from hybrik_ros.node.images import to_image
 from hybrik_ros.node.markers import MarkerMaker
 from hybrik_ros.node.messages import to_array, to_human_mesh
+from hybrik_ros.node.rep155 import Rep155
 from hybrik_ros.pipeline import Human
 from hybrik_ros.skeleton import NUM_JOINTS
 
@@ -55,6 +57,7 @@ class Outputs:
             switch: node.create_lifecycle_publisher(kind, topic, depth)
             for switch, (kind, topic, depth) in _TOPICS.items()
         }
+        self._rep155 = Rep155(node, body) if rep155.available() else None
         self._topology = node.create_lifecycle_publisher(Mesh, '~/body', _LATCHED)
 
     @property
@@ -104,9 +107,19 @@ class Outputs:
             picture = rgb.copy()
             draw_humans(picture, humans, self._body.faces, camera)
             overlay.publish(to_image(picture, header))
+        if self._rep155 is not None:
+            wanted = self._node.get_parameter('publish.rep155').value
+            self._rep155.publish(humans if wanted else [], rgb, camera, header)
+
+    def say_nobody(self) -> None:
+        """Tell who keeps a list of people that nobody is followed any more."""
+        if self._rep155 is not None:
+            self._rep155.forget_all()
 
     def close(self) -> None:
         """Take the publishers down."""
+        if self._rep155 is not None:
+            self._rep155.close()
         for publisher in (*self._publishers.values(), self._topology):
             self._node.destroy_lifecycle_publisher(publisher)
 

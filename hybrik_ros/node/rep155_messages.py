@@ -94,9 +94,13 @@ def to_skeleton(human: Human, body: BodyModel, camera: Camera, header: Header) -
 
 
 def to_joint_state(human: Human, angles: NDArray, header: Header) -> JointState:
-    """Return the angles (20) of HINGES of a person."""
+    """Return the angles (20) of HINGES of a person, each within half a turn of zero.
+
+    angles: as joint_angles has them, which go on from turn to turn.
+    """
     names = [f'{hinge.name}_{human.id}' for hinge in HINGES]
-    return JointState(header=header, name=names, position=array.array('d', angles.tolist()))
+    within = (angles + np.pi) % (2 * np.pi) - np.pi
+    return JointState(header=header, name=names, position=array.array('d', within.tolist()))
 
 
 def to_position(human: Human, header: Header) -> PointStamped:
