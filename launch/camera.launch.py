@@ -3,8 +3,6 @@
 For example: ros2 launch hybrik_ros camera.launch.py source:=/dev/video0 rviz:=true
 """
 
-import os
-
 from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
@@ -21,6 +19,8 @@ from launch.substitutions import (
 )
 from launch_ros.actions import Node, SetParameter, SetParametersFromFile
 from launch_ros.substitutions import FindPackageShare
+
+from hybrik_ros.share import node_environment
 
 CONFIG = PathJoinSubstitution([FindPackageShare('hybrik_ros'), 'config'])
 
@@ -93,18 +93,6 @@ ARGUMENTS = [
     ),
 ]
 
-# The Fast DDS of these distributions is version 2, that of later ones is version 3.
-FAST_DDS = 'FASTRTPS' if os.environ.get('ROS_DISTRO') in ('humble', 'iron', 'jazzy') else 'FASTDDS'
-ENVIRONMENT = {
-    # Fast DDS's own defaults lose most of the images that are sent with best effort.
-    f'{FAST_DDS}_DEFAULT_PROFILES_FILE': PathJoinSubstitution([CONFIG, 'fastdds.xml']),
-    # Without these, glibc hands the memory of every image back to the system and asks for it
-    # again for the next one, which costs more time than all else that it takes to receive one.
-    'MALLOC_MMAP_THRESHOLD_': '100000000',
-    'MALLOC_TRIM_THRESHOLD_': '400000000',
-    'MALLOC_TOP_PAD_': '67108864',
-}
-
 
 def absolute(topic: str) -> PythonExpression:
     """Return the full name of a topic of ours, with the namespace before it."""
@@ -138,7 +126,7 @@ def generate_launch_description() -> LaunchDescription:
             *ARGUMENTS,
             *(
                 SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=value))
-                for name, value in ENVIRONMENT.items()
+                for name, value in node_environment().items()
             ),
             GroupAction(
                 [
