@@ -80,6 +80,12 @@ ARGUMENTS = [
         description='Namespace of the nodes and their topics.',
     ),
     DeclareLaunchArgument(
+        'id_prefix',
+        default_value='p',
+        description='With which the ids of people begin. Cameras that share one TF tree need '
+        'different ones. Anything but p goes before params_file.',
+    ),
+    DeclareLaunchArgument(
         'log_level',
         default_value='info',
         choices=['debug', 'info', 'warn', 'error', 'fatal'],
@@ -136,6 +142,11 @@ def generate_launch_description() -> LaunchDescription:
                         'backend',
                         LaunchConfiguration('backend'),
                         condition=differs('backend', 'auto'),
+                    ),
+                    SetParameter(
+                        'tracking.id_prefix',
+                        LaunchConfiguration('id_prefix'),
+                        condition=differs('id_prefix', 'p'),
                     ),
                     SetParameter(
                         'use_sim_time',

@@ -23,6 +23,7 @@ from hybrik_ros.node.images import to_image
 _FRAME_ID = 'camera_optical_frame'
 _FIELD_OF_VIEW = 60.0
 _CAMERA = QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+_ANSWER_SECONDS = 60.0
 _DEPTH = 100  # The listener loses nothing.
 
 
@@ -39,7 +40,7 @@ class Load:
     sent: how many images went out.
     answers: of each frame that came back, when (monotonic), and how long after its stamp, seconds.
     meshes: of each HumanMesh, how long from its publisher to here, seconds.
-    report: the keys and values of the node's latest diagnostics.
+    message, report: of the node's latest diagnostics, the latter by its keys.
     """
 
     def __init__(self, pictures: Sequence[NDArray[np.uint8]], node: str = 'hybrik_node') -> None:
@@ -83,6 +84,25 @@ class Load:
         """Return whether somebody is subscribed to the images: the node is active."""
         return self._node.count_subscribers('image') > 0
 
+    def listeners(self, topic: str) -> int:
+        """Return how many subscribe to a topic."""
+        return int(self._node.count_subscribers(topic))
+
+    def call(self, kind: type, name: str, request: object) -> Any:
+        """Return the answer of a service. Raises TimeoutError where there is none."""
+        client: Any = self._node.create_client(kind, name)
+        try:
+            answered = threading.Event()
+            if not client.wait_for_service(_ANSWER_SECONDS):
+                raise TimeoutError(f'there is no service {name}')
+            future = client.call_async(request)
+            future.add_done_callback(lambda _: answered.set())
+            if not answered.wait(_ANSWER_SECONDS):
+                raise TimeoutError(f'{name} does not answer')
+            return future.result()
+        finally:
+            self._node.destroy_client(client)
+
     def play(self, rate: float) -> None:
         """Publish so many images a second from now on; none at 0."""
         self._rate = rate
@@ -96,6 +116,7 @@ class Load:
         self.sent = 0
         self.answers: list[tuple[float, float]] = []
         self.meshes: list[float] = []
+        self.message = ''
         self.report: dict[str, str] = {}
 
     def _play(self) -> None:
@@ -130,4 +151,5 @@ class Load:
     def _take_report(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.name == self._of:
+                self.message = status.message
                 self.report = {pair.key: pair.value for pair in status.values}
