@@ -86,6 +86,13 @@ ARGUMENTS = [
         'different ones. Anything but p goes before params_file.',
     ),
     DeclareLaunchArgument(
+        'rep155',
+        default_value='true',
+        choices=['true', 'false'],
+        description="Whether to send REP-155's topics, which one node in the system can do. false "
+        'goes before params_file.',
+    ),
+    DeclareLaunchArgument(
         'log_level',
         default_value='info',
         choices=['debug', 'info', 'warn', 'error', 'fatal'],
@@ -147,6 +154,11 @@ def generate_launch_description() -> LaunchDescription:
                         'tracking.id_prefix',
                         LaunchConfiguration('id_prefix'),
                         condition=differs('id_prefix', 'p'),
+                    ),
+                    SetParameter(
+                        'publish.rep155',
+                        False,
+                        condition=differs('rep155', 'true'),
                     ),
                     SetParameter(
                         'use_sim_time',

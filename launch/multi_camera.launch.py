@@ -2,7 +2,8 @@
 
 For example: ros2 launch hybrik_ros multi_camera.launch.py cameras:=front,rear
 
-The ids of people begin with the camera's name, so that their TF frames and topics do not collide.
+The ids of people begin with the camera's name, so that their TF frames do not collide. REP-155 has
+one list of bodies: of the nodes, the first sends its topics.
 """
 
 from launch import LaunchContext, LaunchDescription
@@ -48,7 +49,12 @@ def include_cameras(context: LaunchContext) -> list[IncludeLaunchDescription]:
     return [
         IncludeLaunchDescription(
             PythonLaunchDescriptionSource(CAMERA),
-            launch_arguments={'namespace': name, 'id_prefix': name, **passed_on}.items(),
+            launch_arguments={
+                'namespace': name,
+                'id_prefix': name,
+                'rep155': 'true' if name == names[0] else 'false',
+                **passed_on,
+            }.items(),
         )
         for name in names
     ]
