@@ -382,7 +382,10 @@ class HybrikNode(LifecycleNode):
                 camera=self._intrinsics.state,
                 assumed=self._intrinsics.assumed,
                 limits=Limits(**limit),
-                facts=self._pipeline.facts,
+                facts={
+                    **self._pipeline.facts,
+                    'smoothing': 'on' if self.get_parameter('smoothing.enabled').value else 'off',
+                },
             )
         )
 
