@@ -364,6 +364,9 @@ class Pipeline:
         ------
         ValueError: one is out of its range, or would need another pipeline.
         """
+        present = vars(self._settings)
+        if all(present.get(name) == value for name, value in settings.items()):
+            return
         chosen = replace(self._settings, **settings)
         for name in LOADED:
             if getattr(chosen, name) != getattr(self._settings, name):
