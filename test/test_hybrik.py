@@ -11,6 +11,7 @@ from poses import random_rotations, twist_of
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, Region
 from hybrik_ros.inference import Runner
+from hybrik_ros.inference.runner import TensorSpec
 from hybrik_ros.kinematics import forward
 from hybrik_ros.perception.hybrik import HybrIK, observe, region_around
 from hybrik_ros.perception.landmarks import Proportions
@@ -23,6 +24,7 @@ class Oracle(Runner):
     """Answers what the network would if it made no errors, and keeps what it is shown."""
 
     def __init__(self, *answers: dict[str, NDArray]) -> None:
+        self.inputs = {'image': TensorSpec(np.dtype(np.float32), (1, 3, 256, 256))}
         self.shown: list[NDArray] = []
         self._answers = list(answers)
 

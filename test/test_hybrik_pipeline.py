@@ -15,9 +15,11 @@ from scipy.spatial.transform import Rotation
 
 from hybrik_ros.body import DEFAULT_BODY, BodyModel
 from hybrik_ros.body.model import MAX_BETAS
-from hybrik_ros.camera import Camera
+from hybrik_ros.camera import Camera, Region
+from hybrik_ros.inference import create_runner
 from hybrik_ros.kinematics import forward
 from hybrik_ros.perception import blazepose
+from hybrik_ros.perception.hybrik import HybrIK
 from hybrik_ros.pipeline import Human, Pipeline
 from hybrik_ros.skeleton import NUM_JOINTS
 
@@ -62,40 +64,56 @@ def pose() -> NDArray:
 
 
 @pytest.fixture(scope='module')
-def model(tmp_path_factory: pytest.TempPathFactory, pose: NDArray) -> Path:
-    """A model with HybrIK's input and outputs that shows this pose in the middle of all crops."""
+def answers(pose: NDArray) -> dict[str, NDArray]:
+    """What the network says of one person: this pose in the middle of the crop."""
     body = BodyModel.load()
     joints = forward(pose, body.rest_joints(SHAPE))[0]
     middle = (joints.min(axis=0) + joints.max(axis=0)) / 2
     size = MARGIN * np.ptp(joints[:, :2], axis=0).max()  # of the crop, metres: the next is the same
-    answers = {
+    return {
         'uvd': (joints - middle) / [size, size, DEPTH],
         'phi': np.tile([1.0, 0.0], (NUM_JOINTS - 1, 1)),
         'shape': SHAPE,
         'cam': np.array([1 / size, 0, 0]),
         'sigma': np.full(29, 0.02),
     }
-    answers = {name: value[None].astype(np.float32) for name, value in answers.items()}
-    stored = [numpy_helper.from_array(value, f'{name}_') for name, value in answers.items()]
+
+
+def write_model(
+    path: Path, answers: dict[str, NDArray], batch: int = 1, image: int = TensorProto.FLOAT
+) -> Path:
+    """Write a model of HybrIK's interface that says the same of all images."""
+    repeated = {
+        name: np.repeat(value[None].astype(np.float32), batch, axis=0)
+        for name, value in answers.items()
+    }
     graph = helper.make_graph(
         [
-            helper.make_node('ReduceMin', ['image'], ['least'], keepdims=0),
+            helper.make_node('Cast', ['image'], ['numbers'], to=TensorProto.FLOAT),
+            helper.make_node('ReduceMin', ['numbers'], ['least'], keepdims=0),
             helper.make_node('Mul', ['least', 'nothing'], ['zero']),
-            *(helper.make_node('Add', [f'{name}_', 'zero'], [name]) for name in answers),
+            *(helper.make_node('Add', [f'{name}_', 'zero'], [name]) for name in repeated),
         ],
         'constant',
-        [helper.make_tensor_value_info('image', TensorProto.FLOAT, [1, 3, 256, 256])],
+        [helper.make_tensor_value_info('image', image, [batch, 3, 256, 256])],
         [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape)
-            for name, value in answers.items()
+            for name, value in repeated.items()
         ],
-        [*stored, numpy_helper.from_array(np.float32(0), 'nothing')],
+        [
+            *(numpy_helper.from_array(value, f'{name}_') for name, value in repeated.items()),
+            numpy_helper.from_array(np.float32(0), 'nothing'),
+        ],
     )
-    path = tmp_path_factory.mktemp('model') / 'hybrik.onnx'
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
     onnx.checker.check_model(made, full_check=True)
     onnx.save(made, path)
     return path
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory: pytest.TempPathFactory, answers: dict[str, NDArray]) -> Path:
+    return write_model(tmp_path_factory.mktemp('model') / 'hybrik.onnx', answers)
 
 
 def followed(frames: list[NDArray], camera: Camera, **settings: str) -> list[Human]:
@@ -169,3 +187,36 @@ def test_another_model_is_refused():
 def test_a_missing_model_is_named():
     with pytest.raises(FileNotFoundError, match=r'/nowhere/hybrik\.onnx'):
         Pipeline.create(hybrik_model='/nowhere/hybrik.onnx')
+
+
+@pytest.mark.parametrize(
+    ('changed', 'image', 'reason'),
+    [
+        ({'uvd': np.zeros((24, 3))}, TensorProto.FLOAT, r"'uvd' must be .*29, 3.*is .24, 3."),
+        ({'phi': None}, TensorProto.FLOAT, "'phi' .* is missing"),
+        ({}, TensorProto.INT64, r"an input 'image' of type tensor.int64."),
+        ({'uvd': np.full((29, 3), np.nan)}, TensorProto.FLOAT, "numbers in 'uvd' that are not"),
+    ],
+    ids=['24 joints', 'no twist', 'whole numbers', 'nothing finite'],
+)
+def test_a_model_that_is_none_of_hybriks_is_named(tmp_path, answers, changed, image, reason):
+    said = {name: value for name, value in {**answers, **changed}.items() if value is not None}
+    path = write_model(tmp_path / 'other.onnx', said, image=image)
+    with pytest.raises(RuntimeError, match=reason):
+        Pipeline.create(hybrik_model=str(path))
+
+
+@pytest.mark.parametrize('batch', [2, 4])
+@pytest.mark.parametrize('flip_test', [False, True])
+def test_a_model_of_several_images_at_once_says_the_same(
+    tmp_path, frames, answers, model, batch, flip_test
+):
+    several = write_model(tmp_path / 'several.onnx', answers, batch)
+    regions = [Region(np.array([x, 300.0]), 400.0) for x in (300, 700, 1100)]
+    found = []
+    for path in (model, several):
+        with create_runner(path, 'onnxruntime') as runner:
+            found.append(HybrIK(runner, flip_test)(frames[0], regions))
+    for one, other in zip(*found, strict=True):
+        assert np.array_equal(one.pixels, other.pixels)
+        assert np.array_equal(one.twist, other.twist)

@@ -22,7 +22,7 @@ import pytest
 
 from hybrik_ros.cli import engine
 from hybrik_ros.inference import InputError, create_runner, cuda, tensorrt, tensorrt_engine
-from hybrik_ros.inference.onnx_runtime import OnnxRuntimeRunner
+from hybrik_ros.inference.half import halve
 from hybrik_ros.inference.tensorrt import TensorRTRunner
 from hybrik_ros.perception import blazepose, detector
 
@@ -180,6 +180,13 @@ def test_functions_of_the_driver_are_called_as_cuda_h_declares_them() -> None:
 # The choice of a backend.
 
 
+def backend_of(model: Path) -> str:
+    """Return what runs a model where nothing is asked for."""
+    with create_runner(model) as runner:
+        assert runner.inputs
+        return runner.backend
+
+
 @pytest.fixture
 def importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Return a file that is imported as tensorrt, once it is there."""
@@ -208,7 +215,7 @@ def test_auto_takes_onnx_runtime_where_tensorrt_does_not_work_and_says_why(
     importable.write_text(content)
     monkeypatch.setattr(cuda, 'LIBRARY', 'libnowhere.so.1')
     with caplog.at_level(logging.INFO):
-        assert isinstance(create_runner(detector.MODEL), OnnxRuntimeRunner)
+        assert backend_of(detector.MODEL) == 'onnxruntime'
     assert caplog.messages[0].startswith('movenet_multipose.onnx runs in ONNX Runtime on the CPU')
     with pytest.raises(RuntimeError, match=reason):
         create_runner(detector.MODEL, 'tensorrt').activate()
@@ -221,7 +228,7 @@ def test_auto_takes_onnx_runtime_where_the_driver_finds_no_gpu(
     driver = shutil.copy(fake_driver, tmp_path)  # One that is not initialised yet.
     monkeypatch.setattr(cuda, 'LIBRARY', str(driver))
     monkeypatch.setenv('FAKE_NO_GPU', '1')
-    assert isinstance(create_runner(detector.MODEL), OnnxRuntimeRunner)
+    assert backend_of(detector.MODEL) == 'onnxruntime'
     assert 'no CUDA-capable device' in tensorrt_engine.missing()
 
 
@@ -229,8 +236,21 @@ def test_auto_takes_tensorrt_where_it_works(
     fake_tensorrt: ModuleType, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        assert isinstance(create_runner(detector.MODEL), TensorRTRunner)
-    assert caplog.messages == ['movenet_multipose.onnx runs in TensorRT, which works here']
+        assert backend_of(detector.MODEL) == 'tensorrt'
+    assert caplog.messages[-1] == 'movenet_multipose.onnx runs in TensorRT, which works here'
+
+
+def test_auto_takes_onnx_runtime_for_a_model_that_tensorrt_does_not_take(
+    fake_tensorrt: ModuleType, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = onnx.load(detector.MODEL)
+    halve(model)
+    path = tmp_path / 'half.onnx'
+    onnx.save(model, path)
+    with caplog.at_level(logging.INFO):
+        assert backend_of(path) == 'onnxruntime'
+    assert 'half.onnx runs in ONNX Runtime on the CPU' in caplog.messages[-1]
+    assert 'the model computes in fp16' in caplog.messages[-1]
 
 
 # How an engine is built, by the fake.

@@ -53,6 +53,12 @@ class OnnxRuntimeRunner(Runner):
             )
         except Exception as error:  # ONNX Runtime raises a family of its own, without a base.
             raise RuntimeError(f'ONNX Runtime cannot load {self._model}: {error}') from error
+        unknown = [t for t in session.get_inputs() if t.type not in _DTYPES]
+        if unknown:
+            raise RuntimeError(
+                f'{self._model} has an input {unknown[0].name!r} of type {unknown[0].type}, which '
+                f'no network of ours has: is it the right file?'
+            )
         self.inputs = {
             tensor.name: TensorSpec(
                 _DTYPES[tensor.type],

@@ -102,7 +102,7 @@ def create_runner(model: Path, backend: str = 'auto', threads: int = 1) -> Runne
     if backend not in BACKENDS:
         raise ValueError(f'backend must be one of {", ".join(BACKENDS)}, not {backend!r}')
     if backend == 'auto':
-        backend = _choose(model)
+        return _Fastest(model, threads)
     if backend == 'tensorrt':
         from hybrik_ros.inference.tensorrt import TensorRTRunner
 
@@ -112,13 +112,38 @@ def create_runner(model: Path, backend: str = 'auto', threads: int = 1) -> Runne
     return OnnxRuntimeRunner(model, threads)
 
 
-def _choose(model: Path) -> str:
-    """Return the fastest backend that works here."""
-    from hybrik_ros.inference.tensorrt_engine import missing
+class _Fastest(Runner):
+    """Runs a model in TensorRT where that works here and with this model, else in ONNX Runtime."""
 
-    reason = missing()
-    if reason is None:
-        _LOGGER.info('%s runs in TensorRT, which works here', model.name)
-        return 'tensorrt'
-    _LOGGER.info('%s runs in ONNX Runtime on the CPU: %s', model.name, reason)
-    return 'onnxruntime'
+    def __init__(self, model: Path, threads: int) -> None:
+        self._model = model
+        self._threads = threads
+        self._runner = create_runner(model, 'onnxruntime', threads)
+        self.backend = self._runner.backend
+        self.inputs = {}
+
+    def activate(self) -> None:
+        """Load the network, and log by what it is run and why. Raises RuntimeError on failure."""
+        from hybrik_ros.inference.tensorrt_engine import missing
+
+        reason = missing()
+        if reason is None:
+            self._runner = create_runner(self._model, 'tensorrt', self._threads)
+            try:
+                self._runner.activate()
+                _LOGGER.info('%s runs in TensorRT, which works here', self._model.name)
+            except RuntimeError as error:
+                reason = str(error)
+        if reason is not None:
+            self._runner = create_runner(self._model, 'onnxruntime', self._threads)
+            self._runner.activate()
+            _LOGGER.info('%s runs in ONNX Runtime on the CPU: %s', self._model.name, reason)
+        self.backend, self.inputs = self._runner.backend, self._runner.inputs
+
+    def infer(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the network on named inputs; see Runner.infer."""
+        return self._runner.infer(feeds)
+
+    def deactivate(self) -> None:
+        """Free the network."""
+        self._runner.deactivate()

@@ -49,7 +49,7 @@ def require() -> tuple[Any, Gpu]:
     """
     try:
         import tensorrt
-    except (ImportError, OSError, RuntimeError) as error:  # Its libraries may be missing, too.
+    except Exception as error:  # Its libraries may be missing, or not be what it expects.
         raise RuntimeError(
             f'TensorRT cannot be imported ({error}). On a Jetson it comes with JetPack, for the '
             f"system's Python: make virtual environments with --system-site-packages. "

@@ -107,7 +107,7 @@ class HybrikNode(LifecycleNode):
             if self.get_parameter('detector.external').value:
                 detections.message_type()
             self._pipeline = self._load()
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Whatever is wrong with a file, the user hears of it.
             self.get_logger().error(f'cannot configure: {error}')
             self._tell(DiagnosticStatus.ERROR, f'cannot configure: {error}')
             return _Failure

@@ -25,6 +25,10 @@ _MARGIN = 1.25  # of the crop, about the person
 _MEAN = np.array([0.406, 0.457, 0.480], np.float32)
 _STD = np.array([0.225, 0.224, 0.229], np.float32)
 CUBE = 2.2  # metres, the side of the network's cube
+# The outputs, and their shapes for one person; cam depends on the architecture.
+_OUTPUTS = {
+    'uvd': ((29, 3),), 'shape': ((10,),), 'phi': ((23, 2),), 'cam': ((3,), (1,)), 'sigma': ((29,),),
+}  # fmt: skip
 _NO_DOUBT = 0.1  # Above this sigma, a joint does not count for the distance.
 
 _HIPS = [1, 2]
@@ -197,21 +201,36 @@ class HybrIK:
     def __call__(self, rgb: NDArray[np.uint8], regions: Sequence[Region]) -> list[Estimate]:
         """Return the person in each region of an image (H, W, 3).
 
-        One inference for each, as the model has a fixed batch.
+        As many at once as the model takes, whose batch is fixed.
+
+        Raises
+        ------
+        RuntimeError: the model is not one that `hybrik export` writes.
         """
-        return [self._estimate(rgb, region) for region in regions]
-
-    def _estimate(self, rgb: NDArray[np.uint8], region: Region) -> Estimate:
-        image = crop(rgb, region)
-        seen = self._infer(image)
+        crops = [crop(rgb, region) for region in regions]
+        seen = self._infer(crops)
         if self._flip_test:
-            mirrored = _mirrored(self._infer(image[..., ::-1]))
-            seen = {name: (seen[name] + mirrored[name]) / 2 for name in seen}
-        return _decode(region, seen)
+            mirrored = map(_mirrored, self._infer([image[..., ::-1] for image in crops]))
+            seen = [
+                {name: (one[name] + other[name]) / 2 for name in one}
+                for one, other in zip(seen, mirrored, strict=True)
+            ]
+        return [_decode(region, one) for region, one in zip(regions, seen, strict=True)]
 
-    def _infer(self, image: NDArray[np.float32]) -> dict[str, Array]:
-        outputs = self._runner.infer({'image': np.ascontiguousarray(image[None])})
-        return {name: output[0].astype(float) for name, output in outputs.items()}
+    def _infer(self, images: Sequence[NDArray[np.float32]]) -> list[dict[str, Array]]:
+        batch = self._runner.inputs['image'].shape[0] or 1
+        found = []
+        for start in range(0, len(images), batch):
+            part = images[start : start + batch]
+            feed = np.zeros((batch, 3, _SIDE, _SIDE), np.float32)
+            feed[: len(part)] = part
+            outputs = self._runner.infer({'image': feed})
+            _check(outputs)
+            found += [
+                {name: outputs[name][i].astype(float) for name in _OUTPUTS}
+                for i in range(len(part))
+            ]
+        return found
 
 
 def region_of(detection: Detection) -> Region:
@@ -228,6 +247,20 @@ def crop(rgb: NDArray[np.uint8], region: Region) -> NDArray[np.float32]:
     """Return a region of an image (H, W, 3) as the network takes it, (3, 256, 256)."""
     image = (region.crop(rgb, _SIDE).astype(np.float32) / np.float32(255) - _MEAN) / _STD
     return np.asarray(image.transpose(2, 0, 1))
+
+
+def _check(outputs: Mapping[str, NDArray[np.float32]]) -> None:
+    """Raise a RuntimeError where outputs are not those of HybrIK's network."""
+    for name, shapes in _OUTPUTS.items():
+        shape = outputs[name].shape[1:] if name in outputs else None
+        if shape not in shapes:
+            wanted = ' or '.join(map(str, shapes))
+            raise RuntimeError(
+                f'the model is not one that `hybrik export` writes: its output {name!r} must be of '
+                f'shape {wanted} a person, and {"is missing" if shape is None else f"is {shape}"}'
+            )
+        if not np.isfinite(outputs[name]).all():
+            raise RuntimeError(f'the model gives numbers in {name!r} that are not finite')
 
 
 def _mirrored(outputs: Mapping[str, Array]) -> dict[str, Array]:
