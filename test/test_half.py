@@ -4,6 +4,7 @@ ONNX Runtime leaves out most roundings to FP16 on a CPU. Here every one is done,
 less the same with its last 13 bits gone (Veltkamp's splitting).
 """
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ from sample import read_frames
 
 from hybrik_ros.inference.half import convolves_in_half, halve
 from hybrik_ros.network import HybrIKNet
+from hybrik_ros.network.folding import fold_batch_norms
 from hybrik_ros.network.soft_argmax import SoftArgmax
+from hybrik_ros.network.verification import half_shift_mm
 from hybrik_ros.perception import blazepose, detector
 from hybrik_ros.perception.blazepose import BlazePose
 from hybrik_ros.perception.detector import PersonDetector
@@ -86,20 +89,8 @@ def frames() -> list[np.ndarray]:
 
 def test_the_oracle_rounds_as_numpy_does() -> None:
     values = np.random.default_rng(0).normal(0, 10, (1, 1, 8, 8)).astype(np.float32)
-    image, maps = (
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, 8, 8])
-        for name in ('image', 'maps')
-    )
-    weight = numpy_helper.from_array(np.full((1, 1, 1, 1), 1 / 3, np.float32), 'weight')
-    nodes = [
-        helper.make_node('Conv', ['image', 'weight'], ['third']),
-        helper.make_node('Relu', ['third'], ['maps']),
-    ]
-    model = helper.make_model(
-        helper.make_graph(nodes, 'third', [image], [maps], [weight]),
-        opset_imports=[helper.make_opsetid('', 17)],
-        ir_version=8,
-    )
+    relu = helper.make_node('Relu', ['third'], ['maps'])
+    model = small_model([CONVOLUTION, relu], WEIGHT)
     halve(model)
     found = Session(with_roundings(model)).infer({'image': values})['maps']
     exact = values.astype(np.float16).astype(np.float32) * np.float32(np.float16(1 / 3))
@@ -120,6 +111,76 @@ def test_what_is_halved_already_stays(path: Path) -> None:
     once, twice = halved(path), halved(path)
     halve(twice)
     assert once == twice
+
+
+def small_model(nodes: list[onnx.NodeProto], *constants: TensorProto) -> ModelProto:
+    """Return a model from an image, (1, 1, 8, 8), to maps of the same shape."""
+    image, maps = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, 8, 8])
+        for name in ('image', 'maps')
+    )
+    return helper.make_model(
+        helper.make_graph(nodes, 'small', [image], [maps], constants),
+        opset_imports=[helper.make_opsetid('', 17)],
+        ir_version=8,
+    )
+
+
+WEIGHT = numpy_helper.from_array(np.full((1, 1, 1, 1), 1 / 3, np.float32), 'weight')
+CONVOLUTION = helper.make_node('Conv', ['image', 'weight'], ['third'])
+
+
+def test_a_number_that_is_no_bound_is_not_cut_off() -> None:
+    large = numpy_helper.from_array(np.float32(1e5), 'large')
+    add = helper.make_node('Add', ['third', 'large'], ['maps'])
+    with pytest.raises(ValueError, match='large is too large for FP16'):
+        halve(small_model([CONVOLUTION, add], WEIGHT, large))
+    clip = helper.make_node('Clip', ['third', 'low', 'high'], ['maps'])
+    bounds = [
+        numpy_helper.from_array(np.float32(value), name)
+        for name, value in (('low', 0), ('high', 1e30))
+    ]
+    model = small_model([CONVOLUTION, clip], WEIGHT, *bounds)
+    halve(model)
+    found = Session(model).infer({'image': np.full((1, 1, 8, 8), 3, np.float32)})['maps']
+    assert found == pytest.approx(np.ones((1, 1, 8, 8)), abs=1e-3)
+
+
+def test_whole_numbers_stay_whole() -> None:
+    nodes = [
+        CONVOLUTION,
+        helper.make_node('Relu', ['third'], ['maps']),
+        helper.make_node('Add', ['one', 'one'], ['two']),
+    ]
+    model = small_model(nodes, WEIGHT, numpy_helper.from_array(np.array([1]), 'one'))
+    model.graph.output.append(helper.make_tensor_value_info('two', TensorProto.INT64, [1]))
+    halve(model)
+    onnx.checker.check_model(model, full_check=True)
+    assert Session(model).infer({'image': np.zeros((1, 1, 8, 8), np.float32)})['two'] == [2]
+
+
+def test_a_weight_that_is_an_output_too_stays_one() -> None:
+    model = small_model([CONVOLUTION, helper.make_node('Relu', ['third'], ['maps'])], WEIGHT)
+    model.graph.output.append(
+        helper.make_tensor_value_info('weight', TensorProto.FLOAT, [1, 1, 1, 1])
+    )
+    halve(model)
+    onnx.checker.check_model(model, full_check=True)
+    found = Session(model).infer({'image': np.zeros((1, 1, 8, 8), np.float32)})['weight']
+    assert found.dtype == np.float32
+
+
+def test_a_model_that_branches_is_refused() -> None:
+    branch = helper.make_graph(
+        [helper.make_node('Identity', ['third'], ['either'])],
+        'branch',
+        [],
+        [helper.make_tensor_value_info('either', TensorProto.FLOAT, None)],
+    )
+    choose = helper.make_node('If', ['yes'], ['maps'], then_branch=branch, else_branch=branch)
+    yes = numpy_helper.from_array(np.array(True), 'yes')
+    with pytest.raises(ValueError, match=r'If .* has a graph within'):
+        halve(small_model([CONVOLUTION, choose], WEIGHT, yes))
 
 
 def test_coordinates_come_in_fp32() -> None:
@@ -172,6 +233,25 @@ def test_what_joints_lose_by_logits_in_fp16() -> None:
     # These random weights scatter their heatmaps over the whole cube, which trained ones do not.
     print(f'logits in FP16, random weights: {moved.mean():.2f} mm, at most {moved.max():.2f}')
     assert 0 < moved.mean() < 0.3
+
+
+def test_the_roundings_of_an_export_are_those_of_torch_in_half() -> None:
+    net = HybrIKNet('res34').eval()
+    net.load_state_dict(seeded_state('res34'))
+    fold_batch_norms(net)
+    mean, most = half_shift_mm(net, 1)
+    half = copy.deepcopy(net)
+    for part in (half.preact, half.deconv_layers, half.final_layer):
+        part.half()
+    image = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 3, 256, 256))).half()
+    with torch.no_grad():
+        exact = net(image.float())['uvd']
+        heatmaps = half.final_layer(half.deconv_layers(half.preact(image))).float()
+        found = net.soft_argmax(heatmaps.reshape(-1, 64, 64, 64)).reshape(1, -1, 3)
+    moved = 1000 * CUBE * (found - exact).norm(dim=-1)
+    print(f'ResNet-34 in FP16, random weights: {moved.mean():.2f} mm, at most {moved.max():.2f}')
+    assert mean == pytest.approx(moved.mean().item(), rel=0.4)
+    assert mean < most < 10 * mean
 
 
 def test_what_peaks_lose_by_logits_in_fp16() -> None:

@@ -138,12 +138,14 @@ def _fail(reason: str) -> int:
 def _summarise(report: 'Report', console: Console) -> None:
     """Print what was exported, and how far it may be and is from torch."""
     operators = ', '.join(report.operators)
-    if report.int8_mm is None:
-        console.print(f'{report.title}: valid ONNX. TensorRT 8.5 to 10 have all of {operators}.')
-    else:
+    if report.title.endswith('int8'):
         console.print(f'{report.title}: valid ONNX, for ONNX Runtime on a CPU.')
+    else:
+        console.print(f'{report.title}: valid ONNX. TensorRT 8.5 to 10 have all of {operators}.')
     table = Table('given', 'joints, mm', 'limit', 'other outputs', 'limit')
-    table.title = 'How far ONNX Runtime is from torch'
+    table.title = 'How far ONNX Runtime is from torch' + (
+        '' if report.moved_mm is None else ', rounding apart'
+    )
     for name, difference in report.differences.items():
         table.add_row(
             name,
@@ -153,9 +155,10 @@ def _summarise(report: 'Report', console: Console) -> None:
             f'{difference.max_other:.1e}',
         )
     console.print(table)
-    if report.int8_mm is not None:
-        mean, worst = report.int8_mm
+    if report.moved_mm is not None:
+        mean, worst = report.moved_mm
+        where = 'of people in pictures held out' if 'int8' in report.title else 'in images of noise'
         console.print(
-            f'INT8 moves the joints of people in pictures held out by {mean:.1f} mm on the mean, '
-            f'by {worst:.1f} mm or less in 95 of 100.'
+            f'The rounding moves the joints {where} by {mean:.2g} mm on the mean, by '
+            f'{worst:.2g} mm or less in 95 of 100.'
         )

@@ -32,11 +32,14 @@ def halve(model: ModelProto) -> None:
 
     Raises
     ------
-    ValueError: a weight is too large for FP16.
+    ValueError: a weight is too large for FP16, or the model branches or loops.
     """
     graph = model.graph
     if convolves_in_half(graph):
         return
+    branching = [node for node in graph.node if any(a.HasField('g') for a in node.attribute)]
+    if branching:
+        raise ValueError(f'{branching[0].op_type} {branching[0].name!r} has a graph within')
     conclusions = _outputs_without_more(graph)
     halving = _Halving(graph)
     for node in list(graph.node):
@@ -71,8 +74,13 @@ class _Halving:
 
     def __init__(self, graph: GraphProto) -> None:
         self._graph = graph
-        self._constants = {constant.name: constant for constant in graph.initializer}
+        given = {value.name for value in graph.input}  # Initializers may be inputs with defaults.
+        self._constants = {
+            constant.name: constant for constant in graph.initializer if constant.name not in given
+        }
+        self._others = [one for one in graph.initializer if one.name in given]
         self._uses = Counter(name for node in graph.node for name in node.input)
+        self._uses.update(output.name for output in graph.output)
         self._halved: dict[str, str] = {}  # names of FP16, by those of FP32
         self._nodes: list[NodeProto] = []
         self._there: set[str] = set()  # what was FP16 and was put back to FP32
@@ -86,12 +94,14 @@ class _Halving:
         if node.op_type not in _FOLLOWING:
             return False
         fed = [node.input[i] for i in _present(node, _FOLLOWING[node.op_type])]
-        return all(name in self._halved or name in self._constants for name in fed)
+        return any(name in self._halved for name in fed) and all(
+            name in self._halved or self._is(name, TensorProto.FLOAT) for name in fed
+        )
 
     def convert(self, node: NodeProto, inputs: Iterable[int]) -> None:
         """Let a node take these inputs, and give its outputs, in FP16."""
         for i in _present(node, inputs):
-            node.input[i] = self._narrowed(node.input[i])
+            node.input[i] = self._narrowed(node.input[i], is_bound=node.op_type == 'Clip' and i > 0)
         for i, name in enumerate(node.output):
             self._halved[name] = node.output[i] = f'{name}_fp16'
         self._nodes.append(node)
@@ -110,7 +120,9 @@ class _Halving:
         used |= {output.name for output in self._graph.output}
         nodes = [node for node in self._nodes if used.intersection(node.output)]
         used = {name for node in nodes for name in node.input}
+        used |= {output.name for output in self._graph.output}
         constants = [self._constants[name] for name in self._constants if name in used]
+        constants += self._others
         del self._graph.node[:], self._graph.initializer[:]
         self._graph.node.extend(nodes)
         self._graph.initializer.extend(constants)
@@ -118,8 +130,8 @@ class _Halving:
     def _is(self, name: str, kind: int) -> bool:
         return name in self._constants and self._constants[name].data_type == kind
 
-    def _narrowed(self, name: str) -> str:
-        """Return the name of the same in FP16."""
+    def _narrowed(self, name: str, is_bound: bool) -> str:
+        """Return the name of the same in FP16. A bound that is out of range is none."""
         if self._is(name, TensorProto.FLOAT16):
             return name
         if name not in self._halved:
@@ -127,7 +139,7 @@ class _Halving:
             alone = name in self._constants and self._uses[name] == 1
             self._halved[name] = name if alone else f'{name}_fp16'
             if name in self._constants:
-                rounded = _round(self._constants[name])
+                rounded = _round(self._constants[name], is_bound)
                 rounded.name = self._halved[name]
                 self._constants[rounded.name] = rounded
             else:
@@ -151,10 +163,10 @@ def _cast(source: str, target: str, kind: int) -> NodeProto:
     return helper.make_node('Cast', [source], [target], name=f'{target}_cast', to=kind)
 
 
-def _round(constant: TensorProto) -> TensorProto:
-    """Return a constant in FP16. A bound that is no bound, of a single number, becomes the last."""
+def _round(constant: TensorProto, is_bound: bool) -> TensorProto:
+    """Return a constant in FP16."""
     value = numpy_helper.to_array(constant)
-    if value.ndim == 0:
+    if is_bound:
         value = value.clip(-_LARGEST, _LARGEST)
     with np.errstate(over='ignore'):
         rounded = value.astype(np.float16)

@@ -11,15 +11,19 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from hybrik_ros.camera import Region
 from hybrik_ros.inference import create_runner
 from hybrik_ros.network.hybrik import IMAGE_SIZE, OUTPUTS, HybrIKNet
 from hybrik_ros.network.operators import TENSORRT_OPERATORS
+from hybrik_ros.network.residual import BasicBlock, Bottleneck
 from hybrik_ros.perception.hybrik import CUBE, crop
 
 _MAX_JOINT_MM = 0.01
 _CUBE_MM = 1000 * CUBE
+_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+_MOST_MOVED_MM = 20.0  # of joints that the network itself puts some 50 off
 _ROUNDINGS = 10.0  # how many of torch's own errors explain a difference
 
 Array = NDArray[np.floating]
@@ -77,8 +81,7 @@ def compare(model: onnx.ModelProto, net: HybrIKNet, batch: int) -> dict[str, Dif
     ------
     VerificationError: a limit is broken: 0.01 mm at the joints, or what rounding explains if more.
     """
-    shape = (batch, 3, IMAGE_SIZE, IMAGE_SIZE)
-    noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    noise = _noise(batch)
     nothing = np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
     black = np.tile(crop(nothing, Region(np.full(2, IMAGE_SIZE / 2), IMAGE_SIZE)), (batch, 1, 1, 1))
     differences = {}
@@ -96,13 +99,68 @@ def compare(model: onnx.ModelProto, net: HybrIKNet, batch: int) -> dict[str, Dif
     return differences
 
 
+def round_weights(net: nn.Module) -> None:
+    """Round the weights of what convolves to FP16, in place, as halve() rounds them in a model."""
+    for module in net.modules():
+        if isinstance(module, _CONVOLUTIONS):
+            for weight in module.parameters():
+                weight.data = weight.data.half().float()
+
+
+def half_shift_mm(net: HybrIKNet, batch: int) -> tuple[float, float]:
+    """Return how far FP16 moves the joints in images of noise, mm: mean and 95th percentile.
+
+    ONNX Runtime leaves most roundings out on a CPU. Here torch does those of all weights and of all
+    that is convolved, up to the heatmaps; sums within a convolution are FP32, as on a GPU.
+    """
+    rounded = deepcopy(net)
+    round_weights(rounded)
+    for module in rounded.modules():
+        if isinstance(module, (*_CONVOLUTIONS, BasicBlock, Bottleneck)):
+            module.register_forward_hook(lambda _module, _inputs, maps: maps.half().float())
+    images = [_noise(batch, seed).astype(np.float16).astype(np.float32) for seed in range(2)]
+    return _shift_mm(
+        [_infer(net, image)['uvd'] for image in images],
+        [_infer(rounded, image)['uvd'] for image in images],
+    )
+
+
+def check_rounded(model: onnx.ModelProto, moved_mm: tuple[float, float]) -> None:
+    """Check an INT8 model, and what it costs.
+
+    Raises
+    ------
+    VerificationError: the model is invalid, or moves joints by more than is of use.
+    """
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise VerificationError(f'the INT8 model is no valid ONNX: {error}') from error
+    if not moved_mm[0] <= _MOST_MOVED_MM:
+        raise VerificationError(
+            f'INT8 moves the joints by {moved_mm[0]:.0f} mm on the mean, and more than '
+            f'{_MOST_MOVED_MM:.0f} is of no use: take fp32, or calibrate with more people'
+        )
+
+
 def joint_shift_mm(
     exact: onnx.ModelProto, rounded: onnx.ModelProto, images: Sequence[Array]
 ) -> tuple[float, float]:
     """Return how far rounding moves the joints in some images, mm: mean and 95th percentile."""
     wanted, found = ([outputs['uvd'] for outputs in _run(m, images)] for m in (exact, rounded))
+    return _shift_mm(wanted, found)
+
+
+def _shift_mm(wanted: Sequence[Array], found: Sequence[Array]) -> tuple[float, float]:
+    """Return the mean and the 95th percentile of the distances between joints."""
     shifts = _CUBE_MM * np.linalg.norm(np.subtract(found, wanted), axis=-1)
     return float(shifts.mean()), float(np.percentile(shifts, 95))
+
+
+def _noise(batch: int, seed: int = 0) -> NDArray[np.float32]:
+    """Return images that show nothing, normalised: (batch, 3, 256, 256)."""
+    shape = (batch, 3, IMAGE_SIZE, IMAGE_SIZE)
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
 def _differences(
