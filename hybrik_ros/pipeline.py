@@ -1,11 +1,13 @@
 """The whole way from an image to people: detect, estimate, solve. Knows no ROS."""
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import count
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -101,7 +103,7 @@ RANGES: dict[str, tuple[float, float]] = {
 
 
 # What of the settings is needed to load a pipeline; all else can be adjusted while it runs.
-LOADED = ('backend', 'threads', 'body', 'hybrik_model', 'flip_test')
+LOADED = ('backend', 'threads', 'body', 'hybrik_model', 'flip_test', 'id_prefix')
 
 # What is taken for the types of Settings.
 _KINDS: dict[type, Any] = {bool: (bool, np.bool_), int: Integral, float: Real, str: (str, Path)}
@@ -125,6 +127,8 @@ class Settings:
     presence_threshold: least score at which a person is followed on, in [0, 1].
     confirm_after: seconds for which a person must be seen to be reported; 0 for single pictures.
     forget_after: seconds for which the id of a person who is not seen is kept.
+    id_prefix: with which ids begin: a letter, then letters and digits. Cameras that share one TF
+        tree need different ones.
     smoothing: whether motion is smoothed at all. If not, each frame is solved for itself, but for
         limbs that are not seen and the shape, which last.
     rotation_cutoff, rotation_slope, bearing_cutoff, bearing_slope: of the PoseFilter.
@@ -145,6 +149,7 @@ class Settings:
     presence_threshold: float = 0.5
     confirm_after: float = 0.05
     forget_after: float = 1.5
+    id_prefix: str = 'p'
     smoothing: bool = True
     rotation_cutoff: float = 3.0
     rotation_slope: float = 1.5
@@ -161,6 +166,10 @@ class Settings:
             value = getattr(self, name)
             if not least <= value <= most:
                 raise ValueError(f'{name} must be a number from {least} to {most}, not {value!r}')
+        if not re.fullmatch('[A-Za-z][A-Za-z0-9]*', self.id_prefix):
+            raise ValueError(
+                f'id_prefix must be a letter and more letters and digits, not {self.id_prefix!r}'
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,7 +245,10 @@ class Pipeline:
             self._estimate = BlazePose(network)
             self._observe, self._region_of = landmarks.observe, Detection.region
             self._region_in = region_in
-        self._tracker = Tracker(self._new_track, settings.confirm_after, settings.forget_after, ids)
+        names = (f'{settings.id_prefix}{number}' for number in ids or count(1))
+        self._tracker = Tracker(
+            self._new_track, settings.confirm_after, settings.forget_after, names
+        )
         self._torso = Torso(body)
         self._frames_since_detection = 0
         self._stamp = -np.inf

@@ -337,7 +337,7 @@ class Tracker:
     Parameters
     ----------
     create: makes a track of a new id.
-    ids: the numbers from which ids are made, each of which comes once.
+    ids: of new tracks, each of which comes once; p1, p2, ... if not given.
 
     Parameters and attributes
     -------------------------
@@ -354,13 +354,13 @@ class Tracker:
         create: Callable[[str], Track],
         confirm_after: float,
         forget_after: float,
-        ids: Iterator[int] | None = None,
+        ids: Iterator[str] | None = None,
     ) -> None:
         self.tracks: list[Track] = []
         self._create = create
         self.confirm_after = confirm_after
         self.forget_after = forget_after
-        self._ids = count(1) if ids is None else ids
+        self._ids = (f'p{number}' for number in count(1)) if ids is None else ids
 
     @property
     def followed(self) -> list[Track]:
@@ -454,7 +454,7 @@ class Tracker:
         return [bool(most > _CROWDED) for most in shared.max(axis=1)]
 
     def _new(self, stamp: float) -> Track:
-        track = self._create(f'p{next(self._ids)}')
+        track = self._create(next(self._ids))
         track.first = stamp
         self.tracks.append(track)
         return track

@@ -3,8 +3,6 @@
 For example: ros2 launch hybrik_ros camera.launch.py source:=/dev/video0 rviz:=true
 """
 
-import os
-
 from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
@@ -21,6 +19,8 @@ from launch.substitutions import (
 )
 from launch_ros.actions import Node, SetParameter, SetParametersFromFile
 from launch_ros.substitutions import FindPackageShare
+
+from hybrik_ros.share import node_environment
 
 CONFIG = PathJoinSubstitution([FindPackageShare('hybrik_ros'), 'config'])
 
@@ -80,6 +80,19 @@ ARGUMENTS = [
         description='Namespace of the nodes and their topics.',
     ),
     DeclareLaunchArgument(
+        'id_prefix',
+        default_value='p',
+        description='With which the ids of people begin. Cameras that share one TF tree need '
+        'different ones. Anything but p goes before params_file.',
+    ),
+    DeclareLaunchArgument(
+        'rep155',
+        default_value='true',
+        choices=['true', 'false'],
+        description="Whether to send REP-155's topics, which one node in the system can do. false "
+        'goes before params_file.',
+    ),
+    DeclareLaunchArgument(
         'log_level',
         default_value='info',
         choices=['debug', 'info', 'warn', 'error', 'fatal'],
@@ -92,18 +105,6 @@ ARGUMENTS = [
         description='Whether time comes from /clock: a simulator, or a bag played with --clock.',
     ),
 ]
-
-# The Fast DDS of these distributions is version 2, that of later ones is version 3.
-FAST_DDS = 'FASTRTPS' if os.environ.get('ROS_DISTRO') in ('humble', 'iron', 'jazzy') else 'FASTDDS'
-ENVIRONMENT = {
-    # Fast DDS's own defaults lose most of the images that are sent with best effort.
-    f'{FAST_DDS}_DEFAULT_PROFILES_FILE': PathJoinSubstitution([CONFIG, 'fastdds.xml']),
-    # Without these, glibc hands the memory of every image back to the system and asks for it
-    # again for the next one, which costs more time than all else that it takes to receive one.
-    'MALLOC_MMAP_THRESHOLD_': '100000000',
-    'MALLOC_TRIM_THRESHOLD_': '400000000',
-    'MALLOC_TOP_PAD_': '67108864',
-}
 
 
 def absolute(topic: str) -> PythonExpression:
@@ -138,7 +139,7 @@ def generate_launch_description() -> LaunchDescription:
             *ARGUMENTS,
             *(
                 SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=value))
-                for name, value in ENVIRONMENT.items()
+                for name, value in node_environment().items()
             ),
             GroupAction(
                 [
@@ -148,6 +149,16 @@ def generate_launch_description() -> LaunchDescription:
                         'backend',
                         LaunchConfiguration('backend'),
                         condition=differs('backend', 'auto'),
+                    ),
+                    SetParameter(
+                        'tracking.id_prefix',
+                        LaunchConfiguration('id_prefix'),
+                        condition=differs('id_prefix', 'p'),
+                    ),
+                    SetParameter(
+                        'publish.rep155',
+                        False,
+                        condition=differs('rep155', 'true'),
                     ),
                     SetParameter(
                         'use_sim_time',

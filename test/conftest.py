@@ -13,7 +13,7 @@ import hypothesis
 import pytest
 
 from hybrik_ros.inference import cuda
-from hybrik_ros.share import transport_profile
+from hybrik_ros.share import node_environment
 
 # Every run is the same, and a busy machine fails none.
 hypothesis.settings.register_profile('hybrik_ros', deadline=None, derandomize=True)
@@ -27,7 +27,7 @@ def ros_environment() -> Iterator[dict[str, str]]:
         # On Linux, ports of domains above 101 may be those of other programs.
         patch.setenv('ROS_DOMAIN_ID', str(1 + os.getpid() % 101))
         patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-        for name, value in transport_profile().items():
+        for name, value in node_environment().items():
             patch.setenv(name, value)
         yield dict(os.environ)
 

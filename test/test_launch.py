@@ -121,7 +121,7 @@ def test_default_files_exist(launch_file: ast.Module) -> None:
         for call in calls(launch_file, 'PathJoinSubstitution')
         if isinstance(call.args[0], ast.List)
     }
-    assert {path.name for path in paths} == {'config', 'camera.yaml', 'fastdds.xml', 'hybrik.rviz'}
+    assert {path.name for path in paths} == {'config', 'camera.yaml', 'hybrik.rviz'}
     for path in paths - {Path('config')}:
         assert share_path(f'config/{path}').is_file()
 

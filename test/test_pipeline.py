@@ -442,6 +442,9 @@ def test_a_stamp_that_is_no_time_is_refused_and_loses_nobody(frames, camera, pip
         ('smoothing', 'no'),
         ('smoothing', 1),
         ('body', 3),
+        ('id_prefix', ''),
+        ('id_prefix', '7up'),
+        ('id_prefix', 'a/b'),
     ],
 )
 def test_a_setting_out_of_its_range_is_named(field, value):

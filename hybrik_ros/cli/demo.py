@@ -2,12 +2,8 @@
 
 import argparse
 import os
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +14,18 @@ from rich.table import Table
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.cli.pictures import read_pictures, write_contact_sheet, write_overlay_video
+from hybrik_ros.cli.processes import (
+    NODE,
+    START_SECONDS,
+    ProcessError,
+    isolate,
+    process,
+    require_running,
+    tail,
+    wait_for,
+)
 from hybrik_ros.cli.video import SAMPLE
 from hybrik_ros.pipeline import Human
-from hybrik_ros.share import transport_profile
 
 if TYPE_CHECKING:
     from hybrik_ros.node.recorder import Recorder
@@ -34,9 +39,7 @@ _MARK = '.hybrik_demo'  # Without it, what bears these names is somebody else's.
 _NODE = 'hybrik_node'
 # Fewer processed frames with a person than this, and the demo has failed.
 _LEAST_SHARE = 0.9
-_START_SECONDS = 120.0  # The first start compiles the kernels.
 _DRAIN_SECONDS = 1.0
-_STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.1
 # Stages that begin at the image's stamp. In a video that waits, stamps fall behind the clock.
 _SINCE_STAMP = ('transport', 'total')
@@ -76,32 +79,16 @@ def run(args: argparse.Namespace) -> int:
     try:
         frames = _count_frames(args.input)
         _make_room(args.output, args.input)
-        _isolate()
+        isolate()
         with Recorder(_NODE) as recorder:
             _play(args.input, frames, args.realtime, args.output, recorder, console)
         _write(args.input, args.output, recorder, console)
         _summarise(args.output, frames, args.realtime, recorder, console)
         return 0
-    except (DemoError, OSError) as error:
+    except (DemoError, ProcessError, OSError) as error:
         console.print('The demo failed:', style='bold red', end=' ')
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)
         return 1
-
-
-def _isolate() -> None:
-    """Keep the demo apart from every other ROS 2 here, and let no child outlive it.
-
-    Another node would answer to the demo's images, and the demo's people would reach robots.
-    """
-    domains = [1 + (os.getpid() + step) % 101 for step in (0, 1)]
-    own = os.environ.get('ROS_DOMAIN_ID')
-    os.environ['ROS_DOMAIN_ID'] = next(str(domain) for domain in domains if str(domain) != own)
-    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    if os.environ.get('ROS_DISTRO') == 'humble':  # It does not know the variable above.
-        os.environ['ROS_LOCALHOST_ONLY'] = '1'
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # As an exception, which ends the children on its way out.
-        signal.signal(number, lambda number, frame: sys.exit(128 + number))
 
 
 def _count_frames(video: Path) -> int | None:
@@ -140,7 +127,7 @@ def _play(
     console: Console,
 ) -> None:
     """Run node and video source until the video is over and the node has had its last frame."""
-    node_command = [sys.executable, '-m', 'hybrik_ros.node.node']
+    node_command = list(NODE)
     if not realtime:  # Best effort may lose an image; here every one is to be processed.
         reliable = 'qos_overrides./image.subscription.reliability:=reliable'
         node_command += ['--ros-args', '-p', reliable]
@@ -150,19 +137,19 @@ def _play(
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
                TextColumn('{task.fields[note]}'), TimeElapsedColumn())  # fmt: skip
     with (
-        _process(node_command, output / _NODE_LOG) as node,
+        process(node_command, output / _NODE_LOG) as node,
         Progress(*columns, console=console) as progress,
     ):
         task = progress.add_task('Starting', total=frames, note='the first start takes a minute')
-        _wait_for(recorder.node_listens, _START_SECONDS, node, output / _NODE_LOG)
+        wait_for(recorder.node_listens, START_SECONDS, node, output / _NODE_LOG)
         progress.update(task, description='Playing')
-        with _process(source_command, output / _VIDEO_LOG) as source:
+        with process(source_command, output / _VIDEO_LOG) as source:
             while source.poll() is None:
-                _require_running(node, output / _NODE_LOG)
+                require_running(node, output / _NODE_LOG)
                 _show(progress, task, recorder)
                 time.sleep(_POLL_SECONDS)
         if source.returncode != 0:
-            raise DemoError(f'the video source gave up:\n{_tail(output / _VIDEO_LOG)}')
+            raise DemoError(f'the video source gave up:\n{tail(output / _VIDEO_LOG)}')
         before = -1
         while len(recorder.people) > before:
             before = len(recorder.people)
@@ -176,70 +163,13 @@ def _show(progress: Progress, task: Any, recorder: 'Recorder') -> None:
     progress.update(task, completed=len(recorder.stamps), note=note)
 
 
-@contextmanager
-def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command for as long as the context lasts, what it says going to a log."""
-    environment = {**transport_profile(), **os.environ}
-    with log.open('wb') as stream, ExitStack() as starting:
-        # A signal's exception in the middle of the start would leave the child behind.
-        starting.enter_context(_signals_put_off())
-        process = subprocess.Popen(
-            command, stdout=stream, stderr=subprocess.STDOUT, env=environment
-        )
-        try:
-            starting.close()
-            yield process
-        finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-@contextmanager
-def _signals_put_off() -> Iterator[None]:
-    """Deliver signals that would end the demo only when the context ends."""
-    pending: list[int] = []
-    handlers = {
-        number: signal.signal(number, lambda number, frame: pending.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for late in pending:
-            signal.raise_signal(late)
-
-
-def _wait_for(condition: Any, seconds: float, node: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        _require_running(node, log)
-        if time.monotonic() > deadline:
-            raise DemoError(f'the node was not active within {seconds:.0f} s:\n{_tail(log)}')
-        time.sleep(_POLL_SECONDS)
-
-
-def _require_running(process: subprocess.Popen[bytes], log: Path) -> None:
-    if process.poll() is not None:
-        raise DemoError(f'the node ended with status {process.returncode}:\n{_tail(log)}')
-
-
-def _tail(log: Path, lines: int = 15) -> str:
-    return '\n'.join(log.read_text(errors='replace').splitlines()[-lines:])
-
-
 def _write(video: Path, output: Path, recorder: 'Recorder', console: Console) -> None:
     """Write bag, contact sheet and overlay video."""
     from hybrik_ros.bags import BagWriter
     from hybrik_ros.node.recorder import KEPT
 
     if recorder.camera is None or not recorder.people:
-        raise DemoError(f'no frame was processed. The node said:\n{_tail(output / _NODE_LOG)}')
+        raise DemoError(f'no frame was processed. The node said:\n{tail(output / _NODE_LOG)}')
     with BagWriter(output / _BAG) as bag:
         for topic, type_name in KEPT.items():
             bag.add_topic(topic, type_name)

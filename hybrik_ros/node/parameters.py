@@ -150,6 +150,11 @@ DECLARATIONS: tuple[Declaration, ...] = (
         'Seconds for which the id of a person who is not seen is kept.',
     ),
     _setting(
+        'tracking.id_prefix', 'id_prefix',
+        'With which the ids of people begin: a letter, then letters and digits. Cameras that share '
+        'one TF tree need different ones.',
+    ),
+    _setting(
         'smoothing.enabled', 'smoothing',
         'Smooth motion, by One-Euro filters: the cutoff frequency rises with speed. Lower cutoffs '
         'are steadier and later, higher slopes less late.',

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from hybrik_ros.cli.bench import footage, kinematics, network, perception
+from hybrik_ros.cli.bench import footage, kinematics, network, node, perception, soak
 
 # Libraries read these when they are loaded.
 THREADS = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')
@@ -42,6 +42,24 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         'INT8, BlazePose, and the stages of a whole frame. Takes some minutes; needs torch and '
         'onnx.',
     ).set_defaults(measure=lambda args, console: network.measure(console))
+    _add_kind(
+        kinds,
+        'node',
+        'the node between a camera and a listener',
+        "Runs the node and sends it the sample clip over DDS: at a camera's rate, and at twice "
+        'what it can do. Takes three minutes.',
+    ).set_defaults(measure=lambda args, console: node.measure(console))
+    soaking = _add_kind(
+        kinds,
+        'soak',
+        'what the node holds on to',
+        'Runs the node on the sample clip for minutes, its camera gone now and then, and tells '
+        'by how much its memory, threads and descriptors grow.',
+    )
+    soaking.add_argument(
+        '--minutes', type=float, default=10.0, help='after one to warm up (default: 10)'
+    )
+    soaking.set_defaults(measure=lambda args, console: soak.measure(console, args.minutes))
     whole = _add_kind(
         kinds,
         'perception',

@@ -1,0 +1,155 @@
+"""A camera and a listener in one, to see how a node does under load."""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from numpy.typing import NDArray
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from rclpy.time import Time
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from hybrik_ros.msg import HumanMesh, HumanMeshArray
+from hybrik_ros.node.calibration import guess_calibration
+from hybrik_ros.node.images import to_image
+
+_FRAME_ID = 'camera_optical_frame'
+_FIELD_OF_VIEW = 60.0
+_CAMERA = QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+_ANSWER_SECONDS = 60.0
+_DEPTH = 100  # The listener loses nothing.
+
+
+class Load:
+    """Publishes pictures at a rate, and hears what comes of them; a context manager.
+
+    Parameters
+    ----------
+    pictures: (H, W, 3) RGB, of one size, over and over again.
+    node: name of the node whose diagnostics count.
+
+    Attributes
+    ----------
+    sent: how many images went out.
+    answers: of each frame that came back, when (monotonic), and how long after its stamp, seconds.
+    meshes: of each HumanMesh, how long from its publisher to here, seconds.
+    message, report: of the node's latest diagnostics, the latter by its keys.
+    """
+
+    def __init__(self, pictures: Sequence[NDArray[np.uint8]], node: str = 'hybrik_node') -> None:
+        self._of = node
+        self._images = [to_image(picture, Header()) for picture in pictures]
+        height, width = pictures[0].shape[:2]
+        self._calibration = guess_calibration(_FIELD_OF_VIEW, width, height)
+        self._pace = threading.Event()
+        self._stopped = threading.Event()
+        self._rate = 0.0
+        self.clear()
+
+    def __enter__(self) -> 'Load':
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context)
+        self._node = Node('hybrik_load', context=self._context)
+        self._image = self._node.create_publisher(Image, 'image', _CAMERA)
+        self._camera_info = self._node.create_publisher(CameraInfo, 'camera_info', _CAMERA)
+        self._node.create_subscription(HumanMeshArray, 'human_poses', self._take_answer, _DEPTH)
+        self._node.create_subscription(HumanMesh, 'human_pose', self._take_mesh, _DEPTH)
+        self._node.create_subscription(DiagnosticArray, '/diagnostics', self._take_report, 10)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._threads = [
+            threading.Thread(target=target, daemon=True) for target in (self._spin, self._play)
+        ]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._pace.set()
+        self._executor.shutdown()
+        for thread in self._threads:
+            thread.join()
+        self._node.destroy_node()
+        self._context.try_shutdown()
+
+    def node_listens(self) -> bool:
+        """Return whether somebody is subscribed to the images: the node is active."""
+        return self._node.count_subscribers('image') > 0
+
+    def listeners(self, topic: str) -> int:
+        """Return how many subscribe to a topic."""
+        return int(self._node.count_subscribers(topic))
+
+    def call(self, kind: type, name: str, request: object) -> Any:
+        """Return the answer of a service. Raises TimeoutError where there is none."""
+        client: Any = self._node.create_client(kind, name)
+        try:
+            answered = threading.Event()
+            if not client.wait_for_service(_ANSWER_SECONDS):
+                raise TimeoutError(f'there is no service {name}')
+            future = client.call_async(request)
+            future.add_done_callback(lambda _: answered.set())
+            if not answered.wait(_ANSWER_SECONDS):
+                raise TimeoutError(f'{name} does not answer')
+            return future.result()
+        finally:
+            self._node.destroy_client(client)
+
+    def play(self, rate: float) -> None:
+        """Publish so many images a second from now on; none at 0."""
+        self._rate = rate
+        if rate > 0:
+            self._pace.set()
+        else:
+            self._pace.clear()
+
+    def clear(self) -> None:
+        """Begin to count anew."""
+        self.sent = 0
+        self.answers: list[tuple[float, float]] = []
+        self.meshes: list[float] = []
+        self.message = ''
+        self.report: dict[str, str] = {}
+
+    def _play(self) -> None:
+        number, due = 0, time.monotonic()
+        while self._pace.wait() and not self._stopped.is_set():
+            due = max(due + 1 / self._rate, time.monotonic() - 1 / self._rate)
+            if self._stopped.wait(max(0.0, due - time.monotonic())):
+                return
+            header = Header(stamp=self._node.get_clock().now().to_msg(), frame_id=_FRAME_ID)
+            self._calibration.header = header
+            self._camera_info.publish(self._calibration)
+            image = self._images[number % len(self._images)]
+            image.header = header
+            self._image.publish(image)
+            number += 1
+            self.sent += 1
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            return
+
+    def _take_answer(self, message: HumanMeshArray) -> None:
+        stamp = Time.from_msg(message.header.stamp).nanoseconds
+        age = self._node.get_clock().now().nanoseconds - stamp
+        self.answers.append((time.monotonic(), age * 1e-9))
+
+    def _take_mesh(self, _message: HumanMesh, info: Any) -> None:
+        self.meshes.append((time.time_ns() - info['source_timestamp']) * 1e-9)
+
+    def _take_report(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name == self._of:
+                self.message = status.message
+                self.report = {pair.key: pair.value for pair in status.values}
