@@ -1,6 +1,7 @@
 """The worked example of doc/teleoperation.md: angles by an independent kinematics, and a run."""
 
 import importlib.util
+import re
 import signal
 import subprocess
 import sys
@@ -33,8 +34,7 @@ REST = BodyModel.load().rest_joints()
 JOINT = {name: index for index, name in enumerate(JOINT_NAMES)}
 FACING = Rotation.from_euler('x', 180, degrees=True).as_matrix()  # the camera
 DOWN = np.array([0.0, 0.0, -1.0])
-LEFT, RIGHT = 1, -1
-SIGN = {'left': LEFT, 'right': RIGHT}
+SIGN = {'left': 1, 'right': -1}
 ALL_SEEN = np.ones(24)
 DEGREE = np.radians(1)
 
@@ -209,6 +209,15 @@ def test_limits_of_the_right_arm_are_mirrored() -> None:
     roll, elbow = 1, 3
     assert (right_low[roll], right_high[roll]) == (-left_high[roll], -left_low[roll])
     assert (right_low[elbow], right_high[elbow]) == (left_low[elbow], left_high[elbow])
+
+
+def test_the_page_has_the_limits() -> None:
+    page = (EXAMPLE.parents[1] / 'teleoperation.md').read_text()
+    rows = re.findall(r'^\| `(\w+)` \| ([xyz]) \| .* \| (\S+) to (\S+) \|$', page, re.M)
+    names, axes, low, high = zip(*rows, strict=True)
+    assert names == example.HINGES
+    assert ''.join(axes) == 'yxzyzyx'
+    np.testing.assert_array_equal(np.array([low, high], float).T, example.LIMITS)
 
 
 def test_a_mirrored_pose_gives_mirrored_angles() -> None:
