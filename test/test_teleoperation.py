@@ -101,14 +101,20 @@ def angle(first: NDArray, second: NDArray) -> float:
     return float(np.arctan2(np.linalg.norm(np.cross(first, second)), first @ second))
 
 
-def check(rotations: NDArray, side: str, last: NDArray) -> NDArray:
+def check(
+    rotations: NDArray,
+    side: str,
+    last: NDArray,
+    straight: float = example.STRAIGHT,
+    tolerance: float = DEGREE,
+) -> NDArray:
     """Rebuild directions and hand from the angles; return the angles."""
-    angles = example.arm_angles(rotations, side, last)
+    angles = example.arm_angles(rotations, side, last, straight)
     upper, forearm, hand = robot(angles)
     aside = [SIGN[side], 0, 0]
     shoulder, elbow, wrist = turns_of(rotations, side)
     assert angle(upper, in_torso(shoulder.apply(aside))) < DEGREE
-    assert angle(forearm, in_torso(elbow.apply(aside))) < DEGREE
+    assert angle(forearm, in_torso(elbow.apply(aside))) < tolerance
     # The robot has the hand of the T-pose when it holds its arm aside.
     raised = Rotation.from_euler('x', SIGN[side] * 90, degrees=True)
     swap = Rotation.from_matrix([[0, 0, 1], [1, 0, 0], [0, 1, 0]])
@@ -121,7 +127,15 @@ def check(rotations: NDArray, side: str, last: NDArray) -> NDArray:
 def test_limbs_of_any_pose_are_rebuilt(side: str) -> None:
     rng = np.random.default_rng(1)
     for rotations in random_rotations(rng, 500, 0.7):
-        check(rotations, side, rng.uniform(-3, 3, 7))
+        # Elbows that bend in any direction, which nobody's do.
+        last = rng.uniform(-3, 3, 7)
+        check(rotations, side, last, straight=0.01)
+        check(rotations, side, last, tolerance=np.arcsin(example.STRAIGHT) + 1e-6)
+        # Those that are hinges, straight or bent.
+        bend = max(0.0, rng.uniform(-0.5, 2.5))
+        hinge = Rotation.from_rotvec([0, -SIGN[side] * bend, 0])
+        rotations[JOINT[f'{side}_elbow']] = hinge.as_matrix()
+        check(rotations, side, last)
 
 
 def test_bones_of_the_body_point_there_too() -> None:
@@ -131,7 +145,7 @@ def test_bones_of_the_body_point_there_too() -> None:
         for side in example.SIDES:
             chain = [JOINT[f'{side}_{part}'] for part in ('shoulder', 'elbow', 'wrist')]
             bones = np.diff(joints[chain], axis=0) @ turns[JOINT['spine3']]
-            directions = robot(example.arm_angles(rotations, side, np.zeros(7)))[:2]
+            directions = robot(example.arm_angles(rotations, side, np.zeros(7), straight=0.01))[:2]
             for bone, direction in zip(bones, directions, strict=True):
                 assert angle(in_torso(bone / np.linalg.norm(bone)), direction) < np.radians(4)
 
@@ -149,7 +163,7 @@ def test_limbs_are_rebuilt_about_the_t_pose(
         }
     )
     for pitch in (-1.5, 0.0, 1.5):
-        check(rotations, side, np.array([pitch, SIGN[side] * 1.5, 0, 0, 0, 0, 0]))
+        check(rotations, side, np.array([pitch, SIGN[side] * 1.5, 0, 0, 0, 0, 0]), straight=0.01)
 
 
 @pytest.mark.parametrize('side', example.SIDES)

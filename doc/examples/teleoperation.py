@@ -51,14 +51,19 @@ MIRROR = np.array([1, -1, -1, 1, -1, 1, -1])
 ROBOT_FROM_SMPL = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
 TORSO = JOINT_NAMES.index('spine3')
 
-# Radians: so near to where an angle means nothing it is chosen, not measured. Limbs then miss
-# their direction by less than a degree.
+# Radians: so near to straight aside, pitch is chosen, not measured. The upper arm then misses its
+# direction by less than a degree.
 SINGULAR = 0.01
+# Radians: an elbow bent by no more than that is straight, so that noise does not turn the upper arm
+# about itself. A forearm that is bent sideways misses its direction by that much at most.
+STRAIGHT = 0.1
 LONGEST_STEP = 0.1  # seconds; after a longer silence the arms still start slowly
 FORGET_SECONDS = 1.0  # after which somebody else may take over
 
 
-def arm_angles(rotations: ArrayLike, side: str, last: ArrayLike) -> Array:
+def arm_angles(
+    rotations: ArrayLike, side: str, last: ArrayLike, straight: float = STRAIGHT
+) -> Array:
     """Return the angles (7) of HINGES, radians in [-pi, pi], that an arm shows. They keep no limit.
 
     Upper arm and forearm point, seen from the torso, where the person's do, and the hand has
@@ -70,6 +75,7 @@ def arm_angles(rotations: ArrayLike, side: str, last: ArrayLike) -> Array:
     side: left or right.
     last: (7), of the frame before: of two solutions the nearer one is taken, and where the upper
         arm points aside, pitch is what it was.
+    straight: radians, up to which an elbow counts as straight.
     """
     turns = global_rotations(rotations)
     shoulder, elbow, wrist = (
@@ -82,10 +88,10 @@ def arm_angles(rotations: ArrayLike, side: str, last: ArrayLike) -> Array:
     pitch, roll = _point(shoulder @ aside, last[0], last[1])
     to_upper = (_about('y', pitch) @ _about('x', roll)).T
     # The elbow bends towards where the forearm goes; while it is straight, to the front of the
-    # upper arm.
+    # upper arm, as SMPL's rotation of the shoulder has it.
     x, y, z = to_upper @ elbow @ aside
     ahead = to_upper @ shoulder @ front
-    yaw = np.arctan2(y + SINGULAR * ahead[1], x + SINGULAR * ahead[0])
+    yaw = np.arctan2(y + straight * ahead[1], x + straight * ahead[0])
     bend = -np.arctan2(x * np.cos(yaw) + y * np.sin(yaw), -z)
 
     # At rest SMPL's arms point aside, the robot's hang.
