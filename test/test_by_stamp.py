@@ -1,12 +1,15 @@
 """What belongs to an image by its stamp."""
 
 import threading
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hybrik_ros.node.by_stamp import ByStamp
+
+TIMEOUT = 20.0
 
 
 def test_the_nearest_within_the_tolerance_is_taken_once():
@@ -81,3 +84,23 @@ def test_one_thread_puts_while_another_takes():
     taker.join(60)
     assert not taker.is_alive()
     assert taken == sorted(set(taken))
+
+
+def test_what_comes_a_little_later_is_waited_for():
+    kept: ByStamp[str] = ByStamp(3)
+    kept.put(0.0, 'before')
+    later = threading.Timer(0.05, kept.put, [0.1, 'now'])
+    later.start()
+    assert kept.take(0.1, 0.02, patience=TIMEOUT) == 'now'
+    later.join()
+    # What is newer than wanted has come: nothing is to be waited for.
+    kept.put(0.3, 'after')
+    start = time.monotonic()
+    assert kept.take(0.2, 0.02, patience=TIMEOUT) is None
+    assert time.monotonic() - start < TIMEOUT / 2
+
+
+def test_nothing_is_waited_for_that_never_came():
+    start = time.monotonic()
+    assert ByStamp(3).take(0.1, 0.02, patience=TIMEOUT) is None
+    assert time.monotonic() - start < TIMEOUT / 2

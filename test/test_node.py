@@ -25,8 +25,8 @@ from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile
-from sensor_msgs.msg import CameraInfo, Image
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from shape_msgs.msg import Mesh
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
@@ -644,6 +644,50 @@ def test_a_field_of_view_stands_in_for_camera_info(
         assert peer.show_and_wait(picture).humans
         assert peer.wait(lambda: peer.report()['camera'] == 'camera_info')
     finally:
+        process.kill()
+
+
+def test_compressed_images_and_depth(
+    ros_environment: dict[str, str], peer: Peer, node: Process, tmp_path: Path
+) -> None:
+    node.kill()
+    arguments = (
+        'image_transport:=compressed',
+        'depth.enabled:=true',
+        'qos_overrides./camera_info.subscription.reliability:=reliable',
+    )
+    process = Process(ros_environment, tmp_path / 'log', *arguments)
+    images = peer.node.create_publisher(CompressedImage, 'image/compressed', 5)
+    depths = peer.node.create_publisher(Image, 'depth', 5)
+    unheard = peer.node.create_publisher(
+        CameraInfo, 'camera_info', QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    )
+    try:
+        assert peer.wait(lambda: peer.node.count_subscribers('image/compressed') > 0, 60)
+        picture = peer.frame()
+        wall = np.full(picture.shape[:2], 7.0, np.float32)  # She walks at 10 m, as it looks.
+
+        def answered() -> object:
+            header = peer.header()
+            message = CompressedImage(header=header, format='bgr8; jpeg compressed bgr8')
+            message.data = array.array('B', cv2.imencode('.jpg', picture)[1].tobytes())
+            depth = Image(header=header, height=wall.shape[0], width=wall.shape[1])
+            depth.encoding, depth.step = '32FC1', 4 * wall.shape[1]
+            depth.data = array.array('B', wall.tobytes())
+            peer.camera_infos.publish(peer.camera_info(header))
+            depths.publish(depth)
+            images.publish(message)
+            found = peer.wait(lambda: peer.stamped('human_poses', header), 2.0)
+            return found and found[0].humans
+
+        assert peer.wait(answered)
+        assert peer.wait(lambda: peer.wait(answered)[0].joints[0].z == pytest.approx(7, abs=0.3))
+        assert peer.wait(lambda: process.said('a publisher of /camera_info offers another'))
+        assert 'reliability' in peer.wait(lambda: peer.status().message)
+        assert process.said('qos_overrides./camera_info.subscription.reliability') >= 1
+    finally:
+        for publisher in (images, depths, unheard):
+            peer.node.destroy_publisher(publisher)
         process.kill()
 
 

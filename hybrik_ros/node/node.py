@@ -45,6 +45,7 @@ _MOST_SAID = 50  # Whatever comes in, the log stays readable and the memory boun
 # Frames may come in another order than they were taken in; farther back, time itself jumped.
 _REORDERED_SECONDS = 0.5
 _MOST_FAILURES = 5  # frames in a row, after which something is wrong for good
+_MOST_STALLED = 10  # images in a row of one stamp
 _SIGNAL_POLL_SECONDS = 0.1
 _STOP_SECONDS = 1.0
 
@@ -89,7 +90,7 @@ class HybrikNode(LifecycleNode):
         self._enabled = True
         self._forget = False
         self._last_stamp: float | None = None
-        self._failures = 0
+        self._failures = self._stalled = 0
         self._broken = ''
         self._breakdown = self.create_guard_condition(self._give_up)
         # While inactive, too, the node says how it is. Not a lifecycle publisher for that reason.
@@ -123,7 +124,8 @@ class HybrikNode(LifecycleNode):
         self._mailbox = Mailbox()
         self._activated = time.monotonic()
         self._said.clear()
-        self._enabled, self._forget, self._last_stamp, self._failures = True, False, None, 0
+        self._enabled, self._forget, self._last_stamp = True, False, None
+        self._failures = self._stalled = 0
         self._broken = ''
         result = super().on_activate(state)
         self._outputs.publish_body()
@@ -332,6 +334,11 @@ class HybrikNode(LifecycleNode):
             self.get_logger().warning(
                 f'time jumped back by {back:.1f} s (a bag that loops?): everybody is forgotten'
             )
+        self._stalled = self._stalled + 1 if stamp == self._last_stamp else 0
+        if self._stalled == _MOST_STALLED:
+            self._warn(
+                'the stamps of the images do not advance: nobody can be seen for long enough'
+            )
         self._last_stamp = stamp
         return stamp
 
@@ -382,7 +389,10 @@ class HybrikNode(LifecycleNode):
                 camera=self._intrinsics.state,
                 assumed=self._intrinsics.assumed,
                 limits=Limits(**limit),
-                facts=self._pipeline.facts,
+                facts={
+                    **self._pipeline.facts,
+                    'smoothing': 'on' if self.get_parameter('smoothing.enabled').value else 'off',
+                },
             )
         )
 
