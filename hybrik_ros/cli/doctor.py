@@ -64,7 +64,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         type=_seconds,
         default=3.0,
         metavar='S',
-        help='for which cameras are looked for, and listened to (default: 3)',
+        help='for which cameras are listened to (default: 3)',
     )
     parser.add_argument(
         '--model', type=Path, metavar='FILE', help="HybrIK's own network, as hybrik export wrote it"

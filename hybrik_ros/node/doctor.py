@@ -25,6 +25,7 @@ _OPTIONAL = {
 }
 _GREATEST_SAFE_DOMAIN = 101  # On Linux, ports of those above may be taken by other programs.
 _MOST_CAMERAS = 8  # that are listened to at a time
+_DISCOVERY_SECONDS = 5.0  # for which cameras are looked for at most
 _SETTLE_SECONDS = 0.5  # without anything new in the graph
 _ANSWER_SECONDS = 3.0
 _SPIN_SECONDS = 0.1
@@ -53,7 +54,7 @@ def graph(image: str | None, seconds: float, ros_arguments: list[str]) -> Iterat
     Parameters
     ----------
     image: topic of the images; None for all that there are.
-    seconds: for which cameras are looked for at most, and for which they are listened to.
+    seconds: for which cameras are listened to.
     ros_arguments: those after --ros-args, remapping rules and such.
     """
     context = rclpy.Context()
@@ -175,7 +176,7 @@ class _Examination:
             yield Finding(PROBLEM, 'camera', reason, 'name a topic as ros2 topic list shows it')
             return
         named = image is not None or wanted != self._expanded('image')
-        self._spin(seconds, self._found(wanted) if named else self._settled())
+        self._spin(_DISCOVERY_SECONDS, self._found(wanted) if named else self._settled())
         topics = self._camera_topics()
         if named:
             yield from self._misnamed(wanted, topics)

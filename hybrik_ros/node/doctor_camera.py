@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rclpy.clock import Clock
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, QoSReliabilityPolicy, qos_check_compatible
 from rclpy.time import Time
@@ -89,8 +90,8 @@ class CameraListener:
         )
         self._topic = topic
         self._calibration = camera_topics(self.node)[1]
-        self._images = _Stream(self.node)
-        self._camera_infos = _Stream(self.node)
+        self._images = Stream(self.node.get_clock())
+        self._camera_infos = Stream(self.node.get_clock())
         self.node.create_subscription(_TYPES[kind], topic, self._images.take, _QOS)
         self.node.create_subscription(CameraInfo, self._calibration, self._camera_infos.take, _QOS)
 
@@ -148,7 +149,7 @@ class CameraListener:
                         PROBLEM,
                         self._topic,
                         f'{what}; none of it reaches the node, which asks for {_policies(asked)} '
-                        f'({reason.strip()})',
+                        f'({_in_short(reason)})',
                         f"change it there, or the node's parameters qos_overrides.{self._topic}"
                         '.subscription.reliability and .durability',
                     )
@@ -290,19 +291,31 @@ class CameraListener:
         )
 
 
-class _Stream:
-    """What came on a topic."""
+class Stream:
+    """What came on a topic.
 
-    def __init__(self, node: Node) -> None:
-        self._clock = node.get_clock()
+    Parameters
+    ----------
+    clock: by which messages are stamped.
+
+    Attributes
+    ----------
+    last: the last message; None where none came.
+    stamps: of all, nanoseconds.
+    ages: of all on arrival, by the clock, seconds.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.last: Any = None
-        self.stamps: list[int] = []  # nanoseconds
-        self.ages: list[float] = []  # seconds, on arrival
+        self.stamps: list[int] = []
+        self.ages: list[float] = []
         self._arrivals: list[float] = []
         self._numbers: list[int | None] = []
         self._bytes = 0
 
     def take(self, message: Any, info: 'MessageInfo') -> None:
+        """Take in a message."""
         stamp = Time.from_msg(message.header.stamp).nanoseconds
         self.last = message
         self.stamps.append(stamp)
@@ -320,6 +333,7 @@ class _Stream:
 
     @property
     def bytes_per_second(self) -> float:
+        """Of the pixels."""
         return self.hertz * self._bytes / max(len(self._arrivals), 1)
 
     @property
@@ -335,6 +349,11 @@ class _Stream:
 def full_name(endpoint: TopicEndpointInfo) -> str:
     """Return the full name of the node that publishes or subscribes."""
     return f'{endpoint.node_namespace.rstrip("/")}/{endpoint.node_name}'
+
+
+def _in_short(reason: str) -> str:
+    """Return why policies do not fit, without rclpy's marks."""
+    return reason.replace('ERROR: ', '').rstrip(';').replace(';', '; ')
 
 
 def _policies(qos: QoSProfile) -> str:
