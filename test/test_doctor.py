@@ -356,6 +356,9 @@ def test_compressed_images_are_read(spawn: Spawn, ros_environment: dict[str, str
     thread.start()
     try:
         report = examine(spawn)
+        with camera(topic='/front/image'):
+            beside = examine(spawn)
+            named = examine(spawn, '--image', '/front/image/compressed')
     finally:
         stopping.set()
         thread.join()
@@ -363,6 +366,12 @@ def test_compressed_images_are_read(spawn: Spawn, ros_environment: dict[str, str
         context.try_shutdown()
     assert report.of('/front/image/compressed', f'{WIDTH} x {HEIGHT} png').level == OK
     assert report.of('/front/camera_info', 'nobody publishes it').level == PROBLEM
+    # Beside raw images they are the same ones, and only looked at where they are named.
+    assert {finding.subject for finding in beside.findings if '/front' in finding.subject} == {
+        '/front/image', '/front/camera_info',
+    }  # fmt: skip
+    assert named.of('/front/image/compressed', f'{WIDTH} x {HEIGHT} png').level == OK
+    assert (beside.status, named.status) == (0, 0)
 
 
 def test_depth_images_are_no_fault_unless_named(spawn: Spawn) -> None:

@@ -13,6 +13,7 @@ from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.task import Future
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
 from hybrik_ros.node.doctor_camera import IMAGES, CameraListener, full_name
@@ -177,12 +178,15 @@ class _Examination:
             return
         named = image is not None or wanted != self._expanded('image')
         self._spin(_DISCOVERY_SECONDS, self._found(wanted) if named else self._settled())
-        topics = self._camera_topics()
         if named:
-            yield from self._misnamed(wanted, topics)
-            topics = {wanted: topics[wanted]} if wanted in topics else {}
-        elif not topics:
-            yield Finding(PROBLEM, 'camera', 'nobody publishes images', _START_CAMERA)
+            kind = self._kind(wanted)
+            topics = {wanted: kind} if kind else {}
+            if not topics:
+                yield self._misnamed(wanted)
+        else:
+            topics = self._camera_topics()
+            if not topics:
+                yield Finding(PROBLEM, 'camera', 'nobody publishes images', _START_CAMERA)
         cameras = []
         for number, (topic, kind) in enumerate(list(topics.items())[:_MOST_CAMERAS]):
             cameras.append(CameraListener(self._node, f'hybrik_doctor_{number}', topic, kind))
@@ -204,21 +208,26 @@ class _Examination:
         """Return the full name that a topic has unless it is remapped."""
         return f'{self._node.get_namespace().rstrip("/")}/{name}'
 
-    def _misnamed(self, wanted: str, topics: dict[str, str]) -> Iterator[Finding]:
-        """Say why a topic that was named cannot be listened to, if so."""
-        if wanted in topics:
-            return
-        publishers = self._node.get_publishers_info_by_topic(wanted)
-        if publishers:
-            kinds = sorted({publisher.topic_type for publisher in publishers})
-            found = f'is {", ".join(kinds)}, not {" or ".join(IMAGES)}'
-        else:
-            found = 'nobody publishes it'
-        others = f'images are on {", ".join(topics)}' if topics else _START_CAMERA
-        yield Finding(PROBLEM, wanted, found, others)
+    def _misnamed(self, topic: str) -> Finding:
+        """Say why a topic that was named cannot be listened to."""
+        kinds = sorted({each.topic_type for each in self._publishers(topic)})
+        found = 'nobody publishes it'
+        if kinds:
+            found = f'is {", ".join(kinds)}, not {" or ".join(sorted(IMAGES))}'
+        others = self._camera_topics()
+        advice = f'images are on {", ".join(others)}' if others else _START_CAMERA
+        return Finding(PROBLEM, topic, found, advice)
+
+    def _publishers(self, topic: str) -> list[TopicEndpointInfo]:
+        return list(self._node.get_publishers_info_by_topic(topic))
+
+    def _kind(self, topic: str) -> str | None:
+        """Return the type of the images that are published on a topic, None if there are none."""
+        kinds = IMAGES.intersection(each.topic_type for each in self._publishers(topic))
+        return min(kinds, default=None)
 
     def _found(self, topic: str) -> Callable[[], bool]:
-        return lambda: bool(self._node.get_publishers_info_by_topic(topic))
+        return lambda: bool(self._publishers(topic))
 
     def _settled(self) -> Callable[[], bool]:
         """Return what tells whether there are cameras, and nothing new came for a while."""
@@ -242,9 +251,10 @@ class _Examination:
         ours = self._nodes()
         found = {}
         for topic, kinds in sorted(self._node.get_topic_names_and_types()):
-            kind = next((kind for kind in kinds if kind in IMAGES), None)
-            publishers = self._node.get_publishers_info_by_topic(topic)
-            if kind and any(full_name(publisher) not in ours for publisher in publishers):
+            if IMAGES.isdisjoint(kinds):
+                continue
+            kind = self._kind(topic)
+            if kind and any(full_name(each) not in ours for each in self._publishers(topic)):
                 found[topic] = kind
         return {
             topic: kind for topic, kind in found.items() if topic.rpartition('/')[0] not in found
@@ -261,7 +271,7 @@ class _Examination:
             full_name(publisher)
             for topic, kinds in self._node.get_topic_names_and_types()
             if 'hybrik_ros/msg/HumanMeshArray' in kinds
-            for publisher in self._node.get_publishers_info_by_topic(topic)
+            for publisher in self._publishers(topic)
         }
         return named | renamed
 
@@ -309,7 +319,7 @@ class _Examination:
         namespace, _, short = name.rpartition('/')
         subscribed = self._node.get_subscriber_names_and_types_by_node(short, namespace or '/')
         topics = [topic for topic, kinds in subscribed if not IMAGES.isdisjoint(kinds)]
-        silent = [topic for topic in topics if not self._node.get_publishers_info_by_topic(topic)]
+        silent = [topic for topic in topics if not self._publishers(topic)]
         if silent:
             elsewhere = list(self._camera_topics())
             advice = f'start it with image_topic:={elsewhere[0]}' if elsewhere else _START_CAMERA
