@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -415,6 +416,18 @@ def test_an_active_node_is_asked_for_its_qos_inputs_and_report(spawn: Spawn) -> 
     said = report.of('/hybrik_node', 'says: ')
     assert said.level == WARNING  # No image reaches it.
     assert 'no image' in said.found
+
+
+def test_an_interrupt_ends_it_while_it_listens(spawn: Spawn) -> None:
+    with camera():
+        process = spawn('hybrik_ros.cli', 'doctor', '--seconds', '60')
+        assert process.stdout is not None
+        assert any('/dev/shm' in line for line in process.stdout)  # The camera comes next.
+        time.sleep(2.0)
+        process.send_signal(signal.SIGINT)
+        said, errors = process.communicate(timeout=TIMEOUT)
+    assert (process.returncode, said) == (130, '')
+    assert 'Traceback' not in errors
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 from rich.console import Console
 from rich.text import Text
 
-import hybrik_ros
+from hybrik_ros import __version__
 from hybrik_ros.body import DEFAULT_BODY, BodyModel
 from hybrik_ros.findings import LEVELS, OK, PROBLEM, WARNING, Finding
 from hybrik_ros.inference import engine_cache, tensorrt_engine
@@ -123,8 +123,7 @@ def _seconds(text: str) -> float:
 
 def software() -> Iterator[Finding]:
     """Examine Python, this package and the libraries that it needs."""
-    where = Path(hybrik_ros.__file__).parent
-    yield Finding(OK, 'hybrik_ros', f'{hybrik_ros.__version__} in {where}')
+    yield Finding(OK, 'hybrik_ros', f'{__version__} in {Path(__file__).parent.parent}')
     old = sys.version_info < _OLDEST_PYTHON
     wanted = '.'.join(map(str, _OLDEST_PYTHON))
     yield Finding(

@@ -2,13 +2,15 @@
 
 import math
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 from rclpy.clock import Clock
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, QoSReliabilityPolicy, qos_check_compatible
+from rclpy.subscription import Subscription
 from rclpy.time import Time
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -18,9 +20,6 @@ from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
 from hybrik_ros.node.depth import DEPTH_ENCODINGS
 from hybrik_ros.node.images import OTHER_SIZE, UnusableInputError, decompress, to_camera, to_rgb
 from hybrik_ros.node.topics import camera_topics
-
-if TYPE_CHECKING:
-    from rclpy.subscription import MessageInfo
 
 _TYPES = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/CompressedImage': CompressedImage}
 IMAGES = frozenset(_TYPES)
@@ -92,8 +91,8 @@ class CameraListener:
         self._calibration = camera_topics(self.node)[1]
         self._images = Stream(self.node.get_clock())
         self._camera_infos = Stream(self.node.get_clock())
-        self.node.create_subscription(_TYPES[kind], topic, self._images.take, _QOS)
-        self.node.create_subscription(CameraInfo, self._calibration, self._camera_infos.take, _QOS)
+        self._subscribe(_TYPES[kind], topic, self._images)
+        self._subscribe(CameraInfo, self._calibration, self._camera_infos)
 
     def findings(self, nodes: set[str], named: bool) -> Iterator[Finding]:
         """Yield what is found of images and camera_info that came meanwhile.
@@ -124,6 +123,12 @@ class CameraListener:
             yield self._stamps()
             yield self._frame(last.header.frame_id)
         yield from self._calibrations(size)
+
+    def _subscribe(self, kind: type, topic: str, stream: 'Stream') -> None:
+        take: Any = stream.take
+        if not hasattr(Subscription, 'CallbackType'):  # Up to Humble, no numbers come along.
+            take = partial(stream.take, info={})
+        self.node.create_subscription(kind, topic, take, _QOS)
 
     def _publishers(self, nodes: set[str]) -> Iterator[Finding]:
         publishers = self.node.get_publishers_info_by_topic(self._topic)
@@ -314,7 +319,7 @@ class Stream:
         self._numbers: list[int | None] = []
         self._bytes = 0
 
-    def take(self, message: Any, info: 'MessageInfo') -> None:
+    def take(self, message: Any, info: Mapping[str, Any]) -> None:
         """Take in a message."""
         stamp = Time.from_msg(message.header.stamp).nanoseconds
         self.last = message
