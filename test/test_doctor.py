@@ -457,6 +457,22 @@ def test_without_ros_the_rest_is_examined(
     assert report.of(detector.MODEL.name).level == OK
 
 
+def test_a_missing_package_of_messages_is_named(
+    spawn: Spawn,
+    ros_environment: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / 'lifecycle_msgs.py').write_text("raise ImportError('no lifecycle_msgs')")
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    monkeypatch.setitem(ros_environment, 'PYTHONPATH', path)
+    report = examine(spawn)
+    [problem] = report.at(PROBLEM)
+    assert 'no lifecycle_msgs' in problem.found
+    assert 'rosdep install' in problem.advice
+    assert report.of('body body.npz').level == OK
+
+
 # The checks that look at this machine, not at ROS.
 
 

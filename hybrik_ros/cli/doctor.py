@@ -89,18 +89,28 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _findings(args: argparse.Namespace) -> Iterator[Finding]:
-    middleware, no_ros = _probe()
     yield from chain(software(), compiled_code())
+    middleware, no_ros = _probe()
     if no_ros is not None:
         yield no_ros
         yield from chain(kernel_buffers(''), memory())
     else:
-        from hybrik_ros.node import doctor
-
-        yield from doctor.settings()
-        yield from chain(middleware_settings(middleware), kernel_buffers(middleware), memory())
-        yield from doctor.graph(args.image, args.seconds, args.ros_arguments)
+        yield from _ros(args, middleware)
     yield from chain(models(args.model), tensorrt(), body(args.body, args.model))
+
+
+def _ros(args: argparse.Namespace, middleware: str) -> Iterator[Finding]:
+    try:
+        from hybrik_ros.node import doctor
+    except ImportError as error:
+        yield Finding(
+            PROBLEM, 'ROS', f'a package of messages is missing: {error}',
+            'in the workspace: rosdep install --from-paths src --ignore-src',
+        )  # fmt: skip
+        return
+    yield from doctor.settings()
+    yield from chain(middleware_settings(middleware), kernel_buffers(middleware), memory())
+    yield from doctor.graph(args.image, args.seconds, args.ros_arguments)
 
 
 def _show(finding: Finding, console: Console) -> None:
