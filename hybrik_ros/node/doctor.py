@@ -26,8 +26,9 @@ _OPTIONAL = {
 }
 _GREATEST_SAFE_DOMAIN = 101  # On Linux, ports of those above may be taken by other programs.
 _MOST_CAMERAS = 8  # that are listened to at a time
-_DISCOVERY_SECONDS = 5.0  # for which cameras are looked for at most
-_SETTLE_SECONDS = 1.0  # without anything new in the graph
+_DISCOVERY_SECONDS = 7.0  # for which cameras are looked for at most
+# Fast DDS announces processes every 3 s; where the first word is lost, the next one comes so late.
+_SETTLE_SECONDS = 3.5  # without anything new in the graph
 _ANSWER_SECONDS = 3.0
 _SPIN_SECONDS = 0.1
 _LEVELS = {DiagnosticStatus.OK: OK, DiagnosticStatus.WARN: WARNING}
