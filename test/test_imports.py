@@ -15,8 +15,8 @@ PACKAGE = Path(hybrik_ros.__file__).parent
 # From top to bottom.
 ROOMS = (
     'compiling', 'skeleton', 'rotations', 'kinematics', 'body', 'camera', 'inference',
-    'perception', 'smoothing', 'tracking', 'pipeline', 'drawing', 'share', 'node', 'network',
-    'bags', 'cli',
+    'perception', 'smoothing', 'tracking', 'pipeline', 'drawing', 'share', 'findings', 'node',
+    'network', 'bags', 'cli',
 )  # fmt: skip
 
 # These do not know each other, save that body uses kinematics.
