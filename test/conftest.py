@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 
@@ -20,12 +21,18 @@ hypothesis.settings.register_profile('hybrik_ros', deadline=None, derandomize=Tr
 hypothesis.settings.load_profile('hybrik_ros')
 
 
+_MODULES = count()
+
+
 @pytest.fixture(scope='module')
 def ros_environment() -> Iterator[dict[str, str]]:
-    """Set this process apart from every other ROS 2, and return the environment for children."""
+    """Set this process apart from every other ROS 2, and return the environment for children.
+
+    Each module has a domain of its own: nodes that were killed linger in theirs for a while.
+    """
     with pytest.MonkeyPatch.context() as patch:
         # On Linux, ports of domains above 101 may be those of other programs.
-        patch.setenv('ROS_DOMAIN_ID', str(1 + os.getpid() % 101))
+        patch.setenv('ROS_DOMAIN_ID', str(1 + (os.getpid() + next(_MODULES)) % 101))
         patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
         for name, value in node_environment().items():
             patch.setenv(name, value)
