@@ -365,7 +365,7 @@ class Pipeline:
         ValueError: one is out of its range, or would need another pipeline.
         """
         present = vars(self._settings)
-        if all(present.get(name) == value for name, value in settings.items()):
+        if all(name in present and present[name] == value for name, value in settings.items()):
             return
         chosen = replace(self._settings, **settings)
         for name in LOADED:

@@ -2,7 +2,7 @@
 
 For example: ros2 launch hybrik_ros multi_camera.launch.py cameras:=front,rear
 
-The ids of people begin with the camera's name, so that their TF frames do not collide. REP-155 has
+The ids of people begin with the camera's name and a p, so that their TF frames do not collide. REP-155 has
 one list of bodies: of the nodes, the first sends its topics.
 """
 
@@ -51,7 +51,7 @@ def include_cameras(context: LaunchContext) -> list[IncludeLaunchDescription]:
             PythonLaunchDescriptionSource(CAMERA),
             launch_arguments={
                 'namespace': name,
-                'id_prefix': name,
+                'id_prefix': f'{name}p',  # cam1p11 is not cam11p1
                 'rep155': 'true' if name == names[0] else 'false',
                 **passed_on,
             }.items(),

@@ -123,13 +123,23 @@ def test_two_people_are_found_best_first(clip, detect):
 
 
 @pytest.mark.parametrize(
-    ('face', 'body', 'alone'),
-    [(0.6, 0.05, True), (0.7, 0.5, True), (0.5, 0.5, False), (0.1, 0.3, False), (0.0, 0.0, False)],
+    ('face', 'body', 'size', 'alone'),
+    [
+        (0.6, 0.05, 40, True),
+        (0.7, 0.5, 40, True),
+        (0.7, 0.5, 90, False),  # In front of a webcam the body goes on below.
+        (0.7, 0.1, 90, True),
+        (0.5, 0.5, 40, False),
+        (0.1, 0.3, 40, False),
+        (0.0, 0.0, 40, False),
+    ],
 )
-def test_a_face_alone_is_nobody(face, body, alone):
+def test_a_face_alone_is_nobody(face, body, size, alone):
     scores = np.array([face] * 5 + [body] * 2 + [0.0] * 10)
-    keypoints = np.column_stack([np.zeros((17, 2)), scores])
-    assert Detection(0.5, np.zeros(4), keypoints).is_face_only == alone
+    places = np.zeros((17, 2))
+    places[:5] = [320, 200] + size * np.array([[0, 0], [0.2, 0], [-0.2, 0], [0.5, 0], [-0.5, 0]])
+    keypoints = np.column_stack([places, scores])
+    assert Detection(0.5, np.zeros(4), keypoints).is_face_only(480) == alone
 
 
 @pytest.mark.parametrize('index', [60, 108, 132])

@@ -29,7 +29,8 @@ _MIRRORED = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]  # COCO's
 # Of the way from the hips to the shoulders, where the crown of the head is.
 _CROWN = 1.9
 _FACE = 5  # keypoints: nose, eyes, ears
-_MUCH = 0.15  # in scores
+_MUCH, _HARDLY = 0.15, 0.4  # in scores
+_HIPS_BELOW = 4.5  # times the size of a face
 # The landmark network was trained on regions that leave this much room around the person.
 _MARGIN = 1.25
 # Of somebody at the lower edge of the image, that much of it is seen: from the head to somewhere
@@ -54,12 +55,16 @@ class Detection:
     box: Array
     keypoints: Array
 
-    @property
-    def is_face_only(self) -> bool:
-        """Whether a face is seen much better than any of the body, as on a poster of a head."""
-        scores = np.sort(self.keypoints[:, 2][:_FACE]), np.sort(self.keypoints[:, 2][_FACE:])
-        face, body = scores[0][-3:].mean(), scores[1][-2:].mean()
-        return bool(body < face - _MUCH)
+    def is_face_only(self, height: int) -> bool:
+        """Tell whether a face is seen without a body, as on a poster of a head.
+
+        height: pixels, of the image, below which a body may go on.
+        """
+        points, scores = self.keypoints[:_FACE, :2], self.keypoints[:, 2]
+        face, body = np.sort(scores[:_FACE])[-3:].mean(), np.sort(scores[_FACE:])[-2:].mean()
+        eyes, size = points[:, 1].mean(), np.ptp(points, axis=0).max()
+        has_room = eyes + _HIPS_BELOW * size < height
+        return bool(body < face - _MUCH and (body < _HARDLY or has_room))
 
     def is_same(self, keypoints: Array, box: Array) -> bool:
         """Tell whether this is the person with these keypoints (17, 2) and this box, pixels."""
@@ -116,7 +121,7 @@ class PersonDetector:
             keypoints[:, :2] *= to_pixels
             box = person[[52, 51, 54, 53]] * np.tile(to_pixels, 2)
             detection = Detection(float(person[55]), np.clip(box, 0, limits), keypoints)
-            if not detection.is_face_only and not any(
+            if not detection.is_face_only(rgb.shape[0]) and not any(
                 detection.is_same(other.keypoints[:, :2], other.box) for other in found
             ):
                 found.append(detection)
