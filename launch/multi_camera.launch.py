@@ -2,8 +2,8 @@
 
 For example: ros2 launch hybrik_ros multi_camera.launch.py cameras:=front,rear
 
-The ids of people begin with the camera's name and a p, so that their TF frames do not collide. REP-155 has
-one list of bodies: of the nodes, the first sends its topics.
+The ids of people begin with the camera's name and a p, so that their TF frames do not collide.
+REP-155 has one list of bodies: of the nodes, the first sends its topics.
 """
 
 from launch import LaunchContext, LaunchDescription
