@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -48,6 +49,8 @@ def spawn(ros_environment: dict[str, str], tmp_path: Path) -> Iterator[Spawn]:
     processes: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> 'subprocess.Popen[str]':
+        # Of a run in the background, children would ignore it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         process = subprocess.Popen(
             [sys.executable, '-m', *arguments],
             env=ros_environment,

@@ -1,6 +1,7 @@
 """The node while it loads, which may take minutes."""
 
 import logging
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -22,7 +23,7 @@ def peer(ros_environment: dict[str, str]) -> Iterator[Peer]:
 @pytest.fixture
 def node(ros_environment: dict[str, str]) -> Iterator[HybrikNode]:
     rclpy.init()
-    node = HybrikNode()
+    node = HybrikNode(threading.Event())
     yield node
     node.destroy_node()
     rclpy.shutdown()
