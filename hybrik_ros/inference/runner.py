@@ -117,8 +117,7 @@ class _Fastest(Runner):
 
     def __init__(self, model: Path, threads: int) -> None:
         self._model = model
-        self._threads = threads
-        self._runner = create_runner(model, 'onnxruntime', threads)
+        self._everywhere = self._runner = create_runner(model, 'onnxruntime', threads)
         self.backend = self._runner.backend
         self.inputs = {}
 
@@ -128,14 +127,14 @@ class _Fastest(Runner):
 
         reason = missing()
         if reason is None:
-            self._runner = create_runner(self._model, 'tensorrt', self._threads)
+            self._runner = create_runner(self._model, 'tensorrt')
             try:
                 self._runner.activate()
                 _LOGGER.info('%s runs in TensorRT, which works here', self._model.name)
             except RuntimeError as error:
                 reason = str(error)
         if reason is not None:
-            self._runner = create_runner(self._model, 'onnxruntime', self._threads)
+            self._runner = self._everywhere
             self._runner.activate()
             _LOGGER.info('%s runs in ONNX Runtime on the CPU: %s', self._model.name, reason)
         self.backend, self.inputs = self._runner.backend, self._runner.inputs

@@ -1,7 +1,10 @@
 """How the node does between a camera and a listener, each a process of its own, over DDS."""
 
 import os
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -34,24 +37,38 @@ _AROUND = ('wait', 'decode', 'publish')
 
 def measure(console: Console) -> dict[str, Any]:
     """Time the node at a camera's rate in two sizes, and at twice what it can do."""
-    from hybrik_ros.node.load import Load
-
     isolate()
     figures: dict[str, Any] = {}
     for name, size in _SIZES.items():
-        with (
-            TemporaryDirectory() as folder,
-            Load(pictures(size)) as load,
-            process(
-                [*NODE, '--ros-args', '-p', 'publish.vertices:=true'], log := Path(folder, 'log')
-            ) as node,
-        ):
-            wait_for(load.node_listens, START_SECONDS, node, log)
+        with loaded_node(size) as (load, node, _log):
             figures[name] = _at_a_camera(load, console, name)
             if name == '640x480':
                 figures['overload'] = _overloaded(load, node.pid, console)
     _print(figures, console)
     return figures
+
+
+@contextmanager
+def loaded_node(
+    size: tuple[int, int],
+) -> Iterator[tuple['Load', subprocess.Popen[bytes], Path]]:
+    """Run an active node, and what sends it the walker in a size; yield both, and the node's log.
+
+    Raises
+    ------
+    ProcessError: the node does not become active.
+    """
+    from hybrik_ros.node.load import Load
+
+    with (
+        TemporaryDirectory() as folder,
+        Load(pictures(size)) as load,
+        process(
+            [*NODE, '--ros-args', '-p', 'publish.vertices:=true'], log := Path(folder, 'log')
+        ) as node,
+    ):
+        wait_for(load.node_listens, START_SECONDS, node, log)
+        yield load, node, log
 
 
 def pictures(size: tuple[int, int]) -> list[NDArray[np.uint8]]:

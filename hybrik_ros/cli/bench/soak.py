@@ -2,8 +2,6 @@
 
 import os
 import time
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -11,15 +9,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from hybrik_ros.cli.bench.node import pictures, resident_megabytes
-from hybrik_ros.cli.processes import (
-    NODE,
-    START_SECONDS,
-    isolate,
-    process,
-    require_running,
-    wait_for,
-)
+from hybrik_ros.cli.bench.node import loaded_node, resident_megabytes
+from hybrik_ros.cli.processes import isolate, require_running
 
 _SIZE = (640, 480)
 _RATE = 30.0
@@ -32,17 +23,8 @@ _MOST_SAMPLES = 30  # at each end, over which the mean is taken
 
 def measure(console: Console, minutes: float) -> dict[str, Any]:
     """Run a node for some minutes after one to warm up; return what it holds more at the end."""
-    from hybrik_ros.node.load import Load
-
     isolate()
-    with (
-        TemporaryDirectory() as folder,
-        Load(pictures(_SIZE)) as load,
-        process(
-            [*NODE, '--ros-args', '-p', 'publish.vertices:=true'], log := Path(folder, 'log')
-        ) as node,
-    ):
-        wait_for(load.node_listens, START_SECONDS, node, log)
+    with loaded_node(_SIZE) as (load, node, log):
         samples = []
         seconds = range(-_WARM_SECONDS, round(60 * minutes))
         for second in track(seconds, 'Soaking', console=console, transient=True):
