@@ -103,7 +103,9 @@ RANGES: dict[str, tuple[float, float]] = {
 
 
 # What of the settings is needed to load a pipeline; all else can be adjusted while it runs.
-LOADED = ('backend', 'threads', 'body', 'hybrik_model', 'flip_test', 'id_prefix')
+LOADED = (
+    'backend', 'threads', 'body', 'hybrik_model', 'flip_test', 'id_prefix', 'detector_size',
+)  # fmt: skip
 
 # What is taken for the types of Settings.
 _KINDS: dict[type, Any] = {bool: (bool, np.bool_), int: Integral, float: Real, str: (str, Path)}
@@ -273,7 +275,11 @@ class Pipeline:
         chosen = Settings(**settings)
         body = BodyModel.load(chosen.body or None)
         models = detector.MODEL, Path(chosen.hybrik_model or blazepose.MODEL).expanduser()
-        runners = [create_runner(model, chosen.backend, chosen.threads) for model in models]
+        side = detector.padded(chosen.detector_size)
+        runners = [
+            create_runner(models[0], chosen.backend, chosen.threads, side),
+            create_runner(models[1], chosen.backend, chosen.threads),
+        ]
         for runner in runners:
             runner.activate()
         if chosen.hybrik_model and set(runners[1].inputs) != {'image'}:
@@ -372,7 +378,7 @@ class Pipeline:
             if getattr(chosen, name) != getattr(self._settings, name):
                 raise ValueError(f'{name} cannot change while the pipeline runs: create another')
         self._settings = chosen
-        self._detect.size, self._detect.threshold = chosen.detector_size, chosen.detector_threshold
+        self._detect.threshold = chosen.detector_threshold
         self._tracker.confirm_after = chosen.confirm_after
         self._tracker.forget_after = chosen.forget_after
         for track in self._tracker.tracks:

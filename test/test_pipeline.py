@@ -681,7 +681,7 @@ def test_settings_change_between_two_frames(pipeline, frames, camera):
     [before] = pipeline(frames[0], camera, 0.0)
     pipeline.adjust(confirm_after=10.0)
     assert pipeline(frames[1], camera, 0.04) == []
-    pipeline.adjust(confirm_after=0.0, detector_size=256)
+    pipeline.adjust(confirm_after=0.0, detector_interval=5)
     [after] = pipeline(frames[2], camera, 0.08)
     assert after.id == before.id
 
@@ -706,7 +706,8 @@ def test_smoothing_changes_in_mid_stream(frames, camera):
     ('change', 'message'),
     [
         ({'backend': 'onnxruntime'}, 'backend cannot change while'),
-        ({'detector_size': 1}, 'detector_size must be'),
+        ({'detector_size': 256}, 'detector_size cannot change while'),
+        ({'detector_interval': 0}, 'detector_interval must be'),
     ],
 )
 def test_a_setting_that_cannot_change_changes_nothing(pipeline, frames, camera, change, message):

@@ -268,7 +268,7 @@ def write_model(path: Path, **changes: object) -> Path:
 
 
 def plan_of(trt: ModuleType, model: Path, precision: str) -> dict:
-    plan = tensorrt_engine.build_plan(trt, model.read_bytes(), precision, lambda *_: None)
+    plan = tensorrt_engine.build_plan(trt, model.read_bytes(), precision, 256, lambda *_: None)
     return json.loads(plan)
 
 
@@ -316,9 +316,23 @@ def test_a_precision_that_is_not_the_models_is_refused(
         plan_of(fake_tensorrt, write_model(model, half=half), precision)
 
 
-def test_open_dimensions_are_batches_of_up_to_six_and_sides_of_up_to_1280() -> None:
-    limits = tensorrt_engine.shape_limits((-1, -1, 256, 3))
-    assert limits == ((1, 32, 256, 3), (1, 320, 256, 3), (6, 1280, 256, 3))
+def test_open_dimensions_are_batches_of_up_to_six_and_sides_of_one_length(
+    fake_tensorrt: ModuleType, model: Path
+) -> None:
+    write_model(model, shape=[-1, -1, 224, 3])
+    plan = plan_of(fake_tensorrt, model, 'fp32')
+    assert plan['shape'] == [-1, 256, 224, 3]
+    assert plan['limits'] == [[1, 256, 224, 3], [1, 256, 224, 3], [6, 256, 224, 3]]
+
+
+def test_the_last_errors_are_told_not_the_very_last_alone(fake_tensorrt: ModuleType) -> None:
+    logger = tensorrt_engine.logger(fake_tensorrt)
+    tensorrt_engine._ERRORS.clear()
+    assert tensorrt_engine.complaint() == 'it does not say why'
+    for message in ('long ago', 'no implementation', 'engine != nullptr failed'):
+        logger.log(fake_tensorrt.ILogger.ERROR, message)
+    logger.log(fake_tensorrt.ILogger.WARNING, 'no error')
+    assert tensorrt_engine.complaint() == 'no implementation; engine != nullptr failed'
 
 
 def test_a_model_that_cannot_be_built_is_named_with_tensorrts_reason(
@@ -342,7 +356,7 @@ def test_ctrl_c_ends_a_build_and_nothing_is_raised_through_tensorrt(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tensorrt_engine.build_plan(fake_tensorrt, model.read_bytes(), 'fp32', interrupt)
+        tensorrt_engine.build_plan(fake_tensorrt, model.read_bytes(), 'fp32', 320, interrupt)
     assert phases == [('Fake building', 0), ('Fake building', 1), ('Fake building', 2)]
 
 
@@ -379,7 +393,7 @@ def test_every_inference_answers_to_its_own_input(
 ) -> None:
     launches = count(driver, 'fake_launches').value
     kept = []
-    with TensorRTRunner(model, graph) as runner:
+    with TensorRTRunner(model, graph=graph) as runner:
         for seed, rows in enumerate((2, 2, 2, 6, 6, 1, 2)):
             feeds = image(rows, seed)
             outputs = runner.infer(feeds)

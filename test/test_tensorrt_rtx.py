@@ -16,6 +16,7 @@ from onnx import TensorProto, helper
 
 from hybrik_ros.inference import tensorrt_engine
 from hybrik_ros.inference.half import halve
+from hybrik_ros.inference.runner import SIDE
 from hybrik_ros.network import HybrIKNet
 from hybrik_ros.network.folding import fold_batch_norms
 from hybrik_ros.network.onnx_graph import to_onnx
@@ -29,13 +30,13 @@ import tensorrt_rtx
 def built(model: bytes, precision: str) -> int:
     """Build an engine for compute capability 8.6; return the size of its plan."""
     builder = tensorrt_rtx.Builder(tensorrt_engine.logger(tensorrt_rtx))
-    network = tensorrt_engine.parse(tensorrt_rtx, builder, model)
+    network = tensorrt_engine.parse(tensorrt_rtx, builder, model, SIDE)
     config = tensorrt_engine.configure(tensorrt_rtx, builder, network, precision)
     config.num_compute_capabilities = 1
     assert config.set_compute_capability(tensorrt_rtx.ComputeCapability.SM86, 0)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise RuntimeError(tensorrt_engine.logger(tensorrt_rtx).complaint)
+        raise RuntimeError(tensorrt_engine.complaint())
     return plan.nbytes
 
 
@@ -97,7 +98,7 @@ def test_what_tensorrt_cannot_is_refused() -> None:
 
 def test_inputs_and_outputs_are_those_of_the_model() -> None:
     builder = tensorrt_rtx.Builder(tensorrt_engine.logger(tensorrt_rtx))
-    network = tensorrt_engine.parse(tensorrt_rtx, builder, blazepose.MODEL.read_bytes())
+    network = tensorrt_engine.parse(tensorrt_rtx, builder, blazepose.MODEL.read_bytes(), SIDE)
     names = {network.get_output(i).name for i in range(network.num_outputs)}
     assert names == {output.name for output in onnx.load(blazepose.MODEL).graph.output}
     assert np.array_equal(network.get_input(0).shape, [-1, 256, 256, 3])

@@ -1,6 +1,7 @@
 """`hybrik engine`: TensorRT's engines are built beforehand, listed and checked."""
 
 import argparse
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from hybrik_ros.inference import engine_cache, tensorrt_engine
 from hybrik_ros.inference.engine_cache import EngineCache, Entry, UnusableError
+from hybrik_ros.inference.runner import SIDE
 from hybrik_ros.perception import blazepose, detector
 
 
@@ -40,6 +42,14 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         help='of the convolutions; from TensorRT 10 on, fp16 needs: pip install onnx '
         '(default: fp32)',
     )
+    build.add_argument(
+        '--side',
+        type=int,
+        default=SIDE,
+        metavar='PIXELS',
+        help="of the images of a model that takes any, as the detector's: the parameter "
+        'detector.size (default: %(default)s)',
+    )
     build.set_defaults(run=run, action=_build)
     actions.add_parser('list', help='list the engines').set_defaults(run=run, action=_list)
     check = actions.add_parser('check', help='check TensorRT, and that the engines are sound')
@@ -61,7 +71,8 @@ def _build(args: argparse.Namespace, console: Console) -> int:
     for model in args.models:
         with Progress(*columns, console=console, transient=True) as progress:
             progress.add_task(model.name, total=None)
-            tensorrt_engine.load_engine(model, args.precision, _shown_in(progress))
+            side = detector.padded(args.side)
+            tensorrt_engine.load_engine(model, args.precision, _shown_in(progress), side)
         console.print(f'{model.name} has an engine in {args.precision}.', markup=False)
     return 0
 
@@ -107,7 +118,7 @@ def _check(args: argparse.Namespace, console: Console) -> int:
     status = 0
     for entry in cache.entries():
         try:
-            state = _state(trt, cache.read(entry.key), entry)
+            state = _state(trt, cache, entry)
         except UnusableError as fault:
             state = f'is unusable: {fault}. Run hybrik engine build with the model'
             status = 1
@@ -115,17 +126,18 @@ def _check(args: argparse.Namespace, console: Console) -> int:
     return status
 
 
-def _state(trt: Any, plan: bytes, entry: Entry) -> str:
-    """Return what an engine is good for. Raises UnusableError where TensorRT refuses it."""
+def _state(trt: Any, cache: EngineCache, entry: Entry) -> str:
+    """Return what an engine is good for. Raises UnusableError where that is nothing."""
     if differences := _differences(entry):
+        cache.read(entry.key)
         return f'is sound, but not for here: {"; ".join(differences)}'
-    if tensorrt_engine.deserialise(trt, plan) is None:
-        raise UnusableError('TensorRT refuses it')
+    cache.check(entry, functools.partial(tensorrt_engine.deserialise, trt))
     return 'works'
 
 
 def _differences(entry: Entry) -> list[str]:
     """Return what an engine was built for that this machine has not."""
     trt, gpu = tensorrt_engine.require()
-    here = tensorrt_engine.key_here(trt, gpu, entry.key.model, entry.key.precision)
-    return here.differences(entry.key)
+    key = entry.key
+    here = tensorrt_engine.key_here(trt, gpu, key.model, key.precision, key.side)
+    return here.differences(key)

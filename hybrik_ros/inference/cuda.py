@@ -197,6 +197,8 @@ class Stream:
 
     def close(self) -> None:
         """Free everything. After a fault CUDA refuses even that, which is not raised again."""
+        if not self.handle:
+            return
         with suppress(CudaError):
             self.make_current()
             self.synchronise()
@@ -208,6 +210,7 @@ class Stream:
         with suppress(CudaError):
             self._driver.cuStreamDestroy_v2(self.handle)
             self._driver.cuDevicePrimaryCtxRelease_v2(self._device)
+        self.handle = 0  # The driver crashes where it is given a stream that it has destroyed.
 
 
 @functools.cache

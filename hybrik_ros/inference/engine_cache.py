@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
@@ -42,7 +43,8 @@ class EngineKey:
     cuda: version of CUDA that the driver runs.
     gpu, compute_capability: name and architecture of the GPU.
     precision: 'fp32' or 'fp16'.
-    profile: the sizes that inputs may have.
+    batch: the numbers of images that it takes, where the model leaves that open.
+    side: of the images, pixels, where the model leaves that open.
     flags: what else the builder was told.
     schema: version of this cache's files.
     """
@@ -53,9 +55,10 @@ class EngineKey:
     gpu: str
     compute_capability: str
     precision: str
-    profile: str
+    batch: str
+    side: int
     flags: str
-    schema: int = 1
+    schema: int = 2
 
     @property
     def digest(self) -> str:
@@ -123,7 +126,7 @@ class EngineCache:
         key: EngineKey,
         name: str,
         build: Callable[[], bytes],
-        deserialise: Callable[[bytes], Engine | None],
+        deserialise: Callable[[bytes], Engine],
     ) -> Engine:
         """Return an engine, built anew, once, where there is none that can be used.
 
@@ -134,7 +137,7 @@ class EngineCache:
         key: of the engine.
         name: of the model's file, for people.
         build: returns the plan.
-        deserialise: makes an engine of a plan, or None where the plan is none for it.
+        deserialise: makes an engine of a plan; raises UnusableError where the plan is none for it.
 
         Raises
         ------
@@ -153,6 +156,16 @@ class EngineCache:
                 return self._open(key, name, deserialise)
             except UnusableError as fault:
                 raise CacheError(f'the new engine of {name} cannot be loaded: {fault}') from fault
+
+    def check(self, entry: Entry, deserialise: Callable[[bytes], object]) -> None:
+        """Load an engine once, to see whether it can be, and leave it as it is.
+
+        Raises
+        ------
+        UnusableError: it is not what was built, or it cannot be loaded.
+        """
+        with self._locked(entry.key, entry.name):
+            self._try(entry.key, deserialise)
 
     def read(self, key: EngineKey) -> bytes:
         """Return a plan, once it has been made sure that it is what was built for this key.
@@ -192,7 +205,14 @@ class EngineCache:
     def _locked(self, key: EngineKey, name: str) -> Iterator[None]:
         """Keep all others from an engine; the lock of a process that dies is released."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(self._path(key, '.lock'), flags, 0o600), 'w') as file:
+        path = self._path(key, '.lock')
+        try:
+            lock = os.open(path, flags, 0o600)
+        except OSError as error:
+            raise CacheError(
+                f'{path} cannot be had: {error.strerror}. Remove it or make room, {_ELSEWHERE}'
+            ) from error
+        with open(lock, 'w') as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -200,40 +220,36 @@ class EngineCache:
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def _open(
-        self, key: EngineKey, name: str, deserialise: Callable[[bytes], Engine | None]
-    ) -> Engine:
+    def _open(self, key: EngineKey, name: str, deserialise: Callable[[bytes], Engine]) -> Engine:
         """Return the engine that is there; move it aside where it cannot be used."""
         if not os.path.lexists(self._path(key, '.plan')):
             raise UnusableError(self._why_none(key, name))
         try:
-            return self._deserialise(key, deserialise)
+            engine = self._try(key, deserialise)
         except UnusableError as fault:
+            self._path(key, '.loading').unlink(missing_ok=True)
             aside = self._path(key, '.plan.refused')
             for suffix in ('.plan', '.json'):
                 with suppress(FileNotFoundError):
                     os.replace(self._path(key, suffix), self._path(key, f'{suffix}.refused'))
             raise UnusableError(f'{fault} (moved to {aside})') from fault
+        now = time.time_ns()  # The system's own stamps are too coarse to tell two loads apart.
+        with suppress(OSError):
+            os.utime(self._path(key, '.json'), ns=(now, now))
+        return engine
 
-    def _deserialise(self, key: EngineKey, deserialise: Callable[[bytes], Engine | None]) -> Engine:
-        """Some versions of TensorRT do not refuse a plan, but die of it: a mark survives that."""
+    def _try(self, key: EngineKey, deserialise: Callable[[bytes], Engine]) -> Engine:
         mark = self._path(key, '.loading')
-        died = mark.exists()
-        mark.unlink(missing_ok=True)
-        if died:
+        if mark.exists():
             raise UnusableError('the process that loaded it last died of it')
         plan = self.read(key)
+        # Some versions of TensorRT do not refuse a plan, but die of it: the mark survives that.
         with suppress(OSError):  # A full disk is no reason not to load.
             mark.touch()
         try:
-            engine = deserialise(plan)
+            return deserialise(plan)
         finally:
             mark.unlink(missing_ok=True)
-        if engine is None:
-            raise UnusableError('TensorRT refuses it')
-        with suppress(OSError):
-            os.utime(self._path(key, '.json'))
-        return engine
 
     def _why_none(self, key: EngineKey, name: str) -> str:
         """Say what of an engine of this model that is in the cache does not fit."""

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 BACKENDS = ('auto', 'onnxruntime', 'tensorrt')
+# Of an image, pixels, where a model takes any: what the parameter detector.size is by default.
+SIDE = 320
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -85,7 +87,7 @@ class Runner(ABC):
         self.deactivate()
 
 
-def create_runner(model: Path, backend: str = 'auto', threads: int = 1) -> Runner:
+def create_runner(model: Path, backend: str = 'auto', threads: int = 1, side: int = SIDE) -> Runner:
     """Return a runner, not yet active, for an ONNX model.
 
     Parameters
@@ -94,6 +96,8 @@ def create_runner(model: Path, backend: str = 'auto', threads: int = 1) -> Runne
     backend: one of BACKENDS; 'auto' takes TensorRT where that works, else ONNX Runtime, and logs
         which and why.
     threads: number of CPU threads of one inference.
+    side: of the square images that will be given, pixels. TensorRT needs to know, where the model
+        takes images of any size; in ONNX Runtime these stay any.
 
     Raises
     ------
@@ -102,11 +106,11 @@ def create_runner(model: Path, backend: str = 'auto', threads: int = 1) -> Runne
     if backend not in BACKENDS:
         raise ValueError(f'backend must be one of {", ".join(BACKENDS)}, not {backend!r}')
     if backend == 'auto':
-        return _Fastest(model, threads)
+        return _Fastest(model, threads, side)
     if backend == 'tensorrt':
         from hybrik_ros.inference.tensorrt import TensorRTRunner
 
-        return TensorRTRunner(model)
+        return TensorRTRunner(model, side)
     from hybrik_ros.inference.onnx_runtime import OnnxRuntimeRunner
 
     return OnnxRuntimeRunner(model, threads)
@@ -115,8 +119,9 @@ def create_runner(model: Path, backend: str = 'auto', threads: int = 1) -> Runne
 class _Fastest(Runner):
     """Runs a model in TensorRT where that works here and with this model, else in ONNX Runtime."""
 
-    def __init__(self, model: Path, threads: int) -> None:
+    def __init__(self, model: Path, threads: int, side: int) -> None:
         self._model = model
+        self._side = side
         self._everywhere = self._runner = create_runner(model, 'onnxruntime', threads)
         self.backend = self._runner.backend
         self.inputs = {}
@@ -127,7 +132,7 @@ class _Fastest(Runner):
 
         reason = missing()
         if reason is None:
-            self._runner = create_runner(self._model, 'tensorrt')
+            self._runner = create_runner(self._model, 'tensorrt', side=self._side)
             try:
                 self._runner.activate()
                 _LOGGER.info('%s runs in TensorRT, which works here', self._model.name)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrik_ros.inference.cuda import Buffer, CudaError, Stream
-from hybrik_ros.inference.runner import InputError, Runner, TensorSpec
-from hybrik_ros.inference.tensorrt_engine import Shape, load_engine, logger, require
+from hybrik_ros.inference.runner import SIDE, InputError, Runner, TensorSpec
+from hybrik_ros.inference.tensorrt_engine import Shape, complaint, load_engine, require
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -35,13 +35,15 @@ class TensorRTRunner(Runner):
     Parameters
     ----------
     model: the .onnx file.
+    side: of the square images that it is for, pixels, where the model takes images of any size.
     graph: whether to use CUDA graphs; where one cannot be made, the runner does without.
     """
 
     backend = 'tensorrt'
 
-    def __init__(self, model: Path, graph: bool = True) -> None:
+    def __init__(self, model: Path, side: int = SIDE, graph: bool = True) -> None:
         self._model = model
+        self._side = side
         self._graph = graph
         self._session: _Session | None = None
         self.inputs = {}
@@ -56,7 +58,8 @@ class TensorRTRunner(Runner):
             and what to do.
         """
         self.deactivate()
-        self._session = _Session(load_engine(self._model), self._model.name, self._graph)
+        engine = load_engine(self._model, side=self._side)
+        self._session = _Session(engine, self._model.name, self._graph)
         self.inputs = self._session.specs
 
     def infer(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -240,4 +243,4 @@ class _Session:
             self._graph = None
 
     def _failure(self, what: str) -> str:
-        return f'TensorRT, {self._name}: {what}: {logger(self._trt).complaint}'
+        return f'TensorRT, {self._name}: {what}: {complaint()}'

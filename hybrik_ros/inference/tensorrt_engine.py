@@ -7,12 +7,14 @@ import functools
 import hashlib
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hybrik_ros.inference.cuda import Gpu, find_gpu
-from hybrik_ros.inference.engine_cache import EngineCache, EngineKey
+from hybrik_ros.inference.engine_cache import EngineCache, EngineKey, UnusableError
+from hybrik_ros.inference.runner import SIDE
 
 PRECISIONS = ('fp32', 'fp16')
 
@@ -22,12 +24,12 @@ Progress = Callable[[str, int, int], None]
 
 _LOGGER = logging.getLogger(__name__)
 
-# Least, usual and greatest size of a dimension that a model leaves open. The first dimension counts
-# images: the pipeline follows up to six people. All others are pixels: of MoveNet's input, as the
-# parameter detector.size bounds it. TensorRT chooses what is fastest at the usual size.
+# Where a model leaves its first dimension open, that counts images. Least, usual and greatest: the
+# pipeline follows up to six people, and TensorRT chooses what is fastest at the usual number.
 _BATCH = (1, 1, 6)
-_SIDE = (32, 320, 1280)
 _FLAGS = 'no TF32'  # Other than by precision and version: part of the key.
+# TensorRT's very last error often is that there is no engine; the one before says why.
+_ERRORS: deque[str] = deque(maxlen=2)
 _LOG_SECONDS = 5.0
 
 
@@ -64,7 +66,10 @@ def require() -> tuple[Any, Gpu]:
 
 
 def load_engine(
-    model: Path, precision: str | None = None, on_progress: Progress | None = None
+    model: Path,
+    precision: str | None = None,
+    on_progress: Progress | None = None,
+    side: int = SIDE,
 ) -> Any:
     """Return the engine of a model from the cache, or build it, which may take minutes.
 
@@ -74,6 +79,7 @@ def load_engine(
     precision: one of PRECISIONS; None for that of the engine of this model that was used last,
         which `hybrik engine build` changes, or else fp32.
     on_progress: called while an engine is built.
+    side: of the square images that it is for, pixels, where the model takes images of any size.
 
     Raises
     ------
@@ -90,21 +96,21 @@ def load_engine(
     if precision is None:
         used = [entry.key.precision for entry in cache.entries() if entry.key.model == hash]
         precision = used[-1] if used else 'fp32'
-    key = key_here(trt, gpu, hash, precision)
+    key = key_here(trt, gpu, hash, precision, side)
 
     def build() -> bytes:
         try:
             # From version 10 on a model's own types are all that counts.
             typed = hasattr(trt.NetworkDefinitionCreationFlag, 'STRONGLY_TYPED')
             model_here = _in_half(onnx) if typed and precision == 'fp16' else onnx
-            return build_plan(trt, model_here, precision, on_progress or _log_progress())
+            return build_plan(trt, model_here, precision, side, on_progress or _log_progress())
         except RuntimeError as error:
             raise RuntimeError(f'TensorRT {trt.__version__}, {model}: {error}') from error
 
     return cache.load(key, model.name, build, lambda plan: deserialise(trt, plan))
 
 
-def key_here(trt: Any, gpu: Gpu, model: str, precision: str) -> EngineKey:
+def key_here(trt: Any, gpu: Gpu, model: str, precision: str, side: int) -> EngineKey:
     """Return the key of an engine for this machine, of the model with this SHA-256."""
     return EngineKey(
         model=model,
@@ -113,18 +119,27 @@ def key_here(trt: Any, gpu: Gpu, model: str, precision: str) -> EngineKey:
         gpu=gpu.name,
         compute_capability=gpu.compute_capability,
         precision=precision,
-        profile=f'batch {_BATCH}, side {_SIDE}',
+        batch=f'{_BATCH[0]} to {_BATCH[2]}, usually {_BATCH[1]}',
+        side=side,
         flags=_FLAGS,
     )
 
 
 def deserialise(trt: Any, plan: bytes) -> Any:
-    """Return the engine of a plan, or None where the plan is none for this TensorRT.
+    """Return the engine of a plan.
 
     Code that an engine may bring along for the host, engine_host_code_allowed, stays forbidden.
+
+    Raises
+    ------
+    UnusableError: the plan is none for this TensorRT, or this GPU.
     """
     runtime = _runtime(trt)
-    return runtime.deserialize_cuda_engine(plan)
+    _ERRORS.clear()
+    engine = runtime.deserialize_cuda_engine(plan)
+    if engine is None:
+        raise UnusableError(f'TensorRT refuses it: {complaint()}')
+    return engine
 
 
 def _in_half(content: bytes) -> bytes:
@@ -147,7 +162,7 @@ def _in_half(content: bytes) -> bytes:
     return model.SerializeToString()
 
 
-def build_plan(trt: Any, onnx: bytes, precision: str, on_progress: Progress) -> bytes:
+def build_plan(trt: Any, onnx: bytes, precision: str, side: int, on_progress: Progress) -> bytes:
     """Build the plan of an engine.
 
     Parameters
@@ -156,26 +171,33 @@ def build_plan(trt: Any, onnx: bytes, precision: str, on_progress: Progress) -> 
     onnx: content of the .onnx file.
     precision: one of PRECISIONS. From version 10 on it only says what the model's own types are
         taken to be; up to 8, fp16 lets TensorRT compute in FP16 what the model has in FP32.
+    side: see load_engine.
     on_progress: called while it is built.
 
     Raises
     ------
     RuntimeError: TensorRT cannot build this model, or not in this precision.
     """
+    _ERRORS.clear()
     builder = _create(trt, trt.Builder)
-    network = parse(trt, builder, onnx)
+    network = parse(trt, builder, onnx, side)
     config = configure(trt, builder, network, precision)
     monitor = _watch(trt, config, on_progress)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         if monitor is not None and monitor.interrupted:
             raise KeyboardInterrupt
-        raise RuntimeError(f'it cannot be built: {logger(trt).complaint}')
+        raise RuntimeError(f'it cannot be built: {complaint()}')
     return bytes(plan)
 
 
-def parse(trt: Any, builder: Any, onnx: bytes) -> Any:
-    """Return the network of a model. Raises RuntimeError where TensorRT does not know it all."""
+def parse(trt: Any, builder: Any, onnx: bytes, side: int) -> Any:
+    """Return the network of a model, for square images of a side where the model takes any.
+
+    Raises
+    ------
+    RuntimeError: TensorRT does not know all of it.
+    """
     creation = trt.NetworkDefinitionCreationFlag
     flags = 0
     if hasattr(creation, 'EXPLICIT_BATCH'):
@@ -187,7 +209,16 @@ def parse(trt: Any, builder: Any, onnx: bytes) -> Any:
     if not parser.parse(onnx):
         problems = [parser.get_error(i) for i in range(parser.num_errors)]
         raise RuntimeError(f'not understood: {"; ".join(problem.desc() for problem in problems)}')
+    for i in range(network.num_inputs):
+        tensor = network.get_input(i)
+        # TensorRT 8.5 fails to build MoveNet for images of any size.
+        tensor.shape = fixed(tensor.shape, side)
     return network
+
+
+def fixed(shape: Sequence[int], side: int) -> Shape:
+    """Return the shape of an input, its number of images alone left open; -1 is what is open."""
+    return tuple(side if size < 0 and axis else size for axis, size in enumerate(shape))
 
 
 def configure(trt: Any, builder: Any, network: Any, precision: str) -> Any:
@@ -212,13 +243,9 @@ def configure(trt: Any, builder: Any, network: Any, precision: str) -> Any:
 
 
 def shape_limits(shape: Sequence[int]) -> tuple[Shape, Shape, Shape]:
-    """Return the least, the usual and the greatest shape of an input; -1 is an open dimension."""
+    """Return the least, the usual and the greatest shape of an input that is fixed."""
     least, usual, greatest = (
-        tuple(
-            size if size >= 0 else (_BATCH if axis == 0 else _SIDE)[limit]
-            for axis, size in enumerate(shape)
-        )
-        for limit in range(3)
+        tuple(images if size < 0 else size for size in shape) for images in _BATCH
     )
     return least, usual, greatest
 
@@ -288,9 +315,14 @@ def _log_progress() -> Progress:
     return log
 
 
+def complaint() -> str:
+    """Return what TensorRT said of the last failure."""
+    return '; '.join(_ERRORS) or 'it does not say why'
+
+
 @functools.cache
 def logger(trt: Any) -> Any:
-    """Return the one logger that TensorRT takes; it remembers, as complaint, the last error."""
+    """Return the one logger that TensorRT takes."""
     levels = {
         trt.ILogger.INTERNAL_ERROR: logging.ERROR,
         trt.ILogger.ERROR: logging.ERROR,
@@ -298,15 +330,11 @@ def logger(trt: Any) -> Any:
     }
 
     class Logger(trt.ILogger):
-        def __init__(self) -> None:
-            super().__init__()
-            self.complaint = 'it does not say why'
-
         def log(self, severity: Any, message: str) -> None:
             level = levels.get(severity, logging.DEBUG)
             _LOGGER.log(level, 'TensorRT: %s', message)
             if level == logging.ERROR:
-                self.complaint = message
+                _ERRORS.append(message)
 
     return Logger()
 
@@ -316,7 +344,7 @@ def _create(trt: Any, kind: Any) -> Any:
     try:
         return kind(logger(trt))
     except TypeError as error:  # its way to say so
-        raise RuntimeError(f'TensorRT does not start: {logger(trt).complaint}') from error
+        raise RuntimeError(f'TensorRT does not start: {complaint()}') from error
 
 
 @functools.cache

@@ -92,7 +92,8 @@ class PersonDetector:
 
     Parameters and attributes
     -------------------------
-    size: longer side of the image that the network sees, pixels; padded to a multiple of 32.
+    size: longer side of the image that the network sees, pixels. Where the runner leaves it open,
+        each side is padded; otherwise the image is put in one of the runner's size.
     threshold: least score of a person.
     """
 
@@ -106,7 +107,8 @@ class PersonDetector:
         scale = self.size / max(rgb.shape[:2])
         fitted = [max(1, round(side * scale)) for side in rgb.shape[:2]]
         small = cv2.resize(rgb, fitted[::-1], interpolation=cv2.INTER_AREA)
-        height, width = (-(-side // _STRIDE) * _STRIDE for side in fitted)
+        given = self._runner.inputs['input'].shape[1:3]
+        height, width = (side or padded(need) for side, need in zip(given, fitted, strict=True))
         canvas = np.zeros((1, height, width, 3), np.int32)
         canvas[0, : small.shape[0], : small.shape[1]] = small
         people = self._runner.infer({'input': canvas})['output_0'][0]
@@ -126,6 +128,11 @@ class PersonDetector:
             ):
                 found.append(detection)
         return found
+
+
+def padded(side: int) -> int:
+    """Return the least side, pixels, not below a given one, of an image that the network takes."""
+    return -(-side // _STRIDE) * _STRIDE
 
 
 def region_in(box: Array, camera: Camera) -> Region:

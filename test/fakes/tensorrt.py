@@ -58,8 +58,12 @@ class Network:
         self.flags = [i for i in range(8) if flags >> i & 1]
         self.num_inputs, self.num_layers = 1, 2
 
+    def take(self, model):
+        self.model = model
+        self._input = Tensor('image', model['shape'], DataType[model['type']])
+
     def get_input(self, _index):
-        return Tensor('image', self.model['shape'], DataType[self.model['type']])
+        return self._input
 
     def get_layer(self, index):
         if index == 0:  # Weights are kept in half precision whatever they are used in.
@@ -80,7 +84,7 @@ class OnnxParser:
 
     def parse(self, content):
         try:
-            self._network.model = json.loads(content)
+            self._network.take(json.loads(content))
         except ValueError:
             return self._parse_onnx(content)
         return True
@@ -93,7 +97,7 @@ class OnnxParser:
             return False
         dims = graph.input[0].type.tensor_type.shape.dim
         shape = [dim.dim_value or -1 for dim in dims]
-        self._network.model = {'shape': shape, 'type': 'FLOAT', 'half': convolves_in_half(graph)}
+        self._network.take({'shape': shape, 'type': 'FLOAT', 'half': convolves_in_half(graph)})
         return True
 
     def get_error(self, _index):
@@ -145,6 +149,7 @@ class Builder:
         plan = {
             'version': __version__,
             **network.model,
+            'shape': network.get_input(0).shape,
             'network_flags': network.flags,
             'builder_flags': sorted(config.flags),
             'limits': config.limits,
