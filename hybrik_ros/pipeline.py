@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from itertools import count
 from numbers import Integral, Real
@@ -19,7 +20,7 @@ from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, Region, locate
 from hybrik_ros.inference import Runner, create_runner
 from hybrik_ros.kinematics import forward, solve
-from hybrik_ros.perception import blazepose, detector, hybrik, landmarks
+from hybrik_ros.perception import blazepose, detector, hybrik, landmarks, proof
 from hybrik_ros.perception.blazepose import BlazePose, Landmarks
 from hybrik_ros.perception.clothes import clothes
 from hybrik_ros.perception.depth import Torso, check_depth
@@ -275,10 +276,20 @@ class Pipeline:
         chosen = Settings(**settings)
         body = BodyModel.load(chosen.body or None)
         models = detector.MODEL, Path(chosen.hybrik_model or blazepose.MODEL).expanduser()
-        side = detector.padded(chosen.detector_size)
+        prove_network = (
+            partial(proof.prove_joints, model=models[1])
+            if chosen.hybrik_model
+            else partial(proof.prove_landmarks, people=MAX_PEOPLE)
+        )
         runners = [
-            create_runner(models[0], chosen.backend, chosen.threads, side),
-            create_runner(models[1], chosen.backend, chosen.threads),
+            create_runner(
+                models[0],
+                chosen.backend,
+                chosen.threads,
+                partial(proof.prove_detector, size=chosen.detector_size),
+                side=detector.padded(chosen.detector_size),
+            ),
+            create_runner(models[1], chosen.backend, chosen.threads, prove_network),
         ]
         for runner in runners:
             runner.activate()

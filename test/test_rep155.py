@@ -767,6 +767,24 @@ def test_forgetting_all_says_so_and_takes_all_topics_down_at_once(
     assert wait(lambda: list(tracked[-1].ids) == ['p1'])
 
 
+def test_who_has_not_spoken_denies_nobody(stream: Stream, ours: Side, theirs: Side) -> None:
+    """Else of several cameras' nodes those that do not tell of bodies would empty the list."""
+    tracked = theirs.subscribe(IdsList, 'tracked')
+    assert stream.show_until(lambda: tracked, 'p1')
+    header = stream.show('p1')
+    assert wait(lambda: tracked[-1].header == header)
+    count = len(tracked)
+    silent = Rep155(ours.node, BODY)
+    for _ in range(3):
+        silent.forget_all()
+    silent.close()
+    for _ in range(3):
+        stream.rep155.forget_all()
+    assert wait(lambda: len(tracked) > count)
+    time.sleep(0.3)
+    assert [list(message.ids) for message in tracked[count:]] == [[]]
+
+
 def test_closed_it_has_no_topics(ours: Side, theirs: Side) -> None:
     before = len(list(ours.node.publishers))
     rep155 = Rep155(ours.node, BODY)

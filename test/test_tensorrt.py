@@ -21,7 +21,7 @@ import onnx
 import pytest
 
 from hybrik_ros.cli import engine
-from hybrik_ros.inference import InputError, create_runner, cuda, tensorrt, tensorrt_engine
+from hybrik_ros.inference import InputError, Runner, create_runner, cuda, tensorrt, tensorrt_engine
 from hybrik_ros.inference.half import halve
 from hybrik_ros.inference.tensorrt import TensorRTRunner
 from hybrik_ros.perception import blazepose, detector
@@ -251,6 +251,24 @@ def test_auto_takes_onnx_runtime_for_a_model_that_tensorrt_does_not_take(
         assert backend_of(path) == 'onnxruntime'
     assert 'half.onnx runs in ONNX Runtime on the CPU' in caplog.messages[-1]
     assert 'the model computes in fp16' in caplog.messages[-1]
+
+
+def test_an_engine_that_is_wrong_is_not_used(
+    fake_tensorrt: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
+    def prove(runner: Runner) -> None:
+        assert runner.backend == 'tensorrt'
+        assert runner.inputs
+        raise RuntimeError('two and two make five')
+
+    runner = create_runner(detector.MODEL, 'tensorrt', prove=prove)
+    with pytest.raises(RuntimeError, match='make five'):
+        runner.activate()
+    with pytest.raises(RuntimeError, match='not active'):
+        runner.infer({})
+    with caplog.at_level(logging.INFO), create_runner(detector.MODEL, prove=prove) as runner:
+        assert runner.backend == 'onnxruntime'
+    assert caplog.messages[-1].endswith('on the CPU: two and two make five')
 
 
 # How an engine is built, by the fake.

@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,16 @@ class Runner(ABC):
         self.deactivate()
 
 
-def create_runner(model: Path, backend: str = 'auto', threads: int = 1, side: int = SIDE) -> Runner:
+Prove = Callable[[Runner], None]
+
+
+def create_runner(
+    model: Path,
+    backend: str = 'auto',
+    threads: int = 1,
+    prove: Prove | None = None,
+    side: int = SIDE,
+) -> Runner:
     """Return a runner, not yet active, for an ONNX model.
 
     Parameters
@@ -96,6 +105,8 @@ def create_runner(model: Path, backend: str = 'auto', threads: int = 1, side: in
     backend: one of BACKENDS; 'auto' takes TensorRT where that works, else ONNX Runtime, and logs
         which and why.
     threads: number of CPU threads of one inference.
+    prove: raises RuntimeError where a runner, active in TensorRT, computes something else than the
+        model says. None to trust it.
     side: of the square images that will be given, pixels. TensorRT needs to know, where the model
         takes images of any size; in ONNX Runtime these stay any.
 
@@ -106,11 +117,11 @@ def create_runner(model: Path, backend: str = 'auto', threads: int = 1, side: in
     if backend not in BACKENDS:
         raise ValueError(f'backend must be one of {", ".join(BACKENDS)}, not {backend!r}')
     if backend == 'auto':
-        return _Fastest(model, threads, side)
+        return _Fastest(model, threads, prove, side)
     if backend == 'tensorrt':
         from hybrik_ros.inference.tensorrt import TensorRTRunner
 
-        return TensorRTRunner(model, side)
+        return TensorRTRunner(model, prove, side)
     from hybrik_ros.inference.onnx_runtime import OnnxRuntimeRunner
 
     return OnnxRuntimeRunner(model, threads)
@@ -119,9 +130,9 @@ def create_runner(model: Path, backend: str = 'auto', threads: int = 1, side: in
 class _Fastest(Runner):
     """Runs a model in TensorRT where that works here and with this model, else in ONNX Runtime."""
 
-    def __init__(self, model: Path, threads: int, side: int) -> None:
+    def __init__(self, model: Path, threads: int, prove: Prove | None, side: int) -> None:
         self._model = model
-        self._side = side
+        self._in_tensorrt = prove, side
         self._everywhere = self._runner = create_runner(model, 'onnxruntime', threads)
         self.backend = self._runner.backend
         self.inputs = {}
@@ -132,7 +143,9 @@ class _Fastest(Runner):
 
         reason = missing()
         if reason is None:
-            self._runner = create_runner(self._model, 'tensorrt', side=self._side)
+            from hybrik_ros.inference.tensorrt import TensorRTRunner
+
+            self._runner = TensorRTRunner(self._model, *self._in_tensorrt)
             try:
                 self._runner.activate()
                 _LOGGER.info('%s runs in TensorRT, which works here', self._model.name)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrik_ros.inference.cuda import Buffer, CudaError, Stream
-from hybrik_ros.inference.runner import SIDE, InputError, Runner, TensorSpec
+from hybrik_ros.inference.runner import SIDE, InputError, Prove, Runner, TensorSpec
 from hybrik_ros.inference.tensorrt_engine import Shape, complaint, load_engine, require
 
 _LOGGER = logging.getLogger(__name__)
@@ -35,15 +35,20 @@ class TensorRTRunner(Runner):
     Parameters
     ----------
     model: the .onnx file.
+    prove: called once it is active; raises RuntimeError where it computes something else than the
+        model says.
     side: of the square images that it is for, pixels, where the model takes images of any size.
     graph: whether to use CUDA graphs; where one cannot be made, the runner does without.
     """
 
     backend = 'tensorrt'
 
-    def __init__(self, model: Path, side: int = SIDE, graph: bool = True) -> None:
+    def __init__(
+        self, model: Path, prove: Prove | None = None, side: int = SIDE, graph: bool = True
+    ) -> None:
         self._model = model
         self._side = side
+        self._prove = prove
         self._graph = graph
         self._session: _Session | None = None
         self.inputs = {}
@@ -54,13 +59,19 @@ class TensorRTRunner(Runner):
         Raises
         ------
         FileNotFoundError: there is no such model.
-        RuntimeError: TensorRT does not work here, or not with this model; the message says why
-            and what to do.
+        RuntimeError: TensorRT does not work here, or not with this model, or computes something
+            else; the message says why and what to do.
         """
         self.deactivate()
         engine = load_engine(self._model, side=self._side)
         self._session = _Session(engine, self._model.name, self._graph)
         self.inputs = self._session.specs
+        if self._prove is not None:
+            try:
+                self._prove(self)
+            except Exception:
+                self.deactivate()
+                raise
 
     def infer(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run the model on named inputs; see Runner.infer.

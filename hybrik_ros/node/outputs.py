@@ -108,8 +108,10 @@ class Outputs:
             draw_humans(picture, humans, self._body.faces, camera)
             overlay.publish(to_image(picture, header))
         if self._rep155 is not None:
-            wanted = self._node.get_parameter('publish.rep155').value
-            self._rep155.publish(humans if wanted else [], rgb, camera, header)
+            if self._node.get_parameter('publish.rep155').value:
+                self._rep155.publish(humans, rgb, camera, header)
+            else:
+                self._rep155.forget_all()
 
     def say_nobody(self) -> None:
         """Tell who keeps a list of people that nobody is followed any more."""

@@ -75,6 +75,8 @@ class Rep155:
         self._body = body
         self._tracked = _publisher(node, rep155_messages.IdsList, 'tracked', _DEPTH)
         self._people: dict[str, _Person] = {}
+        # Of several cameras' nodes one alone tells who is tracked: the others have to keep silent.
+        self._has_spoken = False
 
     def publish(
         self, humans: Sequence[Human], rgb: NDArray[np.uint8], camera: Camera, header: Header
@@ -98,9 +100,13 @@ class Rep155:
                 person.close()
                 del self._people[id]
         self._publish_ids(humans, header)
+        self._has_spoken = True
 
     def forget_all(self) -> None:
-        """Say that nobody is there any more, and take everybody's topics down."""
+        """Say, once, that nobody is there any more, and take everybody's topics down."""
+        if not self._has_spoken:
+            return
+        self._has_spoken = False
         self._publish_ids([], Header(stamp=self._node.get_clock().now().to_msg()))
         for person in self._people.values():
             person.close()

@@ -1,0 +1,147 @@
+"""The proof of engines, with ONNX Runtime in the place of a GPU, right and wrong."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from networks import seeded_state
+from numpy.typing import NDArray
+
+from hybrik_ros.inference import Runner, create_runner
+from hybrik_ros.inference.half import halve
+from hybrik_ros.network import HybrIKNet
+from hybrik_ros.network.folding import fold_batch_norms
+from hybrik_ros.network.onnx_graph import to_onnx
+from hybrik_ros.perception import blazepose, detector
+from hybrik_ros.perception.proof import prove_detector, prove_joints, prove_landmarks
+
+Outputs = dict[str, NDArray[Any]]
+
+
+class Wrong(Runner):
+    """ONNX Runtime, with outputs that somebody has tampered with."""
+
+    def __init__(self, model: Path, tamper: Callable[[Outputs], None]) -> None:
+        self._runner, self._tamper = create_runner(model, 'onnxruntime'), tamper
+        self.backend = self._runner.backend
+
+    def activate(self) -> None:
+        self._runner.activate()
+        self.inputs = self._runner.inputs
+
+    def infer(self, feeds: Mapping[str, NDArray[Any]]) -> Outputs:
+        outputs = {name: output.copy() for name, output in self._runner.infer(feeds).items()}
+        self._tamper(outputs)
+        return outputs
+
+    def deactivate(self) -> None:
+        self._runner.deactivate()
+
+
+@pytest.fixture(scope='module')
+def hybrik(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    net = HybrIKNet('res34').eval()
+    net.load_state_dict(seeded_state('res34'))
+    fold_batch_norms(net)
+    path = tmp_path_factory.mktemp('proof') / 'hybrik.onnx'
+    onnx.save(to_onnx(net, batch=1), path)
+    return path
+
+
+def halved(model: Path, folder: Path) -> Path:
+    half = onnx.load(model)
+    halve(half)
+    path = folder / 'half.onnx'
+    onnx.save(half, path)
+    return path
+
+
+def nothing(_outputs: Outputs) -> None:
+    pass
+
+
+@pytest.mark.parametrize('size', [128, 320, 1280])
+def test_a_detector_that_is_right_is_proven_at_any_size(size: int) -> None:
+    with Wrong(detector.MODEL, nothing) as runner:
+        prove_detector(runner, size)
+
+
+def test_networks_that_are_right_are_proven(hybrik: Path) -> None:
+    with Wrong(blazepose.MODEL, nothing) as runner:
+        prove_landmarks(runner, people=2)
+    with Wrong(hybrik, nothing) as runner:
+        prove_joints(runner, hybrik)
+
+
+def test_so_are_those_in_fp16(tmp_path: Path) -> None:
+    with create_runner(halved(detector.MODEL, tmp_path), 'onnxruntime') as runner:
+        prove_detector(runner, 320)
+    with create_runner(halved(blazepose.MODEL, tmp_path), 'onnxruntime') as runner:
+        prove_landmarks(runner, people=2)
+
+
+def corner(outputs: Outputs) -> None:
+    """Leave the boxes, put all joints into the corner, believe in nobody, as TensorRT 8.5.3."""
+    outputs['output_0'][..., :51] = 0
+    outputs['output_0'][..., 55] = 0
+
+
+def corner_with_scores(outputs: Outputs) -> None:
+    outputs['output_0'][..., :51].reshape(6, 17, 3)[..., :2] *= 0.01
+
+
+def only_the_first(outputs: Outputs) -> None:
+    """Forget all images of the batch but one."""
+    for output in outputs.values():
+        output[1:] = 0
+
+
+def no_numbers(outputs: Outputs) -> None:
+    for output in outputs.values():
+        output[:] = np.nan
+
+
+def no_depth(outputs: Outputs) -> None:
+    outputs['uvd'][..., 2] *= -1
+    outputs['uvd'][..., 0] += 0.1
+
+
+@pytest.mark.parametrize(
+    ('tamper', 'message'),
+    [
+        (corner, 'it sees 0 points, where ONNX Runtime sees 17'),
+        (corner_with_scores, r'\d+ pixels of 480 away'),
+        (no_numbers, 'it sees'),
+    ],
+)
+def test_a_detector_that_is_wrong_is_not(tamper: Callable[[Outputs], None], message: str) -> None:
+    with Wrong(detector.MODEL, tamper) as runner, pytest.raises(RuntimeError, match=message):
+        prove_detector(runner, 320)
+
+
+@pytest.mark.parametrize('tamper', [only_the_first, no_numbers])
+def test_landmarks_that_are_wrong_are_not(tamper: Callable[[Outputs], None]) -> None:
+    with (
+        Wrong(blazepose.MODEL, tamper) as runner,
+        pytest.raises(RuntimeError, match=r'the engine of blazepose.*pixels of 480 away'),
+    ):
+        prove_landmarks(runner, people=3)
+
+
+@pytest.mark.parametrize(
+    ('tamper', 'message'),
+    [(no_depth, r'the engine of hybrik\.onnx is wrong'), (no_numbers, 'not finite')],
+)
+def test_joints_that_are_wrong_are_not(
+    tamper: Callable[[Outputs], None], message: str, hybrik: Path
+) -> None:
+    with Wrong(hybrik, tamper) as runner, pytest.raises(RuntimeError, match=message):
+        prove_joints(runner, hybrik)
+
+
+def test_of_what_is_no_model_of_hybriks_it_tells_nothing() -> None:
+    with Wrong(blazepose.MODEL, no_numbers) as runner:
+        prove_joints(runner, blazepose.MODEL)
