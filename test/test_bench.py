@@ -157,7 +157,8 @@ def test_networks_are_timed_by_turns_and_frames_by_stage(
     for name in bench.THREADS:
         monkeypatch.setenv(name, '1')
     monkeypatch.setattr(network, '_NETWORKS', {'res34': 'ResNet-34'})
-    monkeypatch.setattr(network, '_RUNS', 3)
+    monkeypatch.setattr(network, '_RUNS', 2)
+    monkeypatch.setattr(network, '_FRAMES', (10, 20))
     output = tmp_path / 'figures.json'
     assert main(['bench', 'network', '--output', str(output)]) == 0
     figures = json.loads(output.read_text())
@@ -165,7 +166,8 @@ def test_networks_are_timed_by_turns_and_frames_by_stage(
     assert set(timed['ResNet-34']) == {'torch', 'ONNX Runtime FP32', 'ONNX Runtime INT8'}
     assert all(milliseconds > 0 for milliseconds in timed['ResNet-34'].values())
     assert timed['BlazePose']['ONNX Runtime FP32'] > 0
-    frame = figures['frame']
-    networks = frame['landmark network'] + frame['detector network']
-    assert frame['all but the networks'] == pytest.approx(frame['whole frame'] - networks)
-    assert frame['solve'] < frame['all but the networks'] < frame['landmark network']
+    assert set(figures['frame']) == {'BlazePose', 'ResNet-34'}
+    for frame in figures['frame'].values():
+        parts = ('crops, and what the networks say', 'body and motion', 'tracking')
+        assert all(0 < frame[part] < frame['all but the networks'] for part in parts)
+        assert frame['all but the networks'] < frame['network of the joints'] < frame['whole frame']

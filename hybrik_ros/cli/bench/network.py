@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,12 +21,14 @@ from hybrik_ros.cli.pictures import read_pictures
 from hybrik_ros.cli.video import SAMPLE
 from hybrik_ros.inference import Runner, create_runner
 from hybrik_ros.perception import blazepose, detector
+from hybrik_ros.perception.hybrik import CUBE
 from hybrik_ros.pipeline import Pipeline, Settings
 
 _NETWORKS = {'res34': 'ResNet-34', 'hrw48': 'HRNet-W48'}
 _RUNS = 15  # of every network, by turns
 _SIDE = 256  # pixels, of what all of them see
 _FIELD_OF_VIEW = 40.0  # degrees, of the sample's camera, about
+_FRAMES = 10, 60  # of the clip: from and to where there is one person in it
 
 
 def measure(console: Console) -> dict[str, Any]:
@@ -35,31 +38,37 @@ def measure(console: Console) -> dict[str, Any]:
     ------
     ModuleNotFoundError: torch or onnx is missing.
     """
-    figures = {
-        name: _time_hybrik(architecture, name, console) for architecture, name in _NETWORKS.items()
-    }
-    figures['BlazePose'] = _time_blazepose(console)
-    columns = list(dict.fromkeys(column for row in figures.values() for column in row))
-    table = Table('', *columns, title='Milliseconds of an inference on one thread, median')
-    for name, row in figures.items():
-        table.add_row(name, *(f'{row[c]:.1f}' if c in row else '' for c in columns))
-    table.caption = "HybrIK's networks have random weights here; BlazePose is not fit for INT8"
-    console.print(table)
-    return {'milliseconds': figures, 'frame': _time_frames(console)}
+    with TemporaryDirectory() as folder:
+        figures, models = {}, {'BlazePose': blazepose.MODEL}
+        for architecture, name in _NETWORKS.items():
+            figures[name], models[name] = _time_hybrik(architecture, name, Path(folder), console)
+        figures['BlazePose'] = _time_blazepose(console)
+        columns = list(dict.fromkeys(column for row in figures.values() for column in row))
+        table = Table('', *columns, title='Milliseconds of an inference on one thread, median')
+        for name, row in figures.items():
+            table.add_row(name, *(f'{row[c]:.1f}' if c in row else '' for c in columns))
+        table.caption = "HybrIK's networks have random weights here; BlazePose is not fit for INT8"
+        console.print(table)
+        frames = {name: _time_frames(name, model, console) for name, model in models.items()}
+    _print_frames(frames, console)
+    return {'milliseconds': figures, 'frame': frames}
 
 
-def _time_hybrik(architecture: str, name: str, console: Console) -> dict[str, float]:
+def _time_hybrik(
+    architecture: str, name: str, folder: Path, console: Console
+) -> tuple[dict[str, float], Path]:
+    """Return the milliseconds of each runtime and precision, and the model in FP32."""
     from hybrik_ros.network.speed import write_models
 
     image = np.random.default_rng(1).standard_normal((1, 3, _SIDE, _SIDE)).astype(np.float32)
-    with TemporaryDirectory() as folder, ExitStack() as stack:
+    with ExitStack() as stack:
         with console.status(f'Making models of {name}, up to two minutes ...'):
-            in_torch, paths = write_models(architecture, Path(folder))
+            in_torch, paths = write_models(architecture, folder)
         runners = {
             precision: stack.enter_context(create_runner(path, 'onnxruntime'))
             for precision, path in paths.items()
         }
-        return _medians(
+        medians = _medians(
             {
                 'torch': lambda: in_torch(image),
                 **{
@@ -70,6 +79,7 @@ def _time_hybrik(architecture: str, name: str, console: Console) -> dict[str, fl
             name,
             console,
         )
+    return medians, paths['FP32']
 
 
 def _time_blazepose(console: Console) -> dict[str, float]:
@@ -94,12 +104,19 @@ def _medians(
 
 
 class _Timed(Runner):
-    """A runner that adds up the seconds that its inferences take."""
+    """A runner that adds up the seconds that its inferences take.
 
-    def __init__(self, runner: Runner) -> None:
+    Parameters
+    ----------
+    runner: does the work.
+    answer: given in place of what random weights come to.
+    """
+
+    def __init__(self, runner: Runner, answer: dict[str, NDArray[Any]] | None = None) -> None:
         self.seconds = 0.0
         self.backend = runner.backend
         self._runner = runner
+        self._answer = answer
 
     def activate(self) -> None:
         """Load the network."""
@@ -111,43 +128,70 @@ class _Timed(Runner):
         start = time.perf_counter()
         outputs = self._runner.infer(feeds)
         self.seconds += time.perf_counter() - start
-        return outputs
+        return self._answer or outputs
 
     def deactivate(self) -> None:
         """Free the network."""
         self._runner.deactivate()
 
 
-def _time_frames(console: Console) -> dict[str, float]:
+def _time_frames(name: str, model: Path, console: Console) -> dict[str, float]:
     """Return the milliseconds of a frame of one person in the sample clip, by what takes them."""
-    finder, network = (
-        _Timed(create_runner(model, 'onnxruntime')) for model in (detector.MODEL, blazepose.MODEL)
-    )
-    frames = [picture for _, picture in read_pictures(SAMPLE)]
+    body = BodyModel.load()
+    is_hybrik = model != blazepose.MODEL
+    finder = _Timed(create_runner(detector.MODEL, 'onnxruntime'))
+    network = _Timed(create_runner(model, 'onnxruntime'), _standing(body) if is_hybrik else None)
+    settings = Settings(hybrik_model=str(model)) if is_hybrik else Settings()
+    frames = [picture for _, picture in islice(read_pictures(SAMPLE), *_FRAMES)]
     camera = Camera.from_field_of_view(_FIELD_OF_VIEW, frames[0].shape[1], frames[0].shape[0])
     rows = []
-    with finder, network, Pipeline(Settings(), BodyModel.load(), finder, network) as pipeline:
+    with finder, network, Pipeline(settings, body, finder, network) as pipeline:
         for number, frame in track(
-            list(enumerate(frames)), 'Timing frames', console=console, transient=True
+            list(enumerate(frames)), f'Timing frames, {name}', console=console, transient=True
         ):
             finder.seconds = network.seconds = 0.0
+            picture = frame.copy()  # as one from a camera, just written
             start = time.perf_counter()
-            people = pipeline(frame, camera, number / 30)
+            people = pipeline(picture, camera, number / 30)
             whole = time.perf_counter() - start
-            inferred = finder.seconds + network.seconds
+            inferred, stages = finder.seconds + network.seconds, pipeline.stage_seconds
             if len(people) == 1:
                 rows.append(
                     {
                         'whole frame': whole,
-                        'landmark network': network.seconds,
-                        'detector network': finder.seconds,
-                        'solve': pipeline.stage_seconds['solve'],
+                        'network of the joints': network.seconds,
+                        'network of the detector': finder.seconds,
+                        'crops, and what the networks say': sum(stages.values())
+                        - stages['solve']
+                        - inferred,
+                        'body and motion': stages['solve'],
+                        'tracking': whole - sum(stages.values()),
                         'all but the networks': whole - inferred,
                     }
                 )
-    means = {name: 1e3 * float(np.mean([row[name] for row in rows])) for name in rows[0]}
-    table = Table('', 'ms, mean', 'share', title='A frame of the sample clip, one person')
-    for name, milliseconds in means.items():
-        table.add_row(name, f'{milliseconds:.2f}', f'{milliseconds / means["whole frame"]:.1%}')
+    return {row: 1e3 * float(np.median([one[row] for one in rows])) for row in rows[0]}
+
+
+def _standing(body: BodyModel) -> dict[str, NDArray[Any]]:
+    """Return what HybrIK's network would say of somebody who stands there, facing the camera."""
+    joints = body.rest_joints()
+    return {
+        'uvd': ((joints - joints.mean(axis=0)) * [1, -1, -1] / CUBE)[None].astype(np.float32),
+        'shape': np.zeros((1, 10), np.float32),
+        'phi': np.tile(np.array([1, 0], np.float32), (1, 23, 1)),
+        'cam': np.full((1, 1), 1 / CUBE, np.float32),
+        'sigma': np.full((1, len(joints)), 0.01, np.float32),
+    }
+
+
+def _print_frames(frames: Mapping[str, Mapping[str, float]], console: Console) -> None:
+    table = Table(
+        '', *frames, title='A frame of the sample clip, one person: ms, median, and share'
+    )
+    for row in next(iter(frames.values())):
+        table.add_row(
+            row,
+            *(f'{one[row]:.2f}, {one[row] / one["whole frame"]:.1%}' for one in frames.values()),
+        )
+    table.caption = 'The detector runs in one frame of several'
     console.print(table)
-    return means
