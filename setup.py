@@ -56,7 +56,7 @@ BUILD_TOOLS = ['catkin-pkg', 'cmake >=3.22,<4', 'empy >=3.3.4,<4', 'ninja', 'num
 EXPORT = ['onnx >=1.16,<2', 'torch >=2.6,<3']
 # Builds engines without a GPU, to show that it can be done.
 RTX = "tensorrt-rtx-cu13 ~=1.7.1; platform_machine == 'x86_64'"
-TEST = [*EXPORT, RTX, 'hypothesis', 'mypy', 'pytest', 'ruff', 'smplx']
+TEST = [*EXPORT, RTX, 'hypothesis', 'mypy', 'pytest', 'pytest-xdist', 'ruff', 'smplx']
 
 
 def ros_prefixes() -> list[str]:

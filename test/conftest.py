@@ -22,6 +22,13 @@ hypothesis.settings.register_profile('hybrik_ros', deadline=None, derandomize=Tr
 hypothesis.settings.load_profile('hybrik_ros')
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts nodes: scripts/test runs nothing else beside it."""
+    for item in items:
+        if 'ros_environment' in getattr(item, 'fixturenames', ()):
+            item.add_marker('ros')
+
+
 _MODULES = count()
 
 
