@@ -15,7 +15,8 @@ PACKAGE = Path(hybrik_ros.__file__).parent
 # From top to bottom.
 ROOMS = (
     'compiling', 'skeleton', 'rotations', 'kinematics', 'body', 'camera', 'inference',
-    'perception', 'smoothing', 'tracking', 'pipeline', 'drawing', 'share', 'findings', 'node',
+    'perception', 'smoothing', 'tracking', 'pipeline', 'drawing', 'share', 'findings',
+    'messages', 'node',
     'network', 'bags', 'cli',
 )  # fmt: skip
 

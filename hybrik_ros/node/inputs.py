@@ -13,10 +13,10 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
+from hybrik_ros.messages.images import UnusableInputError
 from hybrik_ros.node import detections
 from hybrik_ros.node.by_stamp import ByStamp
 from hybrik_ros.node.depth import to_depth
-from hybrik_ros.node.images import UnusableInputError
 from hybrik_ros.node.parameters import COMPRESSED
 from hybrik_ros.node.topics import camera_topics
 

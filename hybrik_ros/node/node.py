@@ -25,12 +25,12 @@ from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 
 from hybrik_ros.camera import Camera
+from hybrik_ros.messages.images import UnusableInputError, decompress, to_rgb
+from hybrik_ros.messages.intrinsics import NO_CAMERA_INFO, Intrinsics
 from hybrik_ros.node import detections, parameters
 from hybrik_ros.node.detections import Box
 from hybrik_ros.node.diagnostics import Diagnostics, Limits
-from hybrik_ros.node.images import UnusableInputError, decompress, to_rgb
 from hybrik_ros.node.inputs import Inputs
-from hybrik_ros.node.intrinsics import NO_CAMERA_INFO, Intrinsics
 from hybrik_ros.node.logs import RosLog
 from hybrik_ros.node.mailbox import Mailbox
 from hybrik_ros.node.outputs import Outputs
