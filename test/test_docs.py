@@ -25,9 +25,10 @@ from hybrik_ros.node.inputs import Inputs
 from hybrik_ros.node.messages import make
 from hybrik_ros.node.node import HybrikNode
 from hybrik_ros.node.outputs import Outputs
-from hybrik_ros.node.parameters import DECLARATIONS, declare
+from hybrik_ros.node.parameters import declare
 from hybrik_ros.node.rep155 import Rep155
 from hybrik_ros.node.rep155_angles import HINGES
+from hybrik_ros.parameters import DECLARATIONS
 from hybrik_ros.pipeline import Human
 
 ROOT = Path(__file__).parents[1]

@@ -15,9 +15,8 @@ PACKAGE = Path(hybrik_ros.__file__).parent
 # From top to bottom.
 ROOMS = (
     'compiling', 'skeleton', 'rotations', 'kinematics', 'body', 'camera', 'inference',
-    'perception', 'smoothing', 'tracking', 'pipeline', 'drawing', 'share', 'findings',
-    'messages', 'node',
-    'network', 'bags', 'cli',
+    'perception', 'smoothing', 'tracking', 'snapshot', 'pipeline', 'drawing', 'parameters',
+    'share', 'findings', 'messages', 'node', 'network', 'bags', 'recordings', 'cli',
 )  # fmt: skip
 
 # These do not know each other, save that body uses kinematics.

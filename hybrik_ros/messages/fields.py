@@ -4,6 +4,9 @@ from typing import Any, Protocol
 
 _SECOND = 10**9  # nanoseconds
 
+# Images may come in another order than they were taken in; farther back, time itself jumped.
+REORDERED_SECONDS = 0.5
+
 
 class Stamp(Protocol):
     """builtin_interfaces/Time."""

@@ -17,8 +17,8 @@ from hybrik_ros.messages.images import UnusableInputError
 from hybrik_ros.node import detections
 from hybrik_ros.node.by_stamp import ByStamp
 from hybrik_ros.node.depth import to_depth
-from hybrik_ros.node.parameters import COMPRESSED
 from hybrik_ros.node.topics import camera_topics
+from hybrik_ros.parameters import COMPRESSED
 
 _NEWEST = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 _KEPT = 8  # depth images, or detections, until the image of their stamp is processed
