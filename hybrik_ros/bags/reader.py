@@ -172,7 +172,10 @@ class BagReader:
     def _messages_of(
         self, storage: Any, connections: list[Connection], start: int | None, stop: int | None
     ) -> Iterator[Message]:
-        for window in _windows(storage, start, stop):
+        windows = [(start, stop)]
+        if not isinstance(storage, CutOffMcap | CutOffSqlite):
+            windows = list(_windows(storage, start, stop))
+        for window in windows:
             try:
                 for connection, time, data in storage.messages(connections, *window):
                     if data[:4] == _ZSTD:
@@ -252,11 +255,19 @@ def _by_number(path: Path) -> list[tuple[int, str]]:
 def _windows(
     storage: Any, start: int | None, stop: int | None
 ) -> Iterator[tuple[int | None, int | None]]:
-    """Yield spans of time, those of the chunks of an mcap file: a broken one costs only itself."""
+    """Yield spans of time that can be read although others are damaged."""
     inside = {
-        chunk.message_start_time
-        for chunk in getattr(storage, 'chunks', ())
-        if (start is None or chunk.message_start_time > start)
-        and (stop is None or chunk.message_start_time < stop)
+        time
+        for time in _seams(storage)
+        if (start is None or time > start) and (stop is None or time < stop)
     }
     yield from pairwise([start, *sorted(inside), stop])
+
+
+def _seams(storage: Any) -> list[int]:
+    """Return times between which a file is read at once: of its chunks, or of each message."""
+    if isinstance(storage, Sqlite3Reader):
+        assert storage.dbconn is not None
+        rows = storage.dbconn.execute('SELECT DISTINCT timestamp FROM messages')
+        return [int(time) for (time,) in rows]
+    return [chunk.message_start_time for chunk in storage.chunks]
