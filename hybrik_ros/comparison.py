@@ -38,7 +38,8 @@ class Difference:
     pose: (N), the same about the pelvis.
     rotations: (N), mean angle between the parent-relative rotations, radians.
     translation: (N), distance, metres.
-    jitter: (2, N), of each account, as jitters() measures it.
+    jitter: (2, N), of each account, mean second difference of the joints, metres; NaN where a
+        frame has not both neighbours.
     """
 
     ids: tuple[str, str]
@@ -74,17 +75,19 @@ def compare(first: Frames, second: Frames) -> list[Difference]:
     return sorted(found, key=lambda difference: -len(difference.stamps))
 
 
-def jitters(points: Array, numbers: Sequence[int]) -> Array:
-    """Return the mean second difference (N) of (N, J, 3) in the frames of these numbers (N).
+def jitters(points: Array, numbers: Sequence[int]) -> tuple[NDArray[np.int64], Array]:
+    """Return the mean second difference of (N, J, 3) in the frames of these numbers (N).
 
-    In their unit, for each frame; NaN where one of its neighbours is missing.
+    Returns
+    -------
+    (M) and (M): the indices of the frames that have both neighbours, and, in the points' unit, the
+    second difference of each.
     """
-    found = np.full(len(points), np.nan)
-    if len(points) >= 3:
-        steps = np.diff(numbers)
-        whole = np.flatnonzero((steps[1:] == 1) & (steps[:-1] == 1))
-        found[whole + 1] = np.linalg.norm(np.diff(points, 2, axis=0)[whole], axis=-1).mean(axis=-1)
-    return found
+    if len(points) < 3:
+        return np.zeros(0, np.int64), np.zeros(0)
+    steps = np.diff(numbers)
+    whole = np.flatnonzero((steps[1:] == 1) & (steps[:-1] == 1))
+    return whole + 1, np.linalg.norm(np.diff(points, 2, axis=0)[whole], axis=-1).mean(axis=-1)
 
 
 def plot(differences: Sequence[Difference], names: tuple[str, str], path: Path) -> None:
@@ -173,8 +176,16 @@ def _difference(
         np.linalg.norm(about[:, 0] - about[:, 1], axis=-1).mean(axis=-1),
         np.linalg.norm(turns, axis=-1).mean(axis=-1),
         np.linalg.norm(translations[:, 0] - translations[:, 1], axis=-1),
-        np.array([jitters(joints[:, account], frames) for account in range(2)]),
+        np.array([_jitter(joints[:, account], frames) for account in range(2)]),
     )
+
+
+def _jitter(points: Array, numbers: Sequence[int]) -> Array:
+    """Return the jitter of every frame (N), NaN where it has not both neighbours."""
+    found = np.full(len(points), np.nan)
+    frames, values = jitters(points, numbers)
+    found[frames] = values
+    return found
 
 
 def _distance(first: Array, second: Array) -> float:

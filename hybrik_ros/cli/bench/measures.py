@@ -52,8 +52,7 @@ def jitter(points: Array, numbers: Sequence[int]) -> float:
 
     In their unit; over frames with both neighbours, NaN where there are none.
     """
-    each = jitters(points, numbers)
-    return _mean(each[np.isfinite(each)])
+    return _mean(jitters(points, numbers)[1])
 
 
 def bone_deviation(points: Array, parents: Sequence[int], children: Sequence[int]) -> float:
