@@ -51,7 +51,7 @@ class Message(NamedTuple):
 
     topic: str
     time: int
-    data: bytes
+    data: bytes | memoryview
 
 
 class Topic(NamedTuple):

@@ -31,7 +31,7 @@ def typestore() -> Typestore:
     return store
 
 
-def deserialise(data: bytes, type_name: str) -> Any:
+def deserialise(data: bytes | memoryview, type_name: str) -> Any:
     """Return the message of a type that serialised data (CDR) holds.
 
     Raises

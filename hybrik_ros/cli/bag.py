@@ -1,7 +1,12 @@
 """`hybrik bag`: recordings in, bags with people out."""
 
 import argparse
+import glob
 import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -16,13 +21,13 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from hybrik_ros.bags import BagError
 from hybrik_ros.cli.video import degrees
-from hybrik_ros.messages.calibration import CalibrationError
 from hybrik_ros.parameters import settings_of
+from hybrik_ros.recordings.batch import Results, run_batch
+from hybrik_ros.recordings.crew import Cluster, LocalWorker, Worker
 from hybrik_ros.recordings.interrupt import interrupts
 from hybrik_ros.recordings.process import Job, Outcome, Processor
-from hybrik_ros.recordings.recording import Recording, RecordingError
+from hybrik_ros.recordings.recording import Recording, RecordingError, is_recording
 
 INTERRUPTED = 130
 
@@ -36,10 +41,34 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         'off), a video or a folder of images, every image of it, and writes a bag with '
         '/human_pose, /human_poses and /tf, of the same stamps.',
     )
-    parser.add_argument('input', type=Path, nargs='+', help='a recording, or many')
-    parser.add_argument('-o', '--output', type=Path, required=True, help='the folder of the bag')
     parser.add_argument(
-        '--resume', action='store_true', help='go on where an interrupted run stopped'
+        'input', nargs='+', help='a recording; or many, a folder or a pattern of them'
+    )
+    parser.add_argument(
+        '-o',
+        '--output',
+        type=Path,
+        required=True,
+        help='the folder of the bag; of many recordings, the folder of their bags',
+    )
+    parser.add_argument(
+        '--resume',
+        action='store_true',
+        help='go on where an interrupted run stopped (with many recordings it always does)',
+    )
+    parser.add_argument(
+        '--workers',
+        type=int,
+        metavar='N',
+        help='processes that work side by side, on a recording each, or on parts of a long bag, '
+        'cut where nobody is in it (default: 1; with --ray, as many as the cluster has CPUs)',
+    )
+    parser.add_argument(
+        '--ray',
+        default='',
+        metavar='ADDRESS',
+        help='let a Ray cluster work, which sees all files by the same paths; needs ray: '
+        'pip install "hybrik_ros[ray]"',
     )
     parser.add_argument(
         '--all-topics', action='store_true', help='copy all messages of the bag as well'
@@ -84,36 +113,130 @@ def run(args: argparse.Namespace) -> int:
     console = Console(stderr=True)
     try:
         return _run(args, console)
-    except (RecordingError, BagError, CalibrationError, OSError, RuntimeError, ValueError) as error:
-        print(f'hybrik bag: {error}', file=sys.stderr)
-        return 1
+    except ModuleNotFoundError as error:
+        reason = f'{error}: pip install "hybrik_ros[ray]"'
+    except (OSError, RuntimeError, ValueError) as error:  # BagError and the like among them.
+        reason = str(error)
+    print(f'hybrik bag: {reason}', file=sys.stderr)
+    return 1
 
 
 def _run(args: argparse.Namespace, console: Console) -> int:
     settings = settings_of(args.param)
-    recording = Recording(
-        args.input[0],
-        args.image_topic,
-        args.camera_info_topic,
-        args.camera_info,
-        args.field_of_view,
-        args.rate,
-        args.all_topics,
-    )
-    job = Job(recording, args.output, settings)
-    if args.output.exists() and not args.resume:
+    if args.workers is not None and args.workers < 1:
+        raise RecordingError(f'--workers must be at least 1, not {args.workers}')
+    recordings, many = recordings_in(args.input)
+    jobs = [
+        Job(
+            Recording(
+                recording.absolute(),
+                args.image_topic,
+                args.camera_info_topic,
+                str(Path(args.camera_info).absolute()) if args.camera_info else '',
+                args.field_of_view,
+                args.rate,
+                args.all_topics,
+            ),
+            output.absolute(),
+            settings,
+        )
+        for recording, output in _outputs(recordings, args.output, many).items()
+    ]
+    if not many and args.output.exists() and not args.resume:
         raise RecordingError(f'{args.output} exists: choose another output, or add --resume')
-    with interrupts() as stopped, console.status('Loading networks and solver ...'):
-        processor = Processor(settings)
-    with processor, interrupts() as stopped, _progress(console) as progress:
-        task = progress.add_task(recording.path.name, total=None)
+    if many or args.ray or (args.workers or 1) > 1:
+        return _run_batch(jobs, args, console)
+    return _run_one(jobs[0], console)
 
-        def show(done: int, length: int) -> None:
-            progress.update(task, completed=done, total=max(done, length))
 
-        outcome = processor.process(job, stopped.is_set, show)
+def recordings_in(inputs: list[str]) -> tuple[list[Path], bool]:
+    """Return the recordings that are meant, and whether there may be several.
+
+    Parameters
+    ----------
+    inputs: recordings, folders that hold recordings, and patterns such as day?/*.mcap.
+
+    Raises
+    ------
+    RecordingError: there is none at one of them.
+    """
+    found: list[Path] = []
+    for text in inputs:
+        path = Path(text)
+        if (path.exists() and not path.is_dir()) or (path.is_dir() and is_recording(path)):
+            found.append(path)
+            continue
+        inside = path.iterdir() if path.is_dir() else map(Path, glob.glob(text, recursive=True))
+        recordings = sorted(each for each in inside if is_recording(each))
+        if not recordings:
+            raise RecordingError(f'there is no recording at {text}')
+        found += recordings
+    return found, len(found) > 1 or found != [Path(text) for text in inputs]
+
+
+def _outputs(recordings: list[Path], output: Path, many: bool) -> dict[Path, Path]:
+    """Return where the bag of each recording goes."""
+    if not many:
+        return {recordings[0]: output}
+    outputs = {each: output / (each.name if each.is_dir() else each.stem) for each in recordings}
+    if len(set(outputs.values())) < len(outputs):
+        names = [path.name for path in outputs.values()]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise RecordingError(f'several recordings have the same name: {", ".join(twice)}')
+    return outputs
+
+
+def _run_one(job: Job, console: Console) -> int:
+    """Process a recording in this process."""
+    with interrupts() as stopped:
+        with console.status('Loading networks and solver ...'):
+            processor = Processor(job.settings)
+        with processor, _progress(console) as progress:
+            task = progress.add_task(job.recording.path.name, total=None)
+
+            def show(done: int, length: int) -> None:
+                progress.update(task, completed=done, total=max(done, length))
+
+            outcome = processor.process(job, stopped.is_set, show)
     _tell(job, outcome, console)
     return 0 if outcome.report.complete else INTERRUPTED
+
+
+def _run_batch(jobs: list[Job], args: argparse.Namespace, console: Console) -> int:
+    """Process recordings by workers, here or on a cluster."""
+    settings = jobs[0].settings
+    with ExitStack() as stack:
+        stopped = stack.enter_context(interrupts())
+        workers = args.workers or 1
+        hire: Callable[[], Worker] = partial(LocalWorker, settings)
+        if args.ray:
+            cluster = stack.enter_context(Cluster(args.ray))
+            workers = min(args.workers or cluster.cpus, cluster.cpus)
+            hire = partial(cluster.hire, settings)
+        progress = stack.enter_context(_progress(console))
+        task = progress.add_task('recordings', total=None)
+        started = time.monotonic()
+
+        def show(done: int, total: int, frames: int) -> None:
+            rate = frames / max(time.monotonic() - started, 1e-3)
+            text = f'recordings, {frames} images, {rate:.1f} a second'
+            progress.update(task, completed=done, total=total, description=text)
+
+        results = run_batch(jobs, hire, workers, stopped.is_set, show)
+    return _tell_all(jobs, results, stopped.is_set(), console)
+
+
+def _tell_all(jobs: list[Job], results: Results, interrupted: bool, console: Console) -> int:
+    """Print what came of many jobs; return the exit status."""
+    for job in jobs:
+        report = results.reports.get(job.output)
+        if report is not None:
+            _tell(job, Outcome(report), console)
+    for path, reason in results.failures.items():
+        console.print(f'failed: {path}: {reason}', style='red', markup=False, soft_wrap=True)
+    if interrupted:
+        return INTERRUPTED
+    return 1 if results.failures else 0
 
 
 def _tell(job: Job, outcome: Outcome, console: Console) -> None:

@@ -91,10 +91,9 @@ def _table(difference: Difference) -> Table:
     for name, row in _ROWS.items():
         values = row(difference)
         values = values[np.isfinite(values)]
-        numbers = (
-            [np.median(values), np.percentile(values, 95), values.max()] if len(values) else []
-        )
-        table.add_row(name, *(f'{number:.3f}' for number in numbers))
+        if len(values):
+            numbers = np.percentile(values, [50, 95, 100])
+            table.add_row(name, *(f'{number:.3f}' for number in numbers))
     return table
 
 

@@ -138,7 +138,7 @@ class Processor:
             if report.state is not None:
                 self._pipeline.restore(report.state)
             self._numbers.used = report.ids
-            with _replaced(job.output) as folder:
+            with replaced(job.output) as folder:
                 outcome = self._run(folder, job, source, report, stopped, progress)
                 if report.frames:
                     report.write(folder)
@@ -239,7 +239,7 @@ def _copy(path: Path, bag: BagWriter) -> None:
 
 
 @contextmanager
-def _replaced(output: Path) -> Iterator[Path]:
+def replaced(output: Path) -> Iterator[Path]:
     """Yield where to write a bag that takes the place of the output if there is a report in it."""
     work = output.parent / f'.{output.name}.part'
     shutil.rmtree(work, ignore_errors=True)

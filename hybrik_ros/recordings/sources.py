@@ -255,7 +255,7 @@ class BagSource(Source):
         listed = ', '.join(topics) or 'none'
         return RecordingError(f'{self._recording.path} has no {what} {told}; it has {listed}')
 
-    def _first_calibrations(self) -> Iterator[bytes]:
+    def _first_calibrations(self) -> Iterator[bytes | memoryview]:
         """Yield what camera_info said before, or, of a whole bag, says first."""
         if self._recording.calibrations:
             yield from self._recording.calibrations
@@ -284,7 +284,7 @@ class BagSource(Source):
             self.notes.append(text)
 
 
-def _is_whole(calibration: bytes) -> bool:
+def _is_whole(calibration: bytes | memoryview) -> bool:
     try:
         deserialise(calibration, _CAMERA_INFO)
         return True
