@@ -213,7 +213,8 @@ def _run_batch(jobs: list[Job], args: argparse.Namespace, console: Console) -> i
             cluster = stack.enter_context(Cluster(args.ray))
             workers = min(args.workers or cluster.cpus, cluster.cpus)
             hire = partial(cluster.hire, settings)
-        progress = stack.enter_context(_progress(console))
+        columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn()
+        progress = stack.enter_context(Progress(*columns, TimeRemainingColumn(), console=console))
         task = progress.add_task('recordings', total=None)
         started = time.monotonic()
 

@@ -80,7 +80,7 @@ def run_jobs(
                 if attempt < _ATTEMPTS and not interrupted:
                     waiting.append((job, attempt + 1))
                 else:
-                    failed(job, str(error) or repr(error))
+                    failed(job, _reason(error))
             if stopped() and not interrupted:
                 interrupted = True
                 for worker, *_ in busy.values():
@@ -88,6 +88,12 @@ def run_jobs(
     finally:
         for worker in [*idle, *(worker for worker, *_ in busy.values())]:
             worker.close()
+
+
+def _reason(error: BaseException) -> str:
+    """Return why a job failed: of what went wrong on a cluster, that itself."""
+    cause = getattr(error, 'cause', None) or error
+    return str(cause) or repr(cause)
 
 
 def _submitted(worker: Worker, job: Job) -> 'Future[Outcome]':
