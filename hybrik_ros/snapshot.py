@@ -44,7 +44,7 @@ def from_plain(plain: Any, body: BodyModel) -> Any:
     """
     try:
         return _Unpacker(body).unpack(plain)
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ValueError(f'this is nothing that was stored here: {error!r}') from error
 
 

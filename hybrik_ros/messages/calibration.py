@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from hybrik_ros.camera import Camera
-from hybrik_ros.messages.images import UnusableInputError, to_camera
+from hybrik_ros.messages.images import OTHER_SIZE, UnusableInputError, to_camera
 
 
 class CalibrationError(ValueError):
@@ -34,9 +34,21 @@ class Calibration:
     r: list[float]
     p: list[float]
 
-    def camera(self) -> Camera:
-        """Return the camera. Raises UnusableInputError where it cannot be one."""
-        return to_camera(self, (self.width, self.height))
+    def camera(self, size: tuple[int, int] | None = None) -> Camera:
+        """Return the camera.
+
+        size: width and height of its images, pixels, where they are known.
+
+        Raises
+        ------
+        UnusableInputError: it cannot be one, or is for images of another size.
+        """
+        own = (self.width, self.height)
+        if size not in (None, own):
+            raise UnusableInputError(
+                OTHER_SIZE, f'the calibration is for {own} pixels, the images have {size}'
+            )
+        return to_camera(self, own)
 
 
 def read_calibration(path: Path) -> Calibration:

@@ -42,10 +42,16 @@ class Recording:
 
 
 def is_bag(path: Path) -> bool:
-    """Tell whether this is a bag: a file of one, or a folder that holds such files."""
-    if path.is_dir():
-        return any(is_storage(file) for file in path.iterdir())
-    return is_storage(path)
+    """Tell whether this is a bag: a file of one, or the folder of one.
+
+    Without metadata.yaml, which a recorder that was killed leaves none, the files of a bag bear
+    the folder's name; others are bags of their own.
+    """
+    if not path.is_dir():
+        return is_storage(path)
+    names = [file.name for file in path.iterdir() if is_storage(file)]
+    described = (path / 'metadata.yaml').is_file()
+    return bool(names) and (described or all(name.startswith(path.name) for name in names))
 
 
 def is_recording(path: Path) -> bool:

@@ -16,7 +16,7 @@ from hybrik_ros.bags.reader import CUT_OFF, DAMAGED_MESSAGE
 from hybrik_ros.camera import Camera
 from hybrik_ros.messages.calibration import Calibration, read_calibration
 from hybrik_ros.messages.fields import stamp_fields
-from hybrik_ros.messages.images import UnusableInputError, decompress, to_camera, to_rgb
+from hybrik_ros.messages.images import UnusableInputError, decompress, to_rgb
 from hybrik_ros.messages.intrinsics import Intrinsics
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY
 from hybrik_ros.recordings.recording import IMAGES, Recording, RecordingError, is_bag
@@ -270,7 +270,7 @@ class BagSource(Source):
         rgb = self._decoded(image)
         height, width = rgb.shape[:2]
         if self._calibration is not None:
-            camera = to_camera(self._calibration, (width, height))
+            camera = self._calibration.camera((width, height))
         else:
             view = self._recording.field_of_view
             camera = intrinsics.camera_of(image.header, width, height, view)
@@ -334,7 +334,7 @@ class _FileSource(Source):
         if self._calibration is None:
             camera = Camera.from_field_of_view(self._field_of_view, width, height)
         else:
-            camera = to_camera(self._calibration, (width, height))
+            camera = self._calibration.camera((width, height))
         rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
         return Picture(time, header, rgb, camera)
 
