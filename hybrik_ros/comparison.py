@@ -61,7 +61,8 @@ def compare(first: Frames, second: Frames) -> list[Difference]:
         is found by where they are; ids do not matter.
     """
     shared = sorted(first.keys() & second.keys())
-    numbers = {stamp: number for number, stamp in enumerate(shared)}
+    every = sorted(first.keys() | second.keys())
+    numbers = {stamp: number for number, stamp in enumerate(every)}
     tracks = [_tracks(account, shared) for account in (first, second)]
     likeness = np.array(
         [[_likeness(a, b) for b in tracks[1].values()] for a in tracks[0].values()]
