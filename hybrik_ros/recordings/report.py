@@ -7,7 +7,7 @@ from typing import Any
 
 from hybrik_ros.recordings.recording import RecordingError
 
-_NAME = 'hybrik.json'
+_NAME = 'report.json'
 
 
 @dataclass
