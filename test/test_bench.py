@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from hybrik_ros.cli import bench, main
-from hybrik_ros.cli.bench import kinematics, network
+from hybrik_ros.cli.bench import bag, kinematics, network
 
 
 @pytest.fixture(scope='module')
@@ -169,3 +170,14 @@ def test_networks_are_timed_by_turns_and_frames_by_stage(
     networks = frame['landmark network'] + frame['detector network']
     assert frame['all but the networks'] == pytest.approx(frame['whole frame'] - networks)
     assert frame['solve'] < frame['all but the networks'] < frame['landmark network']
+
+
+def test_recordings_are_timed_beside_the_pipeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bag, '_RUNS', 1)
+    monkeypatch.setattr(bag, '_FRAMES', 6)
+    bag.write_bag(tmp_path / 'bag', bag._pictures(), 6)
+    overhead = bag._overhead(tmp_path / 'bag', tmp_path, Console())
+    ratio = overhead['hybrik bag, ms a frame'] / overhead['inference alone, ms a frame']
+    assert overhead['more, %, median'] == pytest.approx(100 * (ratio - 1))

@@ -245,6 +245,7 @@ def test_bad_words_are_answered(
         'must be NAME:=VALUE': (bag, '-o', tmp_path / 'x', '-p', 'autostart:=true'),
         'detector_size must be a number': (bag, '-o', tmp_path / 'x', '-p', 'detector.size:=1'),
         '--workers must be at least 1': (bag, '-o', tmp_path / 'x', '--workers', '0'),
+        'no Ray cluster answers': (bag, '-o', tmp_path / 'x', '--ray', '127.0.0.1:1'),
     }
     for complaint, words in calls.items():
         assert run(*words) == 1

@@ -54,12 +54,6 @@ class CutOffMcap(McapReader):
             message_count=found.message_count,
         )
 
-    def messages(
-        self, connections: Collection[Connection], start: int | None = None, stop: int | None = None
-    ) -> Generator[tuple[Connection, int, bytes], None, None]:
-        """Yield the messages of some connections; see rosbags' storages."""
-        return self.messages_scan(connections, start, stop)
-
 
 def _end_of_whole_records(file: BinaryIO, start: int) -> int:
     """Return where the last of the records that are whole ends."""

@@ -80,7 +80,7 @@ class Topic(NamedTuple):
 
         Raises
         ------
-        BagError: neither the bag nor ROS 2 knows it.
+        BagError: neither the bag nor ROS 2 knows it, or it cannot be understood.
         """
         text, kind = self.connection.msgdef.data, self.connection.msgdef.format
         if kind == MessageDefinitionFormat.NONE:
@@ -91,11 +91,17 @@ class Topic(NamedTuple):
             text, _ = typestore().generate_msgdef(self.type_name, ros_version=2)
             return text, typestore().hash_rihs01(self.type_name)
         store = get_typestore(Stores.EMPTY)
-        if kind == MessageDefinitionFormat.MSG:
-            store.register(get_types_from_msg(text, self.type_name))
-        else:
-            store.register(get_types_from_idl(text))
-        return text, store.hash_rihs01(self.type_name)
+        try:
+            if kind == MessageDefinitionFormat.MSG:
+                store.register(get_types_from_msg(text, self.type_name))
+            else:
+                store.register(get_types_from_idl(text))
+            return text, store.hash_rihs01(self.type_name)
+        except Exception as error:  # By what is wrong, rosbags raises all sorts of things.
+            raise BagError(
+                f'{self.name} cannot be copied: its type {self.type_name} is not understood: '
+                f'{error!r}'
+            ) from error
 
 
 class BagReader:
@@ -172,12 +178,12 @@ class BagReader:
     def _messages_of(
         self, storage: Any, connections: list[Connection], start: int | None, stop: int | None
     ) -> Iterator[Message]:
-        windows = [(start, stop)]
-        if not isinstance(storage, CutOffMcap | CutOffSqlite):
-            windows = list(_windows(storage, start, stop))
-        for window in windows:
+        read = storage.messages
+        if isinstance(storage, McapReader) and not storage.chunks:
+            read = storage.messages_scan  # In the file's order: there is no index to sort by.
+        for window in _windows(storage, start, stop):
             try:
-                for connection, time, data in storage.messages(connections, *window):
+                for connection, time, data in read(connections, *window):
                     if data[:4] == _ZSTD:
                         try:
                             data = zstd.decompress(data)
@@ -232,7 +238,7 @@ def files_of(path: Path) -> list[Path]:
     if path.is_dir():
         files = [file for file in path.iterdir() if is_storage(file)]
         if files:
-            return sorted(files, key=_by_number)
+            return sorted(files, key=by_number)
     elif is_storage(path) and path.is_file():
         return [path]
     raise BagError(
@@ -246,8 +252,8 @@ def is_storage(path: Path) -> bool:
     return Path(path.name.removesuffix(_COMPRESSED)).suffix in _STORAGES
 
 
-def _by_number(path: Path) -> list[tuple[int, str]]:
-    """Sort bag_2.mcap before bag_10.mcap."""
+def by_number(path: Path) -> list[tuple[int, str]]:
+    """Return what sorts bag_2.mcap before bag_10.mcap."""
     return [(int(part or 0), part) if part.isdigit() else (0, part)
             for part in re.split(r'(\d+)', path.name)]  # fmt: skip
 
@@ -270,4 +276,4 @@ def _seams(storage: Any) -> list[int]:
         assert storage.dbconn is not None
         rows = storage.dbconn.execute('SELECT DISTINCT timestamp FROM messages')
         return [int(time) for (time,) in rows]
-    return [chunk.message_start_time for chunk in storage.chunks]
+    return [chunk.message_start_time for chunk in getattr(storage, 'chunks', ())]

@@ -1,7 +1,7 @@
 """Reading ahead: the next items are made in a thread while one is used."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from queue import Empty, Queue
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ _DEPTH = 3  # items; what is read ahead is memory
 _POLL_SECONDS = 0.2
 
 
-def read_ahead(items: Iterable[Item]) -> Iterator[Item]:
+def read_ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
     """Yield the same items in the same order; what making them raises, is raised here."""
     queue: Queue[tuple[str, Any]] = Queue(_DEPTH)
     stopped = threading.Event()

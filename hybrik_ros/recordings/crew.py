@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
@@ -15,10 +16,16 @@ from typing import Any
 
 import cv2
 
+from hybrik_ros.bags import BagError
+from hybrik_ros.messages.calibration import CalibrationError
 from hybrik_ros.recordings.process import Job, Outcome, Processor
+from hybrik_ros.recordings.recording import RecordingError
 
 _ATTEMPTS = 3  # of a job, each by a worker of its own
+# What another worker would find as well.
+_FINAL = (RecordingError, BagError, CalibrationError)
 _POLL_SECONDS = 0.2
+_ANSWER_SECONDS = 5.0
 
 
 class Worker(ABC):
@@ -47,8 +54,9 @@ def run_jobs(
 ) -> None:
     """Do all jobs, each once.
 
-    A job that fails, as its worker died or for whatever reason, is given to a new worker; the one
-    that failed is dismissed. Nothing of a failed attempt is left, as bags are written aside.
+    A job that fails, as its worker died, say, is given to a new worker, and the one that failed
+    at it is dismissed. Who finds that a recording cannot be read has done their work. Nothing of a
+    failed attempt is left, as bags are written aside.
 
     Parameters
     ----------
@@ -76,24 +84,25 @@ def run_jobs(
                     idle.append(worker)
                     waiting.extend((more, 1) for more in done(job, future.result()))
                     continue
-                worker.close()
-                if attempt < _ATTEMPTS and not interrupted:
-                    waiting.append((job, attempt + 1))
+                cause = getattr(error, 'cause', None) or error  # of what a cluster reports
+                if isinstance(cause, _FINAL):
+                    idle.append(worker)
                 else:
-                    failed(job, _reason(error))
+                    worker.close()
+                    if attempt < _ATTEMPTS and not interrupted:
+                        waiting.append((job, attempt + 1))
+                        continue
+                failed(job, str(cause) or repr(cause))
             if stopped() and not interrupted:
                 interrupted = True
                 for worker, *_ in busy.values():
                     worker.interrupt()
     finally:
-        for worker in [*idle, *(worker for worker, *_ in busy.values())]:
+        for worker, *_ in busy.values():
+            worker.interrupt()
             worker.close()
-
-
-def _reason(error: BaseException) -> str:
-    """Return why a job failed: of what went wrong on a cluster, that itself."""
-    cause = getattr(error, 'cause', None) or error
-    return str(cause) or repr(cause)
+        for worker in idle:
+            worker.close()
 
 
 def _submitted(worker: Worker, job: Job) -> 'Future[Outcome]':
@@ -172,12 +181,13 @@ class Cluster:
     Raises
     ------
     ModuleNotFoundError: ray is missing.
-    ConnectionError: there is no cluster.
+    OSError: there is no cluster.
     """
 
     def __init__(self, address: str) -> None:
         import ray
 
+        _require_answer(address)
         self._ray: Any = ray
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         self.cpus = int(ray.cluster_resources().get('CPU', 1))
@@ -192,6 +202,17 @@ class Cluster:
         """Return a worker on one CPU of the cluster."""
         actor = self._ray.remote(num_cpus=1)(_Remote).remote(settings)
         return _RayWorker(actor, partial(self._ray.kill, actor))
+
+
+def _require_answer(address: str) -> None:
+    """Raise an OSError at once where nobody answers; Ray would try for a minute."""
+    host, separator, port = address.rpartition(':')
+    if not (separator and port.isdecimal()) or '//' in address:
+        return
+    try:
+        socket.create_connection((host, int(port)), _ANSWER_SECONDS).close()
+    except OSError as error:
+        raise OSError(f'no Ray cluster answers at {address} ({error}): ray start --head') from error
 
 
 class _Remote:

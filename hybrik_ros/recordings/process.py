@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -162,19 +162,20 @@ class Processor:
             _add_topics(bag, source)
             if report.steps:
                 _copy(job.output, bag)
-            for step in read_ahead(source.steps(report.steps)):
-                if stopped():
-                    break
-                if step.message is not None:
-                    bag.write(*step.message)
-                if step.picture is not None:
-                    spent += self._take(step.picture, bag, report)
-                if step.fault is not None:
-                    report.fault(*step.fault)
-                report.steps += 1
-                progress(report.frames + sum(report.faults.values()), source.length)
-            else:
-                report.complete = True
+            with closing(read_ahead(source.steps(report.steps))) as steps:
+                for step in steps:
+                    if stopped():
+                        break
+                    if step.message is not None:
+                        bag.write(*step.message)
+                    if step.picture is not None:
+                        spent += self._take(step.picture, bag, report)
+                    if step.fault is not None:
+                        report.fault(*step.fault)
+                    report.steps += 1
+                    progress(report.frames + sum(report.faults.values()), source.length)
+                else:
+                    report.complete = True
         seconds = time.perf_counter() - started
         report.damage = dict(source.faults)
         report.ids, report.knows_nobody = self._numbers.used, self._pipeline.knows_nobody

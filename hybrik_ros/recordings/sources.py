@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrik_ros.bags import BagReader, Message, Topic, deserialise, typestore
-from hybrik_ros.bags.reader import CUT_OFF, DAMAGED_MESSAGE
+from hybrik_ros.bags.reader import CUT_OFF, DAMAGED_MESSAGE, by_number
 from hybrik_ros.camera import Camera
 from hybrik_ros.messages.calibration import Calibration, read_calibration
 from hybrik_ros.messages.fields import stamp_fields
@@ -373,7 +373,7 @@ class _FolderSource(_FileSource):
     def __init__(self, recording: Recording) -> None:
         super().__init__(recording, recording.rate, None)
         files = (f for f in recording.path.iterdir() if f.suffix.lower() in IMAGES)
-        self._files = sorted(files, key=_by_number)
+        self._files = sorted(files, key=by_number)
         self.length = len(self._files)
         if not self._files:
             raise RecordingError(
@@ -384,8 +384,3 @@ class _FolderSource(_FileSource):
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
         for number, file in enumerate(self._files[skipped:], skipped):
             yield number, cv2.imread(str(file), flags)
-
-
-def _by_number(path: Path) -> list[tuple[int, str]]:
-    return [(int(part), '') if part.isdigit() else (0, part)
-            for part in re.split(r'(\d+)', path.name)]  # fmt: skip

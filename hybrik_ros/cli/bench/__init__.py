@@ -65,7 +65,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         'bag',
         'recordings',
         'Times `hybrik bag` on the sample clip as 720p JPEG, beside the pipeline alone and by two '
-        'workers, and watches its memory over a long bag, which takes a disk with 3 MB for each '
+        'workers, and watches its memory over a long bag, which takes 9 MB of disk for each '
         'second of it.',
     )
     recordings.add_argument(

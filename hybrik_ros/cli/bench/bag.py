@@ -105,7 +105,7 @@ def write_bag(path: Path, pictures: Sequence[NDArray[np.uint8]], length: int) ->
 
 def _overhead(bag: Path, folder: Path, console: Console) -> dict[str, float]:
     """Compare the command's own loop with the pipeline alone on images in memory, by turns."""
-    pictures = _pictures()
+    pictures = _pictures()[:_FRAMES]
     camera = Camera.from_field_of_view(_FIELD_OF_VIEW, *_SIZE)
     alone, whole = [], []
     with Processor({}) as processor, Pipeline.create() as pipeline:
