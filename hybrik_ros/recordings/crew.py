@@ -20,6 +20,7 @@ from hybrik_ros.bags import BagError
 from hybrik_ros.messages.calibration import CalibrationError
 from hybrik_ros.recordings.process import Job, Outcome, Processor
 from hybrik_ros.recordings.recording import RecordingError
+from hybrik_ros.share import MALLOC
 
 _ATTEMPTS = 3  # of a job, each by a worker of its own
 # What another worker would find as well.
@@ -89,7 +90,9 @@ def run_jobs(
                     idle.append(worker)
                 else:
                     worker.close()
-                    if attempt < _ATTEMPTS and not interrupted:
+                    if interrupted:
+                        continue
+                    if attempt < _ATTEMPTS:
                         waiting.append((job, attempt + 1))
                         continue
                 failed(job, str(cause) or repr(cause))
@@ -130,6 +133,7 @@ class LocalWorker(Worker):
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
+        os.environ.update(MALLOC)  # which the process takes over
         # A pool of one: who dies takes nobody along.
         self._pool = ProcessPoolExecutor(1, get_context('spawn'), _begin)
         self._pid = self._pool.submit(os.getpid)

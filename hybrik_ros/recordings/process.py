@@ -94,7 +94,6 @@ class Processor:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._numbers = Numbers()
-        self._settings = settings
         self._pipeline = Pipeline.create(ids=self._numbers, **settings)
         self._make = make()
 
@@ -251,7 +250,12 @@ def replaced(output: Path) -> Iterator[Path]:
         if Report.is_in(fresh):
             if output.exists():
                 output.rename(old)
-            fresh.rename(output)
+            try:
+                fresh.rename(output)
+            except OSError:
+                if old.exists():
+                    old.rename(output)
+                raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
