@@ -54,9 +54,24 @@ BUILD_TOOLS = ['catkin-pkg', 'cmake >=3.22,<4', 'empy >=3.3.4,<4', 'ninja', 'num
 
 # What `hybrik export` needs. Before torch 2.6, loading could run code in spite of weights_only.
 EXPORT = ['onnx >=1.16,<2', 'torch >=2.6,<3']
+# What `hybrik compare --plot` and `hybrik bag --ray` need.
+PLOT = ['matplotlib >=3.5,<4']
+RAY = ['ray >=2.9,<3']
 # Builds engines without a GPU, to show that it can be done.
 RTX = "tensorrt-rtx-cu13 ~=1.7.1; platform_machine == 'x86_64'"
-TEST = [*EXPORT, RTX, 'hypothesis', 'mypy', 'pytest', 'pytest-xdist', 'ruff', 'smplx']
+TEST = [
+    *EXPORT,
+    *PLOT,
+    *RAY,
+    RTX,
+    'hypothesis',
+    'mcap-ros2-support',
+    'mypy',
+    'pytest',
+    'pytest-xdist',
+    'ruff',
+    'smplx',
+]
 
 
 def ros_prefixes() -> list[str]:
@@ -203,6 +218,8 @@ setup(
     extras_require={
         'ros': ROS,
         'export': EXPORT,
+        'plot': PLOT,
+        'ray': RAY,
         # To build with colcon where ROS 2 comes from PyPI.
         'build': [*BUILD_TOOLS, *ROS_BUILD, 'ros-ament-cmake-pytest ~=2.7.3'],
         'test': TEST,

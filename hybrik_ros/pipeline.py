@@ -51,6 +51,7 @@ from hybrik_ros.skeleton import (
     TRUNK,
 )
 from hybrik_ros.smoothing import PoseFilter
+from hybrik_ros.snapshot import from_plain, to_plain
 from hybrik_ros.tracking import Shape, Sighting, State, Track, Tracker
 
 Array = NDArray[np.float64]
@@ -208,6 +209,14 @@ class Human:
     vertices: NDArray[np.float32] | None = None
 
 
+def finder_of(settings: Settings) -> Runner:
+    """Return the detector's runner, not yet active."""
+    size = settings.detector_size
+    prove = partial(proof.prove_detector, size=size)
+    side = detector.padded(size)
+    return create_runner(detector.MODEL, settings.backend, settings.threads, prove, side)
+
+
 class Pipeline:
     """Follows people through a stream of images.
 
@@ -282,13 +291,7 @@ class Pipeline:
             else partial(proof.prove_landmarks, people=MAX_PEOPLE)
         )
         runners = [
-            create_runner(
-                models[0],
-                chosen.backend,
-                chosen.threads,
-                partial(proof.prove_detector, size=chosen.detector_size),
-                side=detector.padded(chosen.detector_size),
-            ),
+            finder_of(chosen),
             create_runner(models[1], chosen.backend, chosen.threads, prove_network),
         ]
         for runner in runners:
@@ -398,6 +401,36 @@ class Pipeline:
     def reset(self) -> None:
         """Forget everybody."""
         self._tracker.reset()
+
+    @property
+    def knows_nobody(self) -> bool:
+        """Whether all that comes will be as in a new pipeline, but for the ids."""
+        return not self._tracker.tracks
+
+    def state(self) -> Any:
+        """Return what is known of people as plain data, for restore; json can store it."""
+        return to_plain(
+            {
+                'tracks': self._tracker.tracks,
+                'frames_since_detection': self._frames_since_detection,
+                'stamp': self._stamp,
+            }
+        )
+
+    def restore(self, state: Any) -> None:
+        """Go on, to the bit, as a pipeline of the same settings would whose state this was.
+
+        Raises
+        ------
+        ValueError: it is no state.
+        """
+        known = from_plain(state, self.body)
+        try:
+            self._tracker.tracks = known['tracks']
+            self._frames_since_detection = known['frames_since_detection']
+            self._stamp = known['stamp']
+        except (KeyError, TypeError) as error:
+            raise ValueError(f'this is no state of a pipeline: {error!r}') from error
 
     def close(self) -> None:
         """Free the networks."""

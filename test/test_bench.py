@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from hybrik_ros.cli import bench, main
-from hybrik_ros.cli.bench import kinematics, network
+from hybrik_ros.cli.bench import bag, kinematics, network
 
 
 @pytest.fixture(scope='module')
@@ -171,3 +172,14 @@ def test_networks_are_timed_by_turns_and_frames_by_stage(
         parts = ('crops, and what the networks say', 'body and motion', 'tracking')
         assert all(0 < frame[part] < frame['all but the networks'] for part in parts)
         assert frame['all but the networks'] < frame['network of the joints'] < frame['whole frame']
+
+
+def test_recordings_are_timed_beside_the_pipeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bag, '_RUNS', 1)
+    monkeypatch.setattr(bag, '_FRAMES', 6)
+    bag.write_bag(tmp_path / 'bag', bag._pictures(), 6)
+    overhead = bag._overhead(tmp_path / 'bag', tmp_path, Console())
+    ratio = overhead['hybrik bag, ms a frame'] / overhead['inference alone, ms a frame']
+    assert overhead['more, %, median'] == pytest.approx(100 * (ratio - 1))

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hybrik_ros.node.calibration import CalibrationError, guess_calibration, read_calibration
+from hybrik_ros.messages.calibration import CalibrationError
+from hybrik_ros.node.calibration import guess_calibration, read_calibration
 
 
 @pytest.fixture

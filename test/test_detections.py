@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from hybrik_ros.messages.images import UnusableInputError
 from hybrik_ros.node.detections import to_boxes
-from hybrik_ros.node.images import UnusableInputError
 
 
 @dataclass

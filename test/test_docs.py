@@ -21,13 +21,14 @@ import hybrik_ros
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
 from hybrik_ros.cli import main
-from hybrik_ros.node.frames import to_transforms
 from hybrik_ros.node.inputs import Inputs
+from hybrik_ros.node.messages import make
 from hybrik_ros.node.node import HybrikNode
 from hybrik_ros.node.outputs import Outputs
-from hybrik_ros.node.parameters import DECLARATIONS, declare
+from hybrik_ros.node.parameters import declare
 from hybrik_ros.node.rep155 import Rep155
 from hybrik_ros.node.rep155_angles import HINGES
+from hybrik_ros.parameters import DECLARATIONS
 from hybrik_ros.pipeline import Human
 
 ROOT = Path(__file__).parents[1]
@@ -339,7 +340,8 @@ def test_the_tree_is_that_of_tf() -> None:
             parents[name] = above[depth - 1]
     header = Header(frame_id='camera_optical_frame')
     sent = {
-        frame.child_frame_id: frame.header.frame_id for frame in to_transforms(person('p1'), header)
+        frame.child_frame_id: frame.header.frame_id
+        for frame in make.tf([person('p1')], header).transforms
     }
     assert parents == sent
 

@@ -13,14 +13,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
 from hybrik_ros.camera import Camera
-from hybrik_ros.node.images import (
-    ENCODINGS,
-    UnusableInputError,
-    decompress,
-    to_camera,
-    to_image,
-    to_rgb,
-)
+from hybrik_ros.messages.images import ENCODINGS, UnusableInputError, decompress, to_camera, to_rgb
+from hybrik_ros.node.images import to_image
 
 HEIGHT, WIDTH = 6, 8
 BAYER = [f'bayer_{pattern}' for pattern in ('rggb', 'bggr', 'gbrg', 'grbg')]

@@ -15,8 +15,9 @@ PACKAGE = Path(hybrik_ros.__file__).parent
 # From top to bottom.
 ROOMS = (
     'compiling', 'skeleton', 'rotations', 'kinematics', 'body', 'camera', 'inference',
-    'perception', 'smoothing', 'tracking', 'pipeline', 'drawing', 'share', 'findings', 'node',
-    'network', 'bags', 'cli',
+    'perception', 'smoothing', 'tracking', 'snapshot', 'pipeline', 'drawing', 'motion',
+    'comparison', 'parameters', 'share', 'findings', 'messages', 'node', 'network', 'bags',
+    'recordings', 'cli',
 )  # fmt: skip
 
 # These do not know each other, save that body uses kinematics.
@@ -30,6 +31,8 @@ HOMES = {
     'torch': {'network'},
     'onnx': {'inference', 'network'},
     'rosbags': {'bags', 'cli'},
+    'ray': {'recordings'},
+    'matplotlib': {'comparison'},
     'ROS': {'node'},
 }
 ROS = re.compile(

@@ -8,8 +8,8 @@ import pytest
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from hybrik_ros.node.images import UnusableInputError
-from hybrik_ros.node.intrinsics import Intrinsics
+from hybrik_ros.messages.images import UnusableInputError
+from hybrik_ros.messages.intrinsics import Intrinsics
 
 
 def header(milliseconds: int, frame_id: str = 'camera') -> Header:

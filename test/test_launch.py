@@ -12,7 +12,8 @@ import yaml
 from rclpy.node import Node
 
 from hybrik_ros.inference import BACKENDS
-from hybrik_ros.node.parameters import DECLARATIONS, declare
+from hybrik_ros.node.parameters import declare
+from hybrik_ros.parameters import DECLARATIONS
 from hybrik_ros.share import share_path
 
 PARAMETERS = {declaration.name: declaration.default for declaration in DECLARATIONS}

@@ -36,8 +36,8 @@ from visualization_msgs.msg import Marker, MarkerArray
 import hybrik_ros
 from hybrik_ros.body import BodyModel
 from hybrik_ros.kinematics import forward
+from hybrik_ros.messages.people import from_human_mesh
 from hybrik_ros.msg import HumanMesh, HumanMeshArray
-from hybrik_ros.node.messages import from_human_mesh
 from hybrik_ros.perception import blazepose, detector
 from hybrik_ros.rotations import from_quaternion
 from hybrik_ros.skeleton import JOINT_NAMES, PARENTS

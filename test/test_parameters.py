@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from rclpy.parameter import Parameter
 
-from hybrik_ros.node.parameters import DECLARATIONS, validate
+from hybrik_ros.node.parameters import descriptor as descriptor_of
+from hybrik_ros.node.parameters import validate
+from hybrik_ros.parameters import DECLARATIONS
 from hybrik_ros.pipeline import LOADED, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -16,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.parametrize('declaration', DECLARATIONS, ids=lambda d: d.name)
 def test_every_parameter_is_described_and_ranged(declaration) -> None:
-    descriptor = declaration.descriptor()
+    descriptor = descriptor_of(declaration)
     assert len(descriptor.description) > 20
     if isinstance(declaration.default, bool | str):
         return

@@ -31,7 +31,7 @@ from hybrik_ros.camera import Camera
 from hybrik_ros.cli.bench.footage import DownloadError
 from hybrik_ros.kinematics import forward
 from hybrik_ros.node import rep155_messages as messages
-from hybrik_ros.node.frames import to_transforms
+from hybrik_ros.node.messages import make
 from hybrik_ros.node.rep155 import Rep155, available
 from hybrik_ros.node.rep155_angles import HINGES, joint_angles
 from hybrik_ros.node.rep155_urdf import to_urdf
@@ -115,7 +115,7 @@ def model_frames(urdf: str, angles: dict[str, float]) -> dict[str, np.ndarray]:
 def smpl_frames(human: Human) -> dict[str, np.ndarray]:
     """The (4, 4) frames of SMPL's joints in body_<id>, as TF tells them."""
     frames = {}
-    for transform in to_transforms(human, Header(frame_id='camera')):
+    for transform in make.tf([human], Header(frame_id='camera')).transforms:
         t, q = transform.transform.translation, transform.transform.rotation
         local = np.eye(4)
         local[:3, :3] = Rotation.from_quat([q.x, q.y, q.z, q.w]).as_matrix()

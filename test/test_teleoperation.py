@@ -25,7 +25,7 @@ from std_msgs.msg import Header
 from hybrik_ros.body import BodyModel
 from hybrik_ros.kinematics import forward
 from hybrik_ros.msg import HumanMesh
-from hybrik_ros.node.messages import to_human_mesh
+from hybrik_ros.node.messages import make
 from hybrik_ros.pipeline import Human
 from hybrik_ros.skeleton import JOINT_NAMES
 
@@ -294,7 +294,7 @@ def message(rotations: NDArray, seconds: float, id: str = 'p1') -> HumanMesh:
     header = Header(frame_id='camera_optical_frame')
     header.stamp.sec = 100 + int(seconds // 1)
     header.stamp.nanosec = round(seconds % 1 * 1e9)
-    return to_human_mesh(human, header, 'default', with_vertices=False)
+    return make.human_mesh(human, header, 'default', with_vertices=False)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 
     python tools/parameters.py            # --check only tells whether they are as they should be
 
-The node's table is in hybrik_ros/node/parameters.py.
+The node's table is in hybrik_ros/parameters.py.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import textwrap
 from itertools import groupby
 from pathlib import Path
 
-from hybrik_ros.node.parameters import DECLARATIONS, Declaration, Value
+from hybrik_ros.parameters import DECLARATIONS, Declaration, Value
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = '<!-- parameters: tools/parameters.py -->', '<!-- end of parameters -->'

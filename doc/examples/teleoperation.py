@@ -27,8 +27,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
 from hybrik_ros.kinematics import global_rotations
+from hybrik_ros.messages.people import from_human_mesh
 from hybrik_ros.msg import HumanMesh
-from hybrik_ros.node.messages import from_human_mesh
 from hybrik_ros.skeleton import JOINT_NAMES
 
 Array = NDArray[np.float64]

@@ -86,6 +86,11 @@ class BodyModel:
         """The joint (V) that each vertex of the mesh follows most."""
         return self._influences[:, 0]
 
+    @property
+    def skinning(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """The joints (V, 4) that each vertex follows, and their weights (V, 4), of sum 1."""
+        return self._influences, self._weights
+
     def landmark(self, name: str, betas: ArrayLike | None = None) -> Array:
         """Return the rest position (3), metres, of a point in skeleton.LANDMARK_VERTICES."""
         vertex = LANDMARK_VERTICES[name]

@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from hybrik_ros.cli import bench, demo, doctor, engine, export, video
+from hybrik_ros.cli import bag, bench, compare, demo, doctor, engine, export, motion, video
 
-_COMMANDS = (demo, video, doctor, export, engine, bench)
+_COMMANDS = (demo, video, bag, motion, compare, doctor, export, engine, bench)
 
 
 def main(argv: list[str] | None = None) -> int:

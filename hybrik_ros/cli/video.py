@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from hybrik_ros.messages.calibration import CalibrationError
+
 SAMPLE = Path(__file__).parent.parent / 'data' / 'sample.mp4'
 
 
@@ -66,7 +68,6 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
 
 def run(args: argparse.Namespace) -> int:
     """Publish until the source ends or SIGINT comes; return 0, or 1 with the reason on stderr."""
-    from hybrik_ros.node.calibration import CalibrationError
     from hybrik_ros.node.video import SourceError, play
 
     try:

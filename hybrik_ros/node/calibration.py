@@ -1,50 +1,20 @@
-"""Calibrations: camera_info from the YAML files of ROS's calibration tools, or from a guess."""
+"""Calibrations as camera_info messages, their headers empty."""
 
-import math
 from pathlib import Path
-from typing import Any
 
-import yaml
 from sensor_msgs.msg import CameraInfo
 
-from hybrik_ros.camera import Camera
-from hybrik_ros.node.images import UnusableInputError, to_camera
-
-
-class CalibrationError(ValueError):
-    """A calibration cannot be used; the message names the file and what is wrong in it."""
+from hybrik_ros.messages import calibration
 
 
 def read_calibration(path: Path) -> CameraInfo:
     """Read a calibration as camera_calibration and camera_calibration_parsers write it.
 
-    Returns
-    -------
-    The message, its header empty.
-
     Raises
     ------
     CalibrationError: the file cannot be read, is no such calibration, or is all zero.
     """
-    try:
-        content = yaml.safe_load(path.read_text())
-        if not isinstance(content, dict):
-            raise CalibrationError('it must map names to values')
-        info = CameraInfo(
-            width=_entry(content, 'image_width', int),
-            height=_entry(content, 'image_height', int),
-            distortion_model=_entry(content, 'distortion_model', str),
-            d=_matrix(content, 'distortion_coefficients'),
-            k=_matrix(content, 'camera_matrix', (3, 3)),
-            r=_matrix(content, 'rectification_matrix', (3, 3)),
-            p=_matrix(content, 'projection_matrix', (3, 4)),
-        )
-        to_camera(info)
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CalibrationError(f'cannot read the calibration {path}: {error}') from error
-    except (CalibrationError, UnusableInputError) as error:
-        raise CalibrationError(f'the calibration {path} is unusable: {error}') from error
-    return info
+    return CameraInfo(**vars(calibration.read_calibration(path)))
 
 
 def guess_calibration(field_of_view: float, width: int, height: int) -> CameraInfo:
@@ -55,37 +25,4 @@ def guess_calibration(field_of_view: float, width: int, height: int) -> CameraIn
     field_of_view: horizontal, degrees.
     width, height: pixels.
     """
-    (fx, skew, cx), (_, fy, cy), _ = Camera.from_field_of_view(field_of_view, width, height).matrix
-    return CameraInfo(
-        width=width,
-        height=height,
-        distortion_model='plumb_bob',
-        d=[0.0] * 5,
-        k=[fx, skew, cx, 0.0, fy, cy, 0.0, 0.0, 1.0],
-        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
-        p=[fx, skew, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
-    )
-
-
-def _entry(content: dict[str, Any], name: str, kind: type) -> Any:
-    value = content.get(name)
-    if not isinstance(value, kind):
-        words = {int: 'a whole number', str: 'a name', dict: 'a matrix', list: 'a list'}
-        given = 'is missing' if name not in content else f'is {value!r}'
-        raise CalibrationError(f'{name} must be {words[kind]}, but {given}')
-    return value
-
-
-def _matrix(
-    content: dict[str, Any], name: str, shape: tuple[int, int] | None = None
-) -> list[float]:
-    """Return the numbers of a matrix, row by row."""
-    matrix = _entry(content, name, dict)
-    data = _entry(matrix, 'data', list)
-    if not all(isinstance(number, int | float) and math.isfinite(number) for number in data):
-        raise CalibrationError(f'{name} must hold finite numbers only')
-    if shape is not None and len(data) != math.prod(shape):
-        raise CalibrationError(
-            f'{name} must hold {shape[0]} x {shape[1]} numbers, but holds {len(data)}'
-        )
-    return [float(number) for number in data]
+    return CameraInfo(**vars(calibration.guess_calibration(field_of_view, width, height)))

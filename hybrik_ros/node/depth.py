@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
-from hybrik_ros.node.images import UnusableInputError
+from hybrik_ros.messages.images import UnusableInputError
 
 # Encoding to type, and what it counts in metres.
 _ENCODINGS: dict[str, tuple[np.dtype[Any], float]] = {

@@ -7,7 +7,7 @@ centre in bbox.center.position, before in bbox.center itself.
 import math
 from typing import Any
 
-from hybrik_ros.node.images import UnusableInputError
+from hybrik_ros.messages.images import UnusableInputError
 
 # What detectors call people: by name, or by COCO's index.
 _PERSON = ('person', '0')

@@ -17,8 +17,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from hybrik_ros.camera import Camera
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
+from hybrik_ros.messages.images import OTHER_SIZE, UnusableInputError, decompress, to_camera, to_rgb
 from hybrik_ros.node.depth import DEPTH_ENCODINGS
-from hybrik_ros.node.images import OTHER_SIZE, UnusableInputError, decompress, to_camera, to_rgb
 from hybrik_ros.node.topics import camera_topics
 
 _TYPES = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/CompressedImage': CompressedImage}

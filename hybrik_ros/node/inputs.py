@@ -13,12 +13,12 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
+from hybrik_ros.messages.images import UnusableInputError
 from hybrik_ros.node import detections
 from hybrik_ros.node.by_stamp import ByStamp
 from hybrik_ros.node.depth import to_depth
-from hybrik_ros.node.images import UnusableInputError
-from hybrik_ros.node.parameters import COMPRESSED
 from hybrik_ros.node.topics import camera_topics
+from hybrik_ros.parameters import COMPRESSED
 
 _NEWEST = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 _KEPT = 8  # depth images, or detections, until the image of their stamp is processed

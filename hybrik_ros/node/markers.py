@@ -10,7 +10,7 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from hybrik_ros.drawing import Colour, identity_colour, side_colour
-from hybrik_ros.node.messages import point
+from hybrik_ros.node.messages import make
 from hybrik_ros.pipeline import Human
 from hybrik_ros.skeleton import NUM_JOINTS, PARENTS
 
@@ -66,7 +66,7 @@ def _bones(human: Human, header: Header) -> Marker:
     for joint in range(1, NUM_JOINTS):
         ends = [PARENTS[joint], joint]
         seen = bool(human.joint_confidence[ends].min() > 0)
-        marker.points += [point(human.joints[end]) for end in ends]
+        marker.points += [make.point(human.joints[end]) for end in ends]
         marker.colors += [_colour(side_colour(joint), 1.0 if seen else _INFERRED_ALPHA)] * 2
     return marker
 
@@ -74,7 +74,7 @@ def _bones(human: Human, header: Header) -> Marker:
 def _joints(human: Human, header: Header) -> Marker:
     marker = _marker(human, header, 'joints', Marker.SPHERE_LIST)
     marker.scale = Vector3(x=_JOINT_SIZE, y=_JOINT_SIZE, z=_JOINT_SIZE)
-    marker.points = [point(joint) for joint in human.joints]
+    marker.points = [make.point(joint) for joint in human.joints]
     marker.colors = [
         _colour(side_colour(joint), 1.0 if human.joint_confidence[joint] > 0 else _INFERRED_ALPHA)
         for joint in range(NUM_JOINTS)

@@ -25,12 +25,13 @@ from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 
 from hybrik_ros.camera import Camera
+from hybrik_ros.messages.fields import REORDERED_SECONDS
+from hybrik_ros.messages.images import UnusableInputError, decompress, to_rgb
+from hybrik_ros.messages.intrinsics import NO_CAMERA_INFO, Intrinsics
 from hybrik_ros.node import detections, parameters
 from hybrik_ros.node.detections import Box
 from hybrik_ros.node.diagnostics import Diagnostics, Limits
-from hybrik_ros.node.images import UnusableInputError, decompress, to_rgb
 from hybrik_ros.node.inputs import Inputs
-from hybrik_ros.node.intrinsics import NO_CAMERA_INFO, Intrinsics
 from hybrik_ros.node.logs import RosLog
 from hybrik_ros.node.mailbox import Mailbox
 from hybrik_ros.node.outputs import Outputs
@@ -42,8 +43,6 @@ _DIAGNOSTICS_SECONDS = 1.0
 # Images may arrive a little before the calibration that belongs to them.
 _CAMERA_INFO_GRACE_SECONDS = 2.0
 _MOST_SAID = 50  # Whatever comes in, the log stays readable and the memory bounded.
-# Frames may come in another order than they were taken in; farther back, time itself jumped.
-_REORDERED_SECONDS = 0.5
 _MOST_FAILURES = 5  # frames in a row, after which something is wrong for good
 _MOST_STALLED = 10  # images in a row of one stamp
 _SIGNAL_POLL_SECONDS = 0.1
@@ -326,7 +325,7 @@ class HybrikNode(LifecycleNode):
         """
         stamp = Time.from_msg(header.stamp).nanoseconds * 1e-9
         back = 0.0 if self._last_stamp is None else self._last_stamp - stamp
-        if 0 < back <= _REORDERED_SECONDS:
+        if 0 < back <= REORDERED_SECONDS:
             raise UnusableInputError(
                 'order', f'an image is {back:.3f} s older than the one before it'
             )

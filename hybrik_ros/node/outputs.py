@@ -19,10 +19,9 @@ from hybrik_ros.camera import Camera
 from hybrik_ros.drawing import draw_humans
 from hybrik_ros.msg import HumanMesh, HumanMeshArray
 from hybrik_ros.node import rep155
-from hybrik_ros.node.frames import to_transforms
 from hybrik_ros.node.images import to_image
 from hybrik_ros.node.markers import MarkerMaker
-from hybrik_ros.node.messages import to_array, to_human_mesh
+from hybrik_ros.node.messages import make
 from hybrik_ros.node.rep155 import Rep155
 from hybrik_ros.pipeline import Human
 from hybrik_ros.skeleton import NUM_JOINTS
@@ -87,20 +86,19 @@ class Outputs:
         if singles or arrays:
             with_vertices = self._with_vertices
             name = self._body.name
-            messages = [to_human_mesh(human, header, name, with_vertices) for human in humans]
+            messages = [make.human_mesh(human, header, name, with_vertices) for human in humans]
             if singles:
                 for message in messages:
                     singles.publish(message)
             if arrays:
-                arrays.publish(to_array(messages, header))
+                arrays.publish(make.array(messages, header))
         if humans and not header.frame_id:
             self._say(
                 'the images have no frame_id, so TF and RViz cannot place the people: set the '
                 'frame_id of the camera driver'
             )
         elif humans and (frames := self._heard('publish.tf')):
-            transforms = [frame for human in humans for frame in to_transforms(human, header)]
-            frames.publish(TFMessage(transforms=transforms))
+            frames.publish(make.tf(humans, header))
         if markers := self._heard('publish.markers'):
             markers.publish(self._make_markers(humans, header))
         if overlay := self._heard('publish.overlay'):

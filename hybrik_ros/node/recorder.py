@@ -7,15 +7,14 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo
-from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from hybrik_ros.camera import Camera
+from hybrik_ros.messages.fields import nanoseconds
+from hybrik_ros.messages.images import to_camera
+from hybrik_ros.messages.people import from_human_mesh
 from hybrik_ros.msg import HumanMesh, HumanMeshArray
-from hybrik_ros.node.images import to_camera
-from hybrik_ros.node.messages import from_human_mesh
 from hybrik_ros.pipeline import Human
 
 # The topics of which the serialised messages are kept, with their types.
@@ -86,13 +85,13 @@ class Recorder:
             return
 
     def _take_camera_info(self, message: CameraInfo) -> None:
-        self.stamps.append(_nanoseconds(message.header))
+        self.stamps.append(nanoseconds(message.header))
         if self.camera is None:
             self.camera = to_camera(message)
 
     def _take_people(self, message: HumanMeshArray) -> None:
         people = [from_human_mesh(human) for human in message.humans]
-        self.people[_nanoseconds(message.header)] = people
+        self.people[nanoseconds(message.header)] = people
         now = time.monotonic()
         self._first_answer = self._first_answer or now
         self.seconds = now - self._first_answer
@@ -104,7 +103,3 @@ class Recorder:
 
     def _keep(self, topic: str, message: bytes) -> None:
         self.messages.append((topic, self._node.get_clock().now().nanoseconds, message))
-
-
-def _nanoseconds(header: Header) -> int:
-    return int(Time.from_msg(header.stamp).nanoseconds)

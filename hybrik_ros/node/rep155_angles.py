@@ -16,13 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrik_ros.kinematics import forward
+from hybrik_ros.messages.frames import REP_FROM_SMPL
 from hybrik_ros.rotations import from_axis, unit
 from hybrik_ros.skeleton import JOINT_NAMES, PELVIS
 
 Array = NDArray[np.float64]
-
-# REP-155's axes of a body from SMPL's: x front, y left, z up.
-REP_FROM_SMPL = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
 
 _X, _Y, _Z = np.eye(3)
 HIPS = [JOINT_NAMES.index('left_hip'), JOINT_NAMES.index('right_hip')]

@@ -23,7 +23,7 @@ from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
 from hybrik_ros.kinematics import global_rotations
 from hybrik_ros.node.images import to_image
-from hybrik_ros.node.messages import point, vector
+from hybrik_ros.node.messages import make
 from hybrik_ros.node.rep155_angles import HINGES, HIPS
 from hybrik_ros.pipeline import Human
 from hybrik_ros.skeleton import JOINT_NAMES, SHOULDERS
@@ -105,13 +105,13 @@ def to_joint_state(human: Human, angles: NDArray, header: Header) -> JointState:
 
 def to_position(human: Human, header: Header) -> PointStamped:
     """Return where a person is: the origin of the person's body frame, midway between the hips."""
-    return PointStamped(header=header, point=point(human.joints[list(HIPS)].mean(axis=0)))
+    return PointStamped(header=header, point=make.point(human.joints[list(HIPS)].mean(axis=0)))
 
 
 def to_velocity(human: Human, header: Header) -> TwistStamped:
     """Return how fast a person moves; how fast it turns is left at zero."""
     message = TwistStamped(header=header)
-    message.twist.linear = vector(human.velocity)
+    message.twist.linear = make.vector(human.velocity)
     return message
 
 

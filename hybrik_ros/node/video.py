@@ -22,8 +22,9 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from hybrik_ros.messages.calibration import CalibrationError
 from hybrik_ros.msg import HumanMeshArray
-from hybrik_ros.node.calibration import CalibrationError, guess_calibration, read_calibration
+from hybrik_ros.node.calibration import guess_calibration, read_calibration
 from hybrik_ros.node.images import to_image
 from hybrik_ros.node.topics import camera_topics
 

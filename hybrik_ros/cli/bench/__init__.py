@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from hybrik_ros.cli.bench import footage, kinematics, network, node, perception, soak
+from hybrik_ros.cli.bench import bag, footage, kinematics, network, node, perception, soak
 
 # Libraries read these when they are loaded.
 THREADS = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')
@@ -60,6 +60,18 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         '--minutes', type=float, default=10.0, help='after one to warm up (default: 10)'
     )
     soaking.set_defaults(measure=lambda args, console: soak.measure(console, args.minutes))
+    recordings = _add_kind(
+        kinds,
+        'bag',
+        'recordings',
+        'Times `hybrik bag` on the sample clip as 720p JPEG, beside the pipeline alone and by two '
+        'workers, and watches its memory over a long bag, which takes 9 MB of disk for each '
+        'second of it.',
+    )
+    recordings.add_argument(
+        '--minutes', type=float, default=10.0, help='of the long bag; 0 for none (default: 10)'
+    )
+    recordings.set_defaults(measure=lambda args, console: bag.measure(console, args.minutes))
     whole = _add_kind(
         kinds,
         'perception',

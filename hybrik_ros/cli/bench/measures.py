@@ -6,6 +6,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrik_ros.comparison import jitters
+
 Array = NDArray[np.float64]
 
 _HIPS = [6, 7]  # of TRUE_JOINTS
@@ -50,11 +52,7 @@ def jitter(points: Array, numbers: Sequence[int]) -> float:
 
     In their unit; over frames with both neighbours, NaN where there are none.
     """
-    if len(points) < 3:
-        return float('nan')
-    steps = np.diff(numbers)
-    whole = (steps[1:] == 1) & (steps[:-1] == 1)
-    return _mean(np.linalg.norm(np.diff(points, 2, axis=0)[whole], axis=-1))
+    return _mean(jitters(points, numbers)[1])
 
 
 def bone_deviation(points: Array, parents: Sequence[int], children: Sequence[int]) -> float:

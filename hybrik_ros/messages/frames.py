@@ -6,19 +6,36 @@ z to the head. A smpl_ frame has its origin at the joint and turns with it; at r
 SMPL's axes: x to the left, y up, z to the front.
 """
 
+from typing import NamedTuple
+
 import numpy as np
-from geometry_msgs.msg import Transform, TransformStamped
 from numpy.typing import NDArray
-from std_msgs.msg import Header
 
 from hybrik_ros.kinematics import global_rotations
-from hybrik_ros.node.messages import quaternion, vector
-from hybrik_ros.node.rep155_angles import REP_FROM_SMPL
 from hybrik_ros.pipeline import Human
 from hybrik_ros.rotations import to_quaternion
 from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS, PELVIS
 
+# REP-155's axes of a body from SMPL's: x front, y left, z up.
+REP_FROM_SMPL = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
+
 _HIPS = [1, 2]
+
+
+class Frame(NamedTuple):
+    """A frame of TF.
+
+    Attributes
+    ----------
+    parent, child: names.
+    position: (3), metres, of the child in the parent.
+    rotation: (4), x, y, z, w, from the child to the parent.
+    """
+
+    parent: str
+    child: str
+    position: NDArray[np.float64]
+    rotation: NDArray[np.float64]
 
 
 def body_frame(id: str) -> str:
@@ -31,7 +48,7 @@ def joint_frame(joint: int, id: str) -> str:
     return f'smpl_{JOINT_NAMES[joint]}_{id}'
 
 
-def to_transforms(human: Human, header: Header) -> list[TransformStamped]:
+def frames_of(human: Human, optical_frame: str) -> list[Frame]:
     """Return the 25 frames of a person, parents before children."""
     turns = global_rotations(human.rotations)
     hips = human.joints[_HIPS].mean(axis=0)
@@ -46,25 +63,10 @@ def to_transforms(human: Human, header: Header) -> list[TransformStamped]:
     positions[1:] = np.einsum('nji,nj->ni', turns[parents], bones)
     quaternions = to_quaternion(rotations)
 
-    transforms = [
-        _transform(header, header.frame_id, body_frame(human.id), hips, to_quaternion(body))
-    ]
+    root = body_frame(human.id)
+    frames = [Frame(optical_frame, root, hips, to_quaternion(body))]
     for joint in range(NUM_JOINTS):
-        parent = PARENTS[joint]
-        above = body_frame(human.id) if joint == PELVIS else joint_frame(parent, human.id)
-        transforms.append(
-            _transform(
-                header, above, joint_frame(joint, human.id), positions[joint], quaternions[joint]
-            )
-        )
-    return transforms
-
-
-def _transform(
-    header: Header, parent: str, child: str, position: NDArray, rotation: NDArray
-) -> TransformStamped:
-    return TransformStamped(
-        header=Header(stamp=header.stamp, frame_id=parent),
-        child_frame_id=child,
-        transform=Transform(translation=vector(position), rotation=quaternion(rotation)),
-    )
+        parent = root if joint == PELVIS else joint_frame(PARENTS[joint], human.id)
+        child = joint_frame(joint, human.id)
+        frames.append(Frame(parent, child, positions[joint], quaternions[joint]))
+    return frames

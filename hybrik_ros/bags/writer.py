@@ -1,33 +1,15 @@
-"""Bags: recordings in rosbag2's format, read and written without ROS."""
+"""Writing a bag."""
 
 from pathlib import Path
 from typing import Literal
 
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-from rosbags.typesys.store import Typestore
 
-from hybrik_ros.share import share_path
+from hybrik_ros.bags.reader import Topic
+from hybrik_ros.bags.types import typestore
 
 _BAG_VERSION: Literal[9] = 9
-_MESSAGES = ('HumanMesh', 'HumanMeshArray')
-
-
-def typestore() -> Typestore:
-    """Return ROS 2's message types together with our own.
-
-    Raises
-    ------
-    FileNotFoundError: the definitions of our messages are not installed.
-    """
-    store = get_typestore(Stores.LATEST)
-    types = {}
-    for name in _MESSAGES:
-        text = share_path(f'msg/{name}.msg').read_text()
-        types.update(get_types_from_msg(text, f'hybrik_ros/msg/{name}'))
-    store.register(types)
-    return store
 
 
 class BagWriter:
@@ -40,7 +22,6 @@ class BagWriter:
 
     def __init__(self, path: Path) -> None:
         self._writer = Writer(path, version=_BAG_VERSION, storage_plugin=StoragePlugin.MCAP)
-        self._types = typestore()
         self._connections: dict[str, Connection] = {}
 
     def __enter__(self) -> 'BagWriter':
@@ -53,9 +34,25 @@ class BagWriter:
     def add_topic(self, topic: str, type_name: str) -> None:
         """Add a topic, with a type such as tf2_msgs/msg/TFMessage."""
         self._connections[topic] = self._writer.add_connection(
-            topic, type_name, typestore=self._types
+            topic, type_name, typestore=typestore()
         )
 
-    def write(self, topic: str, nanoseconds: int, serialised: bytes) -> None:
+    def add_copy(self, topic: Topic) -> None:
+        """Add a topic of another bag: of the same type, offered with the same quality.
+
+        Raises
+        ------
+        BagError: nobody knows the definition of its type.
+        """
+        text, digest = topic.definition()
+        self._connections[topic.name] = self._writer.add_connection(
+            topic.name,
+            topic.type_name,
+            msgdef=text,
+            rihs01=digest,
+            offered_qos_profiles=topic.qualities,
+        )
+
+    def write(self, topic: str, nanoseconds: int, serialised: bytes | memoryview) -> None:
         """Write a message (CDR) of a topic that was added, with the time of its receipt."""
         self._writer.write(self._connections[topic], nanoseconds, serialised)

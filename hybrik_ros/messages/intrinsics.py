@@ -3,13 +3,11 @@
 import threading
 from collections import deque
 from collections.abc import Callable
-
-from rclpy.time import Time
-from sensor_msgs.msg import CameraInfo
-from std_msgs.msg import Header
+from typing import Any
 
 from hybrik_ros.camera import Camera
-from hybrik_ros.node.images import OTHER_SIZE, UnusableInputError, to_camera
+from hybrik_ros.messages.fields import Header, nanoseconds
+from hybrik_ros.messages.images import OTHER_SIZE, UnusableInputError, to_camera
 
 NO_CAMERA_INFO = 'no camera_info'
 _KEPT = 8  # messages: images that waited for the worker are a few frames old at most
@@ -38,11 +36,11 @@ class Intrinsics:
         self.assumed = False
         self._topic = topic
         self._say = say
-        self._messages: deque[CameraInfo] = deque(maxlen=_KEPT)
+        self._messages: deque[Any] = deque(maxlen=_KEPT)
         self._arrived = threading.Condition()
         self._fitted = False
 
-    def take(self, message: CameraInfo) -> None:
+    def take(self, message: Any) -> None:
         """Take in a calibration."""
         with self._arrived:
             self._messages.append(message)
@@ -88,9 +86,9 @@ class Intrinsics:
             self._arrived.wait(_CHANGE_SECONDS)
         return to_camera(self._nearest(header), size)
 
-    def _nearest(self, header: Header) -> CameraInfo:
+    def _nearest(self, header: Header) -> Any:
         """Return the calibration of a frame that is nearest in time."""
-        stamp = Time.from_msg(header.stamp).nanoseconds
+        stamp = nanoseconds(header)
         with self._arrived:
             found = list(self._messages)
         if not found:
@@ -100,8 +98,8 @@ class Intrinsics:
                 f'calibration, remap camera_info, or set the parameter field_of_view',
             )
 
-        def distance(message: CameraInfo) -> tuple[bool, int]:
-            elapsed = Time.from_msg(message.header.stamp).nanoseconds - stamp
+        def distance(message: Any) -> tuple[bool, int]:
+            elapsed = nanoseconds(message.header) - stamp
             return message.header.frame_id != header.frame_id, abs(elapsed)
 
         nearest = min(reversed(found), key=distance)

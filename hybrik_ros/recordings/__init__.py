@@ -1,0 +1,1 @@
+"""Recordings in, bags with people out: on one machine or many."""

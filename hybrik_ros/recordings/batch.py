@@ -1,0 +1,98 @@
+"""Many recordings, or a long one, by many workers."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hybrik_ros.recordings.crew import Worker, run_jobs
+from hybrik_ros.recordings.process import Job, Outcome
+from hybrik_ros.recordings.recording import is_bag
+from hybrik_ros.recordings.report import Report
+from hybrik_ros.recordings.segments import Segments, split
+
+
+@dataclass
+class Results:
+    """What came of many jobs.
+
+    Attributes
+    ----------
+    reports: of what was done, by output; some may not be complete, after an interrupt.
+    failures: why others were not, by the recording's path.
+    frames: images that were processed this time.
+    """
+
+    reports: dict[Path, Report] = field(default_factory=dict)
+    failures: dict[Path, str] = field(default_factory=dict)
+    frames: int = 0
+
+
+def run_batch(
+    jobs: Sequence[Job],
+    hire: Callable[[], Worker],
+    workers: int,
+    stopped: Callable[[], bool],
+    progress: Callable[[int, int, int], None],
+) -> Results:
+    """Do jobs on recordings; where there are fewer than workers, in parts.
+
+    What is done already is left alone, and what was interrupted gone on with.
+
+    Parameters
+    ----------
+    jobs: whose outputs differ.
+    hire, workers, stopped: as run_jobs takes them.
+    progress: told how many jobs and parts of jobs are done, of how many, and of how many images
+        that makes this time.
+    """
+    results = Results()
+    todo, wholes = _divided(jobs, workers, results)
+    total = len(todo)
+    finished = 0
+
+    def done(job: Job, outcome: Outcome) -> Iterable[Job]:
+        nonlocal total, finished
+        finished += 1
+        results.frames += outcome.frames
+        more: list[Job] = []
+        segments = wholes.get(job.output.parent)
+        if segments is None:
+            results.reports[job.output] = outcome.report
+        elif outcome.report.complete:
+            more = segments.take(job, outcome.report)
+            if segments.complete:
+                results.reports[segments.whole.output] = segments.join()
+        total += len(more)
+        progress(finished, total, results.frames)
+        return more
+
+    def failed(job: Job, reason: str) -> None:
+        results.failures[job.recording.path] = reason
+
+    progress(0, total, 0)
+    run_jobs(todo, hire, workers, done, failed, stopped)
+    return results
+
+
+def _divided(
+    jobs: Sequence[Job], workers: int, results: Results
+) -> tuple[list[Job], dict[Path, Segments]]:
+    """Return what is to be done, and, by the folder of their parts, what of it is in parts."""
+    todo: list[Job] = []
+    wholes: dict[Path, Segments] = {}
+    each = workers // max(1, len(jobs))
+    for job in jobs:
+        parts = [job]
+        try:
+            report = Report.read(job.output)
+            if report is None and each > 1 and is_bag(job.recording.path):
+                parts = split(job, each)
+        except (OSError, ValueError) as error:
+            results.failures[job.recording.path] = str(error)
+            continue
+        if len(parts) > 1:
+            wholes[parts[0].output.parent] = Segments(job, parts)
+        else:
+            parts = [job]
+        todo.extend(parts)
+    return todo, wholes

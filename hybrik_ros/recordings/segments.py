@@ -1,0 +1,209 @@
+"""A long bag in parts that can be processed side by side, and put together again.
+
+A part may begin where nobody is known any more: from there on, all is as in a new pipeline, but for
+the numbers in the ids. A scan with the detector alone, some looks a second, finds places where that
+should be so, as nobody was there for longer than anybody is remembered. Whether it was so, the part
+before tells once it is processed: if somebody was followed at its end after all, it is processed
+again together with the next one. The ids of each part are counted on from those before it. So what
+is put together is, to the bit, what one run makes of the whole bag.
+"""
+
+import re
+import shutil
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+
+from hybrik_ros.bags import BagReader, BagWriter, Message, deserialise, serialise
+from hybrik_ros.bags.reader import CUT_OFF
+from hybrik_ros.perception.detector import PersonDetector
+from hybrik_ros.pipeline import Settings, finder_of
+from hybrik_ros.recordings.process import (
+    HUMAN_POSES,
+    TF_TOPIC,
+    TOPICS,
+    Job,
+    replaced,
+)
+from hybrik_ros.recordings.report import Report
+from hybrik_ros.recordings.sources import BagSource
+
+_LOOK_SECONDS = 0.5  # between two looks of the scan
+_MARGIN_SECONDS = 1.0  # for which nobody is there, beyond what anybody is remembered for
+_REMEMBERED_SECONDS = 2.0  # at least, however soon people are to be forgotten
+_KEPT = 8  # messages of camera_info, as many as count for an image
+_SECOND = 1e9
+
+
+@dataclass(frozen=True)
+class Seam:
+    """Where a bag may be cut.
+
+    Attributes
+    ----------
+    time: nanoseconds, of the receipt of the first image after it.
+    calibrations: the last messages of camera_info before it (CDR).
+    """
+
+    time: int
+    calibrations: tuple[bytes, ...]
+
+
+def split(job: Job, parts: int) -> list[Job]:
+    """Return the jobs that do a job on a bag: so many if it can be cut so often, evenly."""
+    seams = list(_seams(job))
+    with BagSource(job.recording) as source:
+        first, last = source.span
+    chosen: list[Seam] = []
+    for part in range(1, parts):
+        wanted = first + (last - first) * part / parts
+        nearest = min(seams, key=lambda seam: abs(seam.time - wanted), default=None)
+        if nearest is not None and (not chosen or nearest.time > chosen[-1].time):
+            chosen.append(nearest)
+    edges = [Seam(0, ()), *chosen]
+    stops = [seam.time for seam in chosen] + [None]
+    return [_part(job, seam, stop) for seam, stop in zip(edges, stops, strict=True)]
+
+
+def _part(job: Job, seam: Seam, stop: int | None) -> Job:
+    start = seam.time or None
+    recording = replace(job.recording, start=start, stop=stop, calibrations=seam.calibrations)
+    return replace(job, recording=recording, output=folder_of(job) / f'{start or 0}_{stop or 0}')
+
+
+def folder_of(job: Job) -> Path:
+    """Return where the parts of a job are kept until they are put together."""
+    return job.output.parent / f'.{job.output.name}.segments'
+
+
+def _seams(job: Job) -> Iterator[Seam]:
+    """Yield where nobody should be known any more, as far as the detector sees."""
+    settings = Settings(**job.settings)
+    needed = max(settings.forget_after, _REMEMBERED_SECONDS) + _MARGIN_SECONDS
+    calibrations: deque[bytes] = deque(maxlen=_KEPT)
+    empty_since: int | None = None
+    looked = 0
+    with BagSource(job.recording) as source, finder_of(settings) as runner:
+        detect = PersonDetector(runner, settings.detector_size, settings.detector_threshold)
+        for message in source.raw():
+            if message.topic != source.image.name:
+                calibrations.append(bytes(message.data))
+                continue
+            if message.time - looked < _LOOK_SECONDS * _SECOND:
+                continue
+            looked = message.time
+            try:
+                empty = not detect(source.pixels(message))
+            except ValueError:  # Damaged; the next one will tell.
+                continue
+            if not empty:
+                empty_since = None
+                continue
+            empty_since = message.time if empty_since is None else empty_since
+            if message.time - empty_since >= needed * _SECOND:
+                yield Seam(message.time, tuple(calibrations))
+
+
+@dataclass
+class Segments:
+    """The parts of a job, and which of them are done.
+
+    Attributes
+    ----------
+    whole: the job.
+    parts: that it was split into, in order.
+    reports: of those that are done, by their outputs.
+    """
+
+    whole: Job
+    parts: list[Job]
+    reports: dict[Path, Report] = field(default_factory=dict)
+
+    def take(self, part: Job, report: Report) -> list[Job]:
+        """Take in that a part is done; return parts that must be done again, together."""
+        self.reports[part.output] = report
+        if len(self.reports) < len(self.parts):
+            return []
+        for first, second in pairwise(self.parts):
+            if not self.reports[first.output].knows_nobody:
+                return [self._together(first, second)]
+        return []
+
+    @property
+    def complete(self) -> bool:
+        """Whether all parts are done, and fit together."""
+        return len(self.reports) == len(self.parts)
+
+    def _together(self, first: Job, second: Job) -> Job:
+        recording = replace(first.recording, stop=second.recording.stop)
+        start, stop = recording.start or 0, recording.stop or 0
+        both = replace(first, recording=recording, output=folder_of(self.whole) / f'{start}_{stop}')
+        index = self.parts.index(first)
+        self.parts[index : index + 2] = [both]
+        for part in (first, second):
+            del self.reports[part.output]
+        return both
+
+    def join(self) -> Report:
+        """Write the bag of the whole; return its report."""
+        reports = [self.reports[part.output] for part in self.parts]
+        whole = _sum(reports)
+        prefix = whole.recipe['settings']['id_prefix']
+        with replaced(self.whole.output) as folder:
+            with BagWriter(folder) as bag:
+                shift = 0
+                for number, (part, report) in enumerate(zip(self.parts, reports, strict=True)):
+                    with BagReader(part.output) as reader:
+                        if number == 0:
+                            for topic in reader.topics.values():
+                                bag.add_copy(topic)
+                        for message in reader.messages(reader.topics):
+                            bag.write(*_counted_on(message, prefix, shift))
+                    shift += report.ids
+            whole.write(folder)
+        shutil.rmtree(folder_of(self.whole), ignore_errors=True)
+        return whole
+
+
+def _sum(reports: Sequence[Report]) -> Report:
+    """Return the report of a whole by those of its parts."""
+    recording = reports[0].recipe['recording'] | {'start': None, 'stop': None}
+    whole = replace(reports[-1], recipe=reports[0].recipe | {'recording': recording})
+    whole.steps, whole.frames, whole.people, whole.ids = (
+        sum(getattr(report, name) for report in reports)
+        for name in ('steps', 'frames', 'people', 'ids')
+    )
+    whole.faults, whole.reasons, whole.damage = {}, {}, {}
+    for report in reports:
+        whole.reasons = report.reasons | whole.reasons
+        for kind, times in report.faults.items():
+            whole.faults[kind] = whole.faults.get(kind, 0) + times
+        for kind, times in report.damage.items():
+            before = whole.damage.get(kind, 0)
+            # Each part finds anew that the file has no end.
+            whole.damage[kind] = max(before, times) if kind == CUT_OFF else before + times
+    return whole
+
+
+def _counted_on(message: Message, prefix: str, shift: int) -> Message:
+    """Return a message with so many added to the numbers of its people's ids."""
+    if not shift or message.topic not in TOPICS:
+        return message
+    content = deserialise(message.data, TOPICS[message.topic])
+    if message.topic == TF_TOPIC:
+        for transform in content.transforms:
+            own = _FRAMES.format(prefix)
+            for header, name in ((transform.header, 'frame_id'), (transform, 'child_frame_id')):
+                found = re.fullmatch(own, getattr(header, name))
+                if found:
+                    setattr(header, name, f'{found[1]}{int(found[2]) + shift}')
+    else:
+        for human in content.humans if message.topic == HUMAN_POSES else [content]:
+            human.id = f'{prefix}{int(human.id.removeprefix(prefix)) + shift}'
+    return message._replace(data=serialise(content))
+
+
+# Of the people of this package; other frames may have been copied from the recording.
+_FRAMES = r'((?:body|smpl_\w+)_{})(\d+)'

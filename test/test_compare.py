@@ -1,0 +1,111 @@
+"""`hybrik compare`: differences that are known come out as they are."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+from test_motion import LENGTH, joints, stamps, walk, write_people
+
+from hybrik_ros.cli import main
+from hybrik_ros.comparison import compare
+from hybrik_ros.pipeline import Human
+
+
+def by_stamp(people: list[Human]) -> dict[int, list[Human]]:
+    return {stamp: [human] for stamp, human in zip(stamps(), people, strict=True)}
+
+
+def test_the_same_does_not_differ() -> None:
+    people = by_stamp(walk(1))
+    [found] = compare(people, people)
+    assert found.ids == ('p1', 'p1')
+    assert found.frames == (LENGTH, LENGTH)
+    for values in (found.joints, found.pose, found.rotations, found.translation):
+        np.testing.assert_allclose(values, np.zeros(LENGTH), atol=1e-7)
+    second = np.linalg.norm(np.diff(joints(walk(1)), 2, axis=0), axis=-1).mean(axis=-1)
+    np.testing.assert_allclose(found.jitter[:, 1:-1], [second, second])
+    assert np.isnan(found.jitter[:, [0, -1]]).all()
+
+
+def test_known_differences_are_found() -> None:
+    people = walk(1)
+    shift = np.array([0.03, 0.0, 0.04])
+    turn = Rotation.from_rotvec([0, 0, 0.24]).as_matrix()
+    moved = []
+    for human in people:
+        rotations = human.rotations.copy()
+        rotations[5] = rotations[5] @ turn
+        moved.append(
+            replace(human, id='x', joints=human.joints + shift, rotations=rotations,
+                    translation=human.translation + shift)
+        )  # fmt: skip
+    [found] = compare(by_stamp(people), by_stamp(moved))
+    assert found.ids == ('p1', 'x')
+    np.testing.assert_allclose(found.joints, 0.05)
+    np.testing.assert_allclose(found.translation, 0.05)
+    np.testing.assert_allclose(found.pose, 0, atol=1e-12)
+    np.testing.assert_allclose(found.rotations, 0.24 / 24, atol=1e-7)
+
+
+def test_who_is_who_is_found_by_place() -> None:
+    first, second = walk(1), walk(2)
+    aside = np.array([1.5, 0, 0])
+    second = [replace(h, joints=h.joints + aside, id='p2') for h in second]
+    swapped = {
+        stamp: [replace(a, id='p2'), replace(b, id='p7')]
+        for stamp, a, b in zip(stamps(), first, second, strict=True)
+        if stamp != stamps()[4]
+    }
+    both = {stamp: [a, b] for stamp, a, b in zip(stamps(), first, second, strict=True)}
+    found = compare(both, swapped)
+    assert {difference.ids for difference in found} == {('p1', 'p2'), ('p2', 'p7')}
+    assert all(len(difference.stamps) == LENGTH - 1 for difference in found)
+    # The neighbours of the frame that is missing have one neighbour only.
+    assert np.isnan(found[0].jitter[0]).sum() == 4
+
+
+@pytest.fixture
+def bags(tmp_path: Path) -> tuple[Path, Path]:
+    people = walk(1)
+    moved = [replace(human, joints=human.joints + 0.01, id='p9') for human in people]
+    return (
+        write_people(tmp_path / 'a', [[human] for human in people]),
+        write_people(tmp_path / 'b', [[human] for human in moved]),
+    )
+
+
+def test_the_command_prints_a_table_and_draws_a_plot(
+    bags: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plot = tmp_path / 'plot.png'
+    assert main(['compare', *map(str, bags), '--plot', str(plot)]) == 0
+    told = capsys.readouterr().out
+    assert 'p1 of A is p9 of B' in told
+    assert f'{10 * np.sqrt(3):.3f}' in told
+    picture = cv2.imread(str(plot))
+    assert picture.shape[0] > 500
+    assert picture.std() > 10
+
+
+def test_what_cannot_be_compared_is_refused(
+    bags: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    other = write_people(tmp_path / 'other', [[]] * LENGTH)
+    far = [[replace(human, joints=human.joints + 9)] for human in walk(1)]
+    for path, complaint in (
+        (other, 'nobody is both'),
+        (write_people(tmp_path / 'far', far), 'nobody is both'),
+        (write_people(tmp_path / 'short', [[walk(1)[0]]]), ''),
+        (tmp_path / 'nowhere', 'is no bag'),
+    ):
+        status = main(['compare', str(bags[0]), str(path)])
+        assert status == (1 if complaint else 0)
+        assert complaint in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
+    assert main(['compare', *map(str, bags), '--plot', str(tmp_path / 'p.png')]) == 1
+    assert 'hybrik_ros[plot]' in capsys.readouterr().err

@@ -1,0 +1,524 @@
+"""`hybrik bag`: recordings through the pipeline, exactly, whatever happens to them."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from recorded import IMAGE, INFO, RATE, START, TEXT, write_bag
+from sample import CLIP, read_camera, read_frames
+
+from hybrik_ros.bags import BagReader, Message, deserialise
+from hybrik_ros.bags.people import read_people
+from hybrik_ros.cli import main
+from hybrik_ros.cli.bag import recordings_in
+from hybrik_ros.messages.fields import nanoseconds
+from hybrik_ros.pipeline import Pipeline
+from hybrik_ros.recordings.crew import LocalWorker, run_jobs
+from hybrik_ros.recordings.process import Job, Outcome, Processor
+from hybrik_ros.recordings.recording import Recording, RecordingError
+from hybrik_ros.recordings.report import Report
+from hybrik_ros.recordings.segments import Segments, split
+
+FIRST, LENGTH = 30, 18
+SIZE = (884, 298)  # half of the clip's
+
+
+@pytest.fixture(scope='module')
+def frames() -> list[np.ndarray]:
+    return [cv2.resize(picture, SIZE) for picture in read_frames(FIRST, LENGTH)]
+
+
+@pytest.fixture(scope='module')
+def processor() -> Iterator[Processor]:
+    with Processor({}) as processor:
+        yield processor
+
+
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory: pytest.TempPathFactory, frames: list[np.ndarray]) -> Path:
+    return write_bag(tmp_path_factory.mktemp('recordings') / 'bag', frames)
+
+
+@pytest.fixture(scope='module')
+def output(bag: Path, processor: Processor) -> Path:
+    """What comes of the bag."""
+    path = bag.with_name('output')
+    processor.process(job(bag, path))
+    return path
+
+
+def job(path: Path, output: Path, **how: object) -> Job:
+    return Job(Recording(path, **how), output, {})
+
+
+def read(path: Path) -> list[Message]:
+    with BagReader(path) as reader:
+        return [m._replace(data=bytes(m.data)) for m in reader.messages(reader.topics)]
+
+
+def run(*words: object) -> int:
+    return main(['bag', *map(str, words)])
+
+
+# What comes out
+
+
+def test_every_image_gets_its_answer_at_its_time(output: Path, frames: list[np.ndarray]) -> None:
+    with BagReader(output) as reader:
+        kinds = {name: topic.type_name for name, topic in reader.topics.items()}
+    assert kinds == {
+        '/human_pose': 'hybrik_ros/msg/HumanMesh',
+        '/human_poses': 'hybrik_ros/msg/HumanMeshArray',
+        '/tf': 'tf2_msgs/msg/TFMessage',
+    }
+    messages = read(output)
+    arrays = [m for m in messages if m.topic == '/human_poses']
+    stamps = [START + round(number / RATE * 1e9) for number in range(len(frames))]
+    assert [m.time for m in arrays] == [stamp + 1000 for stamp in stamps]
+    contents = [deserialise(m.data, kinds['/human_poses']) for m in arrays]
+    assert [nanoseconds(content.header) for content in contents] == stamps
+    assert {content.header.frame_id for content in contents} == {'camera'}
+    people = [human for content in contents for human in content.humans]
+    assert len(people) >= len(frames) - 4
+    singles = [m for m in messages if m.topic == '/human_pose']
+    assert len(singles) == len(people)
+    tf = [deserialise(m.data, kinds['/tf']) for m in messages if m.topic == '/tf']
+    assert [len(m.transforms) for m in tf] == [25 * len(c.humans) for c in contents if c.humans]
+    assert tf[0].transforms[0].header.frame_id == 'camera'
+
+
+def test_people_are_those_of_the_pipeline(output: Path, frames: list[np.ndarray]) -> None:
+    with Pipeline.create() as pipeline:
+        camera = replace(read_camera(), width=SIZE[0], height=SIZE[1])
+        found = read_people(output).frames
+        for (stamp, people), picture in zip(found.items(), frames, strict=True):
+            expected = pipeline(picture, camera, stamp * 1e-9)
+            assert [human.id for human in people] == [human.id for human in expected]
+            for human, other in zip(people, expected, strict=True):
+                np.testing.assert_array_equal(human.joints, other.joints)
+                np.testing.assert_allclose(human.rotations, other.rotations, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ('plugin', 'mode', 'coding'),
+    [('MCAP', 'NONE', 'png'), ('SQLITE3', 'FILE', 'raw'), ('SQLITE3', 'MESSAGE', 'webp')],
+)
+def test_the_same_images_give_the_same_messages_to_the_bit(
+    output: Path, frames: list[np.ndarray], processor: Processor, tmp_path: Path,
+    plugin: str, mode: str, coding: str,
+) -> None:  # fmt: skip
+    path = write_bag(
+        tmp_path / 'bag', frames[:12], plugin=plugin, mode=mode,
+        coding=coding, topic=IMAGE if coding == 'raw' else f'{IMAGE}/compressed',
+    )  # fmt: skip
+    outcome = processor.process(job(path, tmp_path / 'output'))
+    assert outcome.report.complete
+    assert outcome.report.frames == 12
+    found = read(tmp_path / 'output')
+    if coding == 'webp':  # not lossless; but the same again
+        processor.process(job(path, tmp_path / 'again'))
+        assert read(tmp_path / 'again') == found
+    else:
+        assert found == read(output)[: len(found)]
+
+
+def test_on_request_all_topics_come_along(
+    bag: Path, output: Path, processor: Processor, tmp_path: Path
+) -> None:
+    processor.process(job(bag, tmp_path / 'all', copy=True))
+    found = read(tmp_path / 'all')
+    assert [m for m in found if m.topic in (IMAGE, INFO, TEXT)] == read(bag)
+    assert [m for m in found if m.topic not in (IMAGE, INFO, TEXT)] == read(output)
+    with pytest.raises(RecordingError, match='holds people already'):
+        processor.process(job(tmp_path / 'all', tmp_path / 'again', copy=True))
+
+
+def test_videos_and_folders_of_images_are_recordings(
+    frames: list[np.ndarray], processor: Processor, tmp_path: Path
+) -> None:
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    for number, picture in enumerate(frames[:12]):
+        cv2.imwrite(str(folder / f'{number + 5}.png'), picture[..., ::-1])
+    (folder / '9.png').write_bytes(b'broken')
+    (folder / 'notes.txt').touch()
+    outcome = processor.process(job(folder, tmp_path / 'a', rate=20.0))
+    assert (outcome.report.frames, outcome.report.faults) == (11, {'broken image': 1})
+    assert 'field of view of 60' in outcome.notes[0]
+    stamps = list(read_people(tmp_path / 'a').frames)
+    assert stamps[:2] == [10**9, 1_050_000_000]
+    assert len(stamps) == 11
+
+    clip = tmp_path / 'clip.avi'
+    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*'MJPG'), 25, SIZE)
+    for picture in frames[:6]:
+        writer.write(picture[..., ::-1])
+    writer.release()
+    clip.with_suffix('.yaml').write_text(
+        CLIP.with_suffix('.yaml').read_text().replace('1768', '884').replace('594', '298')
+    )
+    outcome = processor.process(job(clip, tmp_path / 'b'))
+    assert (outcome.report.frames, outcome.notes) == (6, ())
+    assert np.diff(list(read_people(tmp_path / 'b').frames)).tolist() == [40_000_000] * 5
+
+
+# What is wrong
+
+
+def test_what_is_damaged_is_left_out_and_counted(
+    frames: list[np.ndarray], processor: Processor, tmp_path: Path
+) -> None:
+    step = round(1e9 / RATE)
+    stamps = [START + number * step for number in range(12)]
+    stamps[8] -= 2 * step
+    other = [*frames[:5], frames[5][:-2], *frames[6:12]]
+    path = write_bag(tmp_path / 'bag', other, coding='jpg', stamps=stamps, damaged=[3])
+    report = processor.process(job(path, tmp_path / 'out')).report
+    assert report.complete
+    assert report.frames == 9
+    assert sorted(report.faults.values()) == [1, 1, 1]
+    assert {'order', 'camera_info size'} < report.faults.keys()
+
+
+@pytest.mark.parametrize(
+    ('topics', 'how', 'complaint'),
+    [
+        ({'/a/image_raw': {}, '/b/image_raw': {}}, {}, 'name one by --image-topic: /a/image_raw'),
+        ({'/depth/image_rect_raw': {}}, {}, 'no topic of colour images'),
+        ({IMAGE: {}}, {'image_topic': '/x'}, f'has no image /x; it has {IMAGE}'),
+        ({IMAGE: {}}, {'camera_info_topic': '/x'}, f'has no camera_info /x; it has {INFO}'),
+        ({IMAGE: {'info': False}}, {}, 'no camera_info beside'),
+    ],
+)
+def test_what_cannot_be_found_is_asked_for(
+    topics: dict, how: dict, complaint: str, processor: Processor, tmp_path: Path
+) -> None:
+    folder = tmp_path / 'bag'
+    folder.mkdir()
+    for number, (topic, options) in enumerate(topics.items()):
+        part = write_bag(tmp_path / f'{number}', [np.zeros((8, 8, 3), np.uint8)], topic=topic,
+                         **options)  # fmt: skip
+        next(part.glob('*.mcap')).rename(folder / f'bag_{number}.mcap')
+    with pytest.raises(RecordingError, match=complaint):
+        processor.process(job(folder, tmp_path / 'out', **how))
+    assert not (tmp_path / 'out').exists()
+
+
+def test_who_is_told_needs_no_camera_info(
+    frames: list[np.ndarray], processor: Processor, tmp_path: Path
+) -> None:
+    path = write_bag(tmp_path / 'bag', frames[:6], info=False)
+    processor.process(job(path, tmp_path / 'a', field_of_view=50.0))
+    sure = [h.translation_confidence for people in read_people(tmp_path / 'a').frames.values()
+            for h in people]  # fmt: skip
+    assert sure
+    assert max(sure) <= 0.5
+    file = tmp_path / 'camera.yaml'
+    file.write_text(
+        CLIP.with_suffix('.yaml').read_text().replace('1768', '884').replace('594', '298')
+    )
+    report = processor.process(job(path, tmp_path / 'b', calibration=str(file))).report
+    assert report.frames == 6
+
+
+def test_bad_words_are_answered(
+    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / 'precious').mkdir()
+    calls = {
+        'exists: choose another output': (bag, '-o', tmp_path / 'precious'),
+        'was not made by': (bag, '-o', tmp_path / 'precious', '--resume'),
+        'there is no recording at': (tmp_path / 'nothing*', '-o', tmp_path / 'x'),
+        'must be NAME:=VALUE': (bag, '-o', tmp_path / 'x', '-p', 'autostart:=true'),
+        'detector_size must be a number': (bag, '-o', tmp_path / 'x', '-p', 'detector.size:=1'),
+        '--workers must be at least 1': (bag, '-o', tmp_path / 'x', '--workers', '0'),
+        'no Ray cluster answers': (bag, '-o', tmp_path / 'x', '--ray', '127.0.0.1:1'),
+    }
+    for complaint, words in calls.items():
+        assert run(*words) == 1
+        assert complaint in capsys.readouterr().err
+    assert not (tmp_path / 'x').exists()
+
+
+# Interrupts
+
+
+def test_after_an_interrupt_there_is_a_valid_bag_and_the_rest_follows(
+    bag: Path, output: Path, processor: Processor, tmp_path: Path
+) -> None:
+    target = tmp_path / 'out'
+    words = [sys.executable, '-m', 'hybrik_ros.cli', 'bag', str(bag), '-o', str(target)]
+    # Of a run in the background, children would ignore it.
+    reset = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    running = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=reset)
+    part = target.with_name('.out.part') / 'out'
+    deadline = time.monotonic() + 60
+    while not part.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.4)
+    running.send_signal(signal.SIGINT)
+    assert running.wait(20) == 130
+    assert 'interrupted' in running.stderr.read()
+    first = read(target)
+    report = Report.read(target)
+    assert 0 < report.frames < LENGTH
+    assert first == read(output)[: len(first)]
+    assert not part.parent.exists()
+
+    assert run(bag, '-o', target, '--resume') == 0
+    assert read(target) == read(output)
+    assert Report.read(target) == replace(Report.read(output), recipe=Report.read(target).recipe)
+    again = processor.process(job(bag.absolute(), target))
+    assert (again.frames, again.report) == (0, Report.read(target))  # nothing left to do
+    with pytest.raises(RecordingError, match='made in another way'):
+        processor.process(job(bag.absolute(), target, rate=1.0))
+
+
+def test_a_state_goes_on_to_the_bit(
+    bag: Path, output: Path, processor: Processor, tmp_path: Path
+) -> None:
+    target = tmp_path / 'out'
+    for steps in range(30, 3 * LENGTH + 30, 30):
+        left = iter(range(steps))
+        report = processor.process(job(bag, target), lambda left=left: next(left, None) is None)
+    assert report.report.complete
+    assert read(target) == read(output)
+
+
+def test_what_is_no_state_is_refused(tmp_path: Path) -> None:
+    with Pipeline.create() as pipeline:
+        state = pipeline.state()
+        for wrong in ({}, 7, {'dict': {}}, {'class': 'os.system', 'fields': {}},
+                      json.loads(json.dumps(state).replace('"tracks"', '"trucks"'))):  # fmt: skip
+            with pytest.raises(ValueError, match=r'state|stored'):
+                pipeline.restore(wrong)
+        pipeline.restore(json.loads(json.dumps(state)))
+
+
+# Many workers
+
+
+def write_long_bag(path: Path, frames: Sequence[np.ndarray]) -> Path:
+    """Write somebody, nobody for four seconds, somebody, nobody, somebody: at 5 Hz."""
+    empty = [np.zeros_like(frames[0])] * 21
+    pictures = [*frames, *empty, *frames[::-1], *empty, *frames]
+    return write_bag(path, pictures, rate=5.0, coding='jpg')
+
+
+@pytest.fixture(scope='module')
+def long(tmp_path_factory: pytest.TempPathFactory, frames: list[np.ndarray]) -> Path:
+    return write_long_bag(tmp_path_factory.mktemp('long') / 'bag', frames[:12])
+
+
+@pytest.fixture(scope='module')
+def long_output(long: Path, processor: Processor) -> Path:
+    processor.process(job(long, long.with_name('output')))
+    return long.with_name('output')
+
+
+def test_the_parts_of_a_long_bag_make_the_same_whole(
+    long: Path, long_output: Path, tmp_path: Path
+) -> None:
+    assert run(long, '-o', tmp_path / 'out', '--workers', '2') == 0
+    assert read(tmp_path / 'out') == read(long_output)
+    report = Report.read(tmp_path / 'out')
+    assert report == Report.read(long_output)
+    assert report.ids >= 3
+    assert list(tmp_path.iterdir()) == [tmp_path / 'out']
+
+
+def test_a_bag_is_cut_where_nobody_is(long: Path, tmp_path: Path) -> None:
+    parts = split(job(long, tmp_path / 'out'), 3)
+    starts = [part.recording.start for part in parts]
+    stops = [part.recording.stop for part in parts]
+    assert len(parts) == 3
+    assert starts[1:] == stops[:-1]
+    for seam, (empty, full) in zip(starts[1:], ((12, 33), (45, 66)), strict=True):
+        assert START + empty * 2 * 10**8 < seam <= START + full * 2 * 10**8
+    assert all(1 <= len(part.recording.calibrations) <= 8 for part in parts[1:])
+
+
+def test_who_was_followed_at_a_seam_after_all_is_not_torn_apart(
+    long: Path, long_output: Path, processor: Processor, tmp_path: Path
+) -> None:
+    whole = job(long, tmp_path / 'out')
+    parts = split(whole, 2)
+    # As if the detector had overlooked her.
+    seam = START + 12 * 10**8
+    early = [replace(part, recording=replace(part.recording, **edge)) for part, edge in zip(
+        parts, ({'stop': seam}, {'start': seam}), strict=True)]  # fmt: skip
+    segments = Segments(whole, early)
+    todo = list(early)
+    while todo:
+        part = todo.pop(0)
+        todo += segments.take(part, processor.process(part).report)
+    assert segments.complete
+    segments.join()
+    assert read(tmp_path / 'out') == read(long_output)
+
+
+def test_many_recordings_are_done_by_workers_and_the_bad_one_is_named(
+    bag: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = tmp_path / 'in', tmp_path / 'out'
+    for name in ('a', 'b', 'c'):
+        shutil.copytree(bag, source / name)
+    (source / 'bad.mcap').write_bytes(b'nothing')
+    assert run(source, '-o', target, '--workers', '2') == 1
+    told = capsys.readouterr().err
+    assert f'failed: {source / "bad.mcap"}: ' in told
+    assert {path.name for path in target.iterdir()} == {'a', 'b', 'c'}
+    for name in ('a', 'b', 'c'):
+        assert read(target / name) == read(output)
+
+    # What is done is left alone, what is missing is done.
+    (source / 'bad.mcap').unlink()
+    shutil.rmtree(target / 'b')
+    kept = (target / 'a' / 'metadata.yaml').stat()
+    assert run(f'{source}/*', '-o', target) == 0
+    assert read(target / 'b') == read(output)
+    assert (target / 'a' / 'metadata.yaml').stat().st_mtime_ns == kept.st_mtime_ns
+
+
+def test_recordings_are_found(bag: Path, tmp_path: Path) -> None:
+    (tmp_path / 'one.mp4').touch()
+    (tmp_path / 'readme.txt').touch()
+    shutil.copytree(bag, tmp_path / 'two')
+    found = [tmp_path / 'one.mp4', tmp_path / 'two']
+    assert recordings_in([str(tmp_path)]) == (found, True)
+    assert recordings_in([str(tmp_path / '*')]) == (found, True)
+    assert recordings_in([str(path) for path in found]) == (found, True)
+    assert recordings_in([str(bag)]) == ([bag], False)
+
+
+class Killer:
+    """Kills a process as soon as a bag is begun."""
+
+    def __init__(self, part: Path, victims: partial) -> None:
+        self._part, self._victims = part, victims
+        self.killed = 0
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> 'Killer':
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+
+    def _run(self) -> None:
+        deadline = time.monotonic() + 60
+        while not self._part.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        pid = self._victims()
+        os.kill(pid, signal.SIGKILL)
+        self.killed = pid
+
+
+def check(target: Path, names: Sequence[str], expected: Path) -> None:
+    """Nothing is lost, and nothing there twice."""
+    assert sorted(path.name for path in target.iterdir()) == sorted(names)
+    for name in names:
+        assert read(target / name) == read(expected)
+
+
+def test_a_worker_that_dies_costs_nothing(bag: Path, output: Path, tmp_path: Path) -> None:
+    crew: list[LocalWorker] = []
+
+    def hire() -> LocalWorker:
+        crew.append(LocalWorker({}))
+        return crew[-1]
+
+    names = ['a', 'b', 'c']
+    done: list[str] = []
+    failures: list[str] = []
+
+    def finish(finished: Job, outcome: Outcome) -> tuple:
+        done.append(finished.output.name)
+        return ()
+
+    with Killer(tmp_path / '.a.part' / 'a', partial(lambda: crew[0]._pid.result())) as killer:
+        run_jobs(
+            [job(bag, tmp_path / name) for name in names], hire, 2, finish,
+            lambda failed, reason: failures.append(reason),
+        )  # fmt: skip
+    assert killer.killed
+    assert failures == []
+    assert sorted(done) == names
+    assert len(crew) == 3
+    check(tmp_path, names, output)
+
+
+RAY = [sys.executable, '-m', 'ray.scripts.scripts']
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    """A Ray cluster of this machine, of two CPUs; its address."""
+    port = 20000 + os.getpid() % 10000
+    words = [
+        *RAY, 'start', '--head', f'--port={port}', '--num-cpus=2', '--include-dashboard=false',
+        '--object-store-memory=80000000', '--disable-usage-stats', '--block',
+    ]  # fmt: skip
+    folder = Path(f'/tmp/ray{os.getpid()}')  # Names of sockets must be short.
+    log = (tmp_path / 'ray.log').open('w+')
+    head = subprocess.Popen(
+        [*words, f'--temp-dir={folder}'], stdout=log, stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while 'runtime started' not in (tmp_path / 'ray.log').read_text():
+        assert time.monotonic() < deadline, (tmp_path / 'ray.log').read_text()
+        assert head.poll() is None, (tmp_path / 'ray.log').read_text()
+        time.sleep(0.1)
+    yield f'127.0.0.1:{port}'
+    head.terminate()
+    head.wait(20)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def actors() -> list[int]:
+    """The processes that work on this machine's cluster and have begun."""
+    found = []
+    for folder in Path('/proc').glob('[0-9]*'):
+        try:
+            if b'ray::_Remote.process' in (folder / 'cmdline').read_bytes():
+                found.append(int(folder.name))
+        except OSError:  # gone meanwhile
+            continue
+    return found
+
+
+def test_a_ray_cluster_does_the_same_though_a_worker_is_killed(
+    bag: Path, output: Path, cluster: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = tmp_path / 'in', tmp_path / 'out'
+    names = ['a', 'b', 'c']
+    for name in names:
+        shutil.copytree(bag, source / name)
+    with Killer(target / '.b.part' / 'b', partial(lambda: actors()[0])) as killer:
+        status = run(source, '-o', target, '--ray', cluster)
+    assert killer.killed
+    assert status == 0, capsys.readouterr().err
+    check(target, names, output)
+
+
+def test_ids_of_all_parts_differ(long_output: Path) -> None:
+    frames = list(read_people(long_output).frames.values())
+    ids = [[human.id for human in people] for people in frames]
+    runs = [found for found, before in pairwise([*ids, []]) if found and found != before]
+    assert len({id for found in runs for id in found}) >= 3

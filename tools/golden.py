@@ -1,0 +1,135 @@
+"""Renews test/data/recording.npz, by which test_golden.py notices a change of what comes out.
+
+Run `python -m tools.golden` in a source tree after a change that is meant, look at what it prints,
+and say in the commit why the figures moved.
+
+What is compared, and how closely: the networks round differently from processor to processor, by
+some millionths. A single picture carries that on by a few millimetres at most. While somebody is
+followed, each frame decides what the network sees in the next one, and differences grow within a
+third of a second to as much as the network's own jitter. So:
+
+- pictures, each by itself: every joint and rotation, within a stated tolerance, everywhere;
+- the whole clip: who is in which frame, and medians, everywhere; its messages to the bit where
+  processor and libraries are those that the file names.
+"""
+
+import hashlib
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrik_ros.bags import BagReader
+from hybrik_ros.bags.people import read_people
+from hybrik_ros.cli.pictures import read_pictures
+from hybrik_ros.cli.video import SAMPLE
+from hybrik_ros.messages.calibration import read_calibration
+from hybrik_ros.pipeline import Human, Pipeline
+from hybrik_ros.recordings.process import Job, Processor
+from hybrik_ros.recordings.recording import Recording
+from hybrik_ros.rotations import to_rotation_vector
+
+GOLDEN = Path(__file__).parents[1] / 'test' / 'data' / 'recording.npz'
+
+_BACKEND = 'onnxruntime'
+_PICTURES = range(40, 140, 12)  # frames of the sample clip in which she is seen whole
+_EVERY = 4  # frames of the clip that are kept
+_LIBRARIES = ('llvmlite', 'numpy', 'onnxruntime', 'opencv-python-headless', 'scipy')
+
+
+def measure() -> dict[str, NDArray[Any]]:
+    """Return what comes out here and now.
+
+    Returns
+    -------
+    picture_joints, picture_rotations: (P, 24, 3), of pictures each by itself; metres, and rotation
+        vectors, radians.
+    clip_stamps: (N), of frames with her, nanoseconds. clip_joints, clip_rotations: (M, 24, 3), of
+        some of them. clip_ids: of all people.
+    messages: hash of all messages of the clip. machine: what they depend on.
+    """
+    people = _pictures()
+    frames, messages = _clip()
+    seen = {stamp: humans for stamp, humans in frames.items() if humans}
+    kept = [humans[0] for humans in seen.values()][::_EVERY]
+    return {
+        'picture_joints': _joints(people),
+        'picture_rotations': _rotations(people),
+        'clip_stamps': np.array(list(seen)),
+        'clip_ids': np.array(sorted({human.id for humans in seen.values() for human in humans})),
+        'clip_joints': _joints(kept),
+        'clip_rotations': _rotations(kept),
+        'messages': np.array(messages),
+        'machine': np.array(machine()),
+    }
+
+
+def machine() -> str:
+    """Return what decides how numbers are rounded: the processor and the libraries."""
+    try:
+        lines = Path('/proc/cpuinfo').read_text().splitlines()
+    except OSError:
+        lines = []
+    processor = sorted({line for line in lines if line.startswith(('model', 'flags', 'CPU part'))})
+    libraries = [f'{name} {version(name)}' for name in _LIBRARIES]
+    text = '\n'.join([platform.machine(), *processor, *libraries])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _pictures() -> list[Human]:
+    camera = read_calibration(SAMPLE.with_suffix('.yaml')).camera()
+    found = []
+    with Pipeline.create(backend=_BACKEND, confirm_after=0.0) as pipeline:
+        for number, picture in read_pictures(SAMPLE):
+            if number in _PICTURES:
+                pipeline.reset()
+                found += pipeline(picture, camera, 0.0)
+    return found
+
+
+def _clip() -> tuple[dict[int, list[Human]], str]:
+    """Return the people of the clip by stamp, and the hash of its messages."""
+    settings = {'backend': _BACKEND}
+    with TemporaryDirectory() as folder, Processor(settings) as processor:
+        output = Path(folder, 'clip')
+        processor.process(Job(Recording(SAMPLE), output, settings))
+        found = hashlib.sha256()
+        with BagReader(output) as reader:
+            for message in reader.messages(reader.topics):
+                found.update(f'{message.topic} {message.time} '.encode())
+                found.update(message.data)
+        return read_people(output).frames, found.hexdigest()
+
+
+def _joints(people: list[Human]) -> NDArray[np.float32]:
+    return np.array([human.joints for human in people], np.float32)
+
+
+def _rotations(people: list[Human]) -> NDArray[np.float32]:
+    return to_rotation_vector([human.rotations for human in people]).astype(np.float32)
+
+
+def main() -> None:
+    """Write the file, and print by how much it differs from the one before."""
+    now = measure()
+    if GOLDEN.exists():
+        with np.load(GOLDEN, allow_pickle=False) as before:
+            for name in ('picture_joints', 'clip_joints'):
+                if before[name].shape == now[name].shape:
+                    off = 1e3 * np.linalg.norm(now[name] - before[name], axis=-1)
+                    print(f'{name}: median {np.median(off):.2f} mm, most {off.max():.2f} mm')
+                else:
+                    print(f'{name}: {before[name].shape} before, {now[name].shape} now')
+            same = str(before['messages']) == str(now['messages'])
+            print(f'messages: {"the same" if same else "others"}')
+    arrays: Any = now
+    np.savez_compressed(GOLDEN, **arrays)
+    print(f'{GOLDEN}: {GOLDEN.stat().st_size / 1e3:.0f} kB')
+
+
+if __name__ == '__main__':
+    main()
