@@ -17,7 +17,7 @@ from launch.substitutions import (
     PathJoinSubstitution,
     PythonExpression,
 )
-from launch_ros.actions import Node, SetParameter, SetParametersFromFile
+from launch_ros.actions import Node, SetParameter, SetParametersFromFile, SetRemap
 from launch_ros.substitutions import FindPackageShare
 
 from hybrik_ros.share import node_environment
@@ -34,6 +34,25 @@ ARGUMENTS = [
         'camera_info_topic',
         default_value='camera_info',
         description='Topic of the calibration. By default the camera_info beside image_topic.',
+    ),
+    DeclareLaunchArgument(
+        'image_transport',
+        default_value='raw',
+        choices=['raw', 'compressed'],
+        description='Whether to take the images, or image_topic/compressed. compressed goes before '
+        'params_file.',
+    ),
+    DeclareLaunchArgument(
+        'depth_topic',
+        default_value='',
+        description='Topic of depth images that are registered to the images, which correct '
+        'distances. Empty for none, or as params_file says.',
+    ),
+    DeclareLaunchArgument(
+        'detections_topic',
+        default_value='',
+        description="Topic of another detector's people, vision_msgs/Detection2DArray, instead of "
+        'our own. Empty for none, or as params_file says.',
     ),
     DeclareLaunchArgument(
         'source',
@@ -149,6 +168,25 @@ def generate_launch_description() -> LaunchDescription:
                         'backend',
                         LaunchConfiguration('backend'),
                         condition=differs('backend', 'auto'),
+                    ),
+                    SetParameter(
+                        'image_transport',
+                        LaunchConfiguration('image_transport'),
+                        condition=differs('image_transport', 'raw'),
+                    ),
+                    SetParameter('depth.enabled', True, condition=differs('depth_topic', '')),
+                    SetRemap(
+                        'depth',
+                        LaunchConfiguration('depth_topic'),
+                        condition=differs('depth_topic', ''),
+                    ),
+                    SetParameter(
+                        'detector.external', True, condition=differs('detections_topic', '')
+                    ),
+                    SetRemap(
+                        'detections',
+                        LaunchConfiguration('detections_topic'),
+                        condition=differs('detections_topic', ''),
                     ),
                     SetParameter(
                         'tracking.id_prefix',

@@ -59,3 +59,32 @@ def test_an_assumed_camera_is_a_warning() -> None:
     status, _ = report(Diagnostics('node'), assumed=True)
     assert status.level == DiagnosticStatus.WARN
     assert 'not calibrated' in status.message
+
+
+def test_a_frame_that_never_ends_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    diagnostics = Diagnostics('node')
+    diagnostics.received()
+    diagnostics.began()
+    now = time.monotonic()
+    monkeypatch.setattr(time, 'monotonic', lambda: now + 10)
+    diagnostics.received()
+    status = diagnostics.report(header=Header()).status[0]
+    assert (status.level, status.message) == (
+        DiagnosticStatus.ERROR,
+        'a frame has taken 10 s so far',
+    )
+    diagnostics.processed(1)
+    assert diagnostics.report(header=Header()).status[0].level == DiagnosticStatus.OK
+
+
+def test_warnings_are_over_but_for_those_that_nobody_takes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    diagnostics = Diagnostics('node')
+    diagnostics.warn('a', 'passing')
+    diagnostics.warn('b', 'lasting', lasting=True)
+    assert diagnostics.report(header=Header()).status[0].message == 'lasting; passing'
+    now = time.monotonic()
+    monkeypatch.setattr(time, 'monotonic', lambda: now + 6)
+    diagnostics.received()
+    assert diagnostics.report(header=Header()).status[0].message == 'lasting'

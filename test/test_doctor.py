@@ -398,7 +398,7 @@ def test_depth_images_are_no_fault_unless_named(ros_environment: dict[str, str])
 
 
 def test_an_inactive_node_is_told_and_how_to_go_on(spawn: Spawn) -> None:
-    spawn('hybrik_ros.node.node', '--ros-args', '-p', 'autostart:=false', '-r', '__ns:=/robot')
+    spawn('hybrik_ros.node', '--ros-args', '-p', 'autostart:=false', '-r', '__ns:=/robot')
     report = examine(spawn)
     node = report.of('/robot/hybrik_node', 'is unconfigured')
     assert node.level == WARNING
@@ -407,7 +407,7 @@ def test_an_inactive_node_is_told_and_how_to_go_on(spawn: Spawn) -> None:
 
 def test_an_active_node_is_asked_for_its_qos_inputs_and_report(spawn: Spawn) -> None:
     policy = 'qos_overrides./image.subscription.reliability:=reliable'
-    node = spawn('hybrik_ros.node.node', '--ros-args', '-p', policy)
+    node = spawn('hybrik_ros.node', '--ros-args', '-p', policy)
     assert node.stderr is not None
     assert any('active: listens to' in line for line in node.stderr)
     elsewhere = listen(None)

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -27,6 +28,21 @@ def node(ros_environment: dict[str, str]) -> Iterator[HybrikNode]:
     yield node
     node.destroy_node()
     rclpy.shutdown()
+
+
+def test_who_wants_it_to_end_does_not_wait_for_a_frame_that_takes_long(
+    node: HybrikNode,
+) -> None:
+    released = threading.Event()
+    node._worker = threading.Thread(target=released.wait, daemon=True)
+    node._worker.start()
+    node._stopping.set()
+    start = time.monotonic()
+    node._stop()
+    node._free()
+    assert time.monotonic() - start < 2
+    assert node.is_busy
+    released.set()
 
 
 def test_log_and_diagnostics_tell_what_takes_so_long(

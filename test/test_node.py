@@ -18,6 +18,7 @@ import pytest
 import rclpy
 import yaml
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from hri_msgs.msg import IdsList
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
@@ -138,8 +139,8 @@ class Peer:
             time.sleep(0.02)
         return result
 
-    def call(self, kind: type, name: str, request: object) -> object:
-        client = self.node.create_client(kind, f'hybrik_node/{name}')
+    def call(self, kind: type, name: str, request: object, namespace: str = '') -> object:
+        client = self.node.create_client(kind, f'{namespace}hybrik_node/{name}')
         assert client.wait_for_service(TIMEOUT)
         future = client.call_async(request)
         assert self.wait(future.done)
@@ -149,16 +150,16 @@ class Peer:
     def state(self) -> int:
         return self.call(GetState, 'get_state', GetState.Request()).current_state.id
 
-    def change(self, transition: int) -> bool:
+    def change(self, transition: int, namespace: str = '') -> bool:
         request = ChangeState.Request(transition=Transition(id=transition))
-        return self.call(ChangeState, 'change_state', request).success
+        return self.call(ChangeState, 'change_state', request, namespace).success
 
-    def set(self, name: str, value: object) -> str:
+    def set(self, name: str, value: object, namespace: str = '') -> str:
         """Set a parameter; return why it is refused, or nothing."""
         request = SetParameters.Request(
             parameters=[Parameter(name, value=value).to_parameter_msg()]
         )
-        [result] = self.call(SetParameters, 'set_parameters', request).results
+        [result] = self.call(SetParameters, 'set_parameters', request, namespace).results
         return '' if result.successful else result.reason
 
     def status(self) -> DiagnosticStatus:
@@ -175,13 +176,16 @@ class Peer:
 class Process:
     """The node's process, and what it said so far."""
 
-    def __init__(self, environment: dict[str, str], log: Path, *arguments: str) -> None:
+    def __init__(
+        self, environment: dict[str, str], log: Path, *arguments: str, name: str = ''
+    ) -> None:
         self.log = log
         with log.open('wb') as stream:
-            command = [sys.executable, '-m', 'hybrik_ros.node.node', '--ros-args']
+            command = [sys.executable, '-m', 'hybrik_ros.node', '--ros-args']
             # Single frames, seconds apart, are enough here.
             for argument in ('tracking.confirm_after:=0.0', *arguments):
                 command += ['-p', argument]
+            command += ['-r', name] if name else []
             self.process = subprocess.Popen(
                 command, env=environment, stdout=stream, stderr=subprocess.STDOUT
             )
@@ -429,6 +433,23 @@ def test_an_unusable_image_is_named_once_counted_and_survived(
     assert peer.show_and_wait(peer.frame()).humans
 
 
+def test_stamps_before_1970_are_survived(
+    peer: Peer, node: Process, answers: list[HumanMeshArray]
+) -> None:
+    picture = peer.frame()
+    header = peer.header()
+    header.stamp.sec = -5
+    for _ in range(6):
+        peer.camera_infos.publish(peer.camera_info(header))
+        peer.images.publish(peer.image(picture, header))
+        time.sleep(0.1)
+    assert peer.wait(lambda: 'from this clock' in peer.status().message)
+    peer.wait(lambda: peer.show(picture) and False, 0.5)
+    assert peer.show_and_wait(picture).humans
+    # What is over is told no longer.
+    assert peer.wait(lambda: peer.show(picture) and peer.status().message == 'running')
+
+
 def test_an_empty_frame_id_is_named_once_and_has_no_tf(
     peer: Peer, node: Process, answers: list[HumanMeshArray]
 ) -> None:
@@ -523,17 +544,29 @@ def test_the_body_is_there_for_who_comes_late(
 def test_it_can_be_disabled_and_enabled(
     peer: Peer, node: Process, answers: list[HumanMeshArray]
 ) -> None:
+    picture = peer.frame()
+    tracked = []
+    subscription = peer.node.create_subscription(
+        IdsList, '/humans/bodies/tracked', tracked.append, 10
+    )
+    assert peer.wait(lambda: peer.show(picture) and tracked and tracked[-1].ids)
     assert peer.call(SetBool, 'enable', SetBool.Request(data=False)).success
+    assert peer.wait(lambda: not tracked[-1].ids)
     assert peer.wait(lambda: peer.node.count_subscribers('image') == 0)
     assert peer.wait(lambda: 'disabled' in peer.status().message)
     before = len(peer.heard['human_poses'])
-    peer.show(peer.frame())
+    peer.show(picture)
     time.sleep(0.3)
     assert len(peer.heard['human_poses']) == before
     assert peer.call(SetBool, 'enable', SetBool.Request(data=True)).success
     assert peer.call(SetBool, 'enable', SetBool.Request(data=True)).success
     assert peer.wait(lambda: peer.node.count_subscribers('image') == 1)
-    assert peer.show_and_wait(peer.frame()).humans
+    assert peer.show_and_wait(picture).humans
+    # The camera stops.
+    assert peer.wait(lambda: peer.show(picture) and tracked[-1].ids)
+    assert peer.wait(lambda: not tracked[-1].ids)
+    assert peer.report()['people'] == '0'
+    peer.node.destroy_subscription(subscription)
 
 
 def test_reset_forgets_everybody(peer: Peer, node: Process, answers: list[HumanMeshArray]) -> None:
@@ -548,6 +581,7 @@ def test_time_that_jumps_back_begins_anew_and_is_said_once(
     peer: Peer, node: Process, answers: list[HumanMeshArray]
 ) -> None:
     picture = peer.frame()
+    said = node.said('time jumped back by')
     [before] = peer.show_and_wait(picture).humans
     frames = len(peer.heard['/tf'])
     peer.earlier = 100
@@ -557,7 +591,7 @@ def test_time_that_jumps_back_begins_anew_and_is_said_once(
     finally:
         peer.earlier = 0
     assert after.id != before.id
-    assert node.said('time jumped back by') == 1
+    assert node.said('time jumped back by') == said + 1
     assert peer.wait(lambda: len(peer.heard['/tf']) > frames)
     peer.show_and_wait(picture)
     # A frame that comes a little late is no jump.
@@ -565,7 +599,7 @@ def test_time_that_jumps_back_begins_anew_and_is_said_once(
     late.stamp.sec -= 1
     late.stamp.nanosec = 999_999_999
     peer.camera_infos.publish(peer.camera_info(late))
-    assert node.said('time jumped back by') == 1
+    assert node.said('time jumped back by') == said + 1
 
 
 def test_an_inactive_node_publishes_nothing(
@@ -574,12 +608,20 @@ def test_an_inactive_node_publishes_nothing(
     assert peer.change(Transition.TRANSITION_DEACTIVATE)
     assert peer.state() == State.PRIMARY_STATE_INACTIVE
     time.sleep(0.5)
-    counts = {topic: len(messages) for topic, messages in peer.heard.items()}
-    assert 'not active' in peer.call(SetBool, 'enable', SetBool.Request(data=True)).message
+
+    def counts() -> dict[str, int]:
+        heard = {topic: len(messages) for topic, messages in peer.heard.items()}
+        return {topic: count for topic, count in heard.items() if topic != '/diagnostics'}
+
+    before = counts()
+    for service, request in ((SetBool, SetBool.Request(data=True)), (Trigger, Trigger.Request())):
+        answer = peer.call(service, 'enable' if service is SetBool else 'reset', request)
+        assert (answer.success, 'not active' in answer.message) == (False, True)
     for _ in range(20):
         peer.show(peer.frame())
         time.sleep(0.1)
-    assert {topic: len(messages) for topic, messages in peer.heard.items()} == counts
+    assert counts() == before
+    assert peer.status().message == 'inactive'
     assert peer.change(Transition.TRANSITION_ACTIVATE)
     assert peer.wait(lambda: peer.node.count_subscribers('image') > 0)
     assert peer.show_and_wait(peer.frame()).humans
@@ -610,6 +652,63 @@ def test_two_interrupts_end_it_with_status_0(
     assert node.interrupt() == 0, node.log.read_text()
     assert time.monotonic() - start < 5
     assert not re.search(r'Traceback|Error', node.log.read_text().replace('[ERROR]', ''))
+
+
+def test_before_it_is_configured_it_says_so_and_checks_what_it_is_told(
+    ros_environment: dict[str, str], peer: Peer, node: Process, tmp_path: Path
+) -> None:
+    node.kill()
+    log = tmp_path / 'log'
+    process = Process(ros_environment, log, 'autostart:=false', name='__ns:=/front')
+    try:
+        reports = peer.heard['/diagnostics']
+        assert peer.wait(lambda: reports and reports[-1].status[0].name == 'front/hybrik_node'), (
+            log.read_text()
+        )
+        status = reports[-1].status[0]
+        assert (status.message, status.hardware_id) == ('unconfigured', '/front/image')
+        for prefix in ('1x', ''):
+            assert 'must be a letter' in peer.set('tracking.id_prefix', prefix, '/front/')
+        # Shut down for good, it still ends as it should.
+        shutdown = Transition.TRANSITION_UNCONFIGURED_SHUTDOWN
+        assert peer.change(shutdown, '/front/')
+        assert process.interrupt() == 0, log.read_text()
+        assert not process.said('Traceback')
+    finally:
+        process.kill()
+
+
+def test_an_override_of_a_qos_that_cannot_be_is_said(
+    ros_environment: dict[str, str], tmp_path: Path
+) -> None:
+    override = 'qos_overrides./image.subscription.reliability:=foo'
+    process = Process(ros_environment, tmp_path / 'log', override)
+    try:
+        assert process.process.wait(60) == 1
+        assert process.said('cannot activate: ') == 1
+        assert process.said('reliability') >= 1
+        assert not process.said('Traceback')
+    finally:
+        process.kill()
+
+
+def test_an_interrupt_counts_before_all_is_imported(
+    ros_environment: dict[str, str], tmp_path: Path
+) -> None:
+    process = Process(ros_environment, tmp_path / 'log')
+    try:
+        status = Path(f'/proc/{process.process.pid}/status')
+
+        def heeds(number: int) -> bool:
+            caught = re.search(r'SigCgt:\s*(\w+)', status.read_text())[1]
+            return bool(int(caught, 16) >> (number - 1) & 1)
+
+        while not heeds(signal.SIGTERM):
+            time.sleep(0.005)
+        assert process.interrupt() == 0, process.log.read_text()
+        assert process.log.read_text() == ''
+    finally:
+        process.kill()
 
 
 def test_a_field_of_view_stands_in_for_camera_info(

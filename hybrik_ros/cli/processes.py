@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hybrik_ros.share import node_environment
 
-NODE = (sys.executable, '-m', 'hybrik_ros.node.node')
+NODE = (sys.executable, '-m', 'hybrik_ros.node')
 START_SECONDS = 120.0  # The first start compiles the kernels.
 _POLL_SECONDS = 0.1
 _STOP_SECONDS = 5.0

@@ -13,6 +13,8 @@ from std_msgs.msg import Header
 _WINDOW = 600  # frames over which latencies are summed up
 _RATE_SECONDS = 5.0  # over which frames are counted for a rate
 _STALLED_SECONDS = 2.0  # without an image
+_STUCK_SECONDS = 3.0  # in one frame
+_WARNED_SECONDS = 5.0  # after which what is not said again is over
 _SETTLE_SECONDS = 5.0  # after activation, in which limits mean nothing yet
 
 _OK, _WARN, _ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -44,16 +46,20 @@ class Diagnostics:
 
     Parameters
     ----------
-    name: of the node.
+    name, hardware: of the reports.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, hardware: str = '') -> None:
         self._name = name
+        self._hardware = hardware
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
         self._reported_faults: Counter[str] = Counter()
-        self._warned: dict[str, str] = {}
+        # What to say, and until when.
+        self._warned: dict[str, tuple[str, float]] = {}
+        self._used: Counter[str] = Counter()
+        self._busy_since: float | None = None
         self._seconds: dict[str, deque[float]] = {}
         self._rates = {kind: _Rate() for kind in ('received', 'processed')}
         self._people = 0
@@ -66,9 +72,30 @@ class Diagnostics:
             self._rates['received'].count()
             self._last_image = time.monotonic()
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether no image has come for a while."""
+        return time.monotonic() - self._last_image > _STALLED_SECONDS
+
+    def began(self) -> None:
+        """Note that a frame is being worked on, until processed or fault."""
+        with self._lock:
+            self._busy_since = time.monotonic()
+
+    def nobody(self) -> None:
+        """Note that nobody is followed any more."""
+        with self._lock:
+            self._people = 0
+
+    def used(self, what: str) -> None:
+        """Count a frame in which something that need not be there was used, such as depth."""
+        with self._lock:
+            self._used[what] += 1
+
     def processed(self, people: int) -> None:
         """Count a frame that was looked at, and whether somebody was in it."""
         with self._lock:
+            self._busy_since = None
             self._counts['processed'] += 1
             self._counts['with a person'] += people > 0
             self._rates['processed'].count()
@@ -77,12 +104,17 @@ class Diagnostics:
     def fault(self, kind: str) -> None:
         """Count a fault that cost a frame."""
         with self._lock:
+            self._busy_since = None
             self._faults[kind] += 1
 
-    def warn(self, key: str, message: str) -> None:
-        """Note what is wrong without costing frames, until the node is active anew."""
+    def warn(self, key: str, message: str, lasting: bool = False) -> None:
+        """Note what is wrong without costing frames, for some seconds.
+
+        lasting: until the node is active anew instead.
+        """
+        until = np.inf if lasting else time.monotonic() + _WARNED_SECONDS
         with self._lock:
-            self._warned[key] = message
+            self._warned[key] = message, until
 
     def took(self, stage: str, seconds: float) -> None:
         """Note how long a frame spent in a stage."""
@@ -98,7 +130,9 @@ class Diagnostics:
         message: what it is doing, or why it does nothing.
         header: stamp of the report.
         """
-        status = DiagnosticStatus(level=level, name=self._name, message=message)
+        status = DiagnosticStatus(
+            level=level, name=self._name, message=message, hardware_id=self._hardware
+        )
         return DiagnosticArray(header=header, status=[status])
 
     def report(
@@ -126,7 +160,13 @@ class Diagnostics:
             new_faults = self._faults - self._reported_faults
             self._reported_faults = self._faults.copy()
             now = time.monotonic()
-            verdicts: list[_Verdict] = [(_WARN, message) for message in self._warned.values()]
+            verdicts: list[_Verdict] = [
+                (_WARN, message) for message, until in self._warned.values() if now < until
+            ]
+            if self._busy_since is not None and now - self._busy_since > _STUCK_SECONDS:
+                verdicts.append(
+                    (_ERROR, f'a frame has taken {now - self._busy_since:.0f} s so far')
+                )
             if new_faults:
                 verdicts.append((_ERROR, f'frames are lost: {", ".join(sorted(new_faults))}'))
             if (silent := now - self._last_image) > _STALLED_SECONDS:
@@ -140,6 +180,7 @@ class Diagnostics:
                 'processed': self._counts['processed'],
                 'with a person': self._counts['with a person'],
                 'people': self._people,
+                **{f'with {what}': count for what, count in sorted(self._used.items())},
                 **{f'{kind} per second': f'{rate}' for kind, rate in self._rates.items()},
                 'dropped for newer frames': replaced,
                 **{f'lost: {kind}': count for kind, count in sorted(self._faults.items())},

@@ -1,5 +1,6 @@
 """What the node subscribes to while it is active: images, and what belongs to them."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +10,10 @@ from rclpy.node import Node
 from rclpy.qos import QoSPolicyKind, QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
-from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
+from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.messages.images import UnusableInputError
 from hybrik_ros.node import detections
 from hybrik_ros.node.by_stamp import ByStamp
@@ -21,6 +22,7 @@ from hybrik_ros.node.topics import camera_topics
 from hybrik_ros.parameters import COMPRESSED
 
 _NEWEST = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+_MOST_MISSED = 10  # images in a row without what belongs to them
 _KEPT = 8  # depth images, or detections, until the image of their stamp is processed
 _SAME_SECONDS = 0.02  # between stamps of one moment
 # Depth and detections are computed from what the camera saw, and come a little later.
@@ -34,7 +36,8 @@ class Inputs:
     ----------
     node: whose parameters say what is subscribed to.
     take_image, take_camera_info: called with every message, in the executor's thread.
-    say: tells the user of a fault that costs no frame.
+    say: tells the user of a fault that costs no frame; lasting=True of one that may be over
+        without anybody's knowing.
 
     Attributes
     ----------
@@ -46,26 +49,19 @@ class Inputs:
         node: Node,
         take_image: Callable[[Image | CompressedImage], None],
         take_camera_info: Callable[[CameraInfo], None],
-        say: Callable[[str], None],
+        say: Callable[..., None],
     ) -> None:
         self._node = node
         self._say = say
         self._subscriptions: list[Subscription] = []
         self._depths: ByStamp[Image] | None = None
         self._boxes: ByStamp[list[detections.Box]] | None = None
-        image, camera_info = camera_topics(node)
-        # The calibration first: of messages that wait together it is then the first to be read.
-        self._subscribe(CameraInfo, camera_info, take_camera_info)
-        if node.get_parameter('depth.enabled').value:
-            self._depths = ByStamp(_KEPT)
-            self._subscribe(Image, 'depth', self._take_depth)
-        if node.get_parameter('detector.external').value:
-            self._boxes = ByStamp(_KEPT)
-            self._subscribe(detections.message_type(), 'detections', self._take_detections)
-        if node.get_parameter('image_transport').value == COMPRESSED:
-            self._subscribe(CompressedImage, f'{image}/compressed', take_image)
-        else:
-            self._subscribe(Image, image, take_image)
+        self._missed: Counter[str] = Counter()
+        try:
+            self._subscribe_all(take_image, take_camera_info)
+        except Exception:
+            self.close()
+            raise
 
     @property
     def topics(self) -> list[str]:
@@ -82,19 +78,59 @@ class Inputs:
         if self._depths is None:
             return None
         message = self._depths.take(_seconds(header), _SAME_SECONDS, _PATIENCE_SECONDS)
-        return None if message is None else to_depth(message)
+        self._expect('depth', message)
+        if message is None:
+            return None
+        frames = message.header.frame_id, header.frame_id
+        if all(frames) and frames[0] != frames[1]:
+            raise UnusableInputError(
+                'depth frame',
+                f'the depth image is of the frame {frames[0]!r}, the image of {frames[1]!r}: it '
+                f"has to be registered to the image, as depth_image_proc's register node does",
+            )
+        return to_depth(message)
 
     def boxes_of(self, header: Header) -> list[detections.Box] | None:
         """Return the people that another detector found in an image; None for our own to look."""
         if self._boxes is None:
             return None
-        return self._boxes.take(_seconds(header), _SAME_SECONDS, _PATIENCE_SECONDS) or []
+        found = self._boxes.take(_seconds(header), _SAME_SECONDS, _PATIENCE_SECONDS)
+        self._expect('detections', found)
+        return found or []
 
     def close(self) -> None:
         """Unsubscribe."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []
+
+    def _expect(self, topic: str, found: object | None) -> None:
+        """Tell the user where nothing comes that belongs to the images."""
+        self._missed[topic] = 0 if found is not None else self._missed[topic] + 1
+        if self._missed[topic] >= _MOST_MISSED:
+            self._say(
+                f'nothing with the stamps of the images comes on '
+                f'{self._node.resolve_topic_name(topic)}: see that it is published, and remap it'
+            )
+
+    def _subscribe_all(
+        self,
+        take_image: Callable[[Image | CompressedImage], None],
+        take_camera_info: Callable[[CameraInfo], None],
+    ) -> None:
+        image, camera_info = camera_topics(self._node)
+        # The calibration first: of messages that wait together it is then the first to be read.
+        self._subscribe(CameraInfo, camera_info, take_camera_info)
+        if self._node.get_parameter('depth.enabled').value:
+            self._depths = ByStamp(_KEPT)
+            self._subscribe(Image, 'depth', self._take_depth)
+        if self._node.get_parameter('detector.external').value:
+            self._boxes = ByStamp(_KEPT)
+            self._subscribe(detections.message_type(), 'detections', self._take_detections)
+        if self._node.get_parameter('image_transport').value == COMPRESSED:
+            self._subscribe(CompressedImage, f'{image}/compressed', take_image)
+        else:
+            self._subscribe(Image, image, take_image)
 
     def _take_depth(self, message: Image) -> None:
         assert self._depths is not None
@@ -117,7 +153,8 @@ class Inputs:
             self._say(
                 f'a publisher of {name} offers another {policy} than the node asks for, so that '
                 f'nothing comes from it: change it there, or the parameter '
-                f'qos_overrides.{name}.subscription.{policy} here'
+                f'qos_overrides.{name}.subscription.{policy} here',
+                lasting=True,
             )
 
         self._subscriptions.append(
@@ -133,4 +170,4 @@ class Inputs:
 
 
 def _seconds(header: Header) -> float:
-    return float(Time.from_msg(header.stamp).nanoseconds * 1e-9)
+    return nanoseconds(header) * 1e-9

@@ -1,5 +1,7 @@
 """The lifecycle node: images in, people out."""
 
+import ctypes
+import gc
 import os
 import re
 import signal
@@ -7,8 +9,8 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 from itertools import count
-from types import FrameType
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -18,14 +20,12 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
-from rclpy.time import Time
-from rclpy.timer import Timer
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 
 from hybrik_ros.camera import Camera
-from hybrik_ros.messages.fields import REORDERED_SECONDS
+from hybrik_ros.messages.fields import REORDERED_SECONDS, nanoseconds
 from hybrik_ros.messages.images import UnusableInputError, decompress, to_rgb
 from hybrik_ros.messages.intrinsics import NO_CAMERA_INFO, Intrinsics
 from hybrik_ros.node import detections, parameters
@@ -45,6 +45,7 @@ _CAMERA_INFO_GRACE_SECONDS = 2.0
 _MOST_SAID = 50  # Whatever comes in, the log stays readable and the memory bounded.
 _MOST_FAILURES = 5  # frames in a row, after which something is wrong for good
 _MOST_STALLED = 10  # images in a row of one stamp
+_OTHER_CLOCK_SECONDS = 60.0
 _SIGNAL_POLL_SECONDS = 0.1
 _STOP_SECONDS = 1.0
 
@@ -68,24 +69,30 @@ class HybrikNode(LifecycleNode):
     Parameters
     ----------
     stopping: set where the process is to end, which also ends what takes long.
+
+    Attributes
+    ----------
+    is_finalized: whether it is shut down for good.
     """
 
     def __init__(self, stopping: threading.Event) -> None:
         super().__init__('hybrik_node')
         parameters.declare(self)
         self.add_on_set_parameters_callback(self._validate)
+        self.is_finalized = False
         self._stopping = stopping
         self._pipeline: Pipeline | None = None
         self._outputs: Outputs | None = None
         self._inputs: Inputs | None = None
         self._ids = count(1)  # An id never comes back, not even after a clean-up.
-        self._mailbox: Mailbox[tuple[Image | CompressedImage, float]] = Mailbox()
+        # Images, with when they came; None where nobody is to be seen any more.
+        self._mailbox: Mailbox[tuple[Image | CompressedImage | None, float]] = Mailbox()
         self._worker: threading.Thread | None = None
         self._loader: threading.Thread | None = None
-        self._timer: Timer | None = None
+        self._state: tuple[bytes, str] | None = (DiagnosticStatus.OK, 'unconfigured')
         self._activated = 0.0
         self._said: set[str] = set()
-        self._diagnostics = Diagnostics(self.get_name())
+        self._diagnostics = Diagnostics(*self._whose)
         self._enabled = True
         self._forget = False
         self._last_stamp: float | None = None
@@ -94,6 +101,7 @@ class HybrikNode(LifecycleNode):
         self._breakdown = self.create_guard_condition(self._give_up)
         # While inactive, too, the node says how it is. Not a lifecycle publisher for that reason.
         self._reports = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self.create_timer(_DIAGNOSTICS_SECONDS, self._report)
         self.create_service(SetBool, '~/enable', self._enable)
         self.create_service(Trigger, '~/reset', self._reset)
 
@@ -108,9 +116,10 @@ class HybrikNode(LifecycleNode):
             self._pipeline = self._load()
         except Exception as error:  # Whatever is wrong with a file, the user hears of it.
             self.get_logger().error(f'cannot configure: {error}')
-            self._tell(DiagnosticStatus.ERROR, f'cannot configure: {error}')
+            self._now(DiagnosticStatus.ERROR, f'cannot configure: {error}')
             return _Failure
         self._outputs = Outputs(self, self._pipeline.body, self._say_once)
+        self._now(DiagnosticStatus.OK, 'inactive')
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -119,37 +128,45 @@ class HybrikNode(LifecycleNode):
         assert self._outputs is not None
         self._pipeline.reset()
         self._intrinsics = Intrinsics(camera_topics(self)[1], self._warn)
-        self._diagnostics = Diagnostics(self.get_name())
+        self._diagnostics = Diagnostics(*self._whose)
         self._mailbox = Mailbox()
         self._activated = time.monotonic()
         self._said.clear()
         self._enabled, self._forget, self._last_stamp = True, False, None
         self._failures = self._stalled = 0
         self._broken = ''
+        try:
+            self._listen()
+        except Exception as error:  # Parameters that override a QoS raise all sorts of things.
+            self.get_logger().error(f'cannot activate: {error}')
+            self._now(DiagnosticStatus.ERROR, f'cannot activate: {error}')
+            return _Failure
         result = super().on_activate(state)
         self._outputs.publish_body()
         self._worker = threading.Thread(target=self._work, name='hybrik worker', daemon=True)
         self._worker.start()
-        self._listen()
-        self._timer = self.create_timer(_DIAGNOSTICS_SECONDS, self._report)
+        self._state = None
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop listening and working; the last word is a report."""
+        """Stop listening and working; the counts are reported for the last time."""
         self._stop()
         if self._broken:
             return _Error
+        self._now(DiagnosticStatus.OK, 'inactive')
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free body and networks."""
         self._free()
+        self._now(DiagnosticStatus.OK, 'unconfigured')
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and free, from whatever state."""
         self._stop()
         self._free()
+        self.is_finalized = True
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -157,13 +174,14 @@ class HybrikNode(LifecycleNode):
         self._stop()
         self._free()
         super().on_error(state)
-        self._tell(DiagnosticStatus.ERROR, self._broken or 'a transition failed')
+        self._now(DiagnosticStatus.ERROR, self._broken or 'a transition failed')
         return _Success
 
     @property
-    def is_loading(self) -> bool:
-        """Whether body and networks are being loaded, be it in vain."""
-        return self._loader is not None and self._loader.is_alive()
+    def is_busy(self) -> bool:
+        """Whether a thread of ours works on, be it in vain: loads, or is in a frame for long."""
+        threads = self._loader, self._worker
+        return any(thread is not None and thread.is_alive() for thread in threads)
 
     def _load(self) -> Pipeline:
         """Load in a thread; meanwhile log and /diagnostics tell what takes so long.
@@ -206,22 +224,26 @@ class HybrikNode(LifecycleNode):
         self._stop_listening()
         self._mailbox.close()
         if self._worker is not None:
-            self._worker.join()
+            # Who wants the process to end does not wait for a frame that takes long.
+            self._worker.join(_STOP_SECONDS if self._stopping.is_set() else None)
+            if self._worker.is_alive():
+                return
             self._worker = None
             if self._outputs is not None:
                 self._outputs.say_nobody()
-        if self._timer is not None:
+        if self._state is None:
             self._report()
-            self.destroy_timer(self._timer)
-            self._timer = None
 
     def _free(self) -> None:
+        if self._worker is not None:  # It goes on with what would be freed.
+            return
         if self._pipeline is not None:
             self._pipeline.close()
             self._pipeline = None
         if self._outputs is not None:
             self._outputs.close()
             self._outputs = None
+        _give_back_memory()
 
     def _validate(self, changes: list[Parameter]) -> SetParametersResult:
         return parameters.validate(changes, configured=self._pipeline is not None)
@@ -230,36 +252,49 @@ class HybrikNode(LifecycleNode):
 
     def _enable(self, request: SetBool.Request, answer: SetBool.Response) -> SetBool.Response:
         """Stop listening to the camera, or resume it."""
-        if self._timer is None:
-            answer.message = 'the node is not active: ros2 lifecycle set it so'
+        if not self._is_active(answer):
             return answer
         if request.data and self._inputs is None:
             self._listen()
         elif not request.data:
             self._stop_listening()
+            self._mailbox.put((None, time.monotonic()))
         self._enabled = request.data
         answer.success = True
         return answer
 
     def _reset(self, _: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
         """Forget everybody before the next frame."""
-        self._forget = True
-        answer.success = True
+        if self._is_active(answer):
+            self._forget = answer.success = True
         return answer
+
+    def _is_active(self, answer: SetBool.Response | Trigger.Response) -> bool:
+        """Tell whether a service can be served; if not, the answer says so."""
+        if self._state is not None:
+            answer.message = (
+                f'the node is not active: ros2 lifecycle set {self.get_fully_qualified_name()} '
+                f'activate'
+            )
+        return self._state is None
 
     # Input, in the executor's thread.
 
     def _take_image(self, message: Image | CompressedImage) -> None:
         self._diagnostics.received()
-        self._diagnostics.took('transport', self._seconds_since(message.header))
+        self._took_since(message.header, 'transport')
         self._mailbox.put((message, time.monotonic()))
 
     # Work, in the worker's thread.
 
     def _work(self) -> None:
         while (item := self._mailbox.take()) is not None:
+            message, received = item
             try:
-                self._process(*item)
+                if message is None:
+                    self._say_nobody()
+                    continue
+                self._process(message, received)
                 self._failures = 0
             except UnusableInputError as fault:
                 self._lost(fault.kind, str(fault))
@@ -275,6 +310,7 @@ class HybrikNode(LifecycleNode):
         assert self._pipeline is not None
         assert self._outputs is not None
         started = time.monotonic()
+        self._diagnostics.began()
         self._diagnostics.took('wait', started - received)
         rgb = decompress(message) if isinstance(message, CompressedImage) else to_rgb(message)
         field_of_view = self.get_parameter('field_of_view').value
@@ -296,8 +332,13 @@ class HybrikNode(LifecycleNode):
         started = time.monotonic()
         self._outputs.publish(humans, rgb, camera, message.header)
         self._diagnostics.took('publish', time.monotonic() - started)
-        self._diagnostics.took('total', self._seconds_since(message.header))
+        self._took_since(message.header, 'total')
         self._diagnostics.processed(len(humans))
+
+    def _say_nobody(self) -> None:
+        assert self._outputs is not None
+        self._outputs.say_nobody()
+        self._diagnostics.nobody()
 
     def _belonging_to(
         self, header: Header, camera: Camera
@@ -314,6 +355,8 @@ class HybrikNode(LifecycleNode):
         except ValueError as fault:  # Distances are as good as without.
             self._warn(str(fault))
             return None, boxes
+        if depth is not None:
+            self._diagnostics.used('depth')
         return depth, boxes
 
     def _stamp_of(self, header: Header) -> float:
@@ -323,7 +366,7 @@ class HybrikNode(LifecycleNode):
         ------
         UnusableInputError: a newer image was processed already.
         """
-        stamp = Time.from_msg(header.stamp).nanoseconds * 1e-9
+        stamp = nanoseconds(header) * 1e-9
         back = 0.0 if self._last_stamp is None else self._last_stamp - stamp
         if 0 < back <= REORDERED_SECONDS:
             raise UnusableInputError(
@@ -334,7 +377,7 @@ class HybrikNode(LifecycleNode):
                 f'time jumped back by {back:.1f} s (a bag that loops?): everybody is forgotten'
             )
         self._stalled = self._stalled + 1 if stamp == self._last_stamp else 0
-        if self._stalled == _MOST_STALLED:
+        if self._stalled >= _MOST_STALLED:
             self._warn(
                 'the stamps of the images do not advance: nobody can be seen for long enough'
             )
@@ -350,9 +393,12 @@ class HybrikNode(LifecycleNode):
             self._diagnostics.fault(kind)
             self._say_once(message)
 
-    def _warn(self, message: str) -> None:
-        """Say once, and in every report, what is wrong but costs no frame."""
-        self._diagnostics.warn(_gist(message), message)
+    def _warn(self, message: str, lasting: bool = False) -> None:
+        """Say once, and in the reports, what is wrong but costs no frame.
+
+        lasting: whether nobody tells when it is no longer so.
+        """
+        self._diagnostics.warn(_gist(message), message, lasting)
         self._say_once(message)
 
     def _say_once(self, message: str) -> None:
@@ -373,6 +419,11 @@ class HybrikNode(LifecycleNode):
         self.trigger_deactivate()
 
     def _report(self) -> None:
+        if self._state is not None:
+            self._tell(*self._state)
+            return
+        if self._diagnostics.is_silent:
+            self._mailbox.put((None, time.monotonic()))
         if not self._enabled:
             self._tell(DiagnosticStatus.OK, 'disabled by ~/enable')
             return
@@ -395,15 +446,40 @@ class HybrikNode(LifecycleNode):
             )
         )
 
+    def _now(self, level: bytes, message: str) -> None:
+        """Report, now and in every report until the node is active, how it is."""
+        self._state = level, message
+        self._tell(level, message)
+
     def _tell(self, level: bytes, message: str) -> None:
         self._reports.publish(self._diagnostics.status(level, message, self._header_now()))
 
     def _header_now(self) -> Header:
         return Header(stamp=self.get_clock().now().to_msg())
 
-    def _seconds_since(self, header: Header) -> float:
-        elapsed = self.get_clock().now().nanoseconds - Time.from_msg(header.stamp).nanoseconds
-        return elapsed * 1e-9
+    @property
+    def _whose(self) -> tuple[str, str]:
+        """Name and hardware of the reports: they tell several cameras' nodes apart."""
+        return self.get_fully_qualified_name().lstrip('/'), camera_topics(self)[0]
+
+    def _took_since(self, header: Header, stage: str) -> None:
+        """Note how long ago a stamp was, if it is one of this clock."""
+        elapsed = (self.get_clock().now().nanoseconds - nanoseconds(header)) * 1e-9
+        if abs(elapsed) < _OTHER_CLOCK_SECONDS:
+            self._diagnostics.took(stage, elapsed)
+        else:
+            self._warn(
+                f'the stamps of the images are {elapsed:.0f} s from this clock, so that TF does '
+                f'not fit and no latency is known: of a bag, play it with --clock and set '
+                f'use_sim_time; else set the clocks'
+            )
+
+
+def _give_back_memory() -> None:
+    """Hand what was freed back to the system; our settings of malloc would keep it for images."""
+    gc.collect()
+    with suppress(OSError, AttributeError):  # It is glibc's alone.
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _gist(message: str) -> str:
@@ -411,19 +487,12 @@ def _gist(message: str) -> str:
     return re.sub(r'\b[0-9.]+\b', '#', message)
 
 
-def main(args: list[str] | None = None) -> int:
-    """Run the node until SIGINT or SIGTERM; return the exit status."""
-    stopping = threading.Event()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        stopping.set()
-
-    # Our own handlers: rclpy's invalidate the context at once, and a second signal during the
-    # clean-up would raise in the middle of it.
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+def run(stopping: threading.Event) -> int:
+    """Run the node until it is told to stop; return the exit status."""
+    if stopping.is_set():
+        return 0
     try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         node = HybrikNode(stopping)
     except Exception as error:  # Wrong arguments and parameters raise all sorts of things.
         print(f'hybrik_node: {" ".join(str(error).split())}', file=sys.stderr)
@@ -440,9 +509,10 @@ def main(args: list[str] | None = None) -> int:
             executor.spin_once(timeout_sec=_SIGNAL_POLL_SECONDS)
         return 0
     finally:
-        node.trigger_shutdown()
+        if not node.is_finalized:
+            node.trigger_shutdown()
         executor.shutdown(timeout_sec=_STOP_SECONDS)
-        interrupted = node.is_loading
+        interrupted = node.is_busy
         node.destroy_node()
         rclpy.shutdown()
         # Python's own clean-up restores the default of our handlers, but not of ignored signals:
@@ -452,7 +522,3 @@ def main(args: list[str] | None = None) -> int:
         if interrupted:  # What is left alone in its thread must not hold up the end.
             sys.stdout.flush()
             os._exit(0)
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -12,6 +12,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from hybrik_ros.parameters import DECLARATIONS, Declaration
+from hybrik_ros.pipeline import Settings
 
 _BY_NAME = {declaration.name: declaration for declaration in DECLARATIONS}
 
@@ -83,6 +84,11 @@ def validate(parameters: list[Parameter], configured: bool) -> SetParametersResu
                 reason=f'{parameter.name} must be one of {", ".join(declaration.choices)}, '
                 f'not {parameter.value!r}',
             )
+        try:
+            if declaration.setting:
+                Settings(**{declaration.setting: parameter.value})
+        except (TypeError, ValueError) as error:
+            return SetParametersResult(successful=False, reason=f'{parameter.name}: {error}')
         if configured and not declaration.dynamic:
             return SetParametersResult(
                 successful=False,

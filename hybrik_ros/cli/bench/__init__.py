@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         'by how much its memory, threads and descriptors grow.',
     )
     soaking.add_argument(
-        '--minutes', type=float, default=10.0, help='after one to warm up (default: 10)'
+        '--minutes', type=_minutes, default=10.0, help='after one to warm up (default: 10)'
     )
     soaking.set_defaults(measure=lambda args, console: soak.measure(console, args.minutes))
     recordings = _add_kind(
@@ -93,6 +94,13 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     whole.set_defaults(
         measure=lambda args, console: perception.measure(console, args.footage, args.pictures)
     )
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0 < minutes < inf:
+        raise ValueError(text)  # argparse says that it is no valid value.
+    return minutes
 
 
 def _add_kind(kinds: Any, name: str, help: str, description: str) -> argparse.ArgumentParser:

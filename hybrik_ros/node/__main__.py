@@ -1,0 +1,22 @@
+"""Starts the node. Signals count from the first moment, long before everything is imported."""
+
+import signal
+import sys
+import threading
+
+
+def main() -> int:
+    """Run the node until SIGINT or SIGTERM; return the exit status."""
+    stopping = threading.Event()
+    # Our own handlers: rclpy's invalidate the context at once, and a second signal during the
+    # clean-up would raise in the middle of it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+
+    from hybrik_ros.node.node import run
+
+    return run(stopping)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
