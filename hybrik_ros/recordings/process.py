@@ -187,6 +187,7 @@ class Processor:
         if report.last is not None and 0 < report.last - stamp <= REORDERED_SECONDS * 1e9:
             report.fault('order', 'an image is older than the one before it')
             return 0.0
+        report.first = stamp if report.first is None else report.first
         report.last = stamp
         started = time.perf_counter()
         humans = self._pipeline(picture.rgb, picture.camera, stamp * 1e-9)

@@ -22,7 +22,7 @@ class Report:
     frames: images that were processed.
     people: in all of these together.
     ids: how many were given.
-    last: nanoseconds, the stamp of the last frame; None before the first.
+    first, last: nanoseconds, the stamps of the first and the last frame; None before the first.
     faults: how often something was left out, by the kind of fault.
     reasons: what was wrong with the first of each kind.
     damage: of the file itself, how often, by its kind.
@@ -36,6 +36,7 @@ class Report:
     frames: int = 0
     people: int = 0
     ids: int = 0
+    first: int | None = None
     last: int | None = None
     faults: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)

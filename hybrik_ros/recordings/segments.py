@@ -1,11 +1,12 @@
 """A long bag in parts that can be processed side by side, and put together again.
 
 A part may begin where nobody is known any more: from there on, all is as in a new pipeline, but for
-the numbers in the ids. A scan with the detector alone, some looks a second, finds places where that
+the numbers in the ids. A scan with the detector alone, two looks a second, finds places where that
 should be so, as nobody was there for longer than anybody is remembered. Whether it was so, the part
-before tells once it is processed: if somebody was followed at its end after all, it is processed
-again together with the next one. The ids of each part are counted on from those before it. So what
-is put together is, to the bit, what one run makes of the whole bag.
+before tells once it is processed: if somebody was followed at its end after all, or the images go
+back in time there, it is processed again together with the next one. The ids of each part are
+counted on from those before it. So what is put together is, to the bit, what one run makes of the
+whole bag.
 """
 
 import re
@@ -20,13 +21,7 @@ from hybrik_ros.bags import BagReader, BagWriter, Message, deserialise, serialis
 from hybrik_ros.bags.reader import CUT_OFF
 from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.pipeline import Settings, finder_of
-from hybrik_ros.recordings.process import (
-    HUMAN_POSES,
-    TF_TOPIC,
-    TOPICS,
-    Job,
-    replaced,
-)
+from hybrik_ros.recordings.process import HUMAN_POSES, TF_TOPIC, TOPICS, Job, replaced
 from hybrik_ros.recordings.report import Report
 from hybrik_ros.recordings.sources import BagSource
 
@@ -35,6 +30,8 @@ _MARGIN_SECONDS = 1.0  # for which nobody is there, beyond what anybody is remem
 _REMEMBERED_SECONDS = 2.0  # at least, however soon people are to be forgotten
 _KEPT = 8  # messages of camera_info, as many as count for an image
 _SECOND = 1e9
+# Of people, by the prefix of ids; other frames may have been copied from the recording.
+_FRAMES = r'((?:body|smpl_\w+)_{})(\d+)'
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def split(job: Job, parts: int) -> list[Job]:
         if nearest is not None and (not chosen or nearest.time > chosen[-1].time):
             chosen.append(nearest)
     edges = [Seam(0, ()), *chosen]
-    stops = [seam.time for seam in chosen] + [None]
+    stops = [*(seam.time for seam in chosen), None]
     return [_part(job, seam, stop) for seam, stop in zip(edges, stops, strict=True)]
 
 
@@ -127,7 +124,7 @@ class Segments:
         if len(self.reports) < len(self.parts):
             return []
         for first, second in pairwise(self.parts):
-            if not self.reports[first.output].knows_nobody:
+            if not _fit(self.reports[first.output], self.reports[second.output]):
                 return [self._together(first, second)]
         return []
 
@@ -167,10 +164,18 @@ class Segments:
         return whole
 
 
+def _fit(before: Report, after: Report) -> bool:
+    """Tell whether one run over two parts would have done what was done with each."""
+    in_order = after.first is None or before.last is None or after.first > before.last
+    return before.knows_nobody and in_order
+
+
 def _sum(reports: Sequence[Report]) -> Report:
     """Return the report of a whole by those of its parts."""
     recording = reports[0].recipe['recording'] | {'start': None, 'stop': None}
-    whole = replace(reports[-1], recipe=reports[0].recipe | {'recording': recording})
+    whole = replace(
+        reports[-1], first=reports[0].first, recipe=reports[0].recipe | {'recording': recording}
+    )
     whole.steps, whole.frames, whole.people, whole.ids = (
         sum(getattr(report, name) for report in reports)
         for name in ('steps', 'frames', 'people', 'ids')
@@ -203,7 +208,3 @@ def _counted_on(message: Message, prefix: str, shift: int) -> Message:
         for human in content.humans if message.topic == HUMAN_POSES else [content]:
             human.id = f'{prefix}{int(human.id.removeprefix(prefix)) + shift}'
     return message._replace(data=serialise(content))
-
-
-# Of the people of this package; other frames may have been copied from the recording.
-_FRAMES = r'((?:body|smpl_\w+)_{})(\d+)'
