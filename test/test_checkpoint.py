@@ -52,6 +52,8 @@ def test_architecture_is_seen_from_the_keys(path: Path, architecture: str) -> No
         ({'decphi.weight': None, 'decphi.bias': None, 'decpi.bias': torch.ones(46)},
          r'missing: decphi\.weight, decphi\.bias; unexpected: decpi\.bias$'),
         ({'decphi.bias': [0.0] * 46}, r"'decphi.bias' names no tensor"),
+        ({'init_cam': torch.full((3,), torch.nan)}, r'network: not finite: init_cam$'),
+        ({'init_cam': torch.ones(3) * 1j}, r'network: not of real numbers: init_cam$'),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named(path: Path, changes: dict[str, object], message: str) -> None:

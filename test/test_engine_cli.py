@@ -8,6 +8,8 @@ from types import ModuleType
 import pytest
 
 from hybrik_ros.cli import main
+from hybrik_ros.inference import tensorrt_engine
+from hybrik_ros.inference.runner import SIDE
 from hybrik_ros.perception import blazepose, detector
 
 
@@ -105,7 +107,7 @@ def test_check_finds_what_is_sound_foreign_damaged_and_refused(
         return main(['engine', 'check']), capsys.readouterr().out
 
     status, said = check()
-    assert (status, 'fake.onnx, fp32, works.' in said) == (0, True)
+    assert (status, 'fake.onnx, fp32, can be loaded.' in said) == (0, True)
     assert 'TensorRT 10.3.0 works on Fake, compute capability 8.7, CUDA 12.6.' in said
 
     fake_tensorrt.__version__ = '10.13.0'
@@ -120,3 +122,24 @@ def test_check_finds_what_is_sound_foreign_damaged_and_refused(
     plan.write_bytes(b'?')
     status, said = check()
     assert (status, 'unusable: it is damaged' in said) == (1, True)
+    assert main(['engine', 'list']) == 0
+    assert 'damaged' in ' '.join(capsys.readouterr().out.split())
+
+    plan.with_suffix('.json').unlink()  # As if the one who wrote it was killed.
+    status, said = check()
+    assert (status, f'{plan} is unusable' in said) == (1, True)
+    assert main(['engine', 'list']) == 0
+    assert f'{plan} is unusable' in capsys.readouterr().out
+
+
+def test_the_side_is_the_detectors_alone(
+    fake_tensorrt: ModuleType, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert main(['engine', 'build', '--side', '630']) == 0
+    for model, side in ((detector.MODEL, 640), (blazepose.MODEL, SIDE)):
+        tensorrt_engine.load_engine(model, side=side)
+    assert fake_tensorrt.built == 2  # The node, which asks for these, finds them.
+    for side in ('0', '-5', '99999', 'wide'):
+        with pytest.raises(SystemExit):
+            main(['engine', 'build', '--side', side])
+        assert '--side' in capsys.readouterr().err

@@ -14,6 +14,7 @@ from torch import nn
 
 from hybrik_ros.cli import main
 from hybrik_ros.cli.pictures import spread_pictures
+from hybrik_ros.network import export
 from hybrik_ros.network.int8 import UpConvolution, as_convolutions
 
 
@@ -97,6 +98,13 @@ def test_what_does_not_fit_together_is_refused(
     assert main(['export', str(checkpoint), '-o', str(path), *arguments]) == 1
     assert words in capsys.readouterr().err
     assert not path.exists()
+
+
+def test_what_is_held_out_is_of_other_pictures() -> None:
+    pictures = [[np.full(1, number)] * people for number, people in enumerate([2, 1, 3, 2] * 3)]
+    used, held_out = export._divided(pictures)
+    numbers = [{int(crop[0]) for people in part for crop in people} for part in (used, held_out)]
+    assert numbers == [set(range(9)), {9, 10, 11}]
 
 
 def test_pictures_of_nobody_are_refused(

@@ -14,6 +14,7 @@ from hybrik_ros.inference import engine_cache, tensorrt_engine
 from hybrik_ros.inference.engine_cache import EngineCache, Entry, UnusableError
 from hybrik_ros.inference.runner import SIDE
 from hybrik_ros.perception import blazepose, detector
+from hybrik_ros.pipeline import RANGES
 
 
 def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
@@ -44,16 +45,24 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
     build.add_argument(
         '--side',
-        type=int,
+        type=_side,
         default=SIDE,
         metavar='PIXELS',
-        help="of the images of a model that takes any, as the detector's: the parameter "
+        help="of the detector's images, for which its engine is built: the parameter "
         'detector.size (default: %(default)s)',
     )
     build.set_defaults(run=run, action=_build)
     actions.add_parser('list', help='list the engines').set_defaults(run=run, action=_list)
     check = actions.add_parser('check', help='check TensorRT, and that the engines are sound')
     check.set_defaults(run=run, action=_check)
+
+
+def _side(text: str) -> int:
+    side = int(text)
+    least, most = RANGES['detector_size']
+    if not least <= side <= most:
+        raise argparse.ArgumentTypeError(f'must be from {least} to {most}, not {side}')
+    return detector.padded(side)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -71,7 +80,7 @@ def _build(args: argparse.Namespace, console: Console) -> int:
     for model in args.models:
         with Progress(*columns, console=console, transient=True) as progress:
             progress.add_task(model.name, total=None)
-            side = detector.padded(args.side)
+            side = args.side if model.name == detector.MODEL.name else SIDE
             tensorrt_engine.load_engine(model, args.precision, _shown_in(progress), side)
         console.print(f'{model.name} has an engine in {args.precision}.', markup=False)
     return 0
@@ -94,14 +103,16 @@ def _shown_in(progress: Progress) -> tensorrt_engine.Progress:
 def _list(args: argparse.Namespace, console: Console) -> int:
     cache = EngineCache()
     lacking = tensorrt_engine.missing()
-    table = Table('model', 'precision', 'MB', 'TensorRT', 'CUDA', 'GPU', 'usable here')
+    table = Table('model', 'precision', 'side', 'MB', 'TensorRT', 'CUDA', 'GPU', 'usable here')
     for entry in cache.entries():
         key = entry.key
         size = f'{cache.size(key) / 1e6:.1f}'
         gpu = f'{key.gpu} ({key.compute_capability})'
-        usable = '?' if lacking else '; '.join(_differences(entry)) or 'yes'
-        table.add_row(entry.name, key.precision, size, key.tensorrt, key.cuda, gpu, usable)
+        usable = '?' if lacking else '; '.join(_differences(entry)) or _fault(cache, entry) or 'yes'
+        side = str(key.side)
+        table.add_row(entry.name, key.precision, side, size, key.tensorrt, key.cuda, gpu, usable)
     console.print(table if table.rows else f'There are no engines in {cache.folder}.')
+    _tell_strays(cache, console)
     if lacking:
         console.print(f'Nothing runs in TensorRT here: {lacking}.', markup=False)
     return 0
@@ -123,7 +134,24 @@ def _check(args: argparse.Namespace, console: Console) -> int:
             state = f'is unusable: {fault}. Run hybrik engine build with the model'
             status = 1
         console.print(f'{entry.name}, {entry.key.precision}, {state}.', markup=False)
-    return status
+    return 1 if _tell_strays(cache, console) else status
+
+
+def _tell_strays(cache: EngineCache, console: Console) -> int:
+    """Print which files are no engines; return how many there are."""
+    strays = cache.strays()
+    for path, reason in strays:
+        console.print(f'{path} is unusable: {reason}. It can be removed.', markup=False)
+    return len(strays)
+
+
+def _fault(cache: EngineCache, entry: Entry) -> str:
+    """Return why an engine would not be loaded; nothing where it would."""
+    try:
+        cache.read(entry.key)
+    except UnusableError as fault:
+        return str(fault)
+    return ''
 
 
 def _state(trt: Any, cache: EngineCache, entry: Entry) -> str:
@@ -132,7 +160,7 @@ def _state(trt: Any, cache: EngineCache, entry: Entry) -> str:
         cache.read(entry.key)
         return f'is sound, but not for here: {"; ".join(differences)}'
     cache.check(entry, functools.partial(tensorrt_engine.deserialise, trt))
-    return 'works'
+    return 'can be loaded'
 
 
 def _differences(entry: Entry) -> list[str]:

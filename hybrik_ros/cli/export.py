@@ -96,9 +96,9 @@ def run(args: argparse.Namespace) -> int:
     console = Console()
     try:
         precision = 'int8' if args.int8 else args.precision
-        images = find_people(args.calibration, console) if args.int8 else []
+        pictures = find_people(args.calibration, console) if args.int8 else []
         with console.status('Exporting and comparing, up to a minute; INT8 takes another ...'):
-            report = export(args.checkpoint, args.output, args.batch, precision, images)
+            report = export(args.checkpoint, args.output, args.batch, precision, pictures)
     except (OSError, RuntimeError, ValueError) as error:
         return _fail(f'nothing was written: {error}')
     _summarise(report, console)
@@ -110,8 +110,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def find_people(source: Path, console: Console) -> list[NDArray[np.float32]]:
-    """Return people in a video or a folder of pictures as HybrIK's network sees them.
+def find_people(source: Path, console: Console) -> list[list[NDArray[np.float32]]]:
+    """Return the people in each picture of a video or a folder as HybrIK's network sees them.
+
+    Pictures of nobody are left out.
 
     Raises
     ------
@@ -124,7 +126,8 @@ def find_people(source: Path, console: Console) -> list[NDArray[np.float32]]:
         detect = PersonDetector(runner, settings.detector_size, settings.detector_threshold)
         pictures = spread_pictures(source, _MOST_PICTURES)
         for picture in track(pictures, 'Looking for people', console=console, transient=True):
-            found += [hybrik.crop(picture, hybrik.region_of(one)) for one in detect(picture)]
+            found.append([hybrik.crop(picture, hybrik.region_of(one)) for one in detect(picture)])
+    found = [people for people in found if people]
     if not found:
         raise ValueError(f'{source} shows nobody')
     return found

@@ -172,8 +172,10 @@ class EngineCache:
 
         Raises
         ------
-        UnusableError: it is not, or there is none.
+        UnusableError: it is not, there is none, or who loaded it last died of it.
         """
+        if self._path(key, '.loading').exists():
+            raise UnusableError('the process that loaded it last died of it')
         try:
             plan = _read_private(self._path(key, '.plan'))
             entry = Entry.read(self._path(key, '.json'))
@@ -192,6 +194,17 @@ class EngineCache:
             with suppress(OSError, ValueError, UnusableError):
                 found.append((path.stat().st_mtime, path.name, Entry.read(path)))
         return [entry for _, _, entry in sorted(found, key=lambda item: item[:2])]
+
+    def strays(self) -> list[tuple[Path, str]]:
+        """Return what is in the cache and is no entry, and why."""
+        files = [*self.folder.glob('*.plan'), *self.folder.glob('*.json')]
+        found = []
+        for name in sorted({file.stem for file in files}):
+            try:
+                Entry.read(self.folder / f'{name}.json')
+            except (OSError, ValueError, UnusableError) as error:
+                found.append((self.folder / f'{name}.plan', str(error)))
+        return found
 
     def size(self, key: EngineKey) -> int:
         """Return the size of a plan in bytes; 0 where there is none."""
@@ -239,10 +252,8 @@ class EngineCache:
         return engine
 
     def _try(self, key: EngineKey, deserialise: Callable[[bytes], Engine]) -> Engine:
-        mark = self._path(key, '.loading')
-        if mark.exists():
-            raise UnusableError('the process that loaded it last died of it')
         plan = self.read(key)
+        mark = self._path(key, '.loading')
         # Some versions of TensorRT do not refuse a plan, but die of it: the mark survives that.
         with suppress(OSError):  # A full disk is no reason not to load.
             mark.touch()

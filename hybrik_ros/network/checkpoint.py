@@ -54,7 +54,8 @@ def _read_state_dict(path: str | Path) -> dict[str, Tensor]:
             f'pickle can run code. Use a checkpoint as its authors published it.'
         ) from error
     except Exception as error:  # Damaged files make torch raise nearly anything.
-        raise CheckpointError(f'{path} is no readable checkpoint: {error}') from error
+        reason = str(error) or 'it ends too early'
+        raise CheckpointError(f'{path} is no readable checkpoint: {reason}') from error
     state = content.get('model', content) if isinstance(content, Mapping) else content
     if not isinstance(state, Mapping):
         raise CheckpointError(f'{path} holds no state dict, but a {type(state).__name__}')
@@ -65,7 +66,7 @@ def _read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
 
 def _faults(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
-    """Say which keys are missing, unexpected or of wrong shape."""
+    """Say which keys are missing, unexpected, of wrong shape, or hold no numbers to count with."""
     kinds = {
         'missing': [key for key in wanted if key not in given],
         'unexpected': [key for key in given if key not in wanted],
@@ -74,6 +75,8 @@ def _faults(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[s
             for key, value in wanted.items()
             if key in given and given[key].shape != value.shape
         ],
+        'not of real numbers': [key for key, value in given.items() if value.is_complex()],
+        'not finite': [key for key, value in given.items() if not value.isfinite().all()],
     }
     return [f'{kind}: {_shorten(keys)}' for kind, keys in kinds.items() if keys]
 

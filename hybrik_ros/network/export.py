@@ -31,16 +31,16 @@ from hybrik_ros.network.verification import (
 )
 
 PRECISIONS = ('fp32', 'fp16', 'int8')
-# Of the images for INT8, one in so many shows what it costs, and is not used for it.
-_HELD_OUT = 4
-_LEAST_IMAGES = 8
+# Of the pictures for INT8, the last of so many parts shows what it costs, and is not used for it.
+_PARTS = 4
+_LEAST_PICTURES = 8
 
 
 class Report(NamedTuple):
     """What was written, and how it was proven.
 
     moved_mm: how far rounding to FP16 or INT8 moves the joints, mean and 95th percentile: of FP16
-        in images of noise, of INT8 in images held out. None of FP32.
+        in images of noise, of INT8 of people in pictures held out. None of FP32.
     """
 
     title: str
@@ -54,7 +54,7 @@ def export(
     output: Path,
     batch: int = 1,
     precision: str = 'fp32',
-    images: Sequence[NDArray[np.float32]] = (),
+    pictures: Sequence[Sequence[NDArray[np.float32]]] = (),
 ) -> Report:
     """Write a checkpoint's network as ONNX, once it is proven to do the same.
 
@@ -64,12 +64,13 @@ def export(
     output: the .onnx to write; an older one is replaced as a whole or not at all.
     batch: images at once.
     precision: one of PRECISIONS; 'fp16' and 'int8' end at the heatmaps.
-    images: (3, 256, 256) each, normalised, of people as the network will see them: for 'int8'.
+    pictures: the people in each, (3, 256, 256), normalised, as the network will see them: for
+        'int8'.
 
     Raises
     ------
     FileNotFoundError: there is no such checkpoint, or no folder for the output.
-    ValueError: another argument is wrong, a weight too large for FP16, or too few images.
+    ValueError: another argument is wrong, a weight too large for FP16, or too few pictures.
     CheckpointError: the checkpoint does not fit, or cannot be read safely.
     VerificationError: the model is not what it should be.
     """
@@ -81,9 +82,10 @@ def export(
         raise ValueError(f'the batch must be at least 1, not {batch}')
     if precision not in PRECISIONS:
         raise ValueError(f'the precision must be one of {", ".join(PRECISIONS)}, not {precision!r}')
-    if precision == 'int8' and len(images) < _LEAST_IMAGES:
+    if precision == 'int8' and len(pictures) < _LEAST_PICTURES:
         raise ValueError(
-            f'INT8 takes people in at least {_LEAST_IMAGES} images, and there are {len(images)}'
+            f'INT8 takes at least {_LEAST_PICTURES} pictures with people, and there are '
+            f'{len(pictures)}'
         )
     # Threads that wait for a core in use would make all this many times slower.
     torch.set_num_threads(1)
@@ -102,9 +104,10 @@ def export(
     title = f'{ARCHITECTURES[net.architecture]}, {precision}'
     report = Report(title, check_operators(model), compare(model, net, batch))
     if precision == 'int8':
-        batches = [np.repeat(image[None], batch, axis=0) for image in images]
-        held_out = batches[::_HELD_OUT]
-        shown = [image for n, image in enumerate(batches) if n % _HELD_OUT]
+        shown, held_out = (
+            [np.repeat(image[None], batch, axis=0) for people in part for image in people]
+            for part in _divided(pictures)
+        )
         exact, model = model, quantize(model, shown)
         moved = joint_shift_mm(exact, model, held_out)
         check_rounded(model, moved)
@@ -112,6 +115,14 @@ def export(
         report = report._replace(moved_mm=moved)
     _write(output, model.SerializeToString())
     return report
+
+
+def _divided(
+    pictures: Sequence[Sequence[NDArray[np.float32]]],
+) -> tuple[Sequence[Sequence[NDArray[np.float32]]], Sequence[Sequence[NDArray[np.float32]]]]:
+    """Return the pictures that are used, and those held out: of a video, its end."""
+    used = len(pictures) - len(pictures) // _PARTS
+    return pictures[:used], pictures[used:]
 
 
 def _describe(model: onnx.ModelProto, checkpoint: Path, architecture: str, precision: str) -> None:
