@@ -17,6 +17,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from sample import read_frames
 
 from hybrik_ros.inference.half import convolves_in_half, halve
+from hybrik_ros.inference.runner import TensorSpec
 from hybrik_ros.network import HybrIKNet
 from hybrik_ros.network.folding import fold_batch_norms
 from hybrik_ros.network.soft_argmax import SoftArgmax
@@ -71,6 +72,13 @@ class Session:
         self._session = onnxruntime.InferenceSession(
             model.SerializeToString(), providers=['CPUExecutionProvider']
         )
+        self.inputs = {
+            one.name: TensorSpec(
+                np.dtype(one.type[7:-1].replace('float', 'float32')),
+                tuple(size if isinstance(size, int) else None for size in one.shape),
+            )
+            for one in self._session.get_inputs()
+        }
 
     def infer(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         names = [output.name for output in self._session.get_outputs()]

@@ -142,6 +142,23 @@ def test_a_face_alone_is_nobody(face, body, size, alone):
     assert Detection(0.5, np.zeros(4), keypoints).is_face_only(480) == alone
 
 
+@pytest.mark.parametrize('visible', [0.2, 0.3, 0.4])
+def test_shins_alone_are_nobody(clip, seen, detect, visible):
+    top, bottom = seen[60][0].box[[1, 3]]
+    shins = np.ascontiguousarray(clip[60][int(bottom - visible * (bottom - top)) :])
+    assert detect(shins) == []
+
+
+def test_who_is_seen_to_the_hips_from_below_is_somebody():
+    scores = np.array([0.05] * 7 + [0.1] * 4 + [0.7] * 2 + [0.6] * 4)
+    keypoints = np.column_stack([np.zeros((17, 2)), scores])
+    assert not Detection(0.5, np.zeros(4), keypoints).is_less_than_legs
+    keypoints[11:13, 2] = 0.3
+    assert Detection(0.5, np.zeros(4), keypoints).is_less_than_legs
+    keypoints[5, 2] = 0.5  # a shoulder
+    assert not Detection(0.5, np.zeros(4), keypoints).is_less_than_legs
+
+
 @pytest.mark.parametrize('index', [60, 108, 132])
 def test_nobody_is_found_twice(clip, seen, detect, index):
     # Of a person who fills the image, the network finds two.

@@ -20,7 +20,9 @@ MODEL = Path(__file__).parent.parent / 'data' / 'movenet_multipose.onnx'
 _STRIDE = 32  # The network takes any size whose sides are multiples of this.
 _KEYPOINTS = 17
 _SHOULDERS, _HIPS = [5, 6], [11, 12]
-_SEEN = 0.2  # Keypoint scores of this network run low.
+_ABOVE, _LEGS = slice(0, 7), slice(13, 17)  # head and shoulders; knees and ankles
+_SEEN = 0.2  # Keypoint scores of this network run low,
+_HIPS_SEEN = 0.4  # and those of hips are high.
 _OVERLAP = 0.5  # Two boxes that share more than this are one person,
 _MOST = 2 / 3  # and two of whom so many joints
 _SAME_JOINTS = 0.1  # lie nearer to each other than this part of a person.
@@ -65,6 +67,16 @@ class Detection:
         eyes, size = points[:, 1].mean(), np.ptp(points, axis=0).max()
         has_room = eyes + _HIPS_BELOW * size < height
         return bool(body < face - _MUCH and (body < _HARDLY or has_room))
+
+    @property
+    def is_less_than_legs(self) -> bool:
+        """Tell whether neither head nor trunk of somebody is seen, as by a low camera.
+
+        Into what is seen the landmark network would squeeze the whole body.
+        """
+        scores = self.keypoints[:, 2]
+        above, hips, legs = (scores[part].max() for part in (_ABOVE, _HIPS, _LEGS))
+        return bool(above < _SEEN and hips < _HIPS_SEEN and above < legs)
 
     def is_same(self, keypoints: Array, box: Array) -> bool:
         """Tell whether this is the person with these keypoints (17, 2) and this box, pixels."""
@@ -123,9 +135,9 @@ class PersonDetector:
             keypoints[:, :2] *= to_pixels
             box = person[[52, 51, 54, 53]] * np.tile(to_pixels, 2)
             detection = Detection(float(person[55]), np.clip(box, 0, limits), keypoints)
-            if not detection.is_face_only(rgb.shape[0]) and not any(
-                detection.is_same(other.keypoints[:, :2], other.box) for other in found
-            ):
+            if detection.is_face_only(rgb.shape[0]) or detection.is_less_than_legs:
+                continue
+            if not any(detection.is_same(other.keypoints[:, :2], other.box) for other in found):
                 found.append(detection)
         return found
 
