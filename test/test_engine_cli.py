@@ -1,6 +1,7 @@
 """`hybrik engine`, without TensorRT, and with the FAKES of it and of the driver."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -130,6 +131,18 @@ def test_check_finds_what_is_sound_foreign_damaged_and_refused(
     assert (status, f'{plan} is unusable' in said) == (1, True)
     assert main(['engine', 'list']) == 0
     assert f'{plan} is unusable' in capsys.readouterr().out
+
+
+def test_a_copy_under_another_name_is_no_engine(
+    plan: Path, fake_tensorrt: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in (plan, plan.with_suffix('.json')):
+        shutil.copy(file, file.with_stem('0' * 64))
+    capsys.readouterr()
+    assert main(['engine', 'check']) == 1
+    said = capsys.readouterr().out
+    assert said.count('can be loaded') == 1
+    assert 'it has the name of another engine' in said
 
 
 def test_the_side_is_the_detectors_alone(

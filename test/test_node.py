@@ -873,7 +873,11 @@ def test_five_failed_frames_are_an_error_that_can_be_recovered_from(
         assert peer.change(Transition.TRANSITION_ACTIVATE)
         assert peer.wait(lambda: peer.node.count_subscribers('image') > 0)
         assert peer.show_and_wait(picture).humans
+        # Shut down for good it says so, and waits to be ended.
+        assert peer.change(Transition.TRANSITION_ACTIVE_SHUTDOWN)
+        assert peer.wait(lambda: peer.status().message == 'finalized')
         assert process.interrupt() == 0
+        assert not process.said('Traceback')
     finally:
         process.kill()
 

@@ -94,7 +94,7 @@ class Entry:
         """Read a sidecar. Raises OSError, UnusableError or, where it is damaged, ValueError."""
         try:
             content = json.loads(_read_private(path))
-            return cls(content['name'], EngineKey(**content['key']), content['plan'])
+            return cls(str(content['name']), EngineKey(**content['key']), str(content['plan']))
         except (KeyError, TypeError) as error:
             raise ValueError(f'{path.name} is no sidecar of an engine: {error}') from error
 
@@ -192,7 +192,9 @@ class EngineCache:
         found = []
         for path in self.folder.glob('*.json'):
             with suppress(OSError, ValueError, UnusableError):
-                found.append((path.stat().st_mtime, path.name, Entry.read(path)))
+                entry = Entry.read(path)
+                if path == self._path(entry.key, '.json'):
+                    found.append((path.stat().st_mtime, path.name, entry))
         return [entry for _, _, entry in sorted(found, key=lambda item: item[:2])]
 
     def strays(self) -> list[tuple[Path, str]]:
@@ -201,7 +203,8 @@ class EngineCache:
         found = []
         for name in sorted({file.stem for file in files}):
             try:
-                Entry.read(self.folder / f'{name}.json')
+                if Entry.read(self.folder / f'{name}.json').key.digest != name:
+                    raise ValueError('it has the name of another engine')
             except (OSError, ValueError, UnusableError) as error:
                 found.append((self.folder / f'{name}.plan', str(error)))
         return found

@@ -166,6 +166,7 @@ class HybrikNode(LifecycleNode):
         """Stop and free, from whatever state."""
         self._stop()
         self._free()
+        self._now(DiagnosticStatus.OK, 'finalized')
         self.is_finalized = True
         return super().on_shutdown(state)
 

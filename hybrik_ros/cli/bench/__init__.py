@@ -99,7 +99,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
 def _minutes(text: str) -> float:
     minutes = float(text)
     if not 0 < minutes < inf:
-        raise ValueError(text)  # argparse says that it is no valid value.
+        raise argparse.ArgumentTypeError(f'must be more than 0, not {text}')
     return minutes
 
 
