@@ -141,7 +141,8 @@ def _fail(reason: str) -> int:
 def _summarise(report: 'Report', console: Console) -> None:
     """Print what was exported, and how far it may be and is from torch."""
     operators = ', '.join(report.operators)
-    if report.title.endswith('int8'):
+    is_int8 = report.title.endswith('int8')
+    if is_int8:
         console.print(f'{report.title}: valid ONNX, for ONNX Runtime on a CPU.')
     else:
         console.print(f'{report.title}: valid ONNX. TensorRT 8.5 to 10 have all of {operators}.')
@@ -160,7 +161,7 @@ def _summarise(report: 'Report', console: Console) -> None:
     console.print(table)
     if report.moved_mm is not None:
         mean, worst = report.moved_mm
-        where = 'of people in pictures held out' if 'int8' in report.title else 'in images of noise'
+        where = 'of people in pictures held out' if is_int8 else 'in images of noise'
         console.print(
             f'The rounding moves the joints {where} by {mean:.2g} mm on the mean, by '
             f'{worst:.2g} mm or less in 95 of 100.'

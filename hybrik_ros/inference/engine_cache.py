@@ -192,9 +192,7 @@ class EngineCache:
         found = []
         for path in self.folder.glob('*.json'):
             with suppress(OSError, ValueError, UnusableError):
-                entry = Entry.read(path)
-                if path == self._path(entry.key, '.json'):
-                    found.append((path.stat().st_mtime, path.name, entry))
+                found.append((path.stat().st_mtime, path.name, self._entry(path.stem)))
         return [entry for _, _, entry in sorted(found, key=lambda item: item[:2])]
 
     def strays(self) -> list[tuple[Path, str]]:
@@ -203,11 +201,17 @@ class EngineCache:
         found = []
         for name in sorted({file.stem for file in files}):
             try:
-                if Entry.read(self.folder / f'{name}.json').key.digest != name:
-                    raise ValueError('it has the name of another engine')
+                self._entry(name)
             except (OSError, ValueError, UnusableError) as error:
                 found.append((self.folder / f'{name}.plan', str(error)))
         return found
+
+    def _entry(self, name: str) -> Entry:
+        """Return the entry whose files bear a name. Raises what Entry.read does."""
+        entry = Entry.read(self.folder / f'{name}.json')
+        if entry.key.digest != name:
+            raise ValueError('it has the name of another engine')
+        return entry
 
     def size(self, key: EngineKey) -> int:
         """Return the size of a plan in bytes; 0 where there is none."""

@@ -10,7 +10,7 @@ from hybrik_ros.messages.fields import Header, nanoseconds
 from hybrik_ros.messages.images import OTHER_SIZE, UnusableInputError, to_camera
 
 NO_CAMERA_INFO = 'no camera_info'
-_KEPT = 8  # messages: images that waited for the worker are a few frames old at most
+KEPT = 8  # messages: images that waited for the worker are a few frames old at most
 # A camera that changes its resolution may send an image before the calibration of it.
 _CHANGE_SECONDS = 0.1
 
@@ -36,7 +36,7 @@ class Intrinsics:
         self.assumed = False
         self._topic = topic
         self._say = say
-        self._messages: deque[Any] = deque(maxlen=_KEPT)
+        self._messages: deque[Any] = deque(maxlen=KEPT)
         self._arrived = threading.Condition()
         self._fitted = False
 

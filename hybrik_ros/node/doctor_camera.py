@@ -11,12 +11,12 @@ from rclpy.clock import Clock
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, QoSReliabilityPolicy, qos_check_compatible
 from rclpy.subscription import Subscription
-from rclpy.time import Time
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from hybrik_ros.camera import Camera
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
+from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.messages.images import OTHER_SIZE, UnusableInputError, decompress, to_camera, to_rgb
 from hybrik_ros.node.depth import DEPTH_ENCODINGS
 from hybrik_ros.node.topics import camera_topics
@@ -321,7 +321,7 @@ class Stream:
 
     def take(self, message: Any, info: Mapping[str, Any]) -> None:
         """Take in a message."""
-        stamp = Time.from_msg(message.header.stamp).nanoseconds
+        stamp = nanoseconds(message.header)
         self.last = message
         self.stamps.append(stamp)
         self.ages.append((self._clock.now().nanoseconds - stamp) * 1e-9)

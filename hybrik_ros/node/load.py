@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
-from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.msg import HumanMesh, HumanMeshArray
 from hybrik_ros.node.calibration import guess_calibration
 from hybrik_ros.node.images import to_image
@@ -141,7 +141,7 @@ class Load:
             return
 
     def _take_answer(self, message: HumanMeshArray) -> None:
-        stamp = Time.from_msg(message.header.stamp).nanoseconds
+        stamp = nanoseconds(message.header)
         age = self._node.get_clock().now().nanoseconds - stamp
         self.answers.append((time.monotonic(), age * 1e-9))
 

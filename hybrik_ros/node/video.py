@@ -23,6 +23,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from hybrik_ros.messages.calibration import CalibrationError
+from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.msg import HumanMeshArray
 from hybrik_ros.node.calibration import guess_calibration, read_calibration
 from hybrik_ros.node.images import to_image
@@ -263,7 +264,7 @@ class VideoNode(Node):
             self._await_answer(stamp.nanoseconds)
 
     def _take_answer(self, message: HumanMeshArray) -> None:
-        self._answered = Time.from_msg(message.header.stamp).nanoseconds
+        self._answered = nanoseconds(message.header)
 
     def _await_answer(self, stamp: int) -> None:
         deadline = time.monotonic() + _ANSWER_SECONDS

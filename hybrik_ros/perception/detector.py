@@ -26,7 +26,7 @@ _HIPS_SEEN = 0.4  # and those of hips are high.
 _OVERLAP = 0.5  # Two boxes that share more than this are one person,
 _MOST = 2 / 3  # and two of whom so many joints
 _SAME_JOINTS = 0.1  # lie nearer to each other than this part of a person.
-_MIRRORED = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]  # COCO's left and right
+MIRRORED = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]  # COCO's left and right
 
 # Of the way from the hips to the shoulders, where the crown of the head is.
 _CROWN = 1.9
@@ -174,6 +174,6 @@ def same_person(first: Array, first_box: Array, second: Array, second_box: Array
     if same_box(first_box, second_box):
         return True
     size = max(np.ptp(first, axis=0).max(), np.ptp(second, axis=0).max(), 1.0)
-    either_way = np.stack([second, second[_MIRRORED]])
+    either_way = np.stack([second, second[MIRRORED]])
     near = np.linalg.norm(first - either_way, axis=2) < _SAME_JOINTS * size
     return bool(near.mean(axis=1).max() > _MOST)

@@ -15,7 +15,7 @@ from hybrik_ros.camera import Region
 from hybrik_ros.inference import Runner, create_runner
 from hybrik_ros.perception import blazepose, detector
 from hybrik_ros.perception.blazepose import BlazePose
-from hybrik_ros.perception.detector import PersonDetector
+from hybrik_ros.perception.detector import MIRRORED, PersonDetector
 from hybrik_ros.perception.hybrik import HybrIK
 
 Picture = NDArray[np.uint8]
@@ -28,8 +28,6 @@ _ROWS, _COLUMNS = slice(90, 570), slice(780, 1260)
 # In this size MoveNet sees the person of the picture, with a score of about 0.5.
 _SIZE = 320
 _THRESHOLD = 0.2
-# Of MoveNet's keypoints: those of the other side. Of somebody seen from the side it confuses them.
-_MIRRORED = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
 
 # By how much an engine may differ. What FP16 costs is about a tenth of it.
 _PIXELS = 24.0  # of the 480 of the picture's side
@@ -58,7 +56,8 @@ def prove_detector(runner: Runner, size: int) -> None:
     check('number of people', [len(found) - len(expected)], 0)
     for one, other in zip(found, expected, strict=True):
         points, wanted = one.keypoints[:, :2], other.keypoints[:, :2]
-        nearest = np.minimum(np.abs(points - wanted), np.abs(points - wanted[_MIRRORED]))
+        # Of somebody seen from the side MoveNet confuses left and right.
+        nearest = np.minimum(np.abs(points - wanted), np.abs(points - wanted[MIRRORED]))
         check('joints', nearest, _PIXELS)
         check("joints' scores", one.keypoints[:, 2] - other.keypoints[:, 2], 2 * _SHARE)
         check('box', one.box - other.box, 2 * _PIXELS)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from hybrik_ros.bags import BagReader, BagWriter, Message, deserialise, serialise
 from hybrik_ros.bags.reader import CUT_OFF
+from hybrik_ros.messages.intrinsics import KEPT
 from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.pipeline import Settings, finder_of
 from hybrik_ros.recordings.process import HUMAN_POSES, TF_TOPIC, TOPICS, Job, replaced
@@ -28,7 +29,6 @@ from hybrik_ros.recordings.sources import BagSource
 _LOOK_SECONDS = 0.5  # between two looks of the scan
 _MARGIN_SECONDS = 1.0  # for which nobody is there, beyond what anybody is remembered for
 _REMEMBERED_SECONDS = 2.0  # at least, however soon people are to be forgotten
-_KEPT = 8  # messages of camera_info, as many as count for an image
 _SECOND = 1e9
 # Of people, by the prefix of ids; other frames may have been copied from the recording.
 _FRAMES = r'((?:body|smpl_\w+)_{})(\d+)'
@@ -79,7 +79,7 @@ def _seams(job: Job) -> Iterator[Seam]:
     """Yield where nobody should be known any more, as far as the detector sees."""
     settings = Settings(**job.settings)
     needed = max(settings.forget_after, _REMEMBERED_SECONDS) + _MARGIN_SECONDS
-    calibrations: deque[bytes] = deque(maxlen=_KEPT)
+    calibrations: deque[bytes] = deque(maxlen=KEPT)
     empty_since: int | None = None
     looked = 0
     with BagSource(job.recording) as source, finder_of(settings) as runner:
