@@ -9,12 +9,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.duration import Duration
+from rclpy.node import Node
 from rosbags.highlevel import AnyReader
 
 from hybrik_ros.bags import typestore
 from hybrik_ros.body import BodyModel
 from hybrik_ros.cli.video import SAMPLE
 from hybrik_ros.kinematics import forward
+from hybrik_ros.node.recorder import Recorder
 from hybrik_ros.rotations import from_quaternion
 
 FRAMES = 145  # of the sample clip
@@ -51,6 +56,27 @@ def test_demo_sums_up_every_frame(
     for stage in ('wait', 'decode', 'landmarks', 'solve', 'publish'):
         median, p95 = (float(number) for number in printed[stage].split(' / '))
         assert 0 <= median <= p95
+
+
+def test_the_counts_outlast_the_node(ros_environment: dict[str, str]) -> None:
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = Node('reports', context=context)
+    publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
+    counts = [KeyValue(key='received', value='145')]
+    active = DiagnosticStatus(name='hybrik_node', message='running', values=counts)
+    ended = DiagnosticStatus(name='hybrik_node', message='finalized')
+    with Recorder('hybrik_node') as recorder:
+        deadline = time.monotonic() + 30
+        while publisher.get_subscription_count() < 1 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        publisher.publish(DiagnosticArray(status=[active]))
+        publisher.publish(DiagnosticArray(status=[ended]))
+        assert publisher.wait_for_all_acked(Duration(seconds=10))
+        time.sleep(0.5)
+    node.destroy_node()
+    context.try_shutdown()
+    assert recorder.report == {'received': '145'}
 
 
 def test_demo_bag_reads_back(

@@ -128,11 +128,15 @@ def test_clean_up_frees_what_configure_took(load: Load, node: subprocess.Popen) 
     down = Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP
     up = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE
     cycles = [(change(*down), change(*up)) for _ in range(28)]
-    (cleaned, _), (loaded, descriptors) = cycles[7]
-    (cleaned_last, _), (loaded_last, descriptors_last) = cycles[-1]
+    # What a loaded node holds varies by up to 25 MB, by which of malloc's arenas its threads get,
+    # and the first cycles fill these: medians of ten cycles tell a leak of 2 MB in each.
+    measured = np.array([(cleaned, loaded) for (cleaned, _), (loaded, _) in cycles])
+    cleaned, loaded = np.median(measured[8:18], axis=0)
+    cleaned_last, loaded_last = np.median(measured[18:], axis=0)
     assert cleaned < loaded - 150  # megabytes
+    assert cleaned_last < cleaned + 10
     assert loaded_last < loaded + 20
-    assert cleaned_last < cleaned + 20
+    descriptors, descriptors_last = cycles[7][1][1], cycles[-1][1][1]
     assert descriptors_last <= descriptors
     load.play(10.0)
     assert len(answers_in(load, 2.0)) > 5

@@ -37,7 +37,7 @@ class Recorder:
     people: by stamp, who was in a frame that the node processed.
     seconds: from the first to the last of these answers.
     messages: topic, time of receipt in nanoseconds and serialised message, in order.
-    report: the keys and values of the node's latest diagnostics.
+    report: the keys and values of the node's latest diagnostics while it was active.
     """
 
     def __init__(self, node: str) -> None:
@@ -98,7 +98,8 @@ class Recorder:
 
     def _take_report(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.name == self._of:
+            # While it is not active, and at its end, it has no counts to tell.
+            if status.name == self._of and status.values:
                 self.report = {pair.key: pair.value for pair in status.values}
 
     def _keep(self, topic: str, message: bytes) -> None:
