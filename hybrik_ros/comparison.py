@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 from hybrik_ros.pipeline import Human
 from hybrik_ros.rotations import to_rotation_vector
-from hybrik_ros.skeleton import PELVIS
+from hybrik_ros.skeleton import NUM_JOINTS, PELVIS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Frames = Mapping[int, Sequence[Human]]
 
-_REACH = 0.5  # metres, mean distance of joints: farther apart, two are not the same person
+# Mean distance of joints in the picture, in lengths of the person there (from the pelvis to the
+# joint farthest away): farther apart, two are not the same person.
+_REACH = 0.2
+_NEAREST = 0.1  # metres: what is nearer to the camera, or behind it, is taken to be there
+_ZOOMS = (0.25, 4.0)  # by how much the focal lengths of two accounts may differ
 _SECOND = 1e9  # nanoseconds
 _SIZE = (11.0, 12.0)  # inches, of the plot
 _MILLIMETRES = 1e3
@@ -58,16 +62,15 @@ def compare(first: Frames, second: Frames) -> list[Difference]:
     Parameters
     ----------
     first, second: the people in each frame, by the stamp of its image, nanoseconds. Who is who
-        is found by where they are; ids do not matter.
+        is found by where they are in the picture, though that be of unknown focal length, which
+        may differ: the accounts need not agree about distances. Ids do not matter.
     """
     shared = sorted(first.keys() & second.keys())
     every = sorted(first.keys() | second.keys())
     numbers = {stamp: number for number, stamp in enumerate(every)}
     tracks = [_tracks(account, shared) for account in (first, second)]
-    likeness = np.array(
-        [[_likeness(a, b) for b in tracks[1].values()] for a in tracks[0].values()]
-    ).reshape(len(tracks[0]), len(tracks[1]))
     ids = [list(track) for track in tracks]
+    likeness = _likeness(*([_seen(track) for track in account.values()] for account in tracks))
     found = []
     for row, column in zip(*linear_sum_assignment(-likeness), strict=True):
         if likeness[row, column] > 0:
@@ -148,11 +151,54 @@ def _tracks(account: Frames, stamps: Sequence[int]) -> dict[str, dict[int, Human
     return tracks
 
 
-def _likeness(first: dict[int, Human], second: dict[int, Human]) -> float:
-    """Return in how many frames two are at the same place, the nearer the more."""
-    stamps = first.keys() & second.keys()
-    distances = [_distance(first[stamp].joints, second[stamp].joints) for stamp in stamps]
-    return sum(max(0.0, 1 - distance / _REACH) for distance in distances)
+def _seen(track: dict[int, Human]) -> dict[int, Array]:
+    """Return where the joints (24, 2) of a person are in a picture of focal length 1, by stamp."""
+    return {
+        stamp: human.joints[:, :2] / np.maximum(human.joints[:, 2:], _NEAREST)
+        for stamp, human in track.items()
+    }
+
+
+def _likeness(first: list[dict[int, Array]], second: list[dict[int, Array]]) -> Array:
+    """Return in how many frames each of the one is where each of the other is (N, M).
+
+    The nearer, the more. The zoom from the one to the other is that of the pair most alike.
+    """
+    pairs = {
+        (row, column): _both(a, b)
+        for row, a in enumerate(first)
+        for column, b in enumerate(second)
+    }
+    zooms = [_zoom(*pair) for pair in pairs.values()]
+    alike = [_overlap(*pair, zoom) for pair, zoom in zip(pairs.values(), zooms, strict=True)]
+    zoom = zooms[int(np.argmax(alike))] if any(alike) else 1.0
+    found = np.zeros((len(first), len(second)))
+    for place, pair in pairs.items():
+        found[place] = _overlap(*pair, zoom)
+    return found
+
+
+def _both(first: dict[int, Array], second: dict[int, Array]) -> tuple[Array, Array]:
+    """Return the joints (N, 24, 2) of either in the frames that both are in."""
+    stamps = sorted(first.keys() & second.keys())
+    points, others = (
+        np.array([track[stamp] for stamp in stamps]).reshape(len(stamps), NUM_JOINTS, 2)
+        for track in (first, second)
+    )
+    return points, others
+
+
+def _zoom(points: Array, others: Array) -> float:
+    """Return how much larger the one is than the other; 1 where it cannot be the same picture."""
+    zoom = float(np.sum(points * others) / max(np.sum(others**2), 1e-12))
+    return zoom if _ZOOMS[0] < zoom < _ZOOMS[1] else 1.0
+
+
+def _overlap(points: Array, others: Array, zoom: float) -> float:
+    """Return in how many frames two are at the same place in the picture, the nearer the more."""
+    lengths = np.linalg.norm(points - points[:, PELVIS, None], axis=-1).max(axis=-1)
+    distances = np.linalg.norm(points - zoom * others, axis=-1).mean(axis=-1)
+    return float(np.maximum(0, 1 - distances / (_REACH * lengths)).sum())
 
 
 def _difference(
@@ -187,7 +233,3 @@ def _jitter(points: Array, numbers: Sequence[int]) -> Array:
     frames, values = jitters(points, numbers)
     found[frames] = values
     return found
-
-
-def _distance(first: Array, second: Array) -> float:
-    return float(np.linalg.norm(first - second, axis=-1).mean())

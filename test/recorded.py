@@ -28,28 +28,30 @@ def header(nanoseconds: int, frame_id: str = 'camera') -> object:
     return types('std_msgs/msg/Header')(stamp=stamp, frame_id=frame_id)
 
 
-def image(pixels: NDArray[np.uint8], stamp: int, coding: str) -> tuple[str, object]:
+def image(
+    pixels: NDArray[np.uint8], stamp: int, coding: str, frame_id: str = 'camera'
+) -> tuple[str, object]:
     """Return the type and the message of an RGB image: raw, or as a file of this kind."""
     if coding == 'raw':
         height, width = pixels.shape[:2]
         return 'sensor_msgs/msg/Image', types('sensor_msgs/msg/Image')(
-            header=header(stamp), height=height, width=width, encoding='rgb8', is_bigendian=0,
-            step=3 * width, data=pixels.ravel(),
+            header=header(stamp, frame_id), height=height, width=width, encoding='rgb8',
+            is_bigendian=0, step=3 * width, data=pixels.ravel(),
         )  # fmt: skip
     data = cv2.imencode(f'.{coding}', pixels[..., ::-1])[1].ravel()
     return 'sensor_msgs/msg/CompressedImage', types('sensor_msgs/msg/CompressedImage')(
-        header=header(stamp), format=coding, data=data
+        header=header(stamp, frame_id), format=coding, data=data
     )
 
 
-def camera_info(stamp: int, width: int, height: int) -> object:
+def camera_info(stamp: int, width: int, height: int, frame_id: str = 'camera') -> object:
     """Return the calibration of the sample clip, for images of a size."""
     camera = read_camera()
     whole = types('sensor_msgs/msg/RegionOfInterest')(
         x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
     )
     return types('sensor_msgs/msg/CameraInfo')(
-        header=header(stamp), height=height, width=width, distortion_model='plumb_bob',
+        header=header(stamp, frame_id), height=height, width=width, distortion_model='plumb_bob',
         d=np.asarray(camera.distortion), k=camera.matrix.ravel(), r=np.eye(3).ravel(),
         p=np.zeros(12), binning_x=0, binning_y=0, roi=whole,
     )  # fmt: skip
@@ -67,6 +69,7 @@ def write_bag(
     rate: float = RATE,
     stamps: Sequence[int] | None = None,
     damaged: Sequence[int] = (),
+    frame_id: str = 'camera',
 ) -> Path:
     """Write a bag of images, their calibration and some text.
 
@@ -85,9 +88,9 @@ def write_bag(
             time = START + round(number / rate * 1e9)
             stamp = time if stamps is None else stamps[number]
             if info:
-                message = camera_info(stamp, width, height)
+                message = camera_info(stamp, width, height, frame_id)
                 writer.write(infos, time, STORE.serialize_cdr(message, message.__msgtype__))
-            data = STORE.serialize_cdr(image(pixels, stamp, coding)[1], kind)
+            data = STORE.serialize_cdr(image(pixels, stamp, coding, frame_id)[1], kind)
             writer.write(images, time + 1000, data[: len(data) // 2] if number in damaged else data)
             note = types('std_msgs/msg/String')(data=f'note {number}')
             writer.write(text, time + 2000, STORE.serialize_cdr(note, 'std_msgs/msg/String'))

@@ -68,6 +68,38 @@ def test_who_is_who_is_found_by_place() -> None:
     assert np.isnan(found[0].jitter[0]).sum() == 4
 
 
+def test_who_is_who_is_found_though_focal_lengths_differ() -> None:
+    # With 90 degrees of field of view instead of 60, all is nearer, and as wide.
+    zoom = np.tan(np.pi / 4) / np.tan(np.pi / 6)
+    places = ((0.0, 0.0), (1.0, 0.5), (-1.2, 2.0))
+    first, second = {}, {}
+    for stamp, *people in zip(stamps(), *(walk(seed) for seed in (1, 2, 3)), strict=True):
+        shown = [
+            replace(human, joints=human.joints + [x, 0, z])
+            for human, (x, z) in zip(people, places, strict=True)
+        ]
+        first[stamp] = shown
+        second[stamp] = [replace(h, id=f'{h.id}x', joints=h.joints / [1, 1, zoom]) for h in shown]
+    assert np.abs(first[stamps()[0]][2].joints - second[stamps()[0]][2].joints).max() > 1
+    for a, b in ((first, second), (second, first)):
+        found = compare(a, b)
+        assert {min(d.ids) + 'x' for d in found} == {max(d.ids) for d in found}
+        assert len(found) == 3
+        assert all(len(difference.stamps) == LENGTH for difference in found)
+
+
+def test_others_are_not_the_same(people_far_apart: tuple[dict, dict]) -> None:
+    assert compare(*people_far_apart) == []
+
+
+@pytest.fixture(params=['aside', 'mirrored', 'smaller'])
+def people_far_apart(request: pytest.FixtureRequest) -> tuple[dict, dict]:
+    moves = {'aside': [1.5, 0, 0], 'mirrored': [-1.5, 0, 0], 'smaller': [-1.0, 0, 4.0]}
+    left = [replace(human, joints=human.joints + [1.0, 0, 0]) for human in walk(1)]
+    other = [replace(human, joints=human.joints + moves[request.param]) for human in left]
+    return by_stamp(left), by_stamp(other)
+
+
 @pytest.fixture
 def bags(tmp_path: Path) -> tuple[Path, Path]:
     people = walk(1)

@@ -4,6 +4,7 @@ import io
 import json
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -231,6 +232,7 @@ def test_glb_gives_joints_and_skin_of_the_messages(people: list[Human], tmp_path
     inverse = np.swapaxes(glb.array(skin['inverseBindMatrices']).reshape(-1, 4, 4), 1, 2)
     times = glb.array(glb.document['animations'][0]['samplers'][0]['input']).ravel()
     np.testing.assert_allclose(np.diff(times), 1 / RATE, rtol=0.01)
+    assert not arrays['JOINTS_0'][arrays['WEIGHTS_0'] == 0].any()
     corners = np.append(arrays['POSITION'], np.ones((len(arrays['POSITION']), 1)), axis=1)
     for frame in (0, LENGTH // 2, LENGTH - 1):
         places = glb.nodes(frame)[skin['joints']]
@@ -282,6 +284,23 @@ def test_gaps_are_filled_along_geodesics_or_split(people: list[Human]) -> None:
         ('p1_1', 7), ('p1_2', 3), ('p1_3', 6),
     ]  # fmt: skip
     np.testing.assert_array_equal(parts[2].joints, joints(people)[14:])
+
+    # A shape that is still being learnt: all parts have what was known at last.
+    frames = [
+        [replace(human, betas=human.betas * n) for human in humans]
+        for n, humans in enumerate(frames)
+    ]
+    for part in motions_of(times, frames, BODY, 'split'):
+        np.testing.assert_array_equal(part.betas, frames[-1][0].betas)
+
+
+def test_gaps_that_nobody_can_fill_are_refused(people: list[Human], tmp_path: Path) -> None:
+    """A clock that jumps by ten days would be filled in by 40 GB."""
+    times = [t + (n > 9) * 864_000 * 10**9 for n, t in enumerate(stamps())]
+    frames = [[human] for human in people]
+    with pytest.raises(MotionError, match=r'p1 is missing for 864000 s.*--gaps split'):
+        motions_of(times, frames, BODY, 'interpolate')
+    assert [len(part.pelvis) for part in motions_of(times, frames, BODY, 'split')] == [10, 10]
 
 
 def test_what_has_no_motion_is_refused(people: list[Human]) -> None:

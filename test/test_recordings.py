@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -27,10 +28,10 @@ from hybrik_ros.cli.bag import recordings_in
 from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.recordings.crew import LocalWorker, run_jobs
-from hybrik_ros.recordings.process import Job, Outcome, Processor
-from hybrik_ros.recordings.recording import Recording, RecordingError
+from hybrik_ros.recordings.process import Job, Outcome, Processor, replaced
+from hybrik_ros.recordings.recording import Recording, RecordingError, fingerprint
 from hybrik_ros.recordings.report import Report
-from hybrik_ros.recordings.segments import Segments, split
+from hybrik_ros.recordings.segments import Segments, folder_of, split
 
 FIRST, LENGTH = 30, 18
 SIZE = (884, 298)  # half of the clip's
@@ -167,12 +168,22 @@ def test_videos_and_folders_of_images_are_recordings(
     for picture in frames[:6]:
         writer.write(picture[..., ::-1])
     writer.release()
-    clip.with_suffix('.yaml').write_text(
+    calibration = clip.with_suffix('.yaml')
+    calibration.write_text(
         CLIP.with_suffix('.yaml').read_text().replace('1768', '884').replace('594', '298')
     )
     outcome = processor.process(job(clip, tmp_path / 'b'))
     assert (outcome.report.frames, outcome.notes) == (6, ())
     assert np.diff(list(read_people(tmp_path / 'b').frames)).tolist() == [40_000_000] * 5
+    assert processor.process(job(clip, tmp_path / 'b')).frames == 0
+    calibration.write_text(f'{calibration.read_text()}# measured anew\n')
+    with pytest.raises(RecordingError, match='calibrations'):
+        processor.process(job(clip, tmp_path / 'b'))
+
+    for path, how in ((clip, {'copy': True}), (clip, {'image_topic': '/x'}),
+                      (folder, {'camera_info_topic': '/x'}), (clip, {'rate': 20.0})):  # fmt: skip
+        with pytest.raises(RecordingError, match=r'no bag|--rate is for'):
+            processor.process(job(path, tmp_path / 'c', **how))
 
 
 # What is wrong
@@ -191,6 +202,82 @@ def test_what_is_damaged_is_left_out_and_counted(
     assert report.frames == 9
     assert sorted(report.faults.values()) == [1, 1, 1]
     assert {'order', 'camera_info size'} < report.faults.keys()
+
+
+def test_images_whose_stamps_stand_still_are_told_of(
+    frames: list[np.ndarray], processor: Processor, tmp_path: Path
+) -> None:
+    path = write_bag(tmp_path / 'bag', frames[:6], coding='jpg', stamps=[0] * 6)
+    done: list[tuple[int, int]] = []
+    report = processor.process(
+        job(path, tmp_path / 'out'), progress=lambda *state: done.append(state)
+    ).report
+    assert (report.frames, report.faults) == (1, {'order': 5})
+    assert 'not newer' in report.reasons['order']
+    assert done[-1] == (6, 6)
+
+
+def test_images_without_a_frame_have_no_tf(
+    frames: list[np.ndarray], processor: Processor, tmp_path: Path
+) -> None:
+    path = write_bag(tmp_path / 'bag', frames[:8], coding='jpg', frame_id='')
+    done: list[tuple[int, int]] = []
+    report = processor.process(
+        job(path, tmp_path / 'out'), progress=lambda *state: done.append(state)
+    ).report
+    assert report.people > 0
+    assert report.faults == {'no frame_id': sum(bool(p) for p in read_people(
+        tmp_path / 'out').frames.values())}  # fmt: skip
+    assert done[-1] == (8, 8)
+    assert not [m for m in read(tmp_path / 'out') if m.topic == '/tf']
+
+
+def test_another_recording_of_the_same_name_is_not_taken_for_done(
+    frames: list[np.ndarray], processor: Processor, tmp_path: Path
+) -> None:
+    path = write_bag(tmp_path / 'a' / 'bag', frames[:3], coding='jpg')
+    other = write_bag(tmp_path / 'b' / 'bag', frames[3:6], coding='jpg')
+    processor.process(job(path, tmp_path / 'out'))
+    with pytest.raises(RecordingError, match='recording: content'):
+        processor.process(job(other, tmp_path / 'out'))
+
+
+def test_recordings_are_told_apart_by_their_contents(tmp_path: Path) -> None:
+    file = tmp_path / 'file'
+    content = bytearray(np.random.default_rng(0).bytes(2**20))
+    seen = set()
+    for place in (None, 0, (2**20 - 4096) * 31 // 63, 2**20 - 1):
+        changed = bytearray(content)
+        if place is not None:
+            changed[place] ^= 1
+        file.write_bytes(changed)
+        seen.add(fingerprint([file]))
+    file.write_bytes(content[:-1])
+    seen.add(fingerprint([file]))
+    file.write_bytes(b'')
+    seen.add(fingerprint([file]))
+    assert len(seen) == 6
+    assert fingerprint([file]) in seen
+
+
+def test_two_at_one_output_do_not_meet(bag: Path, processor: Processor, tmp_path: Path) -> None:
+    with replaced(tmp_path / 'out') as folder:
+        folder.mkdir()
+        with pytest.raises(RecordingError, match='another process is writing'):
+            processor.process(job(bag, tmp_path / 'out'))
+        assert folder.is_dir()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_takes_no_more_is_told_of(bag: Path, tmp_path: Path) -> None:
+    words = [sys.executable, '-m', 'hybrik_ros.cli', 'bag', str(bag), '-o', str(tmp_path / 'out')]
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (4000, 4000))
+    finished = subprocess.run(words, capture_output=True, text=True, preexec_fn=limit)
+    assert finished.returncode == 1
+    assert 'Traceback' not in finished.stderr
+    assert 'choose another output' in finished.stderr
+    assert f"'{tmp_path / 'out'}'" in finished.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -253,6 +340,13 @@ def test_bad_words_are_answered(
     assert not (tmp_path / 'x').exists()
 
 
+@pytest.mark.parametrize('rate', ['0', '-5', 'nan', 'inf', 'many'])
+def test_a_rate_is_a_rate(rate: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run('images', '-o', 'x', f'--rate={rate}')
+    assert '--rate' in capsys.readouterr().err
+
+
 # Interrupts
 
 
@@ -292,8 +386,22 @@ def test_after_an_interrupt_there_is_a_valid_bag_and_the_rest_follows(
     assert Report.read(target) == replace(Report.read(output), recipe=Report.read(target).recipe)
     again = processor.process(job(bag.absolute(), target))
     assert (again.frames, again.report) == (0, Report.read(target))  # nothing left to do
-    with pytest.raises(RecordingError, match='made in another way'):
-        processor.process(job(bag.absolute(), target, rate=1.0))
+    with pytest.raises(RecordingError, match=r'made in another way \(recording: copy\)'):
+        processor.process(job(bag.absolute(), target, copy=True))
+
+
+@pytest.mark.parametrize('seconds', [0.15, 0.4, 0.8, 1.2])
+def test_an_interrupt_at_the_start_ends_it_without_a_word(
+    bag: Path, tmp_path: Path, seconds: float
+) -> None:
+    words = [sys.executable, '-m', 'hybrik_ros.cli', 'bag', str(bag), '-o', str(tmp_path / 'out')]
+    reset = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    running = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=reset)
+    time.sleep(seconds)
+    running.send_signal(signal.SIGINT)
+    assert running.wait(20) in (130, -signal.SIGINT)
+    assert 'Traceback' not in running.stderr.read()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_state_goes_on_to_the_bit(
@@ -347,6 +455,67 @@ def test_the_parts_of_a_long_bag_make_the_same_whole(
     assert report == Report.read(long_output)
     assert report.ids >= 3
     assert list(tmp_path.iterdir()) == [tmp_path / 'out']
+
+
+def test_after_an_interrupt_the_parts_are_gone_on_with(
+    long: Path, long_output: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / 'out'
+    words = [sys.executable, '-m', 'hybrik_ros.cli', 'bag', str(long), '-o', str(target)]
+    reset = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    running = subprocess.Popen(
+        [*words, '--workers', '2'], stderr=subprocess.PIPE, text=True, preexec_fn=reset,
+        start_new_session=True,
+    )  # fmt: skip
+    parts = tmp_path / '.out.segments'
+    deadline = time.monotonic() + 60
+    while not list(parts.glob('.0_*.part/*/*.mcap')) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.8)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+    told = running.communicate(timeout=30)[1]
+    assert running.returncode == 130
+    assert 'Traceback' not in told
+    assert '0 of 1 recordings are done; --resume goes on' in told
+    first, report = read(target), Report.read(target)
+    assert 0 < report.frames < len(read_people(long_output).frames)
+    assert first == read(long_output)[: len(first)]
+    assert parts.is_dir()
+
+    assert run(long, '-o', target, '--resume') == 0
+    assert read(target) == read(long_output)
+    assert Report.read(target) == replace(
+        Report.read(long_output), recipe=Report.read(target).recipe
+    )
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_beginning_without_its_parts_is_done_anew(
+    long: Path, long_output: Path, processor: Processor, tmp_path: Path
+) -> None:
+    whole = job(long, tmp_path / 'out')
+    segments = Segments(whole, split(whole, 3))
+    assert segments.join() is None
+    processor.process(segments.parts[0])
+    beginning = segments.join()
+    assert not beginning.complete
+    found = read(tmp_path / 'out')
+    assert found == read(long_output)[: len(found)]
+    assert len(found) > 20
+    shutil.rmtree(folder_of(whole))
+    assert processor.process(whole).report == Report.read(long_output)
+    assert read(tmp_path / 'out') == read(long_output)
+
+
+def test_parts_of_another_recording_are_refused(long: Path, tmp_path: Path) -> None:
+    whole = job(long, tmp_path / 'out')
+    parts = split(whole, 3)
+    assert split(whole, 1) == parts  # what was begun
+    plan = folder_of(whole) / 'plan.json'
+    for text in (plan.read_text().replace('"content": "', '"content": "0'), '', '[]', '{'):
+        plan.write_text(text)
+        with pytest.raises(RecordingError, match='parts of another recording: remove it'):
+            split(whole, 3)
 
 
 def test_a_bag_is_cut_where_nobody_is(long: Path, tmp_path: Path) -> None:
@@ -505,7 +674,7 @@ def actors() -> list[int]:
     found = []
     for folder in Path('/proc').glob('[0-9]*'):
         try:
-            if b'ray::_Remote.process' in (folder / 'cmdline').read_bytes():
+            if b'ray::_Remote' in (folder / 'cmdline').read_bytes():
                 found.append(int(folder.name))
         except OSError:  # gone meanwhile
             continue

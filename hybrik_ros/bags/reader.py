@@ -136,9 +136,12 @@ class BagReader:
         """
         with ExitStack() as stack:
             for file in files_of(self._path):
-                storage = self._open(self._decompressed(file, stack))
+                unpacked, is_packed_whole = _unpacked(file, stack)
+                storage, is_whole = _opened(unpacked, file)
                 stack.callback(storage.close)
                 self._storages.append(storage)
+                if not (is_packed_whole and is_whole):
+                    self.faults[CUT_OFF] += 1
             self._stack = stack.pop_all()
         for connection in (c for storage in self._storages for c in storage.connections):
             known = self.topics.get(connection.topic)
@@ -196,37 +199,6 @@ class BagReader:
             except Exception:  # By where the damage is, rosbags raises all sorts of things.
                 self.faults[DAMAGED_PART] += 1
 
-    def _open(self, file: Path) -> Any:
-        whole, cut_off = _STORAGES[file.suffix]
-        storage = whole(file)
-        try:
-            storage.open()
-            return storage
-        except PermissionError:
-            raise
-        except Exception:  # As above.
-            storage = cut_off(file)
-        try:
-            storage.open()
-        except Exception as error:
-            raise BagError(f'{file} cannot be read: {error}') from error
-        self.faults[CUT_OFF] += 1
-        return storage
-
-    def _decompressed(self, file: Path, stack: ExitStack) -> Path:
-        """Return the file, or what can be unpacked of it if it is compressed."""
-        if file.suffix != _COMPRESSED:
-            return file
-        folder = Path(stack.enter_context(TemporaryDirectory()))
-        unpacked = folder / file.stem
-        with unpacked.open('wb') as out, zstd.open(file, 'rb') as packed:
-            try:
-                while block := packed.read1(_BLOCK):
-                    out.write(block)
-            except (EOFError, zstd.ZstdError):
-                self.faults[CUT_OFF] += 1
-        return unpacked
-
 
 def files_of(path: Path) -> list[Path]:
     """Return the files of a bag, in the order in which they were recorded.
@@ -256,6 +228,35 @@ def by_number(path: Path) -> list[tuple[int, str]]:
     """Return what sorts bag_2.mcap before bag_10.mcap."""
     return [(int(part or 0), part) if part.isdigit() else (0, part)
             for part in re.split(r'(\d+)', path.name)]  # fmt: skip
+
+
+def _opened(unpacked: Path, file: Path) -> tuple[Any, bool]:
+    """Return the storage of a file that is unpacked, open, and whether that has its end."""
+    whole, cut_off = _STORAGES[unpacked.suffix]
+    for kind in (whole, cut_off):
+        storage = kind(unpacked)
+        try:
+            storage.open()
+            return storage, kind is whole
+        except PermissionError:
+            raise
+        except Exception as error:  # As above.
+            reason = error
+    raise BagError(f'{file} cannot be read: {reason}') from reason
+
+
+def _unpacked(file: Path, stack: ExitStack) -> tuple[Path, bool]:
+    """Return a file, or what can be unpacked of it if it is compressed, and whether that is all."""
+    if file.suffix != _COMPRESSED:
+        return file, True
+    unpacked = Path(stack.enter_context(TemporaryDirectory()), file.stem)
+    with unpacked.open('wb') as out, zstd.open(file, 'rb') as packed:
+        try:
+            while block := packed.read1(_BLOCK):
+                out.write(block)
+        except (EOFError, zstd.ZstdError):
+            return unpacked, False
+    return unpacked, True
 
 
 def _windows(

@@ -9,7 +9,8 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from hybrik_ros.bags.reader import Topic
 from hybrik_ros.bags.types import typestore
 
-_BAG_VERSION: Literal[9] = 9
+# As Iron wrote them, and as every release from Humble on reads them: of 9, Humble does not.
+_BAG_VERSION: Literal[8] = 8
 
 
 class BagWriter:

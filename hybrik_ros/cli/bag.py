@@ -2,6 +2,7 @@
 
 import argparse
 import glob
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from hybrik_ros.recordings.crew import Cluster, LocalWorker, Worker
 from hybrik_ros.recordings.interrupt import interrupts
 from hybrik_ros.recordings.process import Job, Outcome, Processor
 from hybrik_ros.recordings.recording import Recording, RecordingError, is_recording
+from hybrik_ros.recordings.segments import is_split
 
 INTERRUPTED = 130
 
@@ -95,7 +97,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         help='horizontal, for want of a calibration (default for videos and images: 60)',
     )
     parser.add_argument(
-        '--rate', type=float, default=30.0, help='images a second of a folder (default: 30)'
+        '--rate', type=_rate, default=0.0, help='images a second of a folder (default: 30)'
     )
     parser.add_argument(
         '-p',
@@ -106,6 +108,13 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         help='a parameter of the node, such as detector.size:=640; may be given again',
     )
     parser.set_defaults(run=run)
+
+
+def _rate(text: str) -> float:
+    rate = float(text)
+    if not 0 < rate < math.inf:
+        raise argparse.ArgumentTypeError(f'{text} images a second are not more than 0')
+    return rate
 
 
 def run(args: argparse.Namespace) -> int:
@@ -144,7 +153,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     ]
     if not many and args.output.exists() and not args.resume:
         raise RecordingError(f'{args.output} exists: choose another output, or add --resume')
-    if many or args.ray or (args.workers or 1) > 1:
+    if many or args.ray or (args.workers or 1) > 1 or is_split(jobs[0]):
         return _run_batch(jobs, args, console)
     return _run_one(jobs[0], console)
 
@@ -213,21 +222,23 @@ def _run_batch(jobs: list[Job], args: argparse.Namespace, console: Console) -> i
             cluster = stack.enter_context(Cluster(args.ray))
             workers = min(args.workers or cluster.cpus, cluster.cpus)
             hire = partial(cluster.hire, settings)
-        columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn()
-        progress = stack.enter_context(Progress(*columns, TimeRemainingColumn(), console=console))
-        task = progress.add_task('recordings', total=None)
+        progress = stack.enter_context(_progress(console))
+        parts = workers > len(jobs)
+        what = 'looks where nobody is, to cut there' if parts else f'{len(jobs)} recordings'
+        task = progress.add_task(what, total=None)
         started = time.monotonic()
 
-        def show(done: int, total: int, frames: int) -> None:
-            rate = frames / max(time.monotonic() - started, 1e-3)
-            text = f'recordings, {frames} images, {rate:.1f} a second'
-            progress.update(task, completed=done, total=total, description=text)
+        def show(done: int, total: int, images: int, expected: int) -> None:
+            text = f'{done} of {total} {"parts" if parts else "recordings"}'
+            progress.update(task, completed=images, total=expected or None, description=text)
 
         results = run_batch(jobs, hire, workers, stopped.is_set, show)
-    return _tell_all(jobs, results, stopped.is_set(), console)
+    return _tell_all(jobs, results, time.monotonic() - started, stopped.is_set(), console)
 
 
-def _tell_all(jobs: list[Job], results: Results, interrupted: bool, console: Console) -> int:
+def _tell_all(
+    jobs: list[Job], results: Results, seconds: float, interrupted: bool, console: Console
+) -> int:
     """Print what came of many jobs; return the exit status."""
     for job in jobs:
         report = results.reports.get(job.output)
@@ -235,7 +246,14 @@ def _tell_all(jobs: list[Job], results: Results, interrupted: bool, console: Con
             _tell(job, Outcome(report), console)
     for path, reason in results.failures.items():
         console.print(f'failed: {path}: {reason}', style='red', markup=False, soft_wrap=True)
+    rate = results.frames / seconds
+    console.print(f'{results.frames} images this time, {rate:.1f} a second', highlight=False)
     if interrupted:
+        done = sum(report.complete for report in results.reports.values())
+        console.print(
+            f'interrupted: {done} of {len(jobs)} recordings are done; --resume goes on',
+            highlight=False,
+        )
         return INTERRUPTED
     return 1 if results.failures else 0
 
@@ -248,6 +266,9 @@ def _tell(job: Job, outcome: Outcome, console: Console) -> None:
     for kind, times in {**report.damage, **report.faults}.items():
         reason = f' ({report.reasons[kind]})' if kind in report.reasons else ''
         console.print(f'left out: {times} x {kind}{reason}', markup=False, soft_wrap=True)
+    if not report.frames:
+        console.print('interrupted before the first image: there is no bag yet', highlight=False)
+        return
     rate = f', {outcome.frames / outcome.seconds:.1f} a second' if outcome.seconds else ''
     state = '' if report.complete else 'interrupted, to be gone on with by --resume: '
     console.print(

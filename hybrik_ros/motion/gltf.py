@@ -99,6 +99,7 @@ def _mesh(motion: Motion, buffer: _Buffer) -> dict[str, Any]:
     at_rest = np.tile(np.eye(3), (NUM_JOINTS, 1, 1))
     vertices = body.vertices(at_rest, motion.betas, np.zeros(3))
     joints, weights = body.skinning
+    joints = np.where(weights > 0, joints, 0).astype(joints.dtype)  # as the format asks for
     attributes = {
         'POSITION': buffer.add(vertices, 'VEC3', _VERTICES),
         'NORMAL': buffer.add(vertex_normals(vertices, body.faces), 'VEC3', _VERTICES),

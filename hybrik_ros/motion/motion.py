@@ -19,6 +19,7 @@ Gaps = Literal['interpolate', 'split']
 
 _SECOND = 1e9  # nanoseconds
 _RATE = 30.0  # hertz, taken where a single frame tells none
+_LONGEST_GAP = 60.0  # seconds; nobody knows what somebody did in longer ones
 
 # From the optical frame (x right, y down, z forward) of a camera that is level. To y up, x right, z
 # backwards: who faces the camera faces along z. To z up, x right, y forward.
@@ -38,7 +39,7 @@ class Motion:
     ----------
     name: id of the person, and a number where gaps split the motion.
     body: whose shape is given by the betas.
-    betas: (num_betas), one shape for all frames: the last, of which most was known.
+    betas: (num_betas), one shape for all frames: the person's last, of which most was known.
     rate: frames a second.
     rotations: (N, 24, 3, 3), parent-relative; [0] maps the body's rest frame to that of the
         positions: the optical frame, until it is turned.
@@ -94,7 +95,8 @@ def motions_of(
 
     Raises
     ------
-    MotionError: nobody is in the frames, or the stamps do not rise.
+    MotionError: nobody is in the frames, the stamps do not rise, or a gap is too long to be
+        interpolated.
     """
     slots, rate = _slots(np.asarray(stamps, np.int64))
     seen: dict[str, list[tuple[int, Human]]] = {}
@@ -107,14 +109,21 @@ def motions_of(
     for id, sightings in seen.items():
         places = np.array([slot for slot, _ in sightings])
         humans = [human for _, human in sightings]
+        betas = humans[-1].betas
         if gaps == 'interpolate':
-            motions.append(_motion(id, body, rate, places, humans))
+            longest = np.diff(places).max(initial=0) / rate
+            if longest > _LONGEST_GAP:
+                raise MotionError(
+                    f'{id} is missing for {longest:.0f} s, too long to be interpolated: split '
+                    f'the motion there (--gaps split)'
+                )
+            motions.append(_motion(id, body, betas, rate, places, humans))
             continue
         starts = [0, *(np.flatnonzero(np.diff(places) > 1) + 1).tolist(), len(places)]
         parts = [slice(*ends) for ends in pairwise(starts)]
         for number, part in enumerate(parts, 1):
             name = id if len(parts) == 1 else f'{id}_{number}'
-            motions.append(_motion(name, body, rate, places[part], humans[part]))
+            motions.append(_motion(name, body, betas, rate, places[part], humans[part]))
     return motions
 
 
@@ -131,7 +140,12 @@ def _slots(stamps: NDArray[np.int64]) -> tuple[NDArray[np.int64], float]:
 
 
 def _motion(
-    name: str, body: BodyModel, rate: float, slots: NDArray, humans: Sequence[Human]
+    name: str,
+    body: BodyModel,
+    betas: Array,
+    rate: float,
+    slots: NDArray,
+    humans: Sequence[Human],
 ) -> Motion:
     slots = slots - slots[0]
     every = np.arange(slots[-1] + 1)
@@ -146,7 +160,7 @@ def _motion(
             rotations[missing, joint] = Slerp(slots, turns)(missing).as_matrix()
         for axis in range(3):
             pelvis[missing, axis] = np.interp(missing, slots, pelvis[slots, axis])
-    motion = Motion(name, body, humans[-1].betas, rate, rotations, pelvis, np.zeros(0))
+    motion = Motion(name, body, betas, rate, rotations, pelvis, np.zeros(0))
     joints = np.array([human.joints for human in humans])
     off = np.linalg.norm(motion.joints[slots] - joints, axis=-1)
     return replace(motion, deviations=off.max(axis=1))

@@ -8,7 +8,7 @@ from hybrik_ros.recordings.crew import Worker, run_jobs
 from hybrik_ros.recordings.process import Job, Outcome
 from hybrik_ros.recordings.recording import is_bag
 from hybrik_ros.recordings.report import Report
-from hybrik_ros.recordings.segments import Segments, split
+from hybrik_ros.recordings.segments import Segments, is_split, split
 
 
 @dataclass
@@ -32,7 +32,7 @@ def run_batch(
     hire: Callable[[], Worker],
     workers: int,
     stopped: Callable[[], bool],
-    progress: Callable[[int, int, int], None],
+    progress: Callable[[int, int, int, int], None],
 ) -> Results:
     """Do jobs on recordings; where there are fewer than workers, in parts.
 
@@ -42,11 +42,11 @@ def run_batch(
     ----------
     jobs: whose outputs differ.
     hire, workers, stopped: as run_jobs takes them.
-    progress: told how many jobs and parts of jobs are done, of how many, and of how many images
-        that makes this time.
+    progress: told how many jobs and parts of jobs are done, of how many, and how many images, of
+        how many as far as is known.
     """
     results = Results()
-    todo, wholes = _divided(jobs, workers, results)
+    todo, wholes = _divided(jobs, workers, results, stopped)
     total = len(todo)
     finished = 0
 
@@ -61,21 +61,30 @@ def run_batch(
         elif outcome.report.complete:
             more = segments.take(job, outcome.report)
             if segments.complete:
-                results.reports[segments.whole.output] = segments.join()
+                join(segments)
         total += len(more)
-        progress(finished, total, results.frames)
         return more
+
+    def join(segments: Segments) -> None:
+        report = segments.join()
+        if report is not None:
+            results.reports[segments.whole.output] = report
 
     def failed(job: Job, reason: str) -> None:
         results.failures[job.recording.path] = reason
 
-    progress(0, total, 0)
-    run_jobs(todo, hire, workers, done, failed, stopped)
+    run_jobs(
+        todo, hire, workers, done, failed, stopped,
+        lambda images, expected: progress(finished, total, images, expected),
+    )  # fmt: skip
+    for segments in wholes.values():
+        if stopped() and not segments.complete:
+            join(segments)
     return results
 
 
 def _divided(
-    jobs: Sequence[Job], workers: int, results: Results
+    jobs: Sequence[Job], workers: int, results: Results, stopped: Callable[[], bool]
 ) -> tuple[list[Job], dict[Path, Segments]]:
     """Return what is to be done, and, by the folder of their parts, what of it is in parts."""
     todo: list[Job] = []
@@ -85,14 +94,13 @@ def _divided(
         parts = [job]
         try:
             report = Report.read(job.output)
-            if report is None and each > 1 and is_bag(job.recording.path):
-                parts = split(job, each)
+            begun = is_split(job) and not (report is not None and report.complete)
+            if begun or (report is None and each > 1 and is_bag(job.recording.path)):
+                parts = split(job, each, stopped)
         except (OSError, ValueError) as error:
             results.failures[job.recording.path] = str(error)
             continue
         if len(parts) > 1:
             wholes[parts[0].output.parent] = Segments(job, parts)
-        else:
-            parts = [job]
         todo.extend(parts)
     return todo, wholes

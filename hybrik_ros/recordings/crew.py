@@ -7,11 +7,12 @@ import socket
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import get_context
+from multiprocessing.sharedctypes import SynchronizedArray
 from typing import Any
 
 import cv2
@@ -25,6 +26,7 @@ from hybrik_ros.share import MALLOC
 _ATTEMPTS = 3  # of a job, each by a worker of its own
 # What another worker would find as well.
 _FINAL = (RecordingError, BagError, CalibrationError)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _POLL_SECONDS = 0.2
 _ANSWER_SECONDS = 5.0
 
@@ -35,6 +37,10 @@ class Worker(ABC):
     @abstractmethod
     def submit(self, job: Job) -> 'Future[Outcome]':
         """Begin a job. The future raises whatever goes wrong, the worker's death included."""
+
+    @abstractmethod
+    def progress(self) -> tuple[int, int]:
+        """Return how many images of the job are done, of how many; 0 of 0 if that is unknown."""
 
     @abstractmethod
     def interrupt(self) -> None:
@@ -52,6 +58,7 @@ def run_jobs(
     done: Callable[[Job, Outcome], Iterable[Job]],
     failed: Callable[[Job, str], None],
     stopped: Callable[[], bool] = lambda: False,
+    progress: Callable[[int, int], None] = lambda images, expected: None,
 ) -> None:
     """Do all jobs, each once.
 
@@ -67,10 +74,12 @@ def run_jobs(
     done: told of each job that was done; returns what is to be done in consequence.
     failed: told of each job that failed for good, and why.
     stopped: once true, nothing is begun any more, and what is being done ends early.
+    progress: told now and then how many images are done, and about how many there are.
     """
     waiting = deque((job, 1) for job in jobs)
     idle: list[Worker] = []
     busy: dict[Future[Outcome], tuple[Worker, Job, int]] = {}
+    lengths: list[int] = []  # of what is done, in images
     interrupted = False
     try:
         while busy or (waiting and not interrupted):
@@ -83,7 +92,9 @@ def run_jobs(
                 error = future.exception()
                 if error is None:
                     idle.append(worker)
-                    waiting.extend((more, 1) for more in done(job, future.result()))
+                    outcome = future.result()
+                    lengths.append(outcome.report.images)
+                    waiting.extend((more, 1) for more in done(job, outcome))
                     continue
                 cause = getattr(error, 'cause', None) or error  # of what a cluster reports
                 if isinstance(cause, _FINAL):
@@ -96,6 +107,7 @@ def run_jobs(
                         waiting.append((job, attempt + 1))
                         continue
                 failed(job, str(cause) or repr(cause))
+            progress(*_images(lengths, [worker for worker, *_ in busy.values()], len(waiting)))
             if stopped() and not interrupted:
                 interrupted = True
                 for worker, *_ in busy.values():
@@ -106,6 +118,15 @@ def run_jobs(
             worker.close()
         for worker in idle:
             worker.close()
+
+
+def _images(lengths: list[int], busy: list[Worker], waiting: int) -> tuple[int, int]:
+    """Return how many images are done, and about how many there are; 0 where nothing is known."""
+    states = [worker.progress() for worker in busy]
+    known = [*lengths, *(length for _, length in states if length)]
+    unknown = waiting + len(lengths) + len(states) - len(known)
+    expected = sum(known) + unknown * (sum(known) // max(1, len(known)))
+    return sum(lengths) + sum(done for done, _ in states), expected
 
 
 def _submitted(worker: Worker, job: Job) -> 'Future[Outcome]':
@@ -122,6 +143,7 @@ def _submitted(worker: Worker, job: Job) -> 'Future[Outcome]':
 
 _stopping = threading.Event()
 _processor: Processor | None = None
+_state: 'SynchronizedArray[int] | None' = None  # images that are done, of how many
 
 
 class LocalWorker(Worker):
@@ -134,14 +156,23 @@ class LocalWorker(Worker):
 
     def __init__(self, settings: dict[str, Any]) -> None:
         os.environ.update(MALLOC)  # which the process takes over
+        spawn = get_context('spawn')
+        self._state: SynchronizedArray[int] = spawn.Array('Q', 2)
         # A pool of one: who dies takes nobody along.
-        self._pool = ProcessPoolExecutor(1, get_context('spawn'), _begin)
-        self._pid = self._pool.submit(os.getpid)
+        self._pool = ProcessPoolExecutor(1, spawn, _begin, (self._state,))
+        with _signals_wait():
+            self._pid = self._pool.submit(os.getpid)
         self._settings = settings
 
     def submit(self, job: Job) -> 'Future[Outcome]':
         """Begin a job."""
+        self._state[:] = [0, 0]
         return self._pool.submit(partial(_do, self._settings), job)
+
+    def progress(self) -> tuple[int, int]:
+        """Return how many images of the job are done, of how many."""
+        done, length = self._state[:]
+        return done, length
 
     def interrupt(self) -> None:
         """Let the job end early; what is done of it stays, to be gone on with."""
@@ -153,9 +184,22 @@ class LocalWorker(Worker):
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Have processes that are begun here leave signals alone until they know what to do."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+
+def _begin(state: 'SynchronizedArray[int]') -> None:
+    global _state
+    _state = state
+    for number in _SIGNALS:
         signal.signal(number, lambda *_: _stopping.set())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     cv2.setNumThreads(1)
 
 
@@ -163,7 +207,12 @@ def _do(settings: dict[str, Any], job: Job) -> Outcome:
     global _processor
     if _processor is None:
         _processor = Processor(settings)
-    return _processor.process(job, _stopping.is_set)
+    return _processor.process(job, _stopping.is_set, _tell)
+
+
+def _tell(done: int, length: int) -> None:
+    assert _state is not None
+    _state[:] = [done, max(done, length)]
 
 
 # A Ray cluster.
@@ -204,7 +253,8 @@ class Cluster:
 
     def hire(self, settings: dict[str, Any]) -> Worker:
         """Return a worker on one CPU of the cluster."""
-        actor = self._ray.remote(num_cpus=1)(_Remote).remote(settings)
+        # It tells how far it is while it works.
+        actor = self._ray.remote(num_cpus=1, max_concurrency=2)(_Remote).remote(settings)
         return _RayWorker(actor, partial(self._ray.kill, actor))
 
 
@@ -225,20 +275,41 @@ class _Remote:
     def __init__(self, settings: dict[str, Any]) -> None:
         cv2.setNumThreads(1)
         self._processor = Processor(settings)
+        self._state = 0, 0
 
     def process(self, job: Job) -> Outcome:
-        return self._processor.process(job)
+        self._state = 0, 0
+        return self._processor.process(job, progress=self._tell)
+
+    def progress(self) -> tuple[int, int]:
+        return self._state
+
+    def _tell(self, done: int, length: int) -> None:
+        self._state = done, max(done, length)
 
 
 class _RayWorker(Worker):
     def __init__(self, actor: Any, kill: Callable[[], None]) -> None:
         self._actor = actor
         self._kill = kill
+        self._state = 0, 0
+        self._asked: Future[tuple[int, int]] | None = None
 
     def submit(self, job: Job) -> 'Future[Outcome]':
         """Begin a job."""
+        self._state, self._asked = (0, 0), None
         future: Future[Outcome] = self._actor.process.remote(job).future()
         return future
+
+    def progress(self) -> tuple[int, int]:
+        """Return how many images of the job were done when the worker last said so."""
+        if self._asked is not None and self._asked.done():
+            with suppress(Exception):  # It may be dead by now.
+                self._state = self._asked.result()
+            self._asked = None
+        if self._asked is None:
+            self._asked = self._actor.progress.remote().future()
+        return self._state
 
     def interrupt(self) -> None:
         """End the worker: what it was doing begins anew the next time."""

@@ -1,6 +1,9 @@
 """One recording, or a part of it, through the pipeline and into a bag."""
 
+import errno
+import fcntl
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +19,7 @@ from hybrik_ros.messages.fields import REORDERED_SECONDS, nanoseconds
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY, TF
 from hybrik_ros.pipeline import Pipeline, Settings
 from hybrik_ros.recordings.ahead import read_ahead
-from hybrik_ros.recordings.recording import Recording, RecordingError
+from hybrik_ros.recordings.recording import Recording, RecordingError, fingerprint
 from hybrik_ros.recordings.report import Report
 from hybrik_ros.recordings.sources import Picture, Source, open_source
 
@@ -24,6 +27,9 @@ HUMAN_POSE, HUMAN_POSES, TF_TOPIC = '/human_pose', '/human_poses', '/tf'
 TOPICS = {HUMAN_POSE: HUMAN_MESH, HUMAN_POSES: HUMAN_MESH_ARRAY, TF_TOPIC: TF}
 
 _NO_FRAME = 'no frame_id'
+_CANNOT_WRITE = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -136,6 +142,8 @@ class Processor:
             self._pipeline.reset()
             if report.state is not None:
                 self._pipeline.restore(report.state)
+            else:  # Also where it holds the first parts of a long bag, which lie elsewhere.
+                report = Report(recipe)
             self._numbers.used = report.ids
             with replaced(job.output) as folder:
                 outcome = self._run(folder, job, source, report, stopped, progress)
@@ -172,7 +180,8 @@ class Processor:
                     if step.fault is not None:
                         report.fault(*step.fault)
                     report.steps += 1
-                    progress(report.frames + sum(report.faults.values()), source.length)
+                    report.images += step.picture is not None or step.fault is not None
+                    progress(report.images, source.length)
                 else:
                     report.complete = True
         seconds = time.perf_counter() - started
@@ -184,8 +193,8 @@ class Processor:
     def _take(self, picture: Picture, bag: BagWriter, report: Report) -> float:
         """Process an image and write who is in it; return the seconds that the pipeline took."""
         stamp = nanoseconds(picture.header)
-        if report.last is not None and 0 < report.last - stamp <= REORDERED_SECONDS * 1e9:
-            report.fault('order', 'an image is older than the one before it')
+        if report.last is not None and 0 <= report.last - stamp <= REORDERED_SECONDS * 1e9:
+            report.fault('order', 'an image is not newer than the one before it')
             return 0.0
         report.first = stamp if report.first is None else report.first
         report.last = stamp
@@ -210,13 +219,17 @@ class Processor:
     def _recipe(self, job: Job, source: Source) -> dict[str, Any]:
         """Return all that decides what will be in a bag, as json gives it back."""
         recording = asdict(job.recording) | {'path': job.recording.path.name}
-        calibrations = [sha256(data).hexdigest() for data in job.recording.calibrations]
-        if job.recording.calibration:
-            calibrations.append(sha256(Path(job.recording.calibration).read_bytes()).hexdigest())
-        recording |= {'calibrations': calibrations, 'calibration': ''}
+        calibrations = [*job.recording.calibrations]
+        if source.calibration_file is not None:
+            calibrations.append(source.calibration_file.read_bytes())
+        recording |= {
+            'calibrations': [sha256(data).hexdigest() for data in calibrations],
+            'calibration': '',
+            'content': fingerprint(source.files),
+        }
         recipe = {
             'version': __version__,
-            'recording': {**recording, 'images': source.length},
+            'recording': recording,
             'settings': vars(Settings(**job.settings)),
             'models': self._pipeline.facts,
         }
@@ -241,29 +254,70 @@ def _copy(path: Path, bag: BagWriter) -> None:
 
 @contextmanager
 def replaced(output: Path) -> Iterator[Path]:
-    """Yield where to write a bag that takes the place of the output if there is a report in it."""
+    """Yield where to write a bag that takes the place of the output if there is a report in it.
+
+    Raises
+    ------
+    RecordingError: another process writes it.
+    OSError: it cannot be written; the message says so.
+    """
     work = output.parent / f'.{output.name}.part'
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
     fresh, old = work / output.name, work / 'old'
     try:
-        yield fresh
-        if Report.is_in(fresh):
-            if output.exists():
-                output.rename(old)
+        with _locked(work):
+            for left in (fresh, old):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
             try:
-                fresh.rename(output)
-            except OSError:
-                if old.exists():
-                    old.rename(output)
-                raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+                yield fresh
+                if Report.is_in(fresh):
+                    _replace(output, fresh, old)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE:
+            raise
+        raise OSError(
+            error.errno,
+            f'{error.strerror}: this cannot be written; make room, or choose another output',
+            str(output),
+        ) from error
+
+
+def _replace(output: Path, fresh: Path, old: Path) -> None:
+    if output.exists():
+        output.rename(old)
+    try:
+        fresh.rename(output)
+    except OSError:
+        if old.exists():
+            old.rename(output)
+        raise
+
+
+@contextmanager
+def _locked(work: Path) -> Iterator[None]:
+    """Keep all others from a folder; the lock of a process that dies is released."""
+    path = work / 'lock'
+    while True:
+        work.mkdir(parents=True, exist_ok=True)
+        with path.open('w') as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RecordingError(f'another process is writing {work.parent}') from None
+            if os.fstat(lock.fileno()).st_nlink:  # Else who had it has just removed it.
+                yield
+                return
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
     """Tell in what the recipe of a bag differs."""
-    changed = [name for name in now if before.get(name) != now[name]]
+    changed = []
+    for name, value in now.items():
+        if isinstance(value, dict) and isinstance(old := before.get(name), dict):
+            changed += [f'{name}: {key}' for key in value if old.get(key) != value[key]]
+        elif before.get(name) != value:
+            changed.append(name)
     return f'was made in another way ({", ".join(changed)}): choose another output, or remove it'
 
 

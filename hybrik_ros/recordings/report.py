@@ -19,6 +19,7 @@ class Report:
     recipe: all that decides what is in it: input, settings, models, version.
     complete: whether the recording was read to its end.
     steps: of the recording that were taken.
+    images: that were processed or left out.
     frames: images that were processed.
     people: in all of these together.
     ids: how many were given.
@@ -33,6 +34,7 @@ class Report:
     recipe: dict[str, Any]
     complete: bool = False
     steps: int = 0
+    images: int = 0
     frames: int = 0
     people: int = 0
     ids: int = 0

@@ -7,12 +7,17 @@ before tells once it is processed: if somebody was followed at its end after all
 back in time there, it is processed again together with the next one. The ids of each part are
 counted on from those before it. So what is put together is, to the bit, what one run makes of the
 whole bag.
+
+Where the bag was cut is written down beside the parts, so that an interrupted run is gone on with
+in the same parts, by however many workers.
 """
 
+import base64
+import json
 import re
 import shutil
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +28,7 @@ from hybrik_ros.messages.intrinsics import KEPT
 from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.pipeline import Settings, finder_of
 from hybrik_ros.recordings.process import HUMAN_POSES, TF_TOPIC, TOPICS, Job, replaced
+from hybrik_ros.recordings.recording import RecordingError, fingerprint
 from hybrik_ros.recordings.report import Report
 from hybrik_ros.recordings.sources import BagSource
 
@@ -30,6 +36,7 @@ _LOOK_SECONDS = 0.5  # between two looks of the scan
 _MARGIN_SECONDS = 1.0  # for which nobody is there, beyond what anybody is remembered for
 _REMEMBERED_SECONDS = 2.0  # at least, however soon people are to be forgotten
 _SECOND = 1e9
+_PLAN = 'plan.json'
 # Of people, by the prefix of ids; other frames may have been copied from the recording.
 _FRAMES = r'((?:body|smpl_\w+)_{})(\d+)'
 
@@ -48,20 +55,76 @@ class Seam:
     calibrations: tuple[bytes, ...]
 
 
-def split(job: Job, parts: int) -> list[Job]:
-    """Return the jobs that do a job on a bag: so many if it can be cut so often, evenly."""
-    seams = list(_seams(job))
+def split(job: Job, parts: int, stopped: Callable[[], bool] = lambda: False) -> list[Job]:
+    """Return the jobs that do a job on a bag: so many if it can be cut so often, evenly.
+
+    If it was cut before, these are the parts of then.
+
+    stopped: asked now and then; once true, the job itself is returned.
+
+    Raises
+    ------
+    BagError, RecordingError: it cannot be read, or what was cut before was another recording.
+    OSError: where it is cut cannot be written down.
+    """
     with BagSource(job.recording) as source:
-        first, last = source.span
+        content, (first, last) = fingerprint(source.files), source.span
+    if is_split(job):
+        seams = _read_plan(job, content)
+    else:
+        found = list(_seams(job, stopped))
+        seams = [] if stopped() else _evenly(found, first, last, parts)
+        if not seams:
+            return [job]
+        _write_plan(job, content, seams)
+    edges = [Seam(0, ()), *seams]
+    stops = [*(seam.time for seam in seams), None]
+    return [_part(job, seam, stop) for seam, stop in zip(edges, stops, strict=True)]
+
+
+def is_split(job: Job) -> bool:
+    """Tell whether a job was begun in parts."""
+    return (folder_of(job) / _PLAN).is_file()
+
+
+def _evenly(seams: Sequence[Seam], first: int, last: int, parts: int) -> list[Seam]:
+    """Return those of the seams that divide a time best into so many parts."""
     chosen: list[Seam] = []
     for part in range(1, parts):
         wanted = first + (last - first) * part / parts
         nearest = min(seams, key=lambda seam: abs(seam.time - wanted), default=None)
         if nearest is not None and (not chosen or nearest.time > chosen[-1].time):
             chosen.append(nearest)
-    edges = [Seam(0, ()), *chosen]
-    stops = [*(seam.time for seam in chosen), None]
-    return [_part(job, seam, stop) for seam, stop in zip(edges, stops, strict=True)]
+    return chosen
+
+
+def _write_plan(job: Job, content: str, seams: Sequence[Seam]) -> None:
+    """Write down where a bag was cut."""
+    edges = [
+        {
+            'time': seam.time,
+            'calibrations': [base64.b64encode(data).decode() for data in seam.calibrations],
+        }
+        for seam in seams
+    ]
+    folder_of(job).mkdir(parents=True, exist_ok=True)
+    part = folder_of(job) / f'{_PLAN}.part'
+    part.write_text(json.dumps({'content': content, 'seams': edges}))
+    part.replace(folder_of(job) / _PLAN)
+
+
+def _read_plan(job: Job, content: str) -> list[Seam]:
+    """Return where a bag was cut before. Raises a RecordingError where it was another one."""
+    try:
+        plan = json.loads((folder_of(job) / _PLAN).read_text())
+        if plan['content'] == content:
+            return [
+                Seam(int(seam['time']), tuple(map(base64.b64decode, seam['calibrations'])))
+                for seam in plan['seams']
+            ]
+    except (KeyError, TypeError, ValueError):
+        pass  # As good as of another one.
+    raise RecordingError(f'{folder_of(job)} holds parts of another recording: remove it')
 
 
 def _part(job: Job, seam: Seam, stop: int | None) -> Job:
@@ -75,7 +138,7 @@ def folder_of(job: Job) -> Path:
     return job.output.parent / f'.{job.output.name}.segments'
 
 
-def _seams(job: Job) -> Iterator[Seam]:
+def _seams(job: Job, stopped: Callable[[], bool]) -> Iterator[Seam]:
     """Yield where nobody should be known any more, as far as the detector sees."""
     settings = Settings(**job.settings)
     needed = max(settings.forget_after, _REMEMBERED_SECONDS) + _MARGIN_SECONDS
@@ -91,6 +154,8 @@ def _seams(job: Job) -> Iterator[Seam]:
             if message.time - looked < _LOOK_SECONDS * _SECOND:
                 continue
             looked = message.time
+            if stopped():
+                return
             try:
                 empty = not detect(source.pixels(message))
             except ValueError:  # Damaged; the next one will tell.
@@ -143,15 +208,21 @@ class Segments:
             del self.reports[part.output]
         return both
 
-    def join(self) -> Report:
-        """Write the bag of the whole; return its report."""
-        reports = [self.reports[part.output] for part in self.parts]
-        whole = _sum(reports)
+    def join(self) -> Report | None:
+        """Write the bag of the whole, or of its beginning after an interrupt; return its report.
+
+        None where there is no beginning yet. What is there of the whole goes on in its parts.
+        """
+        done = list(self._beginning())
+        if not done:
+            return None
+        whole = _sum([report for _, report in done])
+        whole.complete &= len(done) == len(self.parts)
         prefix = whole.recipe['settings']['id_prefix']
         with replaced(self.whole.output) as folder:
             with BagWriter(folder) as bag:
                 shift = 0
-                for number, (part, report) in enumerate(zip(self.parts, reports, strict=True)):
+                for number, (part, report) in enumerate(done):
                     with BagReader(part.output) as reader:
                         if number == 0:
                             for topic in reader.topics.values():
@@ -160,8 +231,21 @@ class Segments:
                             bag.write(*_counted_on(message, prefix, shift))
                     shift += report.ids
             whole.write(folder)
-        shutil.rmtree(folder_of(self.whole), ignore_errors=True)
+        if whole.complete:
+            shutil.rmtree(folder_of(self.whole), ignore_errors=True)
         return whole
+
+    def _beginning(self) -> Iterator[tuple[Job, Report]]:
+        """Yield the first parts that are done and fit together, and what there is of the next."""
+        before: Report | None = None
+        for part in self.parts:
+            report = self.reports.get(part.output) or Report.read(part.output)
+            if report is None or (before is not None and not _fit(before, report)):
+                return
+            yield part, report
+            if not report.complete:
+                return
+            before = report
 
 
 def _fit(before: Report, after: Report) -> bool:
@@ -173,13 +257,10 @@ def _fit(before: Report, after: Report) -> bool:
 def _sum(reports: Sequence[Report]) -> Report:
     """Return the report of a whole by those of its parts."""
     recording = reports[0].recipe['recording'] | {'start': None, 'stop': None}
-    whole = replace(
-        reports[-1], first=reports[0].first, recipe=reports[0].recipe | {'recording': recording}
-    )
-    whole.steps, whole.frames, whole.people, whole.ids = (
-        sum(getattr(report, name) for report in reports)
-        for name in ('steps', 'frames', 'people', 'ids')
-    )
+    recipe = reports[0].recipe | {'recording': recording}
+    whole = replace(reports[-1], first=reports[0].first, recipe=recipe, state=None)
+    for name in ('steps', 'images', 'frames', 'people', 'ids'):
+        setattr(whole, name, sum(getattr(report, name) for report in reports))
     whole.faults, whole.reasons, whole.damage = {}, {}, {}
     for report in reports:
         whole.reasons = report.reasons | whole.reasons

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrik_ros.bags import BagReader, Message, Topic, deserialise, typestore
-from hybrik_ros.bags.reader import CUT_OFF, DAMAGED_MESSAGE, by_number
+from hybrik_ros.bags.reader import CUT_OFF, DAMAGED_MESSAGE, by_number, files_of
 from hybrik_ros.camera import Camera
 from hybrik_ros.messages.calibration import Calibration, read_calibration
 from hybrik_ros.messages.fields import stamp_fields
@@ -24,6 +24,7 @@ from hybrik_ros.recordings.recording import IMAGES, Recording, RecordingError, i
 _IMAGE, _COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 _CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 _NO_COLOURS = re.compile('depth|disparity|confidence|infra', re.IGNORECASE)
+_RATE = 30.0  # images a second, of a folder
 _FIELD_OF_VIEW = 60.0  # degrees, of a video of which nobody knows more, as `hybrik video` takes it
 _FRAME_ID = 'camera_optical_frame'
 _FIRST_STAMP = 10**9  # nanoseconds; for ROS, 0 is no time at all
@@ -81,6 +82,8 @@ class Source(ABC):
     Attributes
     ----------
     length: how many images there are, as far as the recording says.
+    files: that it consists of.
+    calibration_file: that counts; None where there is none, or camera_info does.
     copied: the topics whose messages are copied.
     faults: how often the file itself was found damaged so far, by the kind of damage.
     notes: what the user should know.
@@ -88,6 +91,8 @@ class Source(ABC):
 
     def __init__(self) -> None:
         self.length = 0
+        self.files: list[Path] = []
+        self.calibration_file: Path | None = None
         self.copied: list[Topic] = []
         self.faults: Counter[str] = Counter()
         self.notes: list[str] = []
@@ -114,8 +119,21 @@ def open_source(recording: Recording) -> Source:
     if not path.exists():
         raise RecordingError(f'there is no {path}')
     if is_bag(path):
-        return BagSource(recording)
-    return _FolderSource(recording) if path.is_dir() else _VideoSource(recording)
+        source: Source = BagSource(recording)
+    else:
+        source = _FolderSource(recording) if path.is_dir() else _VideoSource(recording)
+    _check_options(recording, source)
+    return source
+
+
+def _check_options(recording: Recording, source: Source) -> None:
+    """Raise a RecordingError where something is asked for that such a recording has not."""
+    path = recording.path
+    topics = recording.image_topic or recording.camera_info_topic or recording.copy
+    if topics and not isinstance(source, BagSource):
+        raise RecordingError(f'{path} is no bag: it has no topics to be chosen or copied')
+    if recording.rate and not isinstance(source, _FolderSource):
+        raise RecordingError(f'{path} has a rate of its own: --rate is for folders of images')
 
 
 class BagSource(Source):
@@ -131,9 +149,11 @@ class BagSource(Source):
         self._recording = recording
         self._reader = BagReader(recording.path)
         self.faults = self._reader.faults
+        self.files = files_of(recording.path)
         self._calibration: Calibration | None = None
         if recording.calibration:
-            self._calibration = read_calibration(Path(recording.calibration))
+            self.calibration_file = Path(recording.calibration)
+            self._calibration = read_calibration(self.calibration_file)
 
     def __enter__(self) -> 'BagSource':
         self._reader.__enter__()
@@ -194,7 +214,7 @@ class BagSource(Source):
         """Find the topics."""
         recording, topics = self._recording, self._reader.topics
         self.image = self._find_image(recording.image_topic)
-        self.length = self.image.length
+        self.length = round(self.image.length * self._share())
         self.camera_info: Topic | None = None
         if self._calibration is None:
             self.camera_info = self._find_camera_info(recording.camera_info_topic)
@@ -210,6 +230,14 @@ class BagSource(Source):
                     f'recording that it was made of, or do not copy all topics'
                 )
             self.copied = list(topics.values())
+
+    def _share(self) -> float:
+        """Return how much of the time of the bag is read."""
+        first, last = self.span
+        start, stop = self._recording.start, self._recording.stop
+        begin = first if start is None else max(start, first)
+        end = last if stop is None else min(stop, last)
+        return max(0, end - begin) / max(1, last - first) if last > first else 1.0
 
     def _find_image(self, told: str) -> Topic:
         topics = self._reader.topics
@@ -298,14 +326,15 @@ class _FileSource(Source):
     def __init__(self, recording: Recording, rate: float, beside: Path | None) -> None:
         super().__init__()
         self._rate = rate
-        calibration = Path(recording.calibration) if recording.calibration else beside
         self._calibration: Calibration | None = None
-        self._field_of_view = recording.field_of_view
-        if calibration is not None and not (beside == calibration and self._field_of_view):
-            self._calibration = read_calibration(calibration)
-        elif not self._field_of_view:
-            self._field_of_view = _FIELD_OF_VIEW
-        if self._calibration is None:
+        self._field_of_view = recording.field_of_view or _FIELD_OF_VIEW
+        if recording.calibration:
+            self.calibration_file = Path(recording.calibration)
+        elif not recording.field_of_view:
+            self.calibration_file = beside
+        if self.calibration_file is not None:
+            self._calibration = read_calibration(self.calibration_file)
+        else:
             self.notes.append(
                 f'no calibration: a horizontal field of view of {self._field_of_view:g} degrees is '
                 f'assumed, and distances are only as good as that'
@@ -351,6 +380,7 @@ class _VideoSource(_FileSource):
             raise RecordingError(f'{recording.path} does not say how many frames a second it has')
         beside = recording.path.with_suffix('.yaml')
         super().__init__(recording, rate, beside if beside.is_file() else None)
+        self.files = [recording.path]
         self.length = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
     def __exit__(self, *_: object) -> None:
@@ -371,16 +401,16 @@ class _FolderSource(_FileSource):
     """The images of a folder, in the order of their names, numbers by their value."""
 
     def __init__(self, recording: Recording) -> None:
-        super().__init__(recording, recording.rate, None)
+        super().__init__(recording, recording.rate or _RATE, None)
         files = (f for f in recording.path.iterdir() if f.suffix.lower() in IMAGES)
-        self._files = sorted(files, key=by_number)
-        self.length = len(self._files)
-        if not self._files:
+        self.files = sorted(files, key=by_number)
+        self.length = len(self.files)
+        if not self.files:
             raise RecordingError(
                 f'{recording.path} holds neither a bag nor images ({", ".join(IMAGES)})'
             )
 
     def _images(self, skipped: int) -> Iterator[tuple[int, NDArray | None]]:
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        for number, file in enumerate(self._files[skipped:], skipped):
+        for number, file in enumerate(self.files[skipped:], skipped):
             yield number, cv2.imread(str(file), flags)
