@@ -165,9 +165,7 @@ def _likeness(first: list[dict[int, Array]], second: list[dict[int, Array]]) -> 
     The nearer, the more. The zoom from the one to the other is that of the pair most alike.
     """
     pairs = {
-        (row, column): _both(a, b)
-        for row, a in enumerate(first)
-        for column, b in enumerate(second)
+        (row, column): _both(a, b) for row, a in enumerate(first) for column, b in enumerate(second)
     }
     zooms = [_zoom(*pair) for pair in pairs.values()]
     alike = [_overlap(*pair, zoom) for pair, zoom in zip(pairs.values(), zooms, strict=True)]

@@ -4,10 +4,12 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from unittest.mock import Mock
 
 import pytest
 import rclpy
 from rclpy.lifecycle import TransitionCallbackReturn
+from std_srvs.srv import Trigger
 from test_node import Peer
 
 from hybrik_ros.node.node import HybrikNode
@@ -43,6 +45,46 @@ def test_who_wants_it_to_end_does_not_wait_for_a_frame_that_takes_long(
     assert time.monotonic() - start < 2
     assert node.is_busy
     released.set()
+
+
+def test_what_takes_too_long_can_be_cancelled(
+    peer: Peer, node: HybrikNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = peer.node.create_client(Trigger, 'hybrik_node/cancel')
+    go_on, answers, closed = threading.Event(), [], []
+    heard = peer.heard['/diagnostics']
+
+    def create(**_settings: object) -> Pipeline:
+        assert client.wait_for_service(30)
+        assert peer.wait(lambda: heard)
+        answers.append(client.call_async(Trigger.Request()))
+        assert go_on.wait(30)
+        pipeline = Mock(Pipeline)
+        pipeline.close.side_effect = lambda: closed.append(pipeline)
+        return pipeline
+
+    whole = Pipeline.create
+    monkeypatch.setattr(Pipeline, 'create', create)
+    started = time.monotonic()
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert time.monotonic() - started < 10
+    assert peer.wait(answers[0].done)
+    assert answers[0].result().success
+    assert peer.wait(lambda: heard[-1].status[0].message == 'cannot configure: cancelled')
+    assert node.is_busy
+
+    # What was left alone is freed when it ends, and before that nothing else is loaded.
+    monkeypatch.setattr(Pipeline, 'create', whole)
+    threading.Timer(1.0, go_on.set).start()
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert go_on.is_set()
+    assert len(closed) == 1
+
+    late = client.call_async(Trigger.Request())
+    deadline = time.monotonic() + 10
+    while not late.done() and time.monotonic() < deadline:
+        rclpy.spin_once(node, timeout_sec=0.1)
+    assert (late.result().success, late.result().message) == (False, 'nothing is being loaded')
 
 
 def test_log_and_diagnostics_tell_what_takes_so_long(

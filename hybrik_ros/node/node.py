@@ -61,7 +61,8 @@ class HybrikNode(LifecycleNode):
 
     Subscribes to image, and to camera_info beside it. Publishes human_pose, human_poses, /tf,
     ~/markers, ~/overlay, ~/body and /diagnostics while active, each built only while somebody
-    listens. The services ~/enable and ~/reset stop and resume it, and forget everybody.
+    listens. The services ~/enable and ~/reset stop and resume it, and forget everybody; ~/cancel
+    ends the loading of a node that is being configured.
 
     One worker thread processes the newest image; images that come while it is busy replace each
     other. Configuring loads the body and the networks, cleaning up frees them.
@@ -104,6 +105,7 @@ class HybrikNode(LifecycleNode):
         self.create_timer(_DIAGNOSTICS_SECONDS, self._report)
         self.create_service(SetBool, '~/enable', self._enable)
         self.create_service(Trigger, '~/reset', self._reset)
+        self._cancel = self.create_service(Trigger, '~/cancel', self._nothing_to_cancel)
 
     # Lifecycle.
 
@@ -189,13 +191,19 @@ class HybrikNode(LifecycleNode):
 
         Raises
         ------
-        OSError, RuntimeError, ValueError: it cannot be loaded, or the process is to end.
+        OSError, RuntimeError, ValueError: it cannot be loaded, it was cancelled, or the process
+            is to end.
         """
         loading: Future[Pipeline] = Future()
+        settings, before = parameters.settings(self), self._loader
 
         def load() -> None:
+            if before is not None:  # It may have been left alone with what it was at.
+                before.join()
+            if not loading.set_running_or_notify_cancel():
+                return
             try:
-                loading.set_result(Pipeline.create(ids=self._ids, **parameters.settings(self)))
+                loading.set_result(Pipeline.create(ids=self._ids, **settings))
             except BaseException as error:  # Whatever it is belongs to who waits for it.
                 loading.set_exception(error)
 
@@ -207,10 +215,22 @@ class HybrikNode(LifecycleNode):
             while not loading.done():
                 if self._stopping.wait(_SIGNAL_POLL_SECONDS):
                     raise RuntimeError('interrupted while loading')
+                if self._is_cancelled():
+                    loading.cancel()
+                    loading.add_done_callback(_close)
+                    raise RuntimeError('cancelled')
                 if time.monotonic() - told > _DIAGNOSTICS_SECONDS:
                     told = time.monotonic()
                     self._tell(DiagnosticStatus.WARN, f'loading: {log.last}')
             return loading.result()
+
+    def _is_cancelled(self) -> bool:
+        """Whether ~/cancel was called: the executor, which is in a transition, hears nothing."""
+        with self._cancel.handle:
+            _, caller = self._cancel.handle.service_take_request(Trigger.Request)
+        if caller is not None:
+            self._cancel.send_response(Trigger.Response(success=True), caller)
+        return caller is not None
 
     def _listen(self) -> None:
         self._inputs = Inputs(self, self._take_image, self._intrinsics.take, self._warn)
@@ -268,6 +288,11 @@ class HybrikNode(LifecycleNode):
         """Forget everybody before the next frame."""
         if self._is_active(answer):
             self._forget = answer.success = True
+        return answer
+
+    def _nothing_to_cancel(self, _: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
+        """Answer who is too late to cancel the loading, or too early."""
+        answer.message = 'nothing is being loaded'
         return answer
 
     def _is_active(self, answer: SetBool.Response | Trigger.Response) -> bool:
@@ -474,6 +499,12 @@ class HybrikNode(LifecycleNode):
                 f'not fit and no latency is known: of a bag, play it with --clock and set '
                 f'use_sim_time; else set the clocks'
             )
+
+
+def _close(loaded: 'Future[Pipeline]') -> None:
+    """Free what was loaded in vain."""
+    if not loaded.cancelled() and loaded.exception() is None:
+        loaded.result().close()
 
 
 def _give_back_memory() -> None:
