@@ -1,8 +1,11 @@
-"""Where the package's launch, configuration and message files lie."""
+"""Where the package's launch, configuration, message and sample files lie."""
 
 import os
 import sys
 from pathlib import Path
+
+# A clip of somebody who walks, with its calibration beside it.
+SAMPLE = Path(__file__).parent / 'data' / 'sample.mp4'
 
 # Fast DDS 3 renamed its variables; these distributions have version 2.
 _FAST_DDS_2 = ('humble', 'iron', 'jazzy')

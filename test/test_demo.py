@@ -17,10 +17,10 @@ from rosbags.highlevel import AnyReader
 
 from hybrik_ros.bags import typestore
 from hybrik_ros.body import BodyModel
-from hybrik_ros.cli.video import SAMPLE
 from hybrik_ros.kinematics import forward
 from hybrik_ros.node.recorder import Recorder
 from hybrik_ros.rotations import from_quaternion
+from hybrik_ros.share import SAMPLE
 
 FRAMES = 145  # of the sample clip
 

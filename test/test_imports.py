@@ -14,9 +14,9 @@ PACKAGE = Path(hybrik_ros.__file__).parent
 
 # From top to bottom.
 ROOMS = (
-    'compiling', 'skeleton', 'rotations', 'kinematics', 'body', 'camera', 'inference',
+    'compiling', 'share', 'skeleton', 'rotations', 'kinematics', 'body', 'camera', 'inference',
     'perception', 'smoothing', 'tracking', 'snapshot', 'pipeline', 'drawing', 'motion',
-    'comparison', 'parameters', 'share', 'findings', 'messages', 'node', 'network', 'bags',
+    'comparison', 'parameters', 'findings', 'messages', 'node', 'network', 'bags',
     'recordings', 'cli',
 )  # fmt: skip
 

@@ -269,6 +269,7 @@ def test_two_at_one_output_do_not_meet(bag: Path, processor: Processor, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures('processor')  # which has compiled what is kept on disk
 def test_a_disk_that_takes_no_more_is_told_of(bag: Path, tmp_path: Path) -> None:
     words = [sys.executable, '-m', 'hybrik_ros.cli', 'bag', str(bag), '-o', str(tmp_path / 'out')]
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (4000, 4000))
@@ -471,7 +472,7 @@ def test_after_an_interrupt_the_parts_are_gone_on_with(
     deadline = time.monotonic() + 60
     while not list(parts.glob('.0_*.part/*/*.mcap')) and time.monotonic() < deadline:
         time.sleep(0.01)
-    time.sleep(0.8)
+    time.sleep(0.5)
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does
     told = running.communicate(timeout=30)[1]
     assert running.returncode == 130

@@ -26,12 +26,12 @@ from numpy.typing import NDArray
 from hybrik_ros.bags import BagReader
 from hybrik_ros.bags.people import read_people
 from hybrik_ros.cli.pictures import read_pictures
-from hybrik_ros.cli.video import SAMPLE
 from hybrik_ros.messages.calibration import read_calibration
 from hybrik_ros.pipeline import Human, Pipeline
 from hybrik_ros.recordings.process import Job, Processor
 from hybrik_ros.recordings.recording import Recording
 from hybrik_ros.rotations import to_rotation_vector
+from hybrik_ros.share import SAMPLE
 
 GOLDEN = Path(__file__).parents[1] / 'test' / 'data' / 'recording.npz'
 

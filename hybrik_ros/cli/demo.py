@@ -24,8 +24,8 @@ from hybrik_ros.cli.processes import (
     tail,
     wait_for,
 )
-from hybrik_ros.cli.video import SAMPLE
 from hybrik_ros.pipeline import Human
+from hybrik_ros.share import SAMPLE
 
 if TYPE_CHECKING:
     from hybrik_ros.node.recorder import Recorder

@@ -5,8 +5,7 @@ import sys
 from pathlib import Path
 
 from hybrik_ros.messages.calibration import CalibrationError
-
-SAMPLE = Path(__file__).parent.parent / 'data' / 'sample.mp4'
+from hybrik_ros.share import SAMPLE
 
 
 def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:

@@ -17,11 +17,11 @@ from hybrik_ros.perception import blazepose, detector
 from hybrik_ros.perception.blazepose import BlazePose
 from hybrik_ros.perception.detector import MIRRORED, PersonDetector
 from hybrik_ros.perception.hybrik import HybrIK
+from hybrik_ros.share import SAMPLE
 
 Picture = NDArray[np.uint8]
 
 # Somebody in full view, in one frame of the clip that comes with this package.
-_CLIP = Path(__file__).parent.parent / 'data' / 'sample.mp4'
 _FRAME = 60
 _ROWS, _COLUMNS = slice(90, 570), slice(780, 1260)
 
@@ -126,12 +126,12 @@ def _check(model: Path, name: str, off: ArrayLike, margin: float) -> None:
 
 def _picture() -> Picture:
     """Return the picture of a person, (480, 480, 3)."""
-    clip = cv2.VideoCapture(str(_CLIP))
+    clip = cv2.VideoCapture(str(SAMPLE))
     clip.set(cv2.CAP_PROP_POS_FRAMES, _FRAME)
     read, frame = clip.read()
     clip.release()
     if not read:
-        raise RuntimeError(f'no engine can be proven: {_CLIP} cannot be read')
+        raise RuntimeError(f'no engine can be proven: {SAMPLE} cannot be read')
     return np.ascontiguousarray(frame[_ROWS, _COLUMNS, ::-1])
 
 

@@ -70,7 +70,10 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         'second of it.',
     )
     recordings.add_argument(
-        '--minutes', type=float, default=10.0, help='of the long bag; 0 for none (default: 10)'
+        '--minutes',
+        type=lambda text: 0.0 if text == '0' else _minutes(text),
+        default=10.0,
+        help='of the long bag; 0 for none (default: 10)',
     )
     recordings.set_defaults(measure=lambda args, console: bag.measure(console, args.minutes))
     whole = _add_kind(

@@ -18,11 +18,11 @@ from rich.table import Table
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
 from hybrik_ros.cli.pictures import read_pictures
-from hybrik_ros.cli.video import SAMPLE
 from hybrik_ros.inference import Runner, create_runner
 from hybrik_ros.perception import blazepose, detector
 from hybrik_ros.perception.hybrik import CUBE
 from hybrik_ros.pipeline import Pipeline, Settings
+from hybrik_ros.share import SAMPLE
 
 _NETWORKS = {'res34': 'ResNet-34', 'hrw48': 'HRNet-W48'}
 _RUNS = 15  # of every network, by turns

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from hybrik_ros.cli.pictures import read_pictures
 from hybrik_ros.cli.processes import NODE, START_SECONDS, isolate, process, wait_for
-from hybrik_ros.cli.video import SAMPLE
+from hybrik_ros.share import SAMPLE
 
 if TYPE_CHECKING:
     from hybrik_ros.node.load import Load
