@@ -12,7 +12,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import get_context
-from multiprocessing.sharedctypes import SynchronizedArray
 from typing import Any
 
 import cv2
@@ -143,7 +142,7 @@ def _submitted(worker: Worker, job: Job) -> 'Future[Outcome]':
 
 _stopping = threading.Event()
 _processor: Processor | None = None
-_state: 'SynchronizedArray[int] | None' = None  # images that are done, of how many
+_state: Any = None  # images that are done, of how many; shared with who asked for it
 
 
 class LocalWorker(Worker):
@@ -157,7 +156,7 @@ class LocalWorker(Worker):
     def __init__(self, settings: dict[str, Any]) -> None:
         os.environ.update(MALLOC)  # which the process takes over
         spawn = get_context('spawn')
-        self._state: SynchronizedArray[int] = spawn.Array('Q', 2)
+        self._state = spawn.RawArray('Q', 2)  # without a lock, which who is killed would keep
         # A pool of one: who dies takes nobody along.
         self._pool = ProcessPoolExecutor(1, spawn, _begin, (self._state,))
         with _signals_wait():
@@ -194,7 +193,7 @@ def _signals_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
-def _begin(state: 'SynchronizedArray[int]') -> None:
+def _begin(state: Any) -> None:
     global _state
     _state = state
     for number in _SIGNALS:
@@ -211,7 +210,6 @@ def _do(settings: dict[str, Any], job: Job) -> Outcome:
 
 
 def _tell(done: int, length: int) -> None:
-    assert _state is not None
     _state[:] = [done, max(done, length)]
 
 
