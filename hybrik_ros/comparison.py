@@ -12,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from hybrik_ros.pipeline import Human
 from hybrik_ros.rotations import to_rotation_vector
 from hybrik_ros.skeleton import NUM_JOINTS, PELVIS
+from hybrik_ros.writing import writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +24,7 @@ Frames = Mapping[int, Sequence[Human]]
 # joint farthest away): farther apart, two are not the same person.
 _REACH = 0.2
 _NEAREST = 0.1  # metres: what is nearer to the camera, or behind it, is taken to be there
-_ZOOMS = (0.25, 4.0)  # by how much the focal lengths of two accounts may differ
+_ZOOMS = (0.1, 10.0)  # by how much the focal lengths of two accounts may differ
 _SECOND = 1e9  # nanoseconds
 _SIZE = (11.0, 12.0)  # inches, of the plot
 _MILLIMETRES = 1e3
@@ -122,7 +123,8 @@ def plot(differences: Sequence[Difference], names: tuple[str, str], path: Path) 
         axes.legend(loc='upper right', fontsize='small')
     rows[-1].set_xlabel('seconds')
     figure.suptitle(f'{names[0]} and {names[1]}')
-    figure.savefig(path, format='png')
+    with writing(path):
+        figure.savefig(path, format='png')
 
 
 def _draw(

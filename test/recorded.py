@@ -69,11 +69,14 @@ def write_bag(
     rate: float = RATE,
     stamps: Sequence[int] | None = None,
     damaged: Sequence[int] = (),
+    damaged_info: Sequence[int] = (),
     frame_id: str = 'camera',
+    start: int = START,
 ) -> Path:
     """Write a bag of images, their calibration and some text.
 
-    damaged: numbers of images whose messages are cut in half.
+    damaged, damaged_info: numbers of images, and of calibrations, whose messages are cut in half.
+    start: nanoseconds, when the first is received.
     """
     writer = Writer(path, version=9, storage_plugin=StoragePlugin[plugin])
     writer.set_compression(CompressionMode[mode], CompressionFormat.ZSTD)
@@ -85,11 +88,13 @@ def write_bag(
         if info:
             infos = writer.add_connection(INFO, 'sensor_msgs/msg/CameraInfo', typestore=STORE)
         for number, pixels in enumerate(frames):
-            time = START + round(number / rate * 1e9)
+            time = start + round(number / rate * 1e9)
             stamp = time if stamps is None else stamps[number]
             if info:
                 message = camera_info(stamp, width, height, frame_id)
-                writer.write(infos, time, STORE.serialize_cdr(message, message.__msgtype__))
+                data = STORE.serialize_cdr(message, message.__msgtype__)
+                half = len(data) // 2
+                writer.write(infos, time, data[:half] if number in damaged_info else data)
             data = STORE.serialize_cdr(image(pixels, stamp, coding, frame_id)[1], kind)
             writer.write(images, time + 1000, data[: len(data) // 2] if number in damaged else data)
             note = types('std_msgs/msg/String')(data=f'note {number}')

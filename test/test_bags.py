@@ -1,7 +1,9 @@
 """Bags, whole and damaged, of every kind that rosbag2 writes."""
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
@@ -96,6 +98,25 @@ def test_a_file_that_is_cut_off_is_read_as_far_as_it_goes(
     assert found == expected[: len(found)]
     # Chunks are of a megabyte, blocks of zstd of 128 kB; all before the last is there.
     assert len(found) > share * len(expected) - 70
+
+
+def test_what_is_in_the_log_of_a_killed_recorder_counts(bag: Callable, tmp_path: Path) -> None:
+    expected, _ = read(path := bag('SQLITE3', 'NONE'))
+    whole = file_of(path)
+    with closing(sqlite3.connect(whole, isolation_level=None)) as database:
+        database.execute('PRAGMA journal_mode = WAL')
+        database.execute('PRAGMA wal_autocheckpoint = 0')
+        rows = database.execute('SELECT * FROM messages ORDER BY id').fetchall()[
+            len(expected) // 2 :
+        ]
+        database.execute('DELETE FROM messages WHERE id >= ?', rows[0][:1])
+        database.execute('PRAGMA wal_checkpoint(TRUNCATE)')
+        database.executemany('INSERT INTO messages VALUES (?, ?, ?, ?)', rows)
+        killed = tmp_path / 'killed'
+        shutil.copytree(path, killed)
+    before = {file: file.read_bytes() for file in killed.iterdir()}
+    assert read(killed) == (expected, {})
+    assert {file: file.read_bytes() for file in killed.iterdir()} == before
 
 
 @pytest.mark.parametrize(('plugin', 'mode'), [k for k in KINDS if k[1] != 'FILE'])

@@ -21,14 +21,14 @@ import pytest
 from recorded import IMAGE, INFO, RATE, START, TEXT, write_bag
 from sample import CLIP, read_camera, read_frames
 
-from hybrik_ros.bags import BagReader, Message, deserialise
+from hybrik_ros.bags import BagReader, BagWriter, Message, deserialise
 from hybrik_ros.bags.people import read_people
 from hybrik_ros.cli import main
 from hybrik_ros.cli.bag import recordings_in
 from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.recordings.crew import LocalWorker, run_jobs
-from hybrik_ros.recordings.process import Job, Outcome, Processor, replaced
+from hybrik_ros.recordings.process import Job, Outcome, Processor, locked, replaced
 from hybrik_ros.recordings.recording import Recording, RecordingError, fingerprint
 from hybrik_ros.recordings.report import Report
 from hybrik_ros.recordings.segments import Segments, folder_of, split
@@ -158,7 +158,7 @@ def test_videos_and_folders_of_images_are_recordings(
     (folder / 'notes.txt').touch()
     outcome = processor.process(job(folder, tmp_path / 'a', rate=20.0))
     assert (outcome.report.frames, outcome.report.faults) == (11, {'broken image': 1})
-    assert 'field of view of 60' in outcome.notes[0]
+    assert 'field of view of 60' in outcome.report.notes[0]
     stamps = list(read_people(tmp_path / 'a').frames)
     assert stamps[:2] == [10**9, 1_050_000_000]
     assert len(stamps) == 11
@@ -173,7 +173,7 @@ def test_videos_and_folders_of_images_are_recordings(
         CLIP.with_suffix('.yaml').read_text().replace('1768', '884').replace('594', '298')
     )
     outcome = processor.process(job(clip, tmp_path / 'b'))
-    assert (outcome.report.frames, outcome.notes) == (6, ())
+    assert (outcome.report.frames, outcome.report.notes) == (6, [])
     assert np.diff(list(read_people(tmp_path / 'b').frames)).tolist() == [40_000_000] * 5
     assert processor.process(job(clip, tmp_path / 'b')).frames == 0
     calibration.write_text(f'{calibration.read_text()}# measured anew\n')
@@ -232,6 +232,19 @@ def test_images_without_a_frame_have_no_tf(
     assert not [m for m in read(tmp_path / 'out') if m.topic == '/tf']
 
 
+def test_a_part_that_is_damaged_is_counted_once(
+    frames: list[np.ndarray], processor: Processor, tmp_path: Path
+) -> None:
+    path = write_bag(tmp_path / 'bag', frames[:12], mode='STORAGE')
+    [file] = path.glob('*.mcap')
+    zstd = b'\x28\xb5\x2f\xfd'  # begins each of several parts
+    assert file.read_bytes().count(zstd) > 1
+    file.write_bytes(file.read_bytes().replace(zstd, b'what', 1))
+    report = processor.process(job(path, tmp_path / 'out')).report
+    assert report.damage == {'damaged part': 1}
+    assert 0 < report.frames < 12
+
+
 def test_another_recording_of_the_same_name_is_not_taken_for_done(
     frames: list[np.ndarray], processor: Processor, tmp_path: Path
 ) -> None:
@@ -263,7 +276,8 @@ def test_recordings_are_told_apart_by_their_contents(tmp_path: Path) -> None:
 def test_two_at_one_output_do_not_meet(bag: Path, processor: Processor, tmp_path: Path) -> None:
     with replaced(tmp_path / 'out') as folder:
         folder.mkdir()
-        with pytest.raises(RecordingError, match='another process is writing'):
+        complaint = f'another process is writing {tmp_path}/out$'
+        with pytest.raises(RecordingError, match=complaint):
             processor.process(job(bag, tmp_path / 'out'))
         assert folder.is_dir()
     assert list(tmp_path.iterdir()) == []
@@ -508,15 +522,100 @@ def test_a_beginning_without_its_parts_is_done_anew(
     assert read(tmp_path / 'out') == read(long_output)
 
 
-def test_parts_of_another_recording_are_refused(long: Path, tmp_path: Path) -> None:
-    whole = job(long, tmp_path / 'out')
+def test_parts_that_were_made_in_another_way_are_not_gone_on_with(
+    long: Path, processor: Processor, tmp_path: Path
+) -> None:
+    file = str(CLIP.with_suffix('.yaml'))
+    whole, other = job(long, tmp_path / 'out'), job(long, tmp_path / 'out', calibration=file)
     parts = split(whole, 3)
-    assert split(whole, 1) == parts  # what was begun
+    assert all(part.recording.calibrations for part in parts[1:])
+    # Where it was cut, but nothing done, counts for nothing.
+    assert not any(part.recording.calibrations for part in split(other, 3))
+    assert split(whole, 1) == [whole]
+
+    assert split(whole, 3) == parts
+    processor.process(parts[1])
+    assert split(whole, 1) == parts
+    with pytest.raises(RecordingError, match=r'out.segments was made .*recording: calibrations'):
+        split(other, 3)
+    with pytest.raises(RecordingError, match='settings: detector_size'):
+        split(replace(whole, settings={'detector_size': 640}), 3)
     plan = folder_of(whole) / 'plan.json'
-    for text in (plan.read_text().replace('"content": "', '"content": "0'), '', '[]', '{'):
+    for text in ('', '[]', '{', '{"recipe": {}, "seams": [7]}'):
         plan.write_text(text)
-        with pytest.raises(RecordingError, match='parts of another recording: remove it'):
+        with pytest.raises(RecordingError, match=r'plan.json is damaged: remove'):
             split(whole, 3)
+
+
+def test_parts_by_different_models_are_done_again_together(
+    long: Path, processor: Processor, tmp_path: Path
+) -> None:
+    whole = job(long, tmp_path / 'out')
+    segments = Segments(whole, split(whole, 2))
+    first, second = segments.parts
+    assert segments.take(first, processor.process(first).report) == []
+    report = processor.process(second).report
+    other = replace(report, recipe=report.recipe | {'models': {'landmarks': 'another'}})
+    [again] = segments.take(second, other)
+    assert (again.recording.start, again.recording.stop) == (None, None)
+    assert not segments.complete
+
+
+def test_what_is_damaged_before_a_seam_costs_no_more_in_parts(
+    frames: list[np.ndarray], processor: Processor, tmp_path: Path
+) -> None:
+    empty = [np.zeros_like(frames[0])] * 25
+    path = write_bag(tmp_path / 'bag', [*frames[:5], *empty, *frames[:5]], rate=5.0, coding='jpg',
+                     damaged_info=range(2, 30))  # fmt: skip
+    done: list[tuple[int, int]] = []
+    report = processor.process(
+        job(path, tmp_path / 'whole'), progress=lambda *state: done.append(state)
+    ).report
+    assert (report.frames, report.faults) == (35, {'damaged message': 28})
+    assert done[-1] == (35, 35)  # A calibration is no image.
+    assert run(path, '-o', tmp_path / 'parts', '--workers', '2') == 0
+    assert read(tmp_path / 'parts') == read(tmp_path / 'whole')
+
+
+def test_files_that_overlap_are_not_cut_where_they_do(
+    frames: list[np.ndarray], processor: Processor, tmp_path: Path
+) -> None:
+    folder = tmp_path / 'bag'
+    folder.mkdir()
+    empty = [np.zeros_like(frames[0])] * 25
+    for number, pictures in enumerate(([*frames[:5], *empty], [*empty, *frames[:5]])):
+        start = START + number * (30 * 2 * 10**8 - 5 * 10**8)
+        part = write_bag(tmp_path / f'{number}', pictures, rate=5.0, coding='jpg', start=start)
+        next(part.glob('*.mcap')).rename(folder / f'bag_{number}.mcap')
+    report = processor.process(job(folder, tmp_path / 'whole')).report
+    assert report.faults == {'order': 2}
+    assert run(folder, '-o', tmp_path / 'parts', '--workers', '2') == 0
+    assert read(tmp_path / 'parts') == read(tmp_path / 'whole')
+
+
+def test_frames_of_people_in_the_recording_are_left_as_they_are(
+    long: Path, long_output: Path, processor: Processor, tmp_path: Path
+) -> None:
+    live = tmp_path / 'live'
+    with BagReader(long) as images, BagReader(long_output) as people, BagWriter(live) as bag:
+        for reader, topics in ((images, images.topics), (people, ['/tf'])):
+            for topic in topics:
+                bag.add_copy(reader.topics[topic])
+        messages = [*images.messages(images.topics), *people.messages({'/tf'})]
+        for message in sorted(messages, key=lambda message: message.time):
+            bag.write(*message)
+    processor.process(job(live, tmp_path / 'whole', copy=True))
+    assert run(live, '-o', tmp_path / 'parts', '--workers', '2', '--all-topics') == 0
+    assert read(tmp_path / 'parts') == read(tmp_path / 'whole')
+
+
+def test_two_at_one_output_in_parts_do_not_meet(
+    long: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with locked(folder_of(job(long, tmp_path / 'out')), tmp_path / 'out'):
+        assert run(long, '-o', tmp_path / 'out', '--workers', '2') == 1
+    assert f'another process is writing {tmp_path}/out' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
 
 
 def test_a_bag_is_cut_where_nobody_is(long: Path, tmp_path: Path) -> None:
@@ -570,6 +669,16 @@ def test_many_recordings_are_done_by_workers_and_the_bad_one_is_named(
     assert run(f'{source}/*', '-o', target) == 0
     assert read(target / 'b') == read(output)
     assert (target / 'a' / 'metadata.yaml').stat().st_mtime_ns == kept.st_mtime_ns
+
+
+def test_what_is_to_be_known_of_each_of_many_recordings_is_said(
+    frames: list[np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ('a', 'b'):
+        (tmp_path / 'in' / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / 'in' / name / '1.jpg'), frames[0])
+    assert run(tmp_path / 'in', '-o', tmp_path / 'out') == 0
+    assert capsys.readouterr().err.count('field of view of 60 degrees is assumed') == 2
 
 
 def test_recordings_are_found(bag: Path, tmp_path: Path) -> None:
@@ -640,6 +749,30 @@ def test_a_worker_that_dies_costs_nothing(bag: Path, output: Path, tmp_path: Pat
     assert sorted(done) == names
     assert len(crew) == 3
     check(tmp_path, names, output)
+
+
+def test_workers_end_with_a_command_that_is_killed(long: Path, tmp_path: Path) -> None:
+    words = [sys.executable, '-m', 'hybrik_ros.cli', 'bag', str(long), '-o', str(tmp_path / 'out')]
+    running = subprocess.Popen([*words, '--workers', '2'], stderr=subprocess.DEVNULL)
+    parts = tmp_path / '.out.segments'
+    deadline = time.monotonic() + 60
+    while len(list(parts.glob('.*.part/*/*.mcap'))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    tasks = Path(f'/proc/{running.pid}/task').glob('*/children')
+    workers = [pid for task in tasks for pid in task.read_text().split()]
+    assert len(workers) >= 2
+    running.kill()
+    running.wait()
+    while any(is_alive(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(is_alive(pid) for pid in workers)
+
+
+def is_alive(pid: str) -> bool:
+    try:
+        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
+    except OSError:
+        return False
 
 
 RAY = [sys.executable, '-m', 'ray.scripts.scripts']

@@ -1,10 +1,12 @@
 """Reading a bag, whole or damaged, compressed or not."""
 
 import re
+import shutil
+import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -248,7 +250,7 @@ def _opened(unpacked: Path, file: Path) -> tuple[Any, bool]:
 def _unpacked(file: Path, stack: ExitStack) -> tuple[Path, bool]:
     """Return a file, or what can be unpacked of it if it is compressed, and whether that is all."""
     if file.suffix != _COMPRESSED:
-        return file, True
+        return _with_its_log(file, stack), True
     unpacked = Path(stack.enter_context(TemporaryDirectory()), file.stem)
     with unpacked.open('wb') as out, zstd.open(file, 'rb') as packed:
         try:
@@ -257,6 +259,19 @@ def _unpacked(file: Path, stack: ExitStack) -> tuple[Path, bool]:
         except (EOFError, zstd.ZstdError):
             return unpacked, False
     return unpacked, True
+
+
+def _with_its_log(file: Path, stack: ExitStack) -> Path:
+    """Return a file, or a copy with what a recorder that was killed left in sqlite's log of it."""
+    log = file.with_name(f'{file.name}-wal')
+    if file.suffix != '.db3' or not log.is_file() or not log.stat().st_size:
+        return file
+    folder = Path(stack.enter_context(TemporaryDirectory()))
+    for each in (file, log):
+        shutil.copy(each, folder)
+    with suppress(sqlite3.Error), closing(sqlite3.connect(folder / file.name)) as database:
+        database.execute('PRAGMA wal_checkpoint(TRUNCATE)')
+    return folder / file.name
 
 
 def _windows(

@@ -97,7 +97,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         help='horizontal, for want of a calibration (default for videos and images: 60)',
     )
     parser.add_argument(
-        '--rate', type=_rate, default=0.0, help='images a second of a folder (default: 30)'
+        '--rate', type=rate, default=0.0, help='images a second of a folder (default: 30)'
     )
     parser.add_argument(
         '-p',
@@ -110,11 +110,12 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     parser.set_defaults(run=run)
 
 
-def _rate(text: str) -> float:
-    rate = float(text)
-    if not 0 < rate < math.inf:
+def rate(text: str) -> float:
+    """Return a number of images a second that somebody typed."""
+    hertz = float(text)
+    if not 0 < hertz < math.inf:
         raise argparse.ArgumentTypeError(f'{text} images a second are not more than 0')
-    return rate
+    return hertz
 
 
 def run(args: argparse.Namespace) -> int:
@@ -223,13 +224,13 @@ def _run_batch(jobs: list[Job], args: argparse.Namespace, console: Console) -> i
             workers = min(args.workers or cluster.cpus, cluster.cpus)
             hire = partial(cluster.hire, settings)
         progress = stack.enter_context(_progress(console))
-        parts = workers > len(jobs)
-        what = 'looks where nobody is, to cut there' if parts else f'{len(jobs)} recordings'
+        parted = workers > len(jobs)
+        what = 'looks where nobody is, to cut there' if parted else f'{len(jobs)} recordings'
         task = progress.add_task(what, total=None)
         started = time.monotonic()
 
         def show(done: int, total: int, images: int, expected: int) -> None:
-            text = f'{done} of {total} {"parts" if parts else "recordings"}'
+            text = f'{done} of {total} {"parts" if total > len(jobs) else "recordings"}'
             progress.update(task, completed=images, total=expected or None, description=text)
 
         results = run_batch(jobs, hire, workers, stopped.is_set, show)
@@ -246,8 +247,8 @@ def _tell_all(
             _tell(job, Outcome(report), console)
     for path, reason in results.failures.items():
         console.print(f'failed: {path}: {reason}', style='red', markup=False, soft_wrap=True)
-    rate = results.frames / seconds
-    console.print(f'{results.frames} images this time, {rate:.1f} a second', highlight=False)
+    hertz = results.frames / seconds
+    console.print(f'{results.frames} images this time, {hertz:.1f} a second', highlight=False)
     if interrupted:
         done = sum(report.complete for report in results.reports.values())
         console.print(
@@ -261,7 +262,7 @@ def _tell_all(
 def _tell(job: Job, outcome: Outcome, console: Console) -> None:
     """Print what came of a job."""
     report = outcome.report
-    for note in outcome.notes:
+    for note in report.notes:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
     for kind, times in {**report.damage, **report.faults}.items():
         reason = f' ({report.reasons[kind]})' if kind in report.reasons else ''
@@ -269,10 +270,10 @@ def _tell(job: Job, outcome: Outcome, console: Console) -> None:
     if not report.frames:
         console.print('interrupted before the first image: there is no bag yet', highlight=False)
         return
-    rate = f', {outcome.frames / outcome.seconds:.1f} a second' if outcome.seconds else ''
+    hertz = f', {outcome.frames / outcome.seconds:.1f} a second' if outcome.seconds else ''
     state = '' if report.complete else 'interrupted, to be gone on with by --resume: '
     console.print(
-        f'{state}{job.output}: {report.frames} images{rate}, {report.people} people in them',
+        f'{state}{job.output}: {report.frames} images{hertz}, {report.people} people in them',
         markup=False,
         highlight=False,
         soft_wrap=True,

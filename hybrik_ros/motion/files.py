@@ -8,6 +8,7 @@ from hybrik_ros.motion.amass import to_npz
 from hybrik_ros.motion.bvh import to_bvh
 from hybrik_ros.motion.gltf import to_glb
 from hybrik_ros.motion.motion import Motion, MotionError
+from hybrik_ros.writing import writing
 
 _WRITERS: dict[str, Callable[[Motion], bytes]] = {'.npz': to_npz, '.bvh': to_bvh, '.glb': to_glb}
 FORMATS = tuple(_WRITERS)
@@ -31,8 +32,9 @@ def write_motion(motion: Motion, path: Path) -> None:
     """
     check_format(path)
     part = path.with_name(f'.{path.name}.part')
-    try:
-        part.write_bytes(_WRITERS[path.suffix.lower()](motion))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with writing(path):
+        try:
+            part.write_bytes(_WRITERS[path.suffix.lower()](motion))
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)

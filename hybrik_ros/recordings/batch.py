@@ -1,14 +1,16 @@
 """Many recordings, or a long one, by many workers."""
 
-from collections.abc import Callable, Iterable, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hybrik_ros.recordings.crew import Worker, run_jobs
-from hybrik_ros.recordings.process import Job, Outcome
+from hybrik_ros.recordings.process import Job, Outcome, locked
 from hybrik_ros.recordings.recording import is_bag
 from hybrik_ros.recordings.report import Report
-from hybrik_ros.recordings.segments import Segments, is_split, split
+from hybrik_ros.recordings.segments import Segments, folder_of, is_split, split
 
 
 @dataclass
@@ -45,14 +47,29 @@ def run_batch(
     progress: told how many jobs and parts of jobs are done, of how many, and how many images, of
         how many as far as is known.
     """
-    results = Results()
-    todo, wholes = _divided(jobs, workers, results, stopped)
+    with ExitStack() as locks:
+        results = Results()
+        todo, wholes = _divided(jobs, workers, results, stopped, locks)
+        _run(todo, wholes, results, hire, workers, stopped, progress)
+        return results
+
+
+def _run(
+    todo: Sequence[Job],
+    wholes: Mapping[Path, Segments],
+    results: Results,
+    hire: Callable[[], Worker],
+    workers: int,
+    stopped: Callable[[], bool],
+    progress: Callable[[int, int, int, int], None],
+) -> None:
+    """Do jobs, and put together what is done in parts."""
     total = len(todo)
     finished = 0
 
     def done(job: Job, outcome: Outcome) -> Iterable[Job]:
         nonlocal total, finished
-        finished += 1
+        finished += outcome.report.complete
         results.frames += outcome.frames
         more: list[Job] = []
         segments = wholes.get(job.output.parent)
@@ -80,11 +97,14 @@ def run_batch(
     for segments in wholes.values():
         if stopped() and not segments.complete:
             join(segments)
-    return results
 
 
 def _divided(
-    jobs: Sequence[Job], workers: int, results: Results, stopped: Callable[[], bool]
+    jobs: Sequence[Job],
+    workers: int,
+    results: Results,
+    stopped: Callable[[], bool],
+    locks: ExitStack,
 ) -> tuple[list[Job], dict[Path, Segments]]:
     """Return what is to be done, and, by the folder of their parts, what of it is in parts."""
     todo: list[Job] = []
@@ -96,7 +116,10 @@ def _divided(
             report = Report.read(job.output)
             begun = is_split(job) and not (report is not None and report.complete)
             if begun or (report is None and each > 1 and is_bag(job.recording.path)):
+                locks.enter_context(locked(folder_of(job), job.output))
                 parts = split(job, each, stopped)
+                if len(parts) == 1:
+                    shutil.rmtree(folder_of(job), ignore_errors=True)
         except (OSError, ValueError) as error:
             results.failures[job.recording.path] = str(error)
             continue

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any
 
 import cv2
@@ -78,7 +78,7 @@ def run_jobs(
     waiting = deque((job, 1) for job in jobs)
     idle: list[Worker] = []
     busy: dict[Future[Outcome], tuple[Worker, Job, int]] = {}
-    lengths: list[int] = []  # of what is done, in images
+    lengths: list[int] = []  # of what is done, in images that were processed this time
     interrupted = False
     try:
         while busy or (waiting and not interrupted):
@@ -92,7 +92,7 @@ def run_jobs(
                 if error is None:
                     idle.append(worker)
                     outcome = future.result()
-                    lengths.append(outcome.report.images)
+                    lengths.append(outcome.frames)
                     waiting.extend((more, 1) for more in done(job, outcome))
                     continue
                 cause = getattr(error, 'cause', None) or error  # of what a cluster reports
@@ -199,7 +199,16 @@ def _begin(state: Any) -> None:
     for number in _SIGNALS:
         signal.signal(number, lambda *_: _stopping.set())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     cv2.setNumThreads(1)
+
+
+def _end_with_the_parent() -> None:
+    """End this process when that which began it does, be it killed: nobody waits any more."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _do(settings: dict[str, Any], job: Job) -> Outcome:

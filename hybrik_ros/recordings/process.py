@@ -1,6 +1,5 @@
 """One recording, or a part of it, through the pipeline and into a bag."""
 
-import errno
 import fcntl
 import json
 import os
@@ -22,14 +21,12 @@ from hybrik_ros.recordings.ahead import read_ahead
 from hybrik_ros.recordings.recording import Recording, RecordingError, fingerprint
 from hybrik_ros.recordings.report import Report
 from hybrik_ros.recordings.sources import Picture, Source, open_source
+from hybrik_ros.writing import writing
 
 HUMAN_POSE, HUMAN_POSES, TF_TOPIC = '/human_pose', '/human_poses', '/tf'
 TOPICS = {HUMAN_POSE: HUMAN_MESH, HUMAN_POSES: HUMAN_MESH_ARRAY, TF_TOPIC: TF}
 
 _NO_FRAME = 'no frame_id'
-_CANNOT_WRITE = (
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,14 +52,12 @@ class Outcome:
     Attributes
     ----------
     report: that was written beside the messages.
-    notes: what the user should know.
     frames: images that were processed this time.
     seconds: that this took, from the first to the last.
     pipeline_seconds: what the pipeline took of it.
     """
 
     report: Report
-    notes: tuple[str, ...] = ()
     frames: int = 0
     seconds: float = 0.0
     pipeline_seconds: float = 0.0
@@ -124,7 +119,7 @@ class Processor:
         ----------
         job: of the settings of this processor.
         stopped: asked before each step; once true, the bag is closed and can be gone on with.
-        progress: told how many images are done, of how many.
+        progress: told how many images are done this time, of how many.
 
         Raises
         ------
@@ -133,10 +128,9 @@ class Processor:
         OSError: the bag cannot be written.
         """
         with open_source(job.recording) as source:
-            recipe = self._recipe(job, source)
+            recipe = as_json(recipe_of(job, source) | {'models': self._pipeline.facts})
             report = Report.read(job.output) or Report(recipe)
-            if report.recipe != recipe:
-                raise RecordingError(f'{job.output} {_difference(report.recipe, recipe)}')
+            check_recipe(job.output, report.recipe, recipe)
             if report.complete:
                 return Outcome(report)
             self._pipeline.reset()
@@ -163,7 +157,7 @@ class Processor:
         progress: Callable[[int, int], None],
     ) -> Outcome:
         """Write the bag into a folder, and bring the report up to date."""
-        spent, before = 0.0, report.frames
+        spent, frames, images = 0.0, report.frames, report.images
         started = time.perf_counter()
         with BagWriter(folder) as bag:
             _add_topics(bag, source)
@@ -180,15 +174,16 @@ class Processor:
                     if step.fault is not None:
                         report.fault(*step.fault)
                     report.steps += 1
-                    report.images += step.picture is not None or step.fault is not None
-                    progress(report.images, source.length)
+                    report.images += step.is_image
+                    progress(report.images - images, max(0, source.length - images))
                 else:
                     report.complete = True
         seconds = time.perf_counter() - started
         report.damage = dict(source.faults)
+        report.notes += [note for note in source.notes if note not in report.notes]
         report.ids, report.knows_nobody = self._numbers.used, self._pipeline.knows_nobody
         report.state = None if report.complete else self._pipeline.state()
-        return Outcome(report, tuple(source.notes), report.frames - before, seconds, spent)
+        return Outcome(report, report.frames - frames, seconds, spent)
 
     def _take(self, picture: Picture, bag: BagWriter, report: Report) -> float:
         """Process an image and write who is in it; return the seconds that the pipeline took."""
@@ -216,24 +211,40 @@ class Processor:
         report.people += len(humans)
         return spent
 
-    def _recipe(self, job: Job, source: Source) -> dict[str, Any]:
-        """Return all that decides what will be in a bag, as json gives it back."""
-        recording = asdict(job.recording) | {'path': job.recording.path.name}
-        calibrations = [*job.recording.calibrations]
-        if source.calibration_file is not None:
-            calibrations.append(source.calibration_file.read_bytes())
-        recording |= {
-            'calibrations': [sha256(data).hexdigest() for data in calibrations],
-            'calibration': '',
-            'content': fingerprint(source.files),
-        }
-        recipe = {
-            'version': __version__,
-            'recording': recording,
-            'settings': vars(Settings(**job.settings)),
-            'models': self._pipeline.facts,
-        }
-        return dict(json.loads(json.dumps(recipe)))
+
+def recipe_of(job: Job, source: Source) -> dict[str, Any]:
+    """Return all that decides what will be in a bag, but for the models."""
+    calibrations = [*job.recording.calibrations]
+    if source.calibration_file is not None:
+        calibrations.append(source.calibration_file.read_bytes())
+    recording = asdict(job.recording) | {
+        'path': job.recording.path.name,
+        'calibrations': [sha256(data).hexdigest() for data in calibrations],
+        'calibration': '',
+        'content': fingerprint(source.files),
+    }
+    settings = vars(Settings(**job.settings))
+    return as_json({'version': __version__, 'recording': recording, 'settings': settings})
+
+
+def as_json(content: dict[str, Any]) -> dict[str, Any]:
+    """Return what comes back of it from a json file."""
+    return dict(json.loads(json.dumps(content)))
+
+
+def check_recipe(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raise a RecordingError where what is there was made by another recipe."""
+    changed = []
+    for name, value in now.items():
+        if isinstance(value, dict) and isinstance(old := before.get(name), dict):
+            changed += [f'{name}: {key}' for key in value if old.get(key) != value[key]]
+        elif before.get(name) != value:
+            changed.append(name)
+    if changed:
+        raise RecordingError(
+            f'{path} was made in another way ({", ".join(changed)}): choose another output, or '
+            f'remove it'
+        )
 
 
 def _add_topics(bag: BagWriter, source: Source) -> None:
@@ -263,24 +274,15 @@ def replaced(output: Path) -> Iterator[Path]:
     """
     work = output.parent / f'.{output.name}.part'
     fresh, old = work / output.name, work / 'old'
-    try:
-        with _locked(work):
-            for left in (fresh, old):  # by a process that was killed
-                shutil.rmtree(left, ignore_errors=True)
-            try:
-                yield fresh
-                if Report.is_in(fresh):
-                    _replace(output, fresh, old)
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
-    except OSError as error:
-        if error.errno not in _CANNOT_WRITE:
-            raise
-        raise OSError(
-            error.errno,
-            f'{error.strerror}: this cannot be written; make room, or choose another output',
-            str(output),
-        ) from error
+    with writing(output), locked(work, output):
+        for left in (fresh, old):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        try:
+            yield fresh
+            if Report.is_in(fresh):
+                _replace(output, fresh, old)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def _replace(output: Path, fresh: Path, old: Path) -> None:
@@ -295,30 +297,24 @@ def _replace(output: Path, fresh: Path, old: Path) -> None:
 
 
 @contextmanager
-def _locked(work: Path) -> Iterator[None]:
-    """Keep all others from a folder; the lock of a process that dies is released."""
-    path = work / 'lock'
+def locked(folder: Path, output: Path) -> Iterator[None]:
+    """Make a folder and keep all others from it; the lock of a process that dies is released.
+
+    Raises
+    ------
+    RecordingError: another process has it, which writes this output.
+    """
+    path = folder / 'lock'
     while True:
-        work.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         with path.open('w') as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise RecordingError(f'another process is writing {work.parent}') from None
+                raise RecordingError(f'another process is writing {output}') from None
             if os.fstat(lock.fileno()).st_nlink:  # Else who had it has just removed it.
                 yield
                 return
-
-
-def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """Tell in what the recipe of a bag differs."""
-    changed = []
-    for name, value in now.items():
-        if isinstance(value, dict) and isinstance(old := before.get(name), dict):
-            changed += [f'{name}: {key}' for key in value if old.get(key) != value[key]]
-        elif before.get(name) != value:
-            changed.append(name)
-    return f'was made in another way ({", ".join(changed)}): choose another output, or remove it'
 
 
 def _why_nothing(report: Report) -> str:

@@ -27,6 +27,7 @@ class Report:
     faults: how often something was left out, by the kind of fault.
     reasons: what was wrong with the first of each kind.
     damage: of the file itself, how often, by its kind.
+    notes: what else the user should know.
     knows_nobody: whether nobody was followed at its end.
     state: of the pipeline, where it is to go on; None where it is complete.
     """
@@ -43,6 +44,7 @@ class Report:
     faults: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     damage: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     knows_nobody: bool = True
     state: Any = None
 

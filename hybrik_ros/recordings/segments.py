@@ -21,16 +21,26 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from hybrik_ros.bags import BagReader, BagWriter, Message, deserialise, serialise
 from hybrik_ros.bags.reader import CUT_OFF
+from hybrik_ros.inference import Runner
 from hybrik_ros.messages.intrinsics import KEPT
 from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.pipeline import Settings, finder_of
-from hybrik_ros.recordings.process import HUMAN_POSES, TF_TOPIC, TOPICS, Job, replaced
-from hybrik_ros.recordings.recording import RecordingError, fingerprint
+from hybrik_ros.recordings.process import (
+    HUMAN_POSES,
+    TF_TOPIC,
+    TOPICS,
+    Job,
+    check_recipe,
+    recipe_of,
+    replaced,
+)
+from hybrik_ros.recordings.recording import RecordingError
 from hybrik_ros.recordings.report import Report
-from hybrik_ros.recordings.sources import BagSource
+from hybrik_ros.recordings.sources import BagSource, is_whole_calibration
 
 _LOOK_SECONDS = 0.5  # between two looks of the scan
 _MARGIN_SECONDS = 1.0  # for which nobody is there, beyond what anybody is remembered for
@@ -64,27 +74,26 @@ def split(job: Job, parts: int, stopped: Callable[[], bool] = lambda: False) -> 
 
     Raises
     ------
-    BagError, RecordingError: it cannot be read, or what was cut before was another recording.
+    BagError, RecordingError: it cannot be read, or the parts of before were made in another way.
     OSError: where it is cut cannot be written down.
     """
     with BagSource(job.recording) as source:
-        content, (first, last) = fingerprint(source.files), source.span
-    if is_split(job):
-        seams = _read_plan(job, content)
-    else:
-        found = list(_seams(job, stopped))
+        recipe, (first, last) = recipe_of(job, source), source.span
+    seams = _read_plan(job, recipe)
+    if not seams:
+        found = _seams(job, stopped)
         seams = [] if stopped() else _evenly(found, first, last, parts)
         if not seams:
             return [job]
-        _write_plan(job, content, seams)
+        _write_plan(job, recipe, seams)
     edges = [Seam(0, ()), *seams]
     stops = [*(seam.time for seam in seams), None]
     return [_part(job, seam, stop) for seam, stop in zip(edges, stops, strict=True)]
 
 
 def is_split(job: Job) -> bool:
-    """Tell whether a job was begun in parts."""
-    return (folder_of(job) / _PLAN).is_file()
+    """Tell whether something of a job was done in parts."""
+    return any(Report.is_in(part) for part in folder_of(job).glob('*'))
 
 
 def _evenly(seams: Sequence[Seam], first: int, last: int, parts: int) -> list[Seam]:
@@ -98,8 +107,8 @@ def _evenly(seams: Sequence[Seam], first: int, last: int, parts: int) -> list[Se
     return chosen
 
 
-def _write_plan(job: Job, content: str, seams: Sequence[Seam]) -> None:
-    """Write down where a bag was cut."""
+def _write_plan(job: Job, recipe: dict[str, Any], seams: Sequence[Seam]) -> None:
+    """Write down where a bag is cut."""
     edges = [
         {
             'time': seam.time,
@@ -109,22 +118,29 @@ def _write_plan(job: Job, content: str, seams: Sequence[Seam]) -> None:
     ]
     folder_of(job).mkdir(parents=True, exist_ok=True)
     part = folder_of(job) / f'{_PLAN}.part'
-    part.write_text(json.dumps({'content': content, 'seams': edges}))
+    part.write_text(json.dumps({'recipe': recipe, 'seams': edges}))
     part.replace(folder_of(job) / _PLAN)
 
 
-def _read_plan(job: Job, content: str) -> list[Seam]:
-    """Return where a bag was cut before. Raises a RecordingError where it was another one."""
+def _read_plan(job: Job, recipe: dict[str, Any]) -> list[Seam]:
+    """Return where a bag was cut before; nowhere if nothing was done of that.
+
+    Raises
+    ------
+    RecordingError: the parts that are there were made in another way.
+    """
+    folder = folder_of(job)
+    if not is_split(job):
+        return []
     try:
-        plan = json.loads((folder_of(job) / _PLAN).read_text())
-        if plan['content'] == content:
-            return [
-                Seam(int(seam['time']), tuple(map(base64.b64decode, seam['calibrations'])))
-                for seam in plan['seams']
-            ]
-    except (KeyError, TypeError, ValueError):
-        pass  # As good as of another one.
-    raise RecordingError(f'{folder_of(job)} holds parts of another recording: remove it')
+        plan = json.loads((folder / _PLAN).read_text())
+        before, seams = dict(plan['recipe']), plan['seams']
+        times = [int(seam['time']) for seam in seams]
+        calibrations = [tuple(map(base64.b64decode, seam['calibrations'])) for seam in seams]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise RecordingError(f'{folder / _PLAN} is damaged: remove {folder}') from error
+    check_recipe(folder, before, recipe)
+    return [Seam(*edge) for edge in zip(times, calibrations, strict=True)]
 
 
 def _part(job: Job, seam: Seam, stop: int | None) -> Job:
@@ -138,34 +154,58 @@ def folder_of(job: Job) -> Path:
     return job.output.parent / f'.{job.output.name}.segments'
 
 
-def _seams(job: Job, stopped: Callable[[], bool]) -> Iterator[Seam]:
-    """Yield where nobody should be known any more, as far as the detector sees."""
+def _seams(job: Job, stopped: Callable[[], bool]) -> list[Seam]:
+    """Return where nobody should be known any more, as far as the detector sees."""
     settings = Settings(**job.settings)
-    needed = max(settings.forget_after, _REMEMBERED_SECONDS) + _MARGIN_SECONDS
-    calibrations: deque[bytes] = deque(maxlen=KEPT)
-    empty_since: int | None = None
-    looked = 0
+    frames = re.compile(_FRAMES.format(settings.id_prefix).encode())
+    calibrations: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
+    seams: list[Seam] = []
+    newest = 0
     with BagSource(job.recording) as source, finder_of(settings) as runner:
-        detect = PersonDetector(runner, settings.detector_size, settings.detector_threshold)
+        look = _Lookout(source, settings, runner)
         for message in source.raw():
-            if message.topic != source.image.name:
-                calibrations.append(bytes(message.data))
-                continue
-            if message.time - looked < _LOOK_SECONDS * _SECOND:
-                continue
-            looked = message.time
             if stopped():
-                return
-            try:
-                empty = not detect(source.pixels(message))
-            except ValueError:  # Damaged; the next one will tell.
-                continue
-            if not empty:
-                empty_since = None
-                continue
-            empty_since = message.time if empty_since is None else empty_since
-            if message.time - empty_since >= needed * _SECOND:
-                yield Seam(message.time, tuple(calibrations))
+                return []
+            time = message.time
+            if time < newest:  # All that is read before a seam is older than it, and no more is.
+                seams = [seam for seam in seams if seam.time <= time]
+            elif message.topic == source.image.name and look.finds_nobody(message):
+                before = tuple(data for received, data in calibrations if received < time)
+                seams.append(Seam(time, before))
+            newest = max(newest, time)
+            if message.topic == source.camera_info_name and is_whole_calibration(message.data):
+                calibrations.append((time, bytes(message.data)))
+            if message.topic == TF_TOPIC and frames.search(message.data):
+                return []  # What is copied could not be told from our own when ids are counted on.
+    return seams
+
+
+class _Lookout:
+    """Looks at an image now and then, and tells where nobody has been for long enough."""
+
+    def __init__(self, source: BagSource, settings: Settings, runner: Runner) -> None:
+        self._pixels = source.pixels
+        self._detect = PersonDetector(runner, settings.detector_size, settings.detector_threshold)
+        needed = max(settings.forget_after, _REMEMBERED_SECONDS) + _MARGIN_SECONDS
+        self._needed = needed * _SECOND
+        self._looked = 0
+        self._empty_since: int | None = None
+
+    def finds_nobody(self, message: Message) -> bool:
+        """Tell whether nobody should be known any more at this image."""
+        if message.time - self._looked < _LOOK_SECONDS * _SECOND:
+            return False
+        self._looked = message.time
+        try:
+            empty = not self._detect(self._pixels(message))
+        except ValueError:  # Damaged; the next one will tell.
+            return False
+        if not empty:
+            self._empty_since = None
+            return False
+        if self._empty_since is None:
+            self._empty_since = message.time
+        return message.time - self._empty_since >= self._needed
 
 
 @dataclass
@@ -250,8 +290,9 @@ class Segments:
 
 def _fit(before: Report, after: Report) -> bool:
     """Tell whether one run over two parts would have done what was done with each."""
+    same_models = before.recipe['models'] == after.recipe['models']
     in_order = after.first is None or before.last is None or after.first > before.last
-    return before.knows_nobody and in_order
+    return before.knows_nobody and in_order and same_models
 
 
 def _sum(reports: Sequence[Report]) -> Report:
@@ -261,8 +302,9 @@ def _sum(reports: Sequence[Report]) -> Report:
     whole = replace(reports[-1], first=reports[0].first, recipe=recipe, state=None)
     for name in ('steps', 'images', 'frames', 'people', 'ids'):
         setattr(whole, name, sum(getattr(report, name) for report in reports))
-    whole.faults, whole.reasons, whole.damage = {}, {}, {}
+    whole.faults, whole.reasons, whole.damage, whole.notes = {}, {}, {}, []
     for report in reports:
+        whole.notes += [note for note in report.notes if note not in whole.notes]
         whole.reasons = report.reasons | whole.reasons
         for kind, times in report.faults.items():
             whole.faults[kind] = whole.faults.get(kind, 0) + times

@@ -68,12 +68,14 @@ class Step(NamedTuple):
     ----------
     message: to be copied; None where nothing is.
     picture: None where there is none.
-    fault: why not, where there should be one.
+    fault: why not, where there should be one, or why something else is left out.
+    is_image: whether this is an image, be it left out.
     """
 
     message: Message | None = None
     picture: Picture | None = None
     fault: Fault | None = None
+    is_image: bool = False
 
 
 class Source(ABC):
@@ -173,24 +175,20 @@ class BagSource(Source):
         return self._reader.span
 
     def raw(self) -> Iterator[Message]:
-        """Yield the messages of images and camera_info as they are."""
-        return self._reader.messages(self._wanted)
+        """Yield all messages that count, as they are."""
+        return self._reader.messages(self._read)
 
     def steps(self, skipped: int = 0) -> Iterator[Step]:
         """Yield the steps after those that are skipped."""
         recording = self._recording
-        intrinsics = Intrinsics(self._camera_info_name, self._note)
+        intrinsics = Intrinsics(self.camera_info_name, self._note)
         for data in self._first_calibrations():
             intrinsics.take(deserialise(data, _CAMERA_INFO))
-        messages = self._reader.messages(
-            {*self._wanted, *(topic.name for topic in self.copied)},
-            recording.start,
-            recording.stop,
-        )
+        messages = self._reader.messages(self._read, recording.start, recording.stop)
         for number, message in enumerate(messages):
             picture = fault = None
             try:
-                if message.topic == self._camera_info_name:
+                if message.topic == self.camera_info_name:
                     intrinsics.take(deserialise(message.data, _CAMERA_INFO))
                 elif message.topic == self.image.name and number >= skipped:
                     picture = self._picture(message, intrinsics)
@@ -199,7 +197,8 @@ class BagSource(Source):
             except ValueError as error:
                 fault = Fault(DAMAGED_MESSAGE, str(error))
             if number >= skipped:
-                yield Step(message if recording.copy else None, picture, fault)
+                is_image = message.topic == self.image.name
+                yield Step(message if recording.copy else None, picture, fault, is_image)
 
     def pixels(self, message: Message) -> NDArray[np.uint8]:
         """Return the pixels (H, W, 3) of a message of the image topic.
@@ -218,8 +217,8 @@ class BagSource(Source):
         self.camera_info: Topic | None = None
         if self._calibration is None:
             self.camera_info = self._find_camera_info(recording.camera_info_topic)
-        self._camera_info_name = self.camera_info.name if self.camera_info else ''
-        self._wanted = {self.image.name, self._camera_info_name} - {''}
+        self.camera_info_name = self.camera_info.name if self.camera_info else ''
+        self._read = {self.image.name, self.camera_info_name} - {''}
         if recording.copy:
             made = [
                 t.name for t in topics.values() if t.type_name in (HUMAN_MESH, HUMAN_MESH_ARRAY)
@@ -230,6 +229,7 @@ class BagSource(Source):
                     f'recording that it was made of, or do not copy all topics'
                 )
             self.copied = list(topics.values())
+            self._read |= topics.keys()
 
     def _share(self) -> float:
         """Return how much of the time of the bag is read."""
@@ -288,10 +288,13 @@ class BagSource(Source):
         if self._recording.calibrations:
             yield from self._recording.calibrations
         elif self.camera_info is not None:
+            met = self.faults.copy()  # Of what is damaged on the way, the images will tell.
             for message in self._reader.messages({self.camera_info.name}):
-                if _is_whole(message.data):
+                if is_whole_calibration(message.data):
                     yield message.data
-                    return
+                    break
+            self.faults.clear()
+            self.faults.update(met)
 
     def _picture(self, message: Message, intrinsics: Intrinsics) -> Picture:
         image = deserialise(message.data, self.image.type_name)
@@ -312,7 +315,8 @@ class BagSource(Source):
             self.notes.append(text)
 
 
-def _is_whole(calibration: bytes | memoryview) -> bool:
+def is_whole_calibration(calibration: bytes | memoryview) -> bool:
+    """Tell whether this is an undamaged message of camera_info (CDR)."""
     try:
         deserialise(calibration, _CAMERA_INFO)
         return True
@@ -348,9 +352,9 @@ class _FileSource(Source):
             stamp = types['builtin_interfaces/msg/Time'](**stamp_fields(time))
             header = types['std_msgs/msg/Header'](stamp=stamp, frame_id=_FRAME_ID)
             try:
-                yield Step(picture=self._picture(time, header, bgr))
+                yield Step(picture=self._picture(time, header, bgr), is_image=True)
             except UnusableInputError as error:
-                yield Step(fault=Fault(error.kind, str(error)))
+                yield Step(fault=Fault(error.kind, str(error)), is_image=True)
 
     @abstractmethod
     def _images(self, skipped: int) -> Iterator[tuple[int, NDArray | None]]:
