@@ -117,6 +117,13 @@ def test_what_is_in_the_log_of_a_killed_recorder_counts(bag: Callable, tmp_path:
     before = {file: file.read_bytes() for file in killed.iterdir()}
     assert read(killed) == (expected, {})
     assert {file: file.read_bytes() for file in killed.iterdir()} == before
+    [log] = killed.glob('*-wal')
+    content = bytearray(log.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 4096] = bytes(4096)
+    log.write_bytes(content)
+    found, faults = read(killed)
+    assert found == expected[: len(found)]
+    assert faults == {CUT_OFF: 1}
 
 
 @pytest.mark.parametrize(('plugin', 'mode'), [k for k in KINDS if k[1] != 'FILE'])

@@ -274,7 +274,7 @@ def test_recordings_are_told_apart_by_their_contents(tmp_path: Path) -> None:
 
 
 def test_two_at_one_output_do_not_meet(bag: Path, processor: Processor, tmp_path: Path) -> None:
-    with replaced(tmp_path / 'out') as folder:
+    with locked(tmp_path / 'out'), replaced(tmp_path / 'out') as folder:
         folder.mkdir()
         complaint = f'another process is writing {tmp_path}/out$'
         with pytest.raises(RecordingError, match=complaint):
@@ -612,10 +612,57 @@ def test_frames_of_people_in_the_recording_are_left_as_they_are(
 def test_two_at_one_output_in_parts_do_not_meet(
     long: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with locked(folder_of(job(long, tmp_path / 'out')), tmp_path / 'out'):
-        assert run(long, '-o', tmp_path / 'out', '--workers', '2') == 1
-    assert f'another process is writing {tmp_path}/out' in capsys.readouterr().err
-    assert not (tmp_path / 'out').exists()
+    with locked(tmp_path / 'out'):
+        for words in ([], ['--workers', '2']):
+            assert run(long, '-o', tmp_path / 'out', *words) == 1
+            assert f'another process is writing {tmp_path}/out' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_whole_that_cannot_be_written_costs_no_other(
+    long: Path, bag: Path, output: Path, processor: Processor, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    shutil.copytree(long, tmp_path / 'in' / 'long')
+    shutil.copytree(bag, tmp_path / 'in' / 'short')
+    target = tmp_path / 'out'
+    for part in split(job(tmp_path / 'in' / 'long', target / 'long'), 2):
+        processor.process(part)
+    (target / '.long.part').touch()  # in the way
+    assert run(tmp_path / 'in', '-o', target) == 1
+    told = capsys.readouterr().err
+    assert 'failed: ' in told
+    assert f"'{target}/long'" in told or f'{target}/.long.part' in told
+    assert read(target / 'short') == read(output)
+    (target / '.long.part').unlink()
+    assert run(tmp_path / 'in', '-o', target) == 0
+    assert sorted(path.name for path in target.iterdir()) == ['long', 'short']
+
+
+def test_a_part_without_an_image_that_can_be_used_is_a_part(
+    frames: list[np.ndarray], processor: Processor, tmp_path: Path
+) -> None:
+    empty = [np.zeros_like(frames[0])] * 25
+    small = [np.zeros((8, 8, 3), np.uint8)] * 30  # for another camera_info
+    folder = tmp_path / 'bag'
+    folder.mkdir()
+    for number, pictures in enumerate((small, [*empty, *frames[:5]])):
+        start = START + number * 6 * 10**9
+        part = write_bag(tmp_path / f'{number}', pictures, rate=5.0, coding='jpg', start=start,
+                         info=number == 1)  # fmt: skip
+        next(part.glob('*.mcap')).rename(folder / f'bag_{number}.mcap')
+    report = processor.process(job(folder, tmp_path / 'whole')).report
+    assert (report.frames, report.faults) == (30, {'camera_info size': 30})
+    segments = Segments(job(folder, tmp_path / 'parts'), [])
+    first = replace(segments.whole, output=folder_of(segments.whole) / '0', recording=replace(
+        segments.whole.recording, stop=START + 6 * 10**9))  # fmt: skip
+    second = replace(segments.whole, output=folder_of(segments.whole) / '1', recording=replace(
+        segments.whole.recording, start=START + 6 * 10**9))  # fmt: skip
+    segments.parts = [first, second]
+    for part in (first, second):
+        assert segments.take(part, processor.process(part).report) == []
+    assert segments.join() == replace(report, recipe=segments.join().recipe)
+    assert read(tmp_path / 'parts') == read(tmp_path / 'whole')
 
 
 def test_a_bag_is_cut_where_nobody_is(long: Path, tmp_path: Path) -> None:
@@ -657,7 +704,7 @@ def test_many_recordings_are_done_by_workers_and_the_bad_one_is_named(
     (source / 'bad.mcap').write_bytes(b'nothing')
     assert run(source, '-o', target, '--workers', '2') == 1
     told = capsys.readouterr().err
-    assert f'failed: {source / "bad.mcap"}: ' in told
+    assert f'failed: {source / "bad.mcap"} cannot be read' in told
     assert {path.name for path in target.iterdir()} == {'a', 'b', 'c'}
     for name in ('a', 'b', 'c'):
         assert read(target / name) == read(output)

@@ -1,12 +1,13 @@
 """Reading a bag, whole or damaged, compressed or not."""
 
+import errno
 import re
 import shutil
 import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +34,7 @@ _STORAGES: dict[str, tuple[Any, Any]] = {
 _COMPRESSED = '.zstd'
 _ZSTD = b'\x28\xb5\x2f\xfd'  # No CDR begins like that.
 _BLOCK = 2**20  # bytes
+_LOG_HEADER, _FRAME_HEADER = 32, 24  # bytes, of sqlite's log and of each page in it
 
 CUT_OFF, DAMAGED_PART, DAMAGED_MESSAGE = 'file cut off', 'damaged part', 'damaged message'
 
@@ -249,9 +251,21 @@ def _opened(unpacked: Path, file: Path) -> tuple[Any, bool]:
 
 def _unpacked(file: Path, stack: ExitStack) -> tuple[Path, bool]:
     """Return a file, or what can be unpacked of it if it is compressed, and whether that is all."""
-    if file.suffix != _COMPRESSED:
-        return _with_its_log(file, stack), True
-    unpacked = Path(stack.enter_context(TemporaryDirectory()), file.stem)
+    log = log_of(file)
+    if file.suffix != _COMPRESSED and log is None:
+        return file, True
+    folder = Path(stack.enter_context(TemporaryDirectory()))
+    try:
+        return _merged(file, log, folder) if log else _decompressed(file, folder)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        reason = f'{error.strerror} to unpack {file}: set TMPDIR to where there is room'
+        raise OSError(error.errno, reason, str(folder)) from error
+
+
+def _decompressed(file: Path, folder: Path) -> tuple[Path, bool]:
+    unpacked = folder / file.stem
     with unpacked.open('wb') as out, zstd.open(file, 'rb') as packed:
         try:
             while block := packed.read1(_BLOCK):
@@ -261,17 +275,27 @@ def _unpacked(file: Path, stack: ExitStack) -> tuple[Path, bool]:
     return unpacked, True
 
 
-def _with_its_log(file: Path, stack: ExitStack) -> Path:
-    """Return a file, or a copy with what a recorder that was killed left in sqlite's log of it."""
+def log_of(file: Path) -> Path | None:
+    """Return sqlite's log (WAL) of a file; a recorder that was killed leaves what it did last."""
     log = file.with_name(f'{file.name}-wal')
-    if file.suffix != '.db3' or not log.is_file() or not log.stat().st_size:
-        return file
-    folder = Path(stack.enter_context(TemporaryDirectory()))
+    return log if file.suffix == '.db3' and log.is_file() and log.stat().st_size else None
+
+
+def _merged(file: Path, log: Path, folder: Path) -> tuple[Path, bool]:
+    """Return a copy of a file with what is in its log, and whether all of that could be read.
+
+    Source: sqlite.org/fileformat, The Write-Ahead Log.
+    """
     for each in (file, log):
         shutil.copy(each, folder)
-    with suppress(sqlite3.Error), closing(sqlite3.connect(folder / file.name)) as database:
-        database.execute('PRAGMA wal_checkpoint(TRUNCATE)')
-    return folder / file.name
+    merged = folder / file.name
+    try:
+        with closing(sqlite3.connect(merged)) as database:
+            [page] = database.execute('PRAGMA page_size').fetchone()
+            _, frames, _ = database.execute('PRAGMA wal_checkpoint').fetchone()
+    except sqlite3.Error:
+        return merged, False
+    return merged, frames == (log.stat().st_size - _LOG_HEADER) // (page + _FRAME_HEADER)
 
 
 def _windows(

@@ -29,7 +29,7 @@ from hybrik_ros.recordings.crew import Cluster, LocalWorker, Worker
 from hybrik_ros.recordings.interrupt import interrupts
 from hybrik_ros.recordings.process import Job, Outcome, Processor
 from hybrik_ros.recordings.recording import Recording, RecordingError, is_recording
-from hybrik_ros.recordings.segments import is_split
+from hybrik_ros.recordings.segments import is_split, remove_parts
 
 INTERRUPTED = 130
 
@@ -209,7 +209,10 @@ def _run_one(job: Job, console: Console) -> int:
 
             outcome = processor.process(job, stopped.is_set, show)
     _tell(job, outcome, console)
-    return 0 if outcome.report.complete else INTERRUPTED
+    if not outcome.report.complete:
+        return INTERRUPTED
+    remove_parts(job)
+    return 0
 
 
 def _run_batch(jobs: list[Job], args: argparse.Namespace, console: Console) -> int:
@@ -246,11 +249,13 @@ def _tell_all(
         if report is not None:
             _tell(job, Outcome(report), console)
     for path, reason in results.failures.items():
-        console.print(f'failed: {path}: {reason}', style='red', markup=False, soft_wrap=True)
-    hertz = results.frames / seconds
-    console.print(f'{results.frames} images this time, {hertz:.1f} a second', highlight=False)
-    if interrupted:
-        done = sum(report.complete for report in results.reports.values())
+        named = reason if str(path) in reason else f'{path}: {reason}'
+        console.print(f'failed: {named}', style='red', markup=False, soft_wrap=True)
+    if results.frames:
+        hertz = results.frames / seconds
+        console.print(f'{results.frames} images this time, {hertz:.1f} a second', highlight=False)
+    done = sum(report.complete for report in results.reports.values())
+    if interrupted and done < len(jobs):
         console.print(
             f'interrupted: {done} of {len(jobs)} recordings are done; --resume goes on',
             highlight=False,

@@ -1,6 +1,5 @@
 """Many recordings, or a long one, by many workers."""
 
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from hybrik_ros.recordings.crew import Worker, run_jobs
 from hybrik_ros.recordings.process import Job, Outcome, locked
 from hybrik_ros.recordings.recording import is_bag
 from hybrik_ros.recordings.report import Report
-from hybrik_ros.recordings.segments import Segments, folder_of, is_split, split
+from hybrik_ros.recordings.segments import Segments, is_split, remove_parts, split
 
 
 @dataclass
@@ -75,6 +74,8 @@ def _run(
         segments = wholes.get(job.output.parent)
         if segments is None:
             results.reports[job.output] = outcome.report
+            if outcome.report.complete:
+                remove_parts(job)
         elif outcome.report.complete:
             more = segments.take(job, outcome.report)
             if segments.complete:
@@ -83,9 +84,16 @@ def _run(
         return more
 
     def join(segments: Segments) -> None:
-        report = segments.join()
+        whole = segments.whole
+        try:
+            report = segments.join()
+        except (OSError, ValueError) as error:
+            results.failures[whole.recording.path] = str(error)
+            return
         if report is not None:
-            results.reports[segments.whole.output] = report
+            results.reports[whole.output] = report
+            if report.complete:
+                remove_parts(whole)
 
     def failed(job: Job, reason: str) -> None:
         results.failures[job.recording.path] = reason
@@ -116,10 +124,11 @@ def _divided(
             report = Report.read(job.output)
             begun = is_split(job) and not (report is not None and report.complete)
             if begun or (report is None and each > 1 and is_bag(job.recording.path)):
-                locks.enter_context(locked(folder_of(job), job.output))
+                lock = locks.enter_context(ExitStack())
+                lock.enter_context(locked(job.output))
                 parts = split(job, each, stopped)
-                if len(parts) == 1:
-                    shutil.rmtree(folder_of(job), ignore_errors=True)
+                if len(parts) == 1:  # Whoever does it locks it.
+                    lock.close()
         except (OSError, ValueError) as error:
             results.failures[job.recording.path] = str(error)
             continue

@@ -124,10 +124,10 @@ class Processor:
         Raises
         ------
         RecordingError, BagError, CalibrationError: the recording cannot be read, the output is
-            something else, or was made in another way.
+            something else, was made in another way, or is being written by another process.
         OSError: the bag cannot be written.
         """
-        with open_source(job.recording) as source:
+        with locked(job.output), open_source(job.recording) as source:
             recipe = as_json(recipe_of(job, source) | {'models': self._pipeline.facts})
             report = Report.read(job.output) or Report(recipe)
             check_recipe(job.output, report.recipe, recipe)
@@ -141,10 +141,10 @@ class Processor:
             self._numbers.used = report.ids
             with replaced(job.output) as folder:
                 outcome = self._run(folder, job, source, report, stopped, progress)
-                if report.frames:
+                if report.frames or job.recording.is_part:
                     report.write(folder)
                 elif report.complete:
-                    raise RecordingError(f'{job.recording.path}: {_why_nothing(report)}')
+                    raise nothing_in(job, report)
             return outcome
 
     def _run(
@@ -267,16 +267,17 @@ def _copy(path: Path, bag: BagWriter) -> None:
 def replaced(output: Path) -> Iterator[Path]:
     """Yield where to write a bag that takes the place of the output if there is a report in it.
 
+    output: which must be locked.
+
     Raises
     ------
-    RecordingError: another process writes it.
     OSError: it cannot be written; the message says so.
     """
     work = output.parent / f'.{output.name}.part'
     fresh, old = work / output.name, work / 'old'
-    with writing(output), locked(work, output):
-        for left in (fresh, old):  # by a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
+    with writing(output):
+        shutil.rmtree(work, ignore_errors=True)  # of a process that was killed
+        work.mkdir()
         try:
             yield fresh
             if Report.is_in(fresh):
@@ -297,26 +298,34 @@ def _replace(output: Path, fresh: Path, old: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path, output: Path) -> Iterator[None]:
-    """Make a folder and keep all others from it; the lock of a process that dies is released.
+def locked(output: Path) -> Iterator[None]:
+    """Keep all others from an output; the lock of a process that dies is released.
 
     Raises
     ------
-    RecordingError: another process has it, which writes this output.
+    RecordingError: another process writes it.
+    OSError: it cannot be written; the message says so.
     """
-    path = folder / 'lock'
+    path = output.parent / f'.{output.name}.lock'
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        with path.open('w') as lock:
+        with writing(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            lock = path.open('w')
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise RecordingError(f'another process is writing {output}') from None
-            if os.fstat(lock.fileno()).st_nlink:  # Else who had it has just removed it.
+            if not os.fstat(lock.fileno()).st_nlink:  # Who had it has just removed it.
+                continue
+            try:
                 yield
-                return
+            finally:
+                path.unlink(missing_ok=True)
+            return
 
 
-def _why_nothing(report: Report) -> str:
-    reasons = '; '.join(report.reasons.values())
-    return f'no image could be processed: {reasons or "there is none"}'
+def nothing_in(job: Job, report: Report) -> RecordingError:
+    """Return the error of a recording of which no image could be processed."""
+    reasons = '; '.join(report.reasons.values()) or 'there is none'
+    return RecordingError(f'no image of {job.recording.path} could be processed: {reasons}')

@@ -45,6 +45,11 @@ class Recording:
     stop: int | None = None
     calibrations: tuple[bytes, ...] = ()
 
+    @property
+    def is_part(self) -> bool:
+        """Whether only a part of a bag is read."""
+        return self.start is not None or self.stop is not None
+
 
 def is_bag(path: Path) -> bool:
     """Tell whether this is a bag: a file of one, or the folder of one.

@@ -35,6 +35,7 @@ from hybrik_ros.recordings.process import (
     TOPICS,
     Job,
     check_recipe,
+    nothing_in,
     recipe_of,
     replaced,
 )
@@ -150,8 +151,13 @@ def _part(job: Job, seam: Seam, stop: int | None) -> Job:
 
 
 def folder_of(job: Job) -> Path:
-    """Return where the parts of a job are kept until they are put together."""
+    """Return where the parts of a job are kept until it is done."""
     return job.output.parent / f'.{job.output.name}.segments'
+
+
+def remove_parts(job: Job) -> None:
+    """Remove what is kept of the parts of a job."""
+    shutil.rmtree(folder_of(job), ignore_errors=True)
 
 
 def _seams(job: Job, stopped: Callable[[], bool]) -> list[Seam]:
@@ -252,12 +258,21 @@ class Segments:
         """Write the bag of the whole, or of its beginning after an interrupt; return its report.
 
         None where there is no beginning yet. What is there of the whole goes on in its parts.
+
+        Raises
+        ------
+        RecordingError: there is no image in it that could be processed.
+        OSError: it cannot be written.
         """
         done = list(self._beginning())
         if not done:
             return None
         whole = _sum([report for _, report in done])
         whole.complete &= len(done) == len(self.parts)
+        if not whole.frames:
+            if whole.complete:
+                raise nothing_in(self.whole, whole)
+            return None
         prefix = whole.recipe['settings']['id_prefix']
         with replaced(self.whole.output) as folder:
             with BagWriter(folder) as bag:
@@ -271,8 +286,6 @@ class Segments:
                             bag.write(*_counted_on(message, prefix, shift))
                     shift += report.ids
             whole.write(folder)
-        if whole.complete:
-            shutil.rmtree(folder_of(self.whole), ignore_errors=True)
         return whole
 
     def _beginning(self) -> Iterator[tuple[Job, Report]]:
@@ -299,7 +312,11 @@ def _sum(reports: Sequence[Report]) -> Report:
     """Return the report of a whole by those of its parts."""
     recording = reports[0].recipe['recording'] | {'start': None, 'stop': None}
     recipe = reports[0].recipe | {'recording': recording}
-    whole = replace(reports[-1], first=reports[0].first, recipe=recipe, state=None)
+    firsts, lasts = (
+        [getattr(report, name) for report in reports if report.frames] or [None]
+        for name in ('first', 'last')
+    )
+    whole = replace(reports[-1], first=firsts[0], last=lasts[-1], recipe=recipe, state=None)
     for name in ('steps', 'images', 'frames', 'people', 'ids'):
         setattr(whole, name, sum(getattr(report, name) for report in reports))
     whole.faults, whole.reasons, whole.damage, whole.notes = {}, {}, {}, []

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrik_ros.bags import BagReader, Message, Topic, deserialise, typestore
-from hybrik_ros.bags.reader import CUT_OFF, DAMAGED_MESSAGE, by_number, files_of
+from hybrik_ros.bags.reader import CUT_OFF, DAMAGED_MESSAGE, by_number, files_of, log_of
 from hybrik_ros.camera import Camera
 from hybrik_ros.messages.calibration import Calibration, read_calibration
 from hybrik_ros.messages.fields import stamp_fields
@@ -151,7 +151,8 @@ class BagSource(Source):
         self._recording = recording
         self._reader = BagReader(recording.path)
         self.faults = self._reader.faults
-        self.files = files_of(recording.path)
+        files = files_of(recording.path)
+        self.files = [*files, *filter(None, map(log_of, files))]
         self._calibration: Calibration | None = None
         if recording.calibration:
             self.calibration_file = Path(recording.calibration)
