@@ -7,7 +7,7 @@ from pathlib import Path
 
 _REASONS = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR,
-    errno.ENOENT,
+    errno.ENOENT, errno.EEXIST,
 )  # fmt: skip
 
 

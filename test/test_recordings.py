@@ -664,6 +664,25 @@ def test_a_part_without_an_image_that_can_be_used_is_a_part(
     assert segments.join() == replace(report, recipe=segments.join().recipe)
     assert read(tmp_path / 'parts') == read(tmp_path / 'whole')
 
+    # Without any, there is nothing to be kept.
+    segments = Segments(segments.whole, [first], {first.output: Report.read(first.output)})
+    with pytest.raises(RecordingError, match=r'no image of .*bag could be processed: camera_info'):
+        segments.join()
+    assert not folder_of(segments.whole).exists()
+
+
+def test_the_order_is_kept_over_a_part_without_images(long: Path, tmp_path: Path) -> None:
+    whole = job(long, tmp_path / 'out')
+    parts = [replace(whole, output=tmp_path / name) for name in 'abc']
+    reports = [
+        Report({'models': {}}, complete=True, first=first, last=last)
+        for first, last in ((10, 30), (None, None), (25, 40))
+    ]
+    segments = Segments(whole, list(parts))
+    taken = [segments.take(*each) for each in zip(parts, reports, strict=True)]
+    assert [len(more) for more in taken] == [0, 0, 1]
+    assert len(segments.parts) == 2
+
 
 def test_a_bag_is_cut_where_nobody_is(long: Path, tmp_path: Path) -> None:
     parts = split(job(long, tmp_path / 'out'), 3)

@@ -1,6 +1,7 @@
 """Reading a bag, whole or damaged, compressed or not."""
 
 import errno
+import os
 import re
 import shutil
 import sqlite3
@@ -287,7 +288,7 @@ def _merged(file: Path, log: Path, folder: Path) -> tuple[Path, bool]:
     Source: sqlite.org/fileformat, The Write-Ahead Log.
     """
     for each in (file, log):
-        shutil.copy(each, folder)
+        shutil.copyfile(each, folder / each.name)  # not its mode: this is written to
     merged = folder / file.name
     try:
         with closing(sqlite3.connect(merged)) as database:
@@ -295,7 +296,21 @@ def _merged(file: Path, log: Path, folder: Path) -> tuple[Path, bool]:
             _, frames, _ = database.execute('PRAGMA wal_checkpoint').fetchone()
     except sqlite3.Error:
         return merged, False
-    return merged, frames == (log.stat().st_size - _LOG_HEADER) // (page + _FRAME_HEADER)
+    return merged, frames == _frames_in(log, page)
+
+
+def _frames_in(log: Path, page: int) -> int:
+    """Return how many frames a log holds, those left of before it was last begun anew not counted.
+
+    page: bytes.
+    """
+    count = 0
+    with log.open('rb') as file:
+        salts = file.read(_LOG_HEADER)[16:24]
+        while frame := file.read(_FRAME_HEADER):
+            count += frame[8:16] == salts
+            file.seek(page, os.SEEK_CUR)
+    return count
 
 
 def _windows(

@@ -19,7 +19,6 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -234,9 +233,10 @@ class Segments:
         self.reports[part.output] = report
         if len(self.reports) < len(self.parts):
             return []
-        for first, second in pairwise(self.parts):
-            if not _fit(self.reports[first.output], self.reports[second.output]):
-                return [self._together(first, second)]
+        reports = [self.reports[each.output] for each in self.parts]
+        for number in range(1, len(reports)):
+            if not _fit(reports[:number], reports[number]):
+                return [self._together(*self.parts[number - 1 : number + 1])]
         return []
 
     @property
@@ -270,9 +270,10 @@ class Segments:
         whole = _sum([report for _, report in done])
         whole.complete &= len(done) == len(self.parts)
         if not whole.frames:
-            if whole.complete:
-                raise nothing_in(self.whole, whole)
-            return None
+            if not whole.complete:
+                return None
+            remove_parts(self.whole)
+            raise nothing_in(self.whole, whole)
         prefix = whole.recipe['settings']['id_prefix']
         with replaced(self.whole.output) as folder:
             with BagWriter(folder) as bag:
@@ -290,22 +291,23 @@ class Segments:
 
     def _beginning(self) -> Iterator[tuple[Job, Report]]:
         """Yield the first parts that are done and fit together, and what there is of the next."""
-        before: Report | None = None
+        before: list[Report] = []
         for part in self.parts:
             report = self.reports.get(part.output) or Report.read(part.output)
-            if report is None or (before is not None and not _fit(before, report)):
+            if report is None or (before and not _fit(before, report)):
                 return
             yield part, report
             if not report.complete:
                 return
-            before = report
+            before.append(report)
 
 
-def _fit(before: Report, after: Report) -> bool:
-    """Tell whether one run over two parts would have done what was done with each."""
-    same_models = before.recipe['models'] == after.recipe['models']
-    in_order = after.first is None or before.last is None or after.first > before.last
-    return before.knows_nobody and in_order and same_models
+def _fit(before: Sequence[Report], after: Report) -> bool:
+    """Tell whether one run would have done with a part, after those before it, what was done."""
+    same_models = before[-1].recipe['models'] == after.recipe['models']
+    last = next((each.last for each in reversed(before) if each.last is not None), None)
+    in_order = after.first is None or last is None or after.first > last
+    return before[-1].knows_nobody and in_order and same_models
 
 
 def _sum(reports: Sequence[Report]) -> Report:
