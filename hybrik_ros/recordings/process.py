@@ -128,7 +128,7 @@ class Processor:
         OSError: the bag cannot be written.
         """
         with locked(job.output), open_source(job.recording) as source:
-            recipe = as_json(recipe_of(job, source) | {'models': self._pipeline.facts})
+            recipe = recipe_of(job, source) | as_json({'models': self._pipeline.facts})
             report = Report.read(job.output) or Report(recipe)
             check_recipe(job.output, report.recipe, recipe)
             if report.complete:

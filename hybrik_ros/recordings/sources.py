@@ -238,7 +238,7 @@ class BagSource(Source):
         start, stop = self._recording.start, self._recording.stop
         begin = first if start is None else max(start, first)
         end = last if stop is None else min(stop, last)
-        return max(0, end - begin) / max(1, last - first) if last > first else 1.0
+        return max(0, end - begin) / (last - first) if last > first else 1.0
 
     def _find_image(self, told: str) -> Topic:
         topics = self._reader.topics
