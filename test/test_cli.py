@@ -2,7 +2,8 @@
 
 import pytest
 
-from hybrik_ros.cli import main, split_ros_arguments
+from hybrik_ros.arguments import split_ros_arguments
+from hybrik_ros.cli import main
 
 
 @pytest.mark.parametrize(

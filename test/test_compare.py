@@ -140,4 +140,4 @@ def test_what_cannot_be_compared_is_refused(
         assert complaint in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
     assert main(['compare', *map(str, bags), '--plot', str(tmp_path / 'p.png')]) == 1
-    assert 'hybrik_ros[plot]' in capsys.readouterr().err
+    assert 'pip install matplotlib' in capsys.readouterr().err

@@ -3,8 +3,19 @@
 import argparse
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
+
+from hybrik_ros import __version__
+from hybrik_ros.advice import explain
+from hybrik_ros.arguments import split_ros_arguments
+
+# The modules of the commands, in the order of the help. Each has a function add_parser.
+COMMANDS = (
+    'demo', 'video', 'bag', 'motion', 'compare', 'doctor', 'export', 'engine', 'bench',
+)  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -12,22 +23,34 @@ def main(argv: list[str] | None = None) -> int:
 
     Parameters
     ----------
-    argv: arguments without the program's name; None for those of this process. What stands
-        between --ros-args and the next -- goes to ROS.
+    argv : list of str, optional
+        Arguments without the program's name. By default those of this process.
     """
-    with _interrupts_end_it():
-        from hybrik_ros.cli import bag, bench, compare, demo, doctor, engine, export, motion, video
-
     own, ros = split_ros_arguments(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog='hybrik', description='Human bodies for ROS 2.')
+    parser.add_argument('--version', action='version', version=f'hybrik_ros {__version__}')
     subparsers = parser.add_subparsers(required=True, metavar='COMMAND')
-    for command in (demo, video, bag, motion, compare, doctor, export, engine, bench):
-        command.add_parser(subparsers)
-    args = parser.parse_args(own, argparse.Namespace(arguments=own, ros_arguments=ros))
+    chosen = [name for name in own[:1] if name in COMMANDS]
     try:
+        if own[:1] != ['--version']:
+            for command in _import_commands(chosen or COMMANDS):
+                command.add_parser(subparsers)
+        args = parser.parse_args(own, argparse.Namespace(arguments=own, ros_arguments=ros))
         return int(args.run(args))
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        reason = explain(error)
+        if reason is None:
+            raise
+        print(f'{" ".join(["hybrik", *chosen])}: {reason}', file=sys.stderr)
+        return 1
+
+
+def _import_commands(names: Sequence[str]) -> list[ModuleType]:
+    """Import the modules of commands, which need libraries that may be missing or slow."""
+    with _interrupts_end_it():
+        return [import_module(f'{__name__}.{name}') for name in names]
 
 
 @contextmanager
@@ -37,19 +60,7 @@ def _interrupts_end_it() -> Iterator[None]:
         yield
         return
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def split_ros_arguments(argv: list[str]) -> tuple[list[str], list[str]]:
-    """Return our own arguments and those for ROS, which `ros2 run` and launch files append."""
-    own: list[str] = []
-    ros: list[str] = []
-    target = own
-    for argument in argv:
-        if argument == '--ros-args':
-            target = ros
-        target.append(argument)
-        if argument == '--' and target is ros:
-            target = own
-    return own, ros
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -43,7 +43,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         '--plot',
         type=Path,
         metavar='FILE',
-        help='draw them over time (PNG); needs matplotlib: pip install "hybrik_ros[plot]"',
+        help='draw them over time (PNG); needs matplotlib',
     )
     parser.set_defaults(run=run)
 
@@ -62,12 +62,9 @@ def run(args: argparse.Namespace) -> int:
             plot(differences, (args.bag_a.name, args.bag_b.name), args.plot)
             console.print(f'Written to {args.plot}.', markup=False, highlight=False)
         return 0
-    except ModuleNotFoundError as error:
-        reason = f'{error}: pip install "hybrik_ros[plot]"'
     except (BagError, ComparisonError, OSError) as error:
-        reason = str(error)
-    print(f'hybrik compare: {reason}', file=sys.stderr)
-    return 1
+        print(f'hybrik compare: {error}', file=sys.stderr)
+        return 1
 
 
 def _check(accounts: list[People], differences: list[Difference], args: argparse.Namespace) -> None:

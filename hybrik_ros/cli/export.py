@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from hybrik_ros.advice import pip_install
 from hybrik_ros.cli.pictures import spread_pictures
 from hybrik_ros.inference import create_runner
 from hybrik_ros.perception import detector, hybrik
@@ -92,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if error.name not in ('torch', 'onnx'):
             raise
-        return _fail(f'{error.name} is missing: pip install torch onnx')
+        return _fail(f'{error.name} is not installed: {pip_install("torch", "onnx")}')
     console = Console()
     try:
         precision = 'int8' if args.int8 else args.precision

@@ -139,11 +139,12 @@ def run(args: argparse.Namespace) -> int:
         return 1
     try:
         figures = args.measure(args, console)
-    except (footage.DownloadError, ModuleNotFoundError) as error:
+    except footage.DownloadError as error:
         console.print(str(error), style='red', markup=False, highlight=False)
+        return 1
+    finally:
         if not args.output.stat().st_size:
             args.output.unlink()
-        return 1
     args.output.write_text(json.dumps(_without_nan(figures), indent=2, allow_nan=False) + '\n')
     console.print(f'Written to {args.output}.', markup=False, highlight=False)
     return 0

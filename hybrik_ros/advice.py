@@ -1,0 +1,97 @@
+"""Errors that the user can mend, such as a missing library, in one line with what to do."""
+
+import re
+import sys
+import sysconfig
+from pathlib import Path
+
+SETUP = (
+    'run ./scripts/setup in the source tree of hybrik_ros, which installs it into a private '
+    'environment'
+)
+_WORKSPACE = 'in the workspace, rosdep install --from-paths src --ignore-src'
+_BUILD = (
+    'run ./scripts/setup in the source tree of hybrik_ros, or in the workspace colcon build and '
+    'source install/setup.bash'
+)
+
+# The packages of ROS 2 that are imported, beside rclpy itself.
+_ROS = re.compile(r'(rpyutils|ament_\w+|rosidl_\w+|\w+_(msgs|srvs|interfaces))$')
+# Libraries that single commands need.
+_OPTIONAL = ('matplotlib', 'onnx', 'ray', 'torch')
+# What helps developers of ROS 2 only: where in its sources, and what its parser expected.
+_INTERNAL = re.compile(r', at \S+:\d+|\. Error: (error not set|Expected lexeme type.*)$')
+
+
+def explain(error: Exception) -> str | None:
+    """Return an error of the installation or of ROS 2 in one line, with what to do.
+
+    Returns
+    -------
+    str or None
+        None for every other error, such as a fault of this package.
+    """
+    if isinstance(error, ImportError):
+        return _explain_import(error)
+    if 'rclpy' in type(error).__module__:
+        return _explain_ros(error)
+    return None
+
+
+def one_line(error: Exception) -> str:
+    """Return the message of an error without line breaks."""
+    return ' '.join(str(error).split())
+
+
+def pip_install(*packages: str) -> str:
+    """Return the command that installs packages from PyPI for this Python."""
+    managed = Path(sysconfig.get_path('stdlib'), 'EXTERNALLY-MANAGED').is_file()
+    if managed and sys.prefix == sys.base_prefix:  # PEP 668: pip refuses outside of environments.
+        return (
+            f'run ./scripts/setup in the source tree of hybrik_ros, then there '
+            f'.venv/bin/python -m pip install {" ".join(packages)}'
+        )
+    return f'{sys.executable} -m pip install {" ".join(packages)}'
+
+
+def ros_advice() -> str:
+    """Return how this Python gets rclpy."""
+    version = _python_version()
+    fitting = sorted(Path('/opt/ros').glob(f'*/lib/python{version}'))
+    prefix = fitting[-1].parents[1] if fitting else '/opt/ros/<distribution>'
+    return (
+        f'source {prefix}/setup.bash of a ROS 2 distribution for Python {version}, or, in the '
+        f'source tree of hybrik_ros, run ./scripts/setup or pip install ".[ros]"'
+    )
+
+
+def _python_version() -> str:
+    return '.'.join(map(str, sys.version_info[:2]))
+
+
+def _explain_import(error: ImportError) -> str | None:
+    name = error.name or ''
+    top = name.partition('.')[0]
+    if isinstance(error, ModuleNotFoundError):
+        found = f'is not installed for {sys.executable}'
+    else:
+        found = f'cannot be imported by {sys.executable} ({one_line(error)})'
+    if name.startswith('hybrik_ros.msg'):
+        return f'the messages of hybrik_ros are not built for {sys.executable}: {_BUILD}'
+    if top == 'hybrik_ros':
+        return None
+    if top == 'rclpy':
+        return f'ROS 2 (rclpy) {found}: {ros_advice()}'
+    if _ROS.match(top):
+        return f'the ROS 2 package {top} {found}: {_WORKSPACE}, or {SETUP}'
+    advice = pip_install(top) if top in _OPTIONAL else SETUP
+    return f'{f"the Python module {top}" if top else "a Python module"} {found}: {advice}'
+
+
+def _explain_ros(error: Exception) -> str:
+    reason = _INTERNAL.sub('', one_line(error)).removeprefix('failed to initialize rcl: ')
+    if type(error).__name__ == 'UnknownROSArgsError':
+        reason = f'unknown ROS arguments {reason}'
+    elif 'parse' not in reason:
+        return reason
+    return f'{reason}; after --ros-args use -p NAME:=VALUE, -r FROM:=TO or --params-file FILE'
