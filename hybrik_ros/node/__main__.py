@@ -13,8 +13,18 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
 
-    from hybrik_ros.node.node import run
+    from hybrik_ros.advice import explain
+    from hybrik_ros.node.command_line import check_arguments
 
+    check_arguments(sys.argv[1:])
+    try:
+        from hybrik_ros.node.node import run
+    except ImportError as error:
+        reason = explain(error)
+        if reason is None:
+            raise
+        print(f'hybrik_node: {reason}', file=sys.stderr)
+        return 1
     return run(stopping)
 
 

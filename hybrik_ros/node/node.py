@@ -24,6 +24,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 
+from hybrik_ros.advice import explain, one_line
 from hybrik_ros.camera import Camera
 from hybrik_ros.messages.fields import REORDERED_SECONDS, nanoseconds
 from hybrik_ros.messages.images import UnusableInputError, decompress, to_rgb
@@ -117,8 +118,9 @@ class HybrikNode(LifecycleNode):
                 detections.message_type()
             self._pipeline = self._load()
         except Exception as error:  # Whatever is wrong with a file, the user hears of it.
-            self.get_logger().error(f'cannot configure: {error}')
-            self._now(DiagnosticStatus.ERROR, f'cannot configure: {error}')
+            reason = explain(error) or error
+            self.get_logger().error(f'cannot configure: {reason}')
+            self._now(DiagnosticStatus.ERROR, f'cannot configure: {reason}')
             return _Failure
         self._outputs = Outputs(self, self._pipeline.body, self._say_once)
         self._now(DiagnosticStatus.OK, 'inactive')
@@ -527,7 +529,7 @@ def run(stopping: threading.Event) -> int:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         node = HybrikNode(stopping)
     except Exception as error:  # Wrong arguments and parameters raise all sorts of things.
-        print(f'hybrik_node: {" ".join(str(error).split())}', file=sys.stderr)
+        print(f'hybrik_node: {explain(error) or one_line(error)}', file=sys.stderr)
         rclpy.try_shutdown()
         return 1
     executor = SingleThreadedExecutor()
