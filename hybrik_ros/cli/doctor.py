@@ -19,17 +19,16 @@ from rich.console import Console
 from rich.text import Text
 
 from hybrik_ros import __version__
-from hybrik_ros.body import DEFAULT_BODY, BodyModel
+from hybrik_ros.advice import SETUP, one_line, pip_install, ros_advice
 from hybrik_ros.findings import LEVELS, OK, PROBLEM, WARNING, Finding
-from hybrik_ros.inference import engine_cache, tensorrt_engine
-from hybrik_ros.inference.engine_cache import CacheError, EngineCache
-from hybrik_ros.kinematics import kernels
-from hybrik_ros.perception import blazepose, detector
 from hybrik_ros.share import MALLOC, share_path, transport_profile
+
+# All else of the package is imported where it is examined: it needs libraries, and one that is
+# missing must not keep the rest from being examined.
 
 _STYLES = dict(zip(LEVELS, ('green', 'yellow', 'bold red'), strict=True))
 _LIBRARIES = {'numpy': 'numpy', 'scipy': 'scipy', 'numba': 'numba', 'cv2': 'opencv-python-headless',
-              'onnxruntime': 'onnxruntime'}  # fmt: skip
+              'onnxruntime': 'onnxruntime', 'rosbags': 'rosbags', 'yaml': 'PyYAML'}  # fmt: skip
 _OLDEST_PYTHON = (3, 10)
 _IMPORT_SECONDS = 60
 _PROBE = 'import rclpy; print(rclpy.get_rmw_implementation_identifier())'
@@ -89,14 +88,29 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _findings(args: argparse.Namespace) -> Iterator[Finding]:
-    yield from chain(software(), compiled_code())
+    yield from software()
+    yield from _needing('compiled code', compiled_code(), 'kinematics')
     middleware, no_ros = _probe()
     if no_ros is not None:
         yield no_ros
         yield from chain(kernel_buffers(''), memory())
     else:
-        yield from _ros(args, middleware)
-    yield from chain(models(args.model), tensorrt(), body(args.body, args.model))
+        yield from _needing('ROS', _ros(args, middleware), 'messages.images')
+    yield from _needing('models', models(args.model), 'perception.detector',
+                        'inference.onnx_runtime')  # fmt: skip
+    yield from _needing('TensorRT', tensorrt(), 'inference')
+    yield from _needing('body', body(args.body, args.model), 'body')
+
+
+def _needing(subject: str, findings: Iterator[Finding], *modules: str) -> Iterator[Finding]:
+    """Examine a part of the package, or say that modules which it needs cannot be imported."""
+    try:
+        for module in modules:
+            import_module(f'hybrik_ros.{module}')
+    except Exception as error:  # software() has named the library.
+        yield Finding(WARNING, subject, f'not examined: {one_line(error)}')
+        return
+    yield from findings
 
 
 def _ros(args: argparse.Namespace, middleware: str) -> Iterator[Finding]:
@@ -146,16 +160,19 @@ def software() -> Iterator[Finding]:
         try:
             library = import_module(name)
         except Exception as error:  # Libraries built for another numpy raise all sorts of things.
+            absent = isinstance(error, ModuleNotFoundError) and error.name == name
+            found = 'is not installed' if absent else f'cannot be imported: {one_line(error)}'
             yield Finding(
-                PROBLEM, package, f'cannot be imported: {error}',
-                f'{sys.executable} -m pip install "{package}", or -r requirements.txt',
-            )  # fmt: skip
+                PROBLEM, package, f'{name} {found}', f'{SETUP}, or {pip_install(package)}'
+            )
         else:
-            yield Finding(OK, package, library.__version__)
+            yield Finding(OK, package, getattr(library, '__version__', 'installed'))
 
 
 def compiled_code() -> Iterator[Finding]:
     """Examine where the inner loops are kept once they are compiled."""
+    from hybrik_ros.kinematics import kernels
+
     subject = 'compiled code'
     solver: Any = kernels.solve_batch
     if not hasattr(solver, 'stats'):
@@ -200,12 +217,7 @@ def _probe() -> tuple[str, Finding | None]:
         package = f'ros-{os.environ.get("ROS_DISTRO", "<distribution>")}-{asked.replace("_", "-")}'
         advice = f'unset RMW_IMPLEMENTATION, or sudo apt install {package}'
     else:
-        scripts = sorted(Path('/opt/ros').glob('*/setup.bash'))
-        script = scripts[-1] if scripts else '/opt/ros/<distribution>/setup.bash'
-        advice = (
-            f'source {script} and the install/setup.bash of the workspace (for Python '
-            f'{platform.python_version()}), or scripts/environment of this package'
-        )
+        advice = ros_advice()
     return '', Finding(PROBLEM, 'ROS', f'rclpy cannot be imported: {said}', advice)
 
 
@@ -329,6 +341,8 @@ def _profiled(name: str) -> int:
 
 def models(own: Path | None) -> Iterator[Finding]:
     """Examine the networks: the two that come along, and the user's own, if any."""
+    from hybrik_ros.perception import blazepose, detector
+
     reinstall = 'install hybrik_ros anew; in a clone: git lfs pull, or git checkout the file'
     for path in (detector.MODEL, blazepose.MODEL):
         yield _model(path, reinstall)
@@ -338,28 +352,26 @@ def models(own: Path | None) -> Iterator[Finding]:
 
 def _model(path: Path, advice: str, inputs: set[str] | None = None) -> Finding:
     """Load a network; inputs: their names, where it must have these."""
+    from hybrik_ros.inference.onnx_runtime import OnnxRuntimeRunner
+
     subject = f'model {path.name}'
     try:
-        from hybrik_ros.inference.onnx_runtime import OnnxRuntimeRunner
-
         with OnnxRuntimeRunner(path) as runner:
             if inputs is not None and set(runner.inputs) != inputs:
                 return Finding(
                     PROBLEM, subject, f'is no model that hybrik export writes: {path}', advice
                 )
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except ImportError as error:
-        return Finding(
-            PROBLEM, subject, f'ONNX Runtime cannot be imported: {error}',
-            f'{sys.executable} -m pip install onnxruntime',
-        )  # fmt: skip
     except (OSError, RuntimeError) as error:
         return Finding(PROBLEM, subject, ' '.join(str(error).split()), advice)
     return Finding(OK, subject, f'loads in ONNX Runtime; SHA-256 {digest[:12]}')
 
 
 def tensorrt() -> Iterator[Finding]:
-    """Examine TensorRT, which nobody needs, and the engines built for it."""
+    """Examine TensorRT, which is optional, and the engines built for it."""
+    from hybrik_ros.inference import engine_cache, tensorrt_engine
+    from hybrik_ros.inference.engine_cache import CacheError, EngineCache
+
     reason = tensorrt_engine.missing()
     if reason is None:
         trt, gpu = tensorrt_engine.require()
@@ -390,6 +402,8 @@ def body(path: Path | None, model: Path | None) -> Iterator[Finding]:
     path: of the user's own SMPL file; None for the embedded body.
     model: HybrIK's own network, if any.
     """
+    from hybrik_ros.body import DEFAULT_BODY, BodyModel
+
     subject = f'body {(path or DEFAULT_BODY).name}'
     try:
         loaded = BodyModel.load(path)

@@ -15,6 +15,7 @@ from rclpy.node import Node
 from rclpy.task import Future
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
+from hybrik_ros.advice import explain, one_line
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
 from hybrik_ros.node.doctor_camera import IMAGES, CameraListener, full_name
 
@@ -65,7 +66,7 @@ def graph(image: str | None, seconds: float, ros_arguments: list[str]) -> Iterat
         node = Node('hybrik_doctor', context=context, enable_rosout=False)
     except Exception as error:  # Wrong arguments and settings raise all sorts of things.
         context.try_shutdown()
-        reason = ' '.join(str(error).split())
+        reason = explain(error) or one_line(error)
         yield Finding(PROBLEM, 'ROS', f'does not start: {reason}', 'correct what it complains of')
         return
     executor = SingleThreadedExecutor(context=context)
