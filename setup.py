@@ -211,7 +211,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=[NAME, f'{NAME}.*'], exclude=[f'{NAME}._generated*']),
-    package_data={NAME: ['data/*']},
+    package_data={NAME: ['data/*', 'py.typed']},
     data_files=[],
     setup_requires=build_requirements(),
     install_requires=run_time_requirements(),

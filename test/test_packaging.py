@@ -100,6 +100,7 @@ def test_data_is_installed(package: Path) -> None:
     data = files_below(ROOT / 'hybrik_ros/data')
     assert {path.suffix for path in data} >= {'.npz', '.onnx', '.mp4', '.yaml'}
     assert files_below(package / 'data') == data
+    assert (package / 'py.typed').is_file()
 
 
 @pytest.mark.parametrize('folder', ['config', 'launch', 'msg'])
