@@ -4,6 +4,7 @@ From it come what the node declares and checks, and, by tools/parameters.py, con
 and the table of the README.
 """
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -186,19 +187,51 @@ DECLARATIONS: tuple[Declaration, ...] = (
 )  # fmt: skip
 
 
+def check_setting(declaration: Declaration, value: object) -> None:
+    """Check a value of a parameter that is a setting of the pipeline.
+
+    Raises
+    ------
+    ValueError
+        The pipeline refuses the value. The message names the parameter, not the field of Settings.
+    """
+    fields: dict[str, Any] = {declaration.setting: value}
+    try:
+        Settings(**fields)
+    except ValueError as error:
+        raise ValueError(str(error).replace(declaration.setting, declaration.name, 1)) from error
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return the question whether the most similar known name is meant; empty where none is."""
+    similar = difflib.get_close_matches(name, list(known), n=1)
+    return f'did you mean {similar[0]}?' if similar else ''
+
+
 def settings_of(words: Iterable[str]) -> dict[str, Any]:
     """Return the fields of Settings that words such as detector.size:=640 name, by name.
 
     Raises
     ------
-    ValueError: a word is of another form, or names no setting of the pipeline.
+    ValueError
+        A word has another form, names no setting of the pipeline, or has a value that the pipeline
+        refuses.
     """
-    names = {each.name: each.setting for each in DECLARATIONS if each.setting}
+    settings = {each.name: each for each in DECLARATIONS if each.setting}
     found: dict[str, Any] = {}
     for word in words:
-        name, separator, value = word.partition(':=')
-        if not separator or name not in names:
-            raise ValueError(f'{word!r} must be NAME:=VALUE, with a NAME of {", ".join(names)}')
-        found[names[name]] = yaml.safe_load(value) if value else ''
-    Settings(**found)
+        name, separator, text = word.partition(':=')
+        if not separator or name not in settings:
+            hint = f'{word!r} must be NAME:=VALUE, with a NAME of {", ".join(settings)}'
+            raise ValueError('; '.join(filter(None, [hint, suggest(name, settings)])))
+        value = _read_value(name, text)
+        check_setting(settings[name], value)
+        found[settings[name].setting] = value
     return found
+
+
+def _read_value(name: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text) if text else ''
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f'{name} must have a value in YAML, not {text!r}') from error

@@ -11,8 +11,7 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from hybrik_ros.parameters import DECLARATIONS, Declaration
-from hybrik_ros.pipeline import Settings
+from hybrik_ros.parameters import DECLARATIONS, Declaration, check_setting, suggest
 
 _BY_NAME = {declaration.name: declaration for declaration in DECLARATIONS}
 
@@ -34,18 +33,55 @@ def descriptor(declaration: Declaration) -> ParameterDescriptor:
 
 
 def declare(node: Node) -> None:
-    """Declare all parameters on a node.
+    """Declare all parameters on a node; warn of those that it was started with and does not have.
 
     Raises
     ------
-    ValueError: it was started with a value that cannot be, and that ROS lets pass.
+    ValueError
+        The node was started with a value that ROS lets pass and that is not allowed.
     """
     for declaration in DECLARATIONS:
-        node.declare_parameter(declaration.name, declaration.default, descriptor(declaration))
+        whole = _whole_number(node, declaration)
+        node.declare_parameter(
+            declaration.name,
+            declaration.default if whole is None else whole,
+            descriptor(declaration),
+            ignore_override=whole is not None,
+        )
+    _warn_of_unknown(node)
     given = [node.get_parameter(declaration.name) for declaration in DECLARATIONS]
     checked = validate(given, configured=False)
     if not checked.successful:
         raise ValueError(checked.reason)
+
+
+def _overrides(node: Node) -> dict[str, Parameter]:
+    """Return the parameters that a node was started with; rclpy has no public way to list them."""
+    overrides: dict[str, Parameter] = node._parameter_overrides
+    return overrides
+
+
+def _whole_number(node: Node, declaration: Declaration) -> float | None:
+    """Return the integer that a node was started with for a double, which ROS would refuse."""
+    given = _overrides(node).get(declaration.name)
+    if given is None or not isinstance(declaration.default, float):
+        return None
+    return float(given.value) if given.type_ == Parameter.Type.INTEGER else None
+
+
+def _warn_of_unknown(node: Node) -> None:
+    """Name the parameters that a node was started with and does not have.
+
+    No error: a params file may be shared with other nodes. Publishers and subscriptions declare
+    qos_overrides later.
+    """
+    unknown = [
+        f'{name} ({question})' if (question := suggest(name, _BY_NAME)) else name
+        for name in sorted(_overrides(node))
+        if not node.has_parameter(name) and not name.startswith('qos_overrides.')
+    ]
+    if unknown:
+        node.get_logger().warning(f'unknown parameters are ignored: {", ".join(unknown)}')
 
 
 def settings(node: Node) -> dict[str, Any]:
@@ -86,9 +122,9 @@ def validate(parameters: list[Parameter], configured: bool) -> SetParametersResu
             )
         try:
             if declaration.setting:
-                Settings(**{declaration.setting: parameter.value})
-        except (TypeError, ValueError) as error:
-            return SetParametersResult(successful=False, reason=f'{parameter.name}: {error}')
+                check_setting(declaration, parameter.value)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
         if configured and not declaration.dynamic:
             return SetParametersResult(
                 successful=False,
