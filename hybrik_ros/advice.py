@@ -5,6 +5,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
+DISTRIBUTIONS = Path('/opt/ros')
 SETUP = (
     'run ./scripts/setup in the source tree of hybrik_ros, which installs it into a private '
     'environment'
@@ -19,6 +20,13 @@ _BUILD = (
 _ROS = re.compile(r'(rpyutils|ament_\w+|rosidl_\w+|\w+_(msgs|srvs|interfaces))$')
 # Libraries that single commands need.
 _OPTIONAL = ('matplotlib', 'onnx', 'ray', 'torch')
+# What to do about arguments after --ros-args that ROS 2 refuses, by words of its message.
+_ROS_ARGUMENTS = {
+    'remap rule': 'use -r FROM:=TO with names such as /camera/image; a namespace begins with /',
+    'parameter override': 'use -p NAME:=VALUE',
+    'params file': 'name a file of ROS 2 parameters, as config/camera.yaml of hybrik_ros is',
+    'unknown arguments': 'use -p NAME:=VALUE, --params-file FILE, -r FROM:=TO or --log-level LEVEL',
+}
 # What helps developers of ROS 2 only: where in its sources, and what its parser expected.
 _INTERNAL = re.compile(r', at \S+:\d+|\. Error: (error not set|Expected lexeme type.*)$')
 
@@ -57,8 +65,8 @@ def pip_install(*packages: str) -> str:
 def ros_advice() -> str:
     """Return how this Python gets rclpy."""
     version = _python_version()
-    fitting = sorted(Path('/opt/ros').glob(f'*/lib/python{version}'))
-    prefix = fitting[-1].parents[1] if fitting else '/opt/ros/<distribution>'
+    fitting = sorted(DISTRIBUTIONS.glob(f'*/lib/python{version}'))
+    prefix = fitting[-1].parents[1] if fitting else DISTRIBUTIONS / '<distribution>'
     return (
         f'source {prefix}/setup.bash of a ROS 2 distribution for Python {version}, or, in the '
         f'source tree of hybrik_ros, run ./scripts/setup or pip install ".[ros]"'
@@ -91,7 +99,6 @@ def _explain_import(error: ImportError) -> str | None:
 def _explain_ros(error: Exception) -> str:
     reason = _INTERNAL.sub('', one_line(error)).removeprefix('failed to initialize rcl: ')
     if type(error).__name__ == 'UnknownROSArgsError':
-        reason = f'unknown ROS arguments {reason}'
-    elif 'parse' not in reason:
-        return reason
-    return f'{reason}; after --ros-args use -p NAME:=VALUE, -r FROM:=TO or --params-file FILE'
+        reason = f'unknown arguments {reason} after --ros-args'
+    advice = [advice for word, advice in _ROS_ARGUMENTS.items() if word in reason]
+    return '; '.join([reason, *advice])

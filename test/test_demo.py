@@ -202,10 +202,10 @@ def children(pid: int) -> list[int]:
     return [int(child) for task in tasks for child in task.read_text().split()]
 
 
-def test_demo_of_no_video_fails_and_says_why(
+def test_demo_of_a_missing_file_fails_and_says_why(
     ros_environment: dict[str, str], tmp_path: Path
 ) -> None:
     missing = tmp_path / '[/red]nothing.mp4'
     finished = run_demo(ros_environment, '--input', str(missing))
     assert finished.returncode == 1
-    assert f'{missing} is no video' in finished.stdout
+    assert f'there is no file {missing}' in finished.stdout

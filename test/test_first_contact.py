@@ -4,13 +4,18 @@ Missing modules are simulated in a process of their own, in which they cannot be
 """
 
 import os
+import signal
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
+from conftest import Spawn
 
 import hybrik_ros
+from hybrik_ros import advice
+from hybrik_ros.advice import pip_install
 
 ROOT = Path(hybrik_ros.__file__).parents[1]
 VERSION = f'hybrik_ros {hybrik_ros.__version__}\n'
@@ -226,17 +231,40 @@ def test_doctor_lists_a_library_that_is_missing(module: str, tmp_path: Path) -> 
     assert 'net.core.rmem_max' in ran.stdout  # It goes on.
 
 
+def test_pip_is_not_advised_where_the_system_manages_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert pip_install('ray') == f'{sys.executable} -m pip install ray'
+    (tmp_path / 'EXTERNALLY-MANAGED').touch()  # as on Ubuntu 24.04
+    monkeypatch.setattr(sysconfig, 'get_path', lambda _: str(tmp_path))
+    assert pip_install('ray') == f'{sys.executable} -m pip install ray'  # in an environment
+    monkeypatch.setattr(sys, 'prefix', sys.base_prefix)
+    assert './scripts/setup' in pip_install('ray')
+    assert '.venv/bin/python -m pip install ray' in pip_install('ray')
+
+
+def test_the_distribution_for_this_python_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(advice, 'DISTRIBUTIONS', tmp_path)
+    version = f'{sys.version_info.major}.{sys.version_info.minor}'
+    (tmp_path / 'other/lib/python3.9').mkdir(parents=True)
+    assert f'source {tmp_path}/<distribution>/setup.bash' in advice.ros_advice()
+    (tmp_path / f'fitting/lib/python{version}').mkdir(parents=True)
+    assert f'source {tmp_path}/fitting/setup.bash' in advice.ros_advice()
+
+
 # ROS arguments
 
 
 @pytest.mark.parametrize(
-    ('argument', 'words'),
+    ('argument', 'what', 'advice'),
     [
-        (['-r', 'image:=/a//b'], "'-r image:=/a//b'"),
-        (['-p', 'foo'], "'-p foo'"),
-        (['-r', '__ns:=bad'], "'-r __ns:=bad'"),
-        (['--params-file', '/nowhere.yaml'], '/nowhere.yaml'),
-        (['--foo'], '--foo'),
+        (['-r', 'image:=/a//b'], "'-r image:=/a//b'", 'use -r FROM:=TO'),
+        (['-r', '__ns:=bad'], "'-r __ns:=bad'", 'a namespace begins with /'),
+        (['-p', 'foo'], "'-p foo'", 'use -p NAME:=VALUE'),
+        (['--params-file', '/nowhere.yaml'], '/nowhere.yaml', 'config/camera.yaml'),
+        (['--foo'], '--foo', 'after --ros-args; use -p NAME:=VALUE'),
     ],
 )
 @pytest.mark.parametrize(
@@ -247,13 +275,14 @@ def test_wrong_ros_arguments_are_said_in_one_line(
     command: list[str],
     program: str,
     argument: list[str],
-    words: str,
+    what: str,
+    advice: str,
     ros_environment: dict[str, str],
 ) -> None:
     ran = run(*command, '--ros-args', *argument, environment=ros_environment)
     line = only_line(ran, program)
-    assert words in line
-    assert '--ros-args' in line
+    assert what in line
+    assert advice in line
     assert '.c:' not in line  # where in the sources of ROS 2
 
 
@@ -270,6 +299,18 @@ def test_doctor_finds_wrong_ros_arguments(ros_environment: dict[str, str]) -> No
     [line] = [line for line in ran.stdout.splitlines() if "'-p foo'" in line]
     assert line.startswith('problem')
     assert '.c:' not in line
+
+
+def test_the_node_warns_of_unknown_parameters_and_goes_on(spawn: Spawn) -> None:
+    given = ['-p', 'detector.sise:=640', '-p', 'field_of_view:=60', '-p', 'autostart:=false']
+    node = spawn(NODE, '--ros-args', *given)
+    assert node.stderr is not None
+    line = node.stderr.readline()
+    assert '[WARN]' in line
+    assert 'detector.sise (did you mean detector.size?)' in line
+    node.send_signal(signal.SIGINT)
+    _, errors = node.communicate(timeout=TIMEOUT)
+    assert (node.returncode, errors) == (0, '')
 
 
 def test_a_wrong_type_of_a_parameter_of_ros_is_said_in_one_line(

@@ -348,6 +348,10 @@ def test_each_person_of_a_bag_gets_a_file(
     ('words', 'complaint'),
     [
         (['BAG', '-o', 'a.fbx'], 'must end in one of .npz, .bvh, .glb'),
+        (
+            ['BAG', '-o', '.bvh'],
+            '.bvh is an ending without a name: give the output a name, such as motion.bvh',
+        ),
         (['BAG', '-o', 'a.npz', '--topic', '/x'], 'has no topic /x; it has /people'),
         (['BAG', '-o', 'a.npz', '--body', 'BODY'], "have the body 'default', not 'mine'"),
         (['nowhere', '-o', 'a.npz'], 'is no bag'),

@@ -345,7 +345,14 @@ def test_bad_words_are_answered(
         'was not made by': (bag, '-o', tmp_path / 'precious', '--resume'),
         'there is no recording at': (tmp_path / 'nothing*', '-o', tmp_path / 'x'),
         'must be NAME:=VALUE': (bag, '-o', tmp_path / 'x', '-p', 'autostart:=true'),
-        'detector_size must be a number': (bag, '-o', tmp_path / 'x', '-p', 'detector.size:=1'),
+        'detector.size must be a number': (bag, '-o', tmp_path / 'x', '-p', 'detector.size:=1'),
+        'detector.size must have a value in YAML': (
+            bag,
+            '-o',
+            tmp_path / 'x',
+            '-p',
+            'detector.size:=[',
+        ),
         '--workers must be at least 1': (bag, '-o', tmp_path / 'x', '--workers', '0'),
         'no Ray cluster answers': (bag, '-o', tmp_path / 'x', '--ray', '127.0.0.1:1'),
     }
@@ -355,7 +362,7 @@ def test_bad_words_are_answered(
     assert not (tmp_path / 'x').exists()
 
 
-@pytest.mark.parametrize('rate', ['0', '-5', 'nan', 'inf', 'many'])
+@pytest.mark.parametrize('rate', ['0', '-5', '1e-9', 'nan', 'inf', 'many'])
 def test_a_rate_is_a_rate(rate: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         run('images', '-o', 'x', f'--rate={rate}')

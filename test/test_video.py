@@ -216,7 +216,8 @@ def test_remapped_image_takes_camera_info_along(
 @pytest.mark.parametrize(
     ('source', 'complaint'),
     [('missing.mp4', 'there is no file missing.mp4'), ('text.mp4', 'text.mp4 is no video'),
-     ('99', 'the camera 99 cannot be opened')],
+     ('99', 'the camera 99 cannot be opened'),
+     ('12345678901234567890', 'the camera 12345678901234567890 cannot be opened')],
 )  # fmt: skip
 def test_unusable_source_is_named(
     spawn: Spawn, tmp_path: Path, source: str, complaint: str

@@ -11,17 +11,10 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from hybrik_ros.cli.progress import UNKNOWN, Bar, Count, TimeRemaining
 from hybrik_ros.cli.video import degrees
 from hybrik_ros.parameters import settings_of
 from hybrik_ros.recordings.batch import Results, run_batch
@@ -32,6 +25,8 @@ from hybrik_ros.recordings.recording import Recording, RecordingError, is_record
 from hybrik_ros.recordings.segments import is_split, remove_parts
 
 INTERRUPTED = 130
+# Images per second. Stamps have 32 bits for seconds: at this rate, two million images.
+_MIN_RATE = 0.001
 
 
 def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
@@ -69,8 +64,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         '--ray',
         default='',
         metavar='ADDRESS',
-        help='let a Ray cluster work, which sees all files by the same paths; needs ray: '
-        'pip install "hybrik_ros[ray]"',
+        help='let a Ray cluster work, which sees all files by the same paths; needs ray',
     )
     parser.add_argument(
         '--all-topics', action='store_true', help='copy all messages of the bag as well'
@@ -111,10 +105,10 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
 
 
 def rate(text: str) -> float:
-    """Return a number of images a second that somebody typed."""
+    """Return a number of images per second."""
     hertz = float(text)
-    if not 0 < hertz < math.inf:
-        raise argparse.ArgumentTypeError(f'{text} images a second are not more than 0')
+    if not _MIN_RATE <= hertz < math.inf:
+        raise argparse.ArgumentTypeError(f'{text} images a second are not {_MIN_RATE} or more')
     return hertz
 
 
@@ -123,12 +117,9 @@ def run(args: argparse.Namespace) -> int:
     console = Console(stderr=True)
     try:
         return _run(args, console)
-    except ModuleNotFoundError as error:
-        reason = f'{error}: pip install "hybrik_ros[ray]"'
     except (OSError, RuntimeError, ValueError) as error:  # BagError and the like among them.
-        reason = str(error)
-    print(f'hybrik bag: {reason}', file=sys.stderr)
-    return 1
+        print(f'hybrik bag: {error}', file=sys.stderr)
+        return 1
 
 
 def _run(args: argparse.Namespace, console: Console) -> int:
@@ -202,7 +193,7 @@ def _run_one(job: Job, console: Console) -> int:
         with console.status('Loading networks and solver ...'):
             processor = Processor(job.settings)
         with processor, _progress(console) as progress:
-            task = progress.add_task(job.recording.path.name, total=None)
+            task = progress.add_task(job.recording.path.name, total=UNKNOWN)
 
             def show(done: int, length: int) -> None:
                 progress.update(task, completed=done, total=max(done, length))
@@ -229,12 +220,12 @@ def _run_batch(jobs: list[Job], args: argparse.Namespace, console: Console) -> i
         progress = stack.enter_context(_progress(console))
         parted = workers > len(jobs)
         what = 'looks where nobody is, to cut there' if parted else f'{len(jobs)} recordings'
-        task = progress.add_task(what, total=None)
+        task = progress.add_task(what, total=UNKNOWN)
         started = time.monotonic()
 
         def show(done: int, total: int, images: int, expected: int) -> None:
             text = f'{done} of {total} {"parts" if total > len(jobs) else "recordings"}'
-            progress.update(task, completed=images, total=expected or None, description=text)
+            progress.update(task, completed=images, total=expected or UNKNOWN, description=text)
 
         results = run_batch(jobs, hire, workers, stopped.is_set, show)
     return _tell_all(jobs, results, time.monotonic() - started, stopped.is_set(), console)
@@ -293,6 +284,5 @@ class _Rate(ProgressColumn):
 
 def _progress(console: Console) -> Progress:
     return Progress(
-        TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), _Rate(),
-        TimeRemainingColumn(), console=console,
-    )  # fmt: skip
+        TextColumn('{task.description}'), Bar(), Count(), _Rate(), TimeRemaining(), console=console
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from hybrik_ros.bags import BagError
@@ -78,7 +79,7 @@ def _check(accounts: list[People], differences: list[Difference], args: argparse
 
 
 def _table(difference: Difference) -> Table:
-    first, second = difference.ids
+    first, second = (escape(id) for id in difference.ids)
     frames = difference.frames
     table = Table(
         '', 'median', 'p95', 'most',
@@ -101,7 +102,8 @@ def _print_rest(accounts: list[People], differences: list[Difference], console: 
         known = {difference.ids[number] for difference in differences}
         ids = {human.id for people in account.frames.values() for human in people} - known
         if ids:
-            console.print(f'{name} alone has {", ".join(sorted(ids))}', highlight=False)
+            listed = ', '.join(sorted(ids))
+            console.print(f'{name} alone has {listed}', markup=False, highlight=False)
         if len(account.frames) > len(shared):
             alone = len(account.frames) - len(shared)
             console.print(f'{name} alone has {alone} of the frames', highlight=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from hybrik_ros.body import BodyModel
@@ -24,6 +24,7 @@ from hybrik_ros.cli.processes import (
     tail,
     wait_for,
 )
+from hybrik_ros.cli.progress import UNKNOWN, Bar, Count
 from hybrik_ros.pipeline import Human
 from hybrik_ros.share import SAMPLE
 
@@ -93,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _count_frames(video: Path) -> int | None:
     """Return how many frames a video says it has; None where it does not say."""
+    if not video.is_file():
+        raise DemoError(f'there is no file {video}')
     capture = cv2.VideoCapture(str(video))
     readable, frames = capture.grab(), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     capture.release()
@@ -134,13 +137,14 @@ def _play(
     source_command = [sys.executable, '-m', 'hybrik_ros.cli', 'video', str(video.resolve())]
     # Node and recorder: the recorder counts the frames by their camera_info.
     source_command += ['--subscribers', '2'] + ([] if realtime else ['--lockstep'])
-    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
+    columns = (TextColumn('{task.description}'), Bar(), Count(),
                TextColumn('{task.fields[note]}'), TimeElapsedColumn())  # fmt: skip
     with (
         process(node_command, output / _NODE_LOG) as node,
         Progress(*columns, console=console) as progress,
     ):
-        task = progress.add_task('Starting', total=frames, note='the first start takes a minute')
+        note = 'the first start takes a minute'
+        task = progress.add_task('Starting', total=frames or UNKNOWN, note=note)
         wait_for(recorder.node_listens, START_SECONDS, node, output / _NODE_LOG)
         progress.update(task, description='Playing')
         with process(source_command, output / _VIDEO_LOG) as source:

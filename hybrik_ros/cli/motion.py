@@ -51,6 +51,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
+    if args.output.name.lower() in FORMATS:
+        raise MotionError(
+            f'{args.output} is an ending without a name: give the output a name, such as '
+            f'{args.output.with_name(f"motion{args.output.name}")}'
+        )
     check_format(args.output)
     people = read_people(args.bag, args.topic)
     body = BodyModel.load(args.body)

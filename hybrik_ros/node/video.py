@@ -94,9 +94,12 @@ class Source:
         # Names such as those in /dev/v4l/by-id are links to /dev/videoN, which may be another
         # after the camera was unplugged.
         device = re.fullmatch(r'/dev/video(\d+)', str(self._path().resolve()))
-        if self.live and device:
-            return bool(self._capture.open(int(device[1])))
-        return bool(self._capture.open(self.name))
+        try:
+            if self.live and device:
+                return bool(self._capture.open(int(device[1])))
+            return bool(self._capture.open(self.name))
+        except cv2.error:  # The index is too large for OpenCV.
+            return False
 
     def grab(self) -> bool:
         """Go on to the next frame; False where there is none."""
