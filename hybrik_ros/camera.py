@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hybrik_ros.compiling import compiled
+from hybrik_ros.compiling import floats, kernel
 
 Array = NDArray[np.float64]
 
@@ -107,9 +107,7 @@ class Camera:
         if self.fisheye:
             ideal = cv2.fisheye.undistortPoints(flat, self.matrix, self.distortion, P=self.matrix)
         else:
-            ideal = cv2.undistortImagePoints(
-                flat, self.matrix, self.distortion, None, _UNDISTORTION
-            )
+            ideal = _undistort_points(flat, self.matrix, self.distortion)
         return np.asarray(ideal, np.float64).reshape(pixels.shape)
 
     def project(self, points: ArrayLike) -> Array:
@@ -127,6 +125,19 @@ class Camera:
         else:
             pixels, _ = cv2.projectPoints(flat, nowhere, nowhere, self.matrix, self.distortion)
         return np.asarray(pixels, np.float64).reshape(*points.shape[:-1], 2)
+
+
+def _undistort_points(pixels: Array, matrix: Array, distortion: Array) -> Array:
+    """Return pixels (N, 1, 2) without the distortion of the polynomial models.
+
+    OpenCV 4.5.4 lacks undistortImagePoints and OpenCV 5 lacks undistortPointsIter. Where both
+    exist, their points are equal to the bit.
+    """
+    if hasattr(cv2, 'undistortPointsIter'):
+        ideal = cv2.undistortPointsIter(pixels, matrix, distortion, None, matrix, _UNDISTORTION)
+    else:
+        ideal = cv2.undistortImagePoints(pixels, matrix, distortion, None, _UNDISTORTION)
+    return np.asarray(ideal, np.float64)
 
 
 def on_rays(rays: Array, depths: Array) -> Array:
@@ -167,14 +178,16 @@ def locate(points: ArrayLike, rays: ArrayLike, weights: ArrayLike) -> Array:
     return translation
 
 
-@compiled
+@kernel(floats(2), floats(2), floats(1), floats(1))
 def _regress(points: Array, rays: Array, weights: Array, translation: Array) -> bool:
     """Fill in the translation (3) of locate; tell whether there is one.
 
     x + tx = (z + tz) u and y + ty = (z + tz) v: a regression of the offsets on the rays, whose
     slope is tz and whose intercept is (tx, ty).
     """
-    total = weights.sum()
+    total = 0.0
+    for weight in weights:
+        total += weight
     if not total > 0:
         return False
     mean_ray, mean_offset = np.zeros(2), np.zeros(2)
@@ -192,7 +205,8 @@ def _regress(points: Array, rays: Array, weights: Array, translation: Array) -> 
     if not spread > _ONE_RAY * (1 + mean_ray[0] ** 2 + mean_ray[1] ** 2):
         return False
     translation[2] = -slope / spread
-    translation[:2] = mean_offset + mean_ray * translation[2]
+    for k in range(2):
+        translation[k] = mean_offset[k] + mean_ray[k] * translation[2]
     return True
 
 

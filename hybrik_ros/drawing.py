@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrik_ros.camera import Camera
-from hybrik_ros.compiling import compiled
+from hybrik_ros.compiling import floats, kernel
 from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS, PELVIS
 
 if TYPE_CHECKING:
@@ -324,7 +324,7 @@ def vertex_normals(vertices: Points, faces: Faces) -> Array:
 _ON_EDGE = -1e-9
 
 
-@compiled
+@kernel(floats(2), 'int64[:,::1]')
 def _vertex_normals(vertices: Array, faces: NDArray[np.int64]) -> Array:
     normals = np.zeros_like(vertices)
     for a, b, c in faces:
@@ -346,7 +346,7 @@ def _vertex_normals(vertices: Array, faces: NDArray[np.int64]) -> Array:
     return normals
 
 
-@compiled
+@kernel(floats(2), floats(1), floats(1), 'int64[:,::1]', 'int64', 'int64')
 def _rasterise(
     pixels: Array,
     inverse_depth: Array,
@@ -395,7 +395,7 @@ def _rasterise(
     return shade
 
 
-@compiled
+@kernel('uint8[:,:,:]', 'float32[:,::1]', floats(1), 'float64')
 def _blend(image: Image, shade: NDArray[np.float32], colour: Array, alpha: float) -> None:
     for y in range(shade.shape[0]):
         for x in range(shade.shape[1]):

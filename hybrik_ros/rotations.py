@@ -7,7 +7,7 @@ Shapes: matrices (..., 3, 3), rotation vectors and axes (..., 3), quaternions (.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hybrik_ros.compiling import compiled
+from hybrik_ros.compiling import floats, kernel
 
 Array = NDArray[np.float64]
 
@@ -60,19 +60,25 @@ def from_rotation_vector(vector: ArrayLike) -> Array:
     return matrices
 
 
-@compiled
+@kernel(floats(2), floats(3))
 def _turns(vectors: Array, matrices: Array) -> None:
     """Fill matrices (N, 3, 3) of rotation vectors (N, 3) by Rodrigues' formula."""
     for n in range(len(vectors)):
-        x, y, z = vectors[n]
+        x, y, z = vectors[n, 0], vectors[n, 1], vectors[n, 2]
         angle = np.hypot(np.hypot(x, y), z)
         cos, length = np.cos(angle), max(angle, _TINY)
         x, y, z = x / length, y / length, z / length
         sin_x, sin_y, sin_z = np.sin(angle) * x, np.sin(angle) * y, np.sin(angle) * z
         versine, m = 1 - cos, matrices[n]
-        m[0] = versine * x * x + cos, versine * x * y - sin_z, versine * x * z + sin_y
-        m[1] = versine * x * y + sin_z, versine * y * y + cos, versine * y * z - sin_x
-        m[2] = versine * x * z - sin_y, versine * y * z + sin_x, versine * z * z + cos
+        m[0, 0] = versine * x * x + cos
+        m[0, 1] = versine * x * y - sin_z
+        m[0, 2] = versine * x * z + sin_y
+        m[1, 0] = versine * x * y + sin_z
+        m[1, 1] = versine * y * y + cos
+        m[1, 2] = versine * y * z - sin_x
+        m[2, 0] = versine * x * z - sin_y
+        m[2, 1] = versine * y * z + sin_x
+        m[2, 2] = versine * z * z + cos
 
 
 def to_rotation_vector(rotation: ArrayLike) -> Array:
@@ -85,18 +91,18 @@ def to_rotation_vector(rotation: ArrayLike) -> Array:
     return vectors
 
 
-@compiled
+@kernel(floats(2), floats(2))
 def _vectors(quaternions: Array, vectors: Array) -> None:
     """Fill rotation vectors (N, 3) of unit quaternions (N, 4) of either sign."""
     for n in range(len(vectors)):
-        x, y, z, w = quaternions[n]
+        x, y, z, w = quaternions[n, 0], quaternions[n, 1], quaternions[n, 2], quaternions[n, 3]
         half_sin = np.sqrt(x * x + y * y + z * z)
         scale = 2.0  # sin(a/2) / a tends to 1/2 at the identity.
         if half_sin > _TINY:
             scale = 2 * np.arctan2(half_sin, abs(w)) / half_sin
         if w < 0:
             scale = -scale
-        vectors[n] = scale * x, scale * y, scale * z
+        vectors[n, 0], vectors[n, 1], vectors[n, 2] = scale * x, scale * y, scale * z
 
 
 def to_quaternion(rotation: ArrayLike, previous: ArrayLike | None = None) -> Array:
@@ -123,7 +129,7 @@ def to_quaternion(rotation: ArrayLike, previous: ArrayLike | None = None) -> Arr
     return np.where(flip[..., None], -quaternion, quaternion)
 
 
-@compiled
+@kernel(floats(3), floats(2))
 def _quaternions(matrices: Array, quaternions: Array) -> None:
     """Fill quaternions (N, 4) of matrices (N, 3, 3), of either sign."""
     for n in range(len(matrices)):
@@ -142,7 +148,9 @@ def _quaternions(matrices: Array, quaternions: Array) -> None:
             q[k] = 1 + m[k, k] - m[i, i] - m[j, j]
             q[i], q[j] = m[k, i] + m[i, k], m[k, j] + m[j, k]
             q[3] = m[j, i] - m[i, j]
-        q /= np.sqrt(q[0] ** 2 + q[1] ** 2 + q[2] ** 2 + q[3] ** 2)
+        length = np.sqrt(q[0] ** 2 + q[1] ** 2 + q[2] ** 2 + q[3] ** 2)
+        for k in range(4):
+            q[k] /= length
 
 
 def from_quaternion(quaternion: ArrayLike) -> Array:

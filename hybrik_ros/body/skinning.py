@@ -1,12 +1,11 @@
 """Linear blend skinning, compiled: every vertex follows its few strongest joints."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrik_ros.compiling import compiled
+from hybrik_ros.compiling import floats, kernel
 from hybrik_ros.skeleton import NUM_JOINTS
 
 Array = NDArray[np.float64]
@@ -28,7 +27,11 @@ def strongest_weights(weights: NDArray[Any]) -> tuple[NDArray[np.uint8], Floats]
     return joints.astype(np.uint8), strongest.astype(np.float32)
 
 
-@partial(compiled, fused=True)
+@kernel(
+    *('float32[:,::1]', 'uint8[:,::1]', 'float32[:,::1]'),
+    *(floats(3), floats(2), floats(2), 'float32[:,::1]'),
+    fused=True,
+)
 def skin(
     shaped: Floats,
     joints: NDArray[np.uint8],

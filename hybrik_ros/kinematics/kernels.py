@@ -5,12 +5,16 @@ kernel that calls into another file would go stale unnoticed. So does one after 
 skeleton's constants: touch this file then. Arrays are float64, contiguous, with one leading batch
 dimension; checks belong to the callers. P(j) is a target position, q(j) the position of a joint
 as rebuilt, G(j) its global rotation, R(j) its rotation relative to its parent, t(j) its rest bone.
+
+Loops over numbers, not NumPy expressions: numba compiles an assignment of a slice or an expression
+of arrays ten times as long as the loop that it stands for. For the same reason every kernel is
+called with arguments of one type: contiguous arrays, and no literals (see _TRUE).
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrik_ros.compiling import compiled
+from hybrik_ros.compiling import compiled, floats, kernel
 from hybrik_ros.skeleton import (
     BONE_TARGETS,
     NUM_JOINTS,
@@ -39,6 +43,9 @@ for _joint in range(NUM_JOINTS):
         _depths[_joint] += 1
         _walk = PARENTS[_walk]
 
+# numba compiles a kernel once more for a literal argument; np.bool_(_TRUE) is none.
+_TRUE = 1
+
 # What inspect finds.
 SOUND, BAD_REST, BAD_PREVIOUS, BAD_CONFIDENCE, BAD_JOINTS = range(5)
 
@@ -61,6 +68,21 @@ _MORE_DAMPING = 10.0
 # The steps end with one that leaves more than this share of the misfit. Earlier, and where they end
 # would hang on the start: joints that hardly move could make a body jump.
 _DONE = 0.999
+
+
+@compiled
+def _copy(source: Array, out: Array) -> None:
+    """Copy (N, 3), such as points or a rotation."""
+    for n in range(out.shape[0]):
+        for k in range(3):
+            out[n, k] = source[n, k]
+
+
+@compiled
+def _copy_all(source: Array, out: Array) -> None:
+    """Copy (N, 3, 3), rotations."""
+    for n in range(out.shape[0]):
+        _copy(source[n], out[n])
 
 
 @compiled
@@ -219,16 +241,24 @@ def _procrustes(covariance: Array, out: Array) -> None:
     LAPACK, and is never a reflection.
     """
     m = np.empty((4, 4))
-    vectors = np.eye(4)
-    largest = np.abs(covariance).max()
-    if largest > 0:
-        covariance = covariance / largest  # The squares of the tiniest would be zero.
-    m[0, 0] = covariance[0, 0] + covariance[1, 1] + covariance[2, 2]
+    vectors = np.zeros((4, 4))
+    scaled = np.empty((3, 3))
+    largest = 0.0
+    for r in range(3):
+        for c in range(3):
+            largest = max(largest, abs(covariance[r, c]))
+    unit = largest if largest > 0 else 1.0  # The squares of the tiniest would be zero.
+    for r in range(3):
+        for c in range(3):
+            scaled[r, c] = covariance[r, c] / unit
+    for p in range(4):
+        vectors[p, p] = 1.0
+    m[0, 0] = scaled[0, 0] + scaled[1, 1] + scaled[2, 2]
     for a in range(3):
         b, c = (a + 1) % 3, (a + 2) % 3
-        m[0, a + 1] = m[a + 1, 0] = covariance[c, b] - covariance[b, c]
-        m[a + 1, a + 1] = 2 * covariance[a, a] - m[0, 0]
-        m[a + 1, b + 1] = m[b + 1, a + 1] = covariance[a, b] + covariance[b, a]
+        m[0, a + 1] = m[a + 1, 0] = scaled[c, b] - scaled[b, c]
+        m[a + 1, a + 1] = 2 * scaled[a, a] - m[0, 0]
+        m[a + 1, b + 1] = m[b + 1, a + 1] = scaled[a, b] + scaled[b, a]
     for _ in range(_MOST_SWEEPS):
         rest = size = 0.0
         for p in range(4):
@@ -277,8 +307,9 @@ def _rotate_away(m: Array, vectors: Array, p: int, q: int) -> None:
 def _forward(rotations: Array, rest: Array, joints: Array, global_rotations: Array) -> None:
     """Pose one skeleton with the pelvis at its rest position."""
     bone = np.empty(3)
-    joints[0] = rest[0]
-    global_rotations[0] = rotations[0]
+    for k in range(3):
+        joints[0, k] = rest[0, k]
+    _copy(rotations[0], global_rotations[0])
     for j in range(1, rest.shape[0]):
         parent = _parents[j]
         for k in range(3):
@@ -294,28 +325,32 @@ def _forward(rotations: Array, rest: Array, joints: Array, global_rotations: Arr
 def _place(rotations: Array, rest: Array, root: Array, joints: Array, turned: Array) -> None:
     """Pose one skeleton with the pelvis at root; turned are the global rotations."""
     _forward(rotations, rest, joints, turned)
-    for k in range(3):
-        joints[:, k] += root[k] - rest[0, k]
+    for j in range(joints.shape[0]):
+        for k in range(3):
+            joints[j, k] += root[k] - rest[0, k]
 
 
-@compiled
+@kernel(floats(4), floats(3), floats(3), floats(4))
 def forward_batch(rotations: Array, rest: Array, joints: Array, global_rotations: Array) -> None:
     """Fill joints (B, 29 or 24, 3) and global_rotations (B, 24, 3, 3)."""
     for b in range(rotations.shape[0]):
         _forward(rotations[b], rest[b], joints[b], global_rotations[b])
 
 
-@compiled
+@kernel(floats(3), floats(3), floats(2), floats(4))
 def inspect(target: Array, rest: Array, confidence: Array, previous: Array) -> tuple[int, float]:
     """Tell what is wrong with the arguments of a solve, and the largest coordinate that counts."""
     farthest = 0.0
-    for value in rest.flat:
-        if not np.isfinite(value):
-            return BAD_REST, farthest
-        farthest = max(farthest, abs(value))
-    for matrix in previous.reshape(-1, 3, 3):
-        if not _is_rotation(matrix):
-            return BAD_PREVIOUS, farthest
+    for b in range(rest.shape[0]):
+        for j in range(NUM_POINTS):
+            for k in range(3):
+                if not np.isfinite(rest[b, j, k]):
+                    return BAD_REST, farthest
+                farthest = max(farthest, abs(rest[b, j, k]))
+    for b in range(previous.shape[0]):
+        for i in range(NUM_JOINTS):
+            if not _is_rotation(previous[b, i]):
+                return BAD_PREVIOUS, farthest
     for b in range(target.shape[0]):
         for j in range(NUM_POINTS):
             if not 0 <= confidence[b, j] <= 1:
@@ -333,10 +368,10 @@ def _middle(
     target: Array, posed: Array, confidence: Array, count: int, middle: Array, posed_middle: Array
 ) -> int:
     """Write the weighted means of those seen of the first joints; tell how many there are."""
-    middle[:] = 0.0
-    posed_middle[:] = 0.0
     total = 0.0
     seen = 0
+    for k in range(3):
+        middle[k] = posed_middle[k] = 0.0
     for j in range(count):
         if confidence[j] > 0:
             seen += 1
@@ -381,7 +416,10 @@ def _fit(
                 for c in range(3):
                     covariance[r, c] += confidence[j] * aim[r] * bone[c]
             total += confidence[j]
-    _procrustes(covariance + _FIT_PRIOR * total * prior, out)
+    for r in range(3):
+        for c in range(3):
+            covariance[r, c] += _FIT_PRIOR * total * prior[r, c]
+    _procrustes(covariance, out)
 
 
 @compiled
@@ -403,12 +441,14 @@ def _turn_bone(bone: Array, aim: Array, previous: Array, out: Array) -> None:
     long. Swinging on from the previous aim instead would need no such choice, but noise would
     slowly turn the bone about itself.
     """
-    corner = np.ones(3)
+    corner = np.empty(3)
     to_corner = np.empty((3, 3))
     before = np.empty((3, 3))
     swing = np.empty((3, 3))
     twist = np.empty((3, 3))
     turned = np.empty((3, 3))
+    for k in range(3):
+        corner[k] = 1.0
     _swing(bone, corner, to_corner)
     for r in range(3):
         _rotate(to_corner, previous[r], before[r])  # previous @ to_corner.T
@@ -452,13 +492,14 @@ def _aim_root(
                 if confidence[i] > 0:
                     nearest[j] = 0.0
                 i = _parents[i]
-        _middle(target, posed, nearest, NUM_POINTS, middle, rest_middle)
-        rotations[0] = global_rotations[0] = previous[0]
+        _middle(target, posed, nearest, len(nearest), middle, rest_middle)
+        _copy(previous[0], rotations[0])
+        _copy(previous[0], global_rotations[0])
         for k in range(3):
             rebuilt[0, k] = posed[0, k] + middle[k] - rest_middle[k]
         return
     if seen == 1:
-        rotations[0] = previous[0]
+        _copy(previous[0], rotations[0])
     elif seen == 2:
         for j in _root:
             if confidence[j] > 0:
@@ -467,8 +508,9 @@ def _aim_root(
         _turn_bone(bone, aim, previous[0], rotations[0])
     else:
         _fit(_root, middle, rest_middle, previous[0], target, rest, confidence, rotations[0])
-    global_rotations[0] = rotations[0]
-    _bone(rest, 0, rest_middle, bone)
+    _copy(rotations[0], global_rotations[0])
+    for k in range(3):
+        bone[k] = rest[0, k] - rest_middle[k]
     _rotate(rotations[0], bone, rebuilt[0])
     for k in range(3):
         rebuilt[0, k] += middle[k]
@@ -497,7 +539,7 @@ def _aim_joint(
     What is not seen stays as in the previous rotations: the swing of a bone that aims at an
     unseen joint, a twist that is not given.
     """
-    bone, aim, aim_in_parent = scratch[0]
+    bone, aim, aim_in_parent = scratch[0, 0], scratch[0, 1], scratch[0, 2]
     swing, previous_twist = scratch[1], scratch[2]
     parent = _parents[i]
     global_parent = global_rotations[parent]
@@ -597,7 +639,11 @@ def _belief(turn: float) -> float:
     return min(1.0, 1.0 + np.cos(turn)) ** 2
 
 
-@compiled
+@kernel(
+    *(floats(2), floats(2), floats(1), floats(3)),
+    *(floats(2), floats(2), floats(2), floats(1), floats(1), floats(1)),
+    *('float64', 'float64', floats(2), floats(1)),
+)
 def point(
     target: Array,
     rest: Array,
@@ -629,12 +675,14 @@ def point(
     seen = np.empty(3)
     aside = np.empty(3)
     normal = np.empty(3)
-    twist[:] = np.nan
-    twist_confidence[:] = 0.0
+    adaptive = np.bool_(_TRUE)
+    for i in range(NUM_JOINTS - 1):
+        twist[i, 0] = twist[i, 1] = np.nan
+        twist_confidence[i] = 0.0
     _aim_root(target, rest, confidence, previous, rotations, rebuilt, global_rotations)
     for i in range(1, NUM_JOINTS):
-        _aim_joint(i, target, rest, 1.0, 0.0, confidence, previous, True, rotations, rebuilt,
-                   global_rotations, scratch)  # fmt: skip
+        _aim_joint(i, target, rest, 1.0, 0.0, confidence, previous, adaptive, rotations,
+                   rebuilt, global_rotations, scratch)  # fmt: skip
         for k in range(3):
             axis[k] = rest[_targets[i], k] - rest[i, k]
             at_rest[k] = rest_pointers[i, k]
@@ -669,8 +717,8 @@ def point(
                     twist[i - 1, 0] = cos / radius
                     twist[i - 1, 1] = sin / radius
                     twist_confidence[i - 1] = weight / (weight + no_twist_weight + previous_weight)
-        _aim_joint(i, target, rest, twist[i - 1, 0], twist[i - 1, 1], confidence, previous, True,
-                   rotations, rebuilt, global_rotations, scratch)  # fmt: skip
+        _aim_joint(i, target, rest, twist[i - 1, 0], twist[i - 1, 1], confidence, previous,
+                   adaptive, rotations, rebuilt, global_rotations, scratch)  # fmt: skip
 
 
 @compiled
@@ -778,9 +826,11 @@ def _descent(
                     block[r, r] += weight * dot
 
     _solve_tree(normal, gradient)
-    shift[:] = gradient[0]
+    for k in range(3):
+        shift[k] = gradient[0, k]
     for i in range(NUM_JOINTS):
-        turns[i] = gradient[i + 1]
+        for k in range(3):
+            turns[i, k] = gradient[i + 1, k]
 
 
 @compiled
@@ -799,7 +849,7 @@ def _solve_tree(normal: Array, gradient: Array) -> None:
     product = np.empty((3, 3))
     part = np.empty(3)
     for row in range(n - 1, -1, -1):
-        inverses[row] = _inverse(normal[row, row])
+        _invert(normal[row, row], inverses[row])
         above = _depths[row - 1] + 1 if row > 0 else 0
         for a in range(above):
             upper = _above(row, a)
@@ -822,18 +872,21 @@ def _solve_tree(normal: Array, gradient: Array) -> None:
             for k in range(3):
                 gradient[row, k] -= part[k]
         _rotate(inverses[row], gradient[row], part)
-        gradient[row] = part
+        for k in range(3):
+            gradient[row, k] = part[k]
 
 
 @compiled
-def _inverse(m: Array) -> Array:
-    """Inverse of a 3x3 matrix by its adjugate."""
-    out = np.empty((3, 3))
+def _invert(m: Array, out: Array) -> None:
+    """Write the inverse of a 3x3 matrix, by its adjugate, to out, which is not m."""
     for r in range(3):
         for c in range(3):
             r1, r2, c1, c2 = (c + 1) % 3, (c + 2) % 3, (r + 1) % 3, (r + 2) % 3
             out[r, c] = m[r1, c1] * m[r2, c2] - m[r1, c2] * m[r2, c1]
-    return out / (m[0, 0] * out[0, 0] + m[0, 1] * out[1, 0] + m[0, 2] * out[2, 0])
+    determinant = m[0, 0] * out[0, 0] + m[0, 1] * out[1, 0] + m[0, 2] * out[2, 0]
+    for r in range(3):
+        for c in range(3):
+            out[r, c] /= determinant
 
 
 @compiled
@@ -856,7 +909,8 @@ def _returns(rotations: Array, previous: Array, global_rotations: Array, returns
         axis[1] = (turn[0, 2] - turn[2, 0]) / 2
         axis[2] = (turn[1, 0] - turn[0, 1]) / 2
         if i == 0:
-            returns[i] = axis
+            for k in range(3):
+                returns[i, k] = axis[k]
         else:
             _rotate(global_rotations[_parents[i]], axis, returns[i])
 
@@ -870,11 +924,11 @@ def _turn(turns: Array, rotations: Array, global_rotations: Array) -> None:
         angle = _norm(turns[i])
         if angle < _TINY:
             continue
-        x, y, z = turns[i] / angle
+        x, y, z = turns[i, 0] / angle, turns[i, 1] / angle, turns[i, 2] / angle
         _about_axis(x, y, z, np.cos(angle), np.sin(angle), turn)
         _multiply(turn, global_rotations[i], turned)
         if i == 0:
-            rotations[i] = turned
+            _copy(turned, rotations[i])
         else:
             _multiply_back(global_rotations[_parents[i]], turned, rotations[i])
 
@@ -887,7 +941,11 @@ def _divide(confidence: Array, parts: NDArray[np.int64]) -> None:
     at nothing before. A joint none of whose bones is seen, or a root of fewer than two seen
     joints, turns in no part.
     """
-    parts[0] = 0 if (confidence[_root] > 0).sum() > 1 else -1
+    seen = 0
+    for j in _root:
+        if confidence[j] > 0:
+            seen += 1
+    parts[0] = 0 if seen > 1 else -1
     for i in range(1, NUM_JOINTS):
         told = confidence[_targets[i]] > 0
         if _children[i, 0] >= 0:
@@ -906,13 +964,18 @@ def _mover(confidence: Array, parts: NDArray[np.int64]) -> int:
     """The part that moves the whole body: that of the pelvis or, if nothing near that is seen, the
     one with most seen joints. Else that would turn to make up for where the pelvis is held.
     """
-    if confidence[_root].max() > 0:
-        return 0
+    for j in _root:
+        if confidence[j] > 0:
+            return 0
     counts = np.zeros(NUM_JOINTS, np.int64)
     for j in range(1, NUM_POINTS):
         if confidence[j] > 0 and parts[_parents[j]] >= 0:
             counts[parts[_parents[j]]] += 1
-    return int(np.argmax(counts))
+    most = 0
+    for part in range(NUM_JOINTS):
+        if counts[part] > counts[most]:
+            most = part
+    return most
 
 
 @compiled
@@ -978,20 +1041,25 @@ def _refine(
     returns = np.zeros((NUM_JOINTS, 3))
     turns = np.empty((NUM_JOINTS, 3))
     shift = np.empty(3)
+    tried_root = np.empty(3)
     middle = np.empty(3)
     target_middle = np.empty(3)
     weights = np.zeros(NUM_POINTS)
+    total = 0.0
     for j in range(NUM_POINTS):
         if parts[max(_parents[j], 0)] == part:
             weights[j] = confidence[j]
+            total += weights[j]
     _place(rotations, rest, root, joints, global_rotations)
-    seen = _middle(target, joints, weights, NUM_POINTS, target_middle, middle)
-    weight = weights.sum() / seen
+    seen = _middle(target, joints, weights, len(weights), target_middle, middle)
+    weight = total / seen
     damping = _DAMPING * weight  # Confidence is relative: halved for all, it changes nothing.
     if whole:
-        shift[:] = target_middle - middle
-        root += shift
-        joints += shift
+        for k in range(3):
+            shift[k] = target_middle[k] - middle[k]
+            root[k] += shift[k]
+            for j in range(NUM_POINTS):
+                joints[j, k] += shift[k]
     misfit = _misfit(joints, rotations, target, weights, parts, part, depth_weight, previous,
                      previous_weight)  # fmt: skip
     for _ in range(steps):
@@ -1001,24 +1069,30 @@ def _refine(
             _returns(rotations, previous, global_rotations, returns)
         _descent(joints, target, weights, parts, part, whole, depth_weight, damping, returns,
                  previous_weight, turns, shift)  # fmt: skip
-        tried[:] = rotations
+        _copy_all(rotations, tried)
         _turn(turns, tried, global_rotations)
-        _place(tried, rest, root + shift, tried_joints, tried_global)
+        for k in range(3):
+            tried_root[k] = root[k] + shift[k]
+        _place(tried, rest, tried_root, tried_joints, tried_global)
         tried_misfit = _misfit(tried_joints, tried, target, weights, parts, part,
                                depth_weight, previous, previous_weight)  # fmt: skip
         if not tried_misfit < misfit:
             damping *= _MORE_DAMPING
             continue
-        rotations[:] = tried
-        root += shift
+        _copy_all(tried, rotations)
+        for k in range(3):
+            root[k] = tried_root[k]
         if tried_misfit > _DONE * misfit:
             break
         misfit = tried_misfit
-        joints[:] = tried_joints
-        global_rotations[:] = tried_global
+        _copy(tried_joints, joints)
+        _copy_all(tried_global, global_rotations)
 
 
-@compiled
+@kernel(
+    *(floats(3), floats(3), floats(3), floats(2), floats(4)),
+    *('float64', 'float64', 'boolean', 'int64', floats(4)),
+)
 def solve_batch(
     target: Array,
     rest: Array,
@@ -1039,20 +1113,25 @@ def solve_batch(
     global_rotations = np.empty((NUM_JOINTS, 3, 3))
     root = np.empty(3)
     weights = np.empty(NUM_POINTS)
+    adaptive_again = np.bool_(_TRUE)
     for b in range(target.shape[0]):
         # Only ratios count; the products of the tiniest would be zero.
-        most = confidence[b].max()
+        most = 0.0
+        for j in range(NUM_POINTS):
+            most = max(most, confidence[b, j])
         most = most if most > 0 else 1.0
-        weights[:] = confidence[b] / most
+        for j in range(NUM_POINTS):
+            weights[j] = confidence[b, j] / most
         holding = min(previous_weight / most, _HEAVIEST)
         # Rounding errors would grow from frame to frame where each is the next one's previous.
-        held[:] = previous[b]
+        _copy_all(previous[b], held)
         for i in range(NUM_JOINTS):
             _orthonormalise(held[i])
         _aim(target[b], rest[b], twist[b], weights, held, adaptive, rotations[b],
              rebuilt, global_rotations)  # fmt: skip
         if steps > 0:
-            root[:] = rebuilt[0]
+            for k in range(3):
+                root[k] = rebuilt[0, k]
             _divide(weights, parts)
             mover = _mover(weights, parts)
             for part in range(NUM_JOINTS):
@@ -1062,7 +1141,7 @@ def solve_batch(
             # The steps turn bones about themselves as well, by chance: no joint tells twist. Left
             # alone, that would add up from frame to frame; so aim at what the steps arrived at.
             _place(rotations[b], rest[b], root, refined, global_rotations)
-            _aim(refined, rest[b], twist[b], weights, held, True, rotations[b], rebuilt,
-                 global_rotations)  # fmt: skip
+            _aim(refined, rest[b], twist[b], weights, held, adaptive_again, rotations[b],
+                 rebuilt, global_rotations)  # fmt: skip
         for i in range(NUM_JOINTS):
             _orthonormalise(rotations[b, i])

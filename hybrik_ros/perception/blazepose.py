@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrik_ros.camera import Region
-from hybrik_ros.compiling import compiled
+from hybrik_ros.compiling import floats, kernel
 from hybrik_ros.inference import Runner
 
 Array = NDArray[np.float64]
@@ -126,7 +126,7 @@ def _decode(
     )
 
 
-@compiled
+@kernel(floats(2), 'float32[:,:,::1]')
 def _refine(points: Array, heatmaps: NDArray[np.float32]) -> None:
     """Move crop pixels (39, 2) to the centre of mass of their heatmaps (64, 64, 39) nearby."""
     for i in range(_NUM_OUTPUTS):

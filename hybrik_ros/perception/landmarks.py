@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, locate, on_rays
-from hybrik_ros.compiling import compiled
+from hybrik_ros.compiling import compiled, floats, kernel
 from hybrik_ros.kinematics import Pointer, twist_from_pointers
 from hybrik_ros.perception import blazepose as bp
 from hybrik_ros.perception.blazepose import Landmarks
@@ -408,7 +408,7 @@ def _carried(points: Array, body: Proportions) -> Array:
     return np.asarray(anchors[:, None] + carried)
 
 
-@compiled
+@kernel(floats(2), floats(1), floats(2))
 def _doubt(points: Array, confidence: Array, rest: Array) -> tuple[int, float]:
     """Return the less sure of hips (0) and shoulders (1), and how far not to believe it, in [0, 1].
 
@@ -422,28 +422,43 @@ def _doubt(points: Array, confidence: Array, rest: Array) -> tuple[int, float]:
     rest: (29, 3), metres, the joints of the T-pose.
     """
     lines, middles, at_rest = np.empty((2, 3)), np.empty((2, 3)), np.empty((2, 3))
+    axis = np.empty(3)
     sure = np.empty(2)
     for n in range(2):
-        left, right = _TRUNK_PAIRS[n]
-        lines[n], middles[n] = points[left] - points[right], (points[left] + points[right]) / 2
-        at_rest[n] = (rest[_TRUNK_JOINTS[n, 0]] + rest[_TRUNK_JOINTS[n, 1]]) / 2
-        width = _distance(rest[_TRUNK_JOINTS[n, 0]], rest[_TRUNK_JOINTS[n, 1]])
+        left, right = _TRUNK_PAIRS[n, 0], _TRUNK_PAIRS[n, 1]
+        first, second = _TRUNK_JOINTS[n, 0], _TRUNK_JOINTS[n, 1]
+        for k in range(3):
+            lines[n, k] = points[left, k] - points[right, k]
+            middles[n, k] = (points[left, k] + points[right, k]) / 2
+            at_rest[n, k] = (rest[first, k] + rest[second, k]) / 2
+        width = _distance(rest[first], rest[second])
         wide = _believed(_distance(points[left], points[right]), _NARROW * width)
         sure[n] = wide * max(confidence[left], confidence[right])
     less = 0 if sure[0] <= sure[1] else 1
     length = _distance(middles[0], middles[1])
     long = _believed(length, _SHORT_TRUNK * _distance(at_rest[0], at_rest[1]))
-    axis = (middles[1] - middles[0]) / max(length, _TINY)
+    for k in range(3):
+        axis[k] = (middles[1, k] - middles[0, k]) / max(length, _TINY)
     for n in range(2):
-        lines[n] -= np.sum(lines[n] * axis) * axis
-    lengths = np.sqrt(np.sum(lines[0] ** 2) * np.sum(lines[1] ** 2))
-    alike = np.sum(lines[0] * lines[1]) / max(lengths, _TINY)
+        along = _dot(lines[n], axis)
+        for k in range(3):
+            lines[n, k] -= along * axis[k]
+    lengths = np.sqrt(_dot(lines[0], lines[0]) * _dot(lines[1], lines[1]))
+    alike = _dot(lines[0], lines[1]) / max(lengths, _TINY)
     return less, 1 - min(1.0, sure[less] / SEEN) * min(1.0, max(0.0, alike / _WRUNG)) * long
 
 
 @compiled
+def _dot(first: Array, second: Array) -> float:
+    return first[0] * second[0] + first[1] * second[1] + first[2] * second[2]
+
+
+@compiled
 def _distance(first: Array, second: Array) -> float:
-    return np.sqrt(np.sum((first - second) ** 2))
+    square = 0.0
+    for k in range(3):
+        square += (first[k] - second[k]) ** 2
+    return np.sqrt(square)
 
 
 @compiled
@@ -452,7 +467,7 @@ def _believed(length: float, least: float) -> float:
     return min(1.0, max(0.0, 2 * length / max(least, _TINY) - 1))
 
 
-@compiled
+@kernel(floats(2), floats(2))
 def _told(points: Array, rest: Array) -> Array:
     """Return in [0, 1] how much each hand (2) tells of its direction.
 
@@ -465,9 +480,11 @@ def _told(points: Array, rest: Array) -> Array:
     """
     told = np.empty(2)
     for i in range(2):
-        wrist, index, pinky = _HANDS[i]
-        seen = np.sum(((points[index] + points[pinky]) / 2 - points[wrist]) ** 2)
-        true = np.sum((rest[_HAND_JOINTS[i, 1]] - rest[_HAND_JOINTS[i, 0]]) ** 2)
+        wrist, index, pinky = _HANDS[i, 0], _HANDS[i, 1], _HANDS[i, 2]
+        seen = true = 0.0
+        for k in range(3):
+            seen += ((points[index, k] + points[pinky, k]) / 2 - points[wrist, k]) ** 2
+            true += (rest[_HAND_JOINTS[i, 1], k] - rest[_HAND_JOINTS[i, 0], k]) ** 2
         told[i] = min(1.0, seen / max(true, _TINY))
     return told
 
@@ -569,14 +586,28 @@ def _face(landmarks: Array) -> Array:
     return landmarks[bp.NOSE] - landmarks[[side.ear for side in _SIDES]].mean(axis=0)
 
 
-@compiled
+@kernel(floats(2), floats(2))
 def _frames(first: Array, second: Array) -> Array:
     """Return rotations (N, 3, 3): x the first direction, the second in the x-y plane."""
     frames = np.zeros((len(first), 3, 3))
+    x, y, z = np.empty(3), np.empty(3), np.empty(3)
     for n in range(len(first)):
-        x, z = frames[n, :, 0], frames[n, :, 2]
-        x[:] = first[n] / max(np.sqrt(np.sum(first[n] ** 2)), _TINY)
-        z[:] = np.cross(x, second[n])
-        z /= max(np.sqrt(np.sum(z**2)), _TINY)
-        frames[n, :, 1] = np.cross(z, x)
+        length = max(np.sqrt(_dot(first[n], first[n])), _TINY)
+        for k in range(3):
+            x[k] = first[n, k] / length
+        _cross(x, second[n], z)
+        length = max(np.sqrt(_dot(z, z)), _TINY)
+        for k in range(3):
+            z[k] /= length
+        _cross(z, x, y)
+        for k in range(3):
+            frames[n, k, 0], frames[n, k, 1], frames[n, k, 2] = x[k], y[k], z[k]
     return frames
+
+
+@compiled
+def _cross(a: Array, b: Array, out: Array) -> None:
+    """Write a x b to out, which is neither a nor b."""
+    out[0] = a[1] * b[2] - a[2] * b[1]
+    out[1] = a[2] * b[0] - a[0] * b[2]
+    out[2] = a[0] * b[1] - a[1] * b[0]
