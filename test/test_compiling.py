@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 import hybrik_ros
+from hybrik_ros.cli.compile import MODULES, kernel_names
 from hybrik_ros.compiling import compiled
 from hybrik_ros.kinematics import solve
 from hybrik_ros.skeleton import NUM_POINTS
@@ -99,6 +101,121 @@ def test_where_nothing_can_be_written_the_user_is_told(
     done, said = pose(read_only_install, home)
     assert done == 'compiled'
     assert 'Set NUMBA_CACHE_DIR' in said
+
+
+FRAMES = """
+import numpy as np
+from hybrik_ros.camera import Camera
+from hybrik_ros.drawing import draw_human, vertex_normals
+from hybrik_ros.pipeline import Pipeline
+from hybrik_ros.share import SAMPLE
+import cv2
+capture = cv2.VideoCapture(str(SAMPLE))
+with Pipeline.create() as pipeline:
+    pipeline.with_vertices = True
+    for number in range(4):
+        image = np.ascontiguousarray(capture.read()[1][..., ::-1])
+        camera = Camera.from_field_of_view(60, image.shape[1], image.shape[0])
+        humans = pipeline(image, camera, number / 30)
+    [human] = humans
+    draw_human(image, human, pipeline.body.faces, camera)
+    vertex_normals(human.vertices, pipeline.body.faces)
+"""
+
+
+def run_python(code: str, environment: dict[str, str]) -> str:
+    """Run code in a process of its own; return what it writes to stderr."""
+    result = subprocess.run([sys.executable, '-c', code], env=environment, capture_output=True,
+                            text=True)  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return result.stderr
+
+
+def compile_all(environment: dict[str, str]) -> 'subprocess.CompletedProcess[str]':
+    command = [sys.executable, '-m', 'hybrik_ros.cli', 'compile']
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+def test_no_frame_compiles_after_the_compile_command(tmp_path: Path) -> None:
+    environment = {**os.environ, 'NUMBA_CACHE_DIR': str(tmp_path)}
+    number = len(kernel_names())
+    first = compile_all(environment)
+    assert first.returncode == 0, first.stderr
+    assert len(re.findall(r'^compiled \w+ in \d+\.\d s$', first.stdout, re.M)) == number
+    assert f'compiled {number} of {number} kernels' in first.stdout
+    assert first.stderr == ''
+    assert 'compile' not in run_python(FRAMES, environment)
+    assert f'all {number} kernels are compiled' in compile_all(environment).stdout
+    # The check above can fail: other types are compiled when they come.
+    strided = 'import numpy as np; from hybrik_ros import rotations as r; '
+    strided += 'r._turns(np.zeros((2, 6))[:, ::2], np.zeros((2, 3, 3)))'
+    assert 'compiled turns' in run_python(strided, environment)
+
+
+def test_the_compile_command_knows_every_module_with_kernels() -> None:
+    package = Path(hybrik_ros.__file__).parent
+    uses = re.compile(r'^from hybrik_ros.compiling import .*\bkernel\b', re.M)
+    found = {
+        '.'.join(path.relative_to(package).with_suffix('').parts)
+        for path in package.rglob('*.py')
+        if uses.search(path.read_text())
+    }
+    assert found == set(MODULES)
+    assert len(kernel_names()) >= len(MODULES)
+
+
+def test_the_compile_command_says_where_nothing_can_be_kept(
+    read_only_install: Path, tmp_path: Path
+) -> None:
+    (tmp_path / 'cache').touch()
+    environment = {name: value for name, value in os.environ.items() if name[:6] != 'NUMBA_'}
+    environment.update(PYTHONPATH=str(read_only_install), XDG_CACHE_HOME=str(tmp_path / 'cache'))
+    environment.update(HOME=str(tmp_path))
+    result = compile_all(environment)
+    assert result.returncode == 1
+    assert 'set NUMBA_CACHE_DIR to a folder that can be written' in result.stdout
+
+
+def test_the_compile_command_says_that_numba_must_not_compile() -> None:
+    result = compile_all({**os.environ, 'NUMBA_DISABLE_JIT': '1'})
+    assert result.returncode == 1
+    assert 'NUMBA_DISABLE_JIT is set' in result.stdout
+    assert 'Traceback' not in result.stderr
+
+
+def test_an_interrupted_compile_command_leaves_no_process_behind(tmp_path: Path) -> None:
+    environment = {**os.environ, 'NUMBA_CACHE_DIR': str(tmp_path)}
+    command = [sys.executable, '-m', 'hybrik_ros.cli', 'compile']
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith('compiled')
+        os.killpg(process.pid, signal.SIGINT)  # As Ctrl-C does.
+        _, errors = process.communicate(timeout=10)
+        assert process.returncode == 130
+        assert 'Traceback' not in errors
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and group_runs(process.pid):
+            time.sleep(0.1)
+        assert not group_runs(process.pid)
+    finally:
+        if group_runs(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def group_runs(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def times_of_others_amid(work: Callable[[], object]) -> int:

@@ -45,7 +45,7 @@ def load(ros_environment: dict[str, str]) -> Iterator[Load]:
 def node(load: Load, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen]:
     log = tmp_path_factory.mktemp('load') / 'log'
     with process([*NODE, '--ros-args', '-p', 'publish.vertices:=true'], log) as node:
-        wait_for(load.node_listens, TIMEOUT, node, log)
+        wait_for(load.node_listens, node, log)
         yield node
 
 

@@ -13,10 +13,10 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from hybrik_ros.body import BodyModel
+from hybrik_ros.cli.compile import compile_missing
 from hybrik_ros.cli.pictures import read_pictures, write_contact_sheet, write_overlay_video
 from hybrik_ros.cli.processes import (
     NODE,
-    START_SECONDS,
     ProcessError,
     isolate,
     process,
@@ -80,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         frames = _count_frames(args.input)
         _make_room(args.output, args.input)
+        compile_missing(console)
         isolate()
         with Recorder(_NODE) as recorder:
             _play(args.input, frames, args.realtime, args.output, recorder, console)
@@ -138,14 +139,17 @@ def _play(
     # Node and recorder: the recorder counts the frames by their camera_info.
     source_command += ['--subscribers', '2'] + ([] if realtime else ['--lockstep'])
     columns = (TextColumn('{task.description}'), Bar(), Count(),
-               TextColumn('{task.fields[note]}'), TimeElapsedColumn())  # fmt: skip
+               TextColumn('{task.fields[note]}', markup=False), TimeElapsedColumn())  # fmt: skip
     with (
         process(node_command, output / _NODE_LOG) as node,
         Progress(*columns, console=console) as progress,
     ):
-        note = 'the first start takes a minute'
-        task = progress.add_task('Starting', total=frames or UNKNOWN, note=note)
-        wait_for(recorder.node_listens, START_SECONDS, node, output / _NODE_LOG)
+        task = progress.add_task('Starting', total=frames or UNKNOWN, note='')
+
+        def tell(line: str) -> None:  # Without the severity, time and name that ROS puts first.
+            progress.update(task, note=line.rpartition(']: ')[2])
+
+        wait_for(recorder.node_listens, node, output / _NODE_LOG, tell)
         progress.update(task, description='Playing')
         with process(source_command, output / _VIDEO_LOG) as source:
             while source.poll() is None:

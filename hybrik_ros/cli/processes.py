@@ -12,7 +12,10 @@ from pathlib import Path
 from hybrik_ros.share import node_environment
 
 NODE = (sys.executable, '-m', 'hybrik_ros.node')
-START_SECONDS = 120.0  # The first start compiles the kernels.
+# A node that neither logs anything nor computes for this long is stuck. It may compute for minutes
+# between two lines of its log: the first start compiles the kernels.
+STUCK_SECONDS = 120.0
+_LEAST_LOAD = 0.1  # of one core; a node that waits takes less
 _POLL_SECONDS = 0.1
 _STOP_SECONDS = 5.0
 
@@ -77,15 +80,53 @@ def _signals_put_off() -> Iterator[None]:
 
 
 def wait_for(
-    condition: Callable[[], object], seconds: float, node: subprocess.Popen[bytes], log: Path
+    condition: Callable[[], object],
+    node: subprocess.Popen[bytes],
+    log: Path,
+    tell: Callable[[str], None] = lambda line: None,
+    stuck_seconds: float = STUCK_SECONDS,
 ) -> None:
-    """Wait until a node is as wanted. Raises ProcessError where it ends or takes longer."""
-    deadline = time.monotonic() + seconds
+    """Wait until a condition holds, for as long as a node makes progress: logs or computes.
+
+    Parameters
+    ----------
+    condition : callable
+        Returns whether the wait is over.
+    node, log : subprocess.Popen, Path
+        The process, and the file that its output goes to.
+    tell : callable
+        Gets the last line of the log whenever there is a new one.
+    stuck_seconds : float
+        Seconds without progress after which the wait is given up.
+
+    Raises
+    ------
+    ProcessError
+        The node ended, or is stuck.
+    """
+    logged, busy, since = -1, 0.0, time.monotonic()
     while not condition():
         require_running(node, log)
-        if time.monotonic() > deadline:
-            raise ProcessError(f'the node was not active within {seconds:.0f} s:\n{tail(log)}')
+        size, seconds = log.stat().st_size, _cpu_seconds(node.pid)
+        if size > logged or seconds > busy + _LEAST_LOAD * stuck_seconds:
+            if size > logged > -1:
+                tell(tail(log, lines=1))
+            logged, busy, since = size, seconds, time.monotonic()
+        elif time.monotonic() > since + stuck_seconds:
+            raise ProcessError(
+                f'the node has made no progress for {stuck_seconds:.0f} s:\n{tail(log)}'
+            )
         time.sleep(_POLL_SECONDS)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Return the seconds of processor time that a process has used; 0 where it has ended."""
+    try:
+        stat = Path(f'/proc/{pid}/stat').read_text()
+    except OSError:
+        return 0.0
+    user, system = stat.rpartition(')')[2].split()[11:13]  # proc(5): fields 14 and 15
+    return (int(user) + int(system)) / os.sysconf('SC_CLK_TCK')
 
 
 def require_running(process: subprocess.Popen[bytes], log: Path) -> None:

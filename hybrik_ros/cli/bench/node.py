@@ -17,7 +17,7 @@ from rich.progress import track
 from rich.table import Table
 
 from hybrik_ros.cli.pictures import read_pictures
-from hybrik_ros.cli.processes import NODE, START_SECONDS, isolate, process, wait_for
+from hybrik_ros.cli.processes import NODE, isolate, process, wait_for
 from hybrik_ros.share import SAMPLE
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def loaded_node(
             [*NODE, '--ros-args', '-p', 'publish.vertices:=true'], log := Path(folder, 'log')
         ) as node,
     ):
-        wait_for(load.node_listens, START_SECONDS, node, log)
+        wait_for(load.node_listens, node, log)
         yield load, node, log
 
 

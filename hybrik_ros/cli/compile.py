@@ -1,0 +1,137 @@
+"""`hybrik compile`: compile the inner loops beforehand, so that no first start has to."""
+
+import argparse
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from multiprocessing import active_children, get_context
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from hybrik_ros import compiling
+from hybrik_ros.cli.progress import Count
+
+# The modules that have kernels.
+MODULES = (
+    'kinematics.kernels', 'perception.landmarks', 'perception.blazepose', 'rotations', 'camera',
+    'body.skinning', 'drawing',
+)  # fmt: skip
+# More gain nothing: one kernel takes a third of the time of all.
+_MAX_WORKERS = 4
+_NOWHERE = (
+    'the code can be kept nowhere, so every start compiles it: set NUMBA_CACHE_DIR to a folder '
+    'that can be written'
+)
+
+
+def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
+    """Add the compile command."""
+    parser = subparsers.add_parser(
+        'compile',
+        help='compile the inner loops for this machine, so that the first start is fast',
+        description='Compiles the inner loops (solver, landmarks, drawing) for this machine with '
+        'all its cores and keeps the code on disk, as the first start would do by itself. '
+        './scripts/setup and colcon build run it; run it once after pip install.',
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compile all kernels; return 0, or 1 where the code cannot be kept."""
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    start = time.monotonic()
+    names = kernel_names()
+    try:
+        compiled = _compile_all(names, console)
+    except (BrokenProcessPool, RuntimeError) as error:
+        console.print(f'hybrik compile: {error}')
+        return 1
+    folders = {compiling.cache_folder(name) for name in names}
+    if None in folders:
+        console.print(f'hybrik compile: {_NOWHERE}')
+        return 1
+    place = os.path.commonpath([folder for folder in folders if folder is not None])
+    if compiled:
+        seconds = time.monotonic() - start
+        console.print(f'compiled {compiled} of {len(names)} kernels in {seconds:.0f} s: {place}')
+    else:
+        console.print(f'all {len(names)} kernels are compiled: {place}')
+    return 0
+
+
+def kernel_names() -> list[str]:
+    """Return the names of all kernels, those that take longest first."""
+    for module in MODULES:
+        import_module(f'hybrik_ros.{module}')
+    # A module's last kernels call the others.
+    names = reversed(compiling.KERNELS)
+    return sorted(names, key=lambda name: [name.startswith(f'hybrik_ros.{m}') for m in MODULES],
+                  reverse=True)  # fmt: skip
+
+
+def compile_missing(console: Console) -> None:
+    """Compile the kernels that are not on disk; where that fails, the first start does it."""
+    names = [name for name in kernel_names() if not compiling.is_on_disk(name)]
+    if names:
+        with suppress(BrokenProcessPool, RuntimeError):
+            _compile_all(names, console)
+
+
+def _compile_all(names: list[str], console: Console) -> int:
+    """Compile kernels in several processes; return how many were not on disk yet.
+
+    Raises
+    ------
+    BrokenProcessPool
+        A process was killed, for example because memory ran out.
+    RuntimeError
+        numba is told not to compile.
+    """
+    workers = min(_MAX_WORKERS, len(os.sched_getaffinity(0)))
+    columns = TextColumn('Compiling'), BarColumn(), Count(), TimeElapsedColumn()
+    compiled = 0
+    with (
+        Progress(*columns, console=console, transient=True) as progress,
+        _terminated(ProcessPoolExecutor(workers, get_context('spawn'), _start_worker)) as pool,
+    ):
+        task = progress.add_task('', total=len(names))
+        for future in as_completed([pool.submit(_compile, name) for name in names]):
+            name, seconds = future.result()
+            progress.advance(task)
+            if seconds is not None:
+                compiled += 1
+                console.print(f'compiled {name} in {seconds:.1f} s')
+    return compiled
+
+
+@contextmanager
+def _terminated(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
+    """End the processes of a pool with the context, whatever they are doing."""
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in active_children():
+            process.terminate()
+
+
+def _start_worker() -> None:
+    """Import what has kernels; the parent says what is compiled and ends the worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.getLogger(compiling.__name__).setLevel(logging.ERROR)
+    kernel_names()
+
+
+def _compile(name: str) -> tuple[str, float | None]:
+    """Compile a kernel; return its short name and the seconds, None where it was on disk."""
+    start = time.monotonic()
+    was_compiled = compiling.compile_kernel(name)
+    seconds = time.monotonic() - start if was_compiled else None
+    return name.rpartition('.')[2].lstrip('_'), seconds
