@@ -41,6 +41,8 @@ def explain(error: Exception) -> str | None:
     """
     if isinstance(error, ImportError):
         return _explain_import(error)
+    if type(error).__name__ == 'UnsupportedTypeSupport':  # The libraries of messages do not load.
+        return _explain_messages(getattr(error, 'pkg_name', 'hybrik_ros'))
     if 'rclpy' in type(error).__module__:
         return _explain_ros(error)
     return None
@@ -64,17 +66,13 @@ def pip_install(*packages: str) -> str:
 
 def ros_advice() -> str:
     """Return how this Python gets rclpy."""
-    version = _python_version()
+    version = f'{sys.version_info.major}.{sys.version_info.minor}'
     fitting = sorted(DISTRIBUTIONS.glob(f'*/lib/python{version}'))
     prefix = fitting[-1].parents[1] if fitting else DISTRIBUTIONS / '<distribution>'
     return (
         f'source {prefix}/setup.bash of a ROS 2 distribution for Python {version}, or, in the '
         f'source tree of hybrik_ros, run ./scripts/setup or pip install ".[ros]"'
     )
-
-
-def _python_version() -> str:
-    return '.'.join(map(str, sys.version_info[:2]))
 
 
 def _explain_import(error: ImportError) -> str | None:
@@ -85,7 +83,7 @@ def _explain_import(error: ImportError) -> str | None:
     else:
         found = f'cannot be imported by {sys.executable} ({one_line(error)})'
     if name.startswith('hybrik_ros.msg'):
-        return f'the messages of hybrik_ros are not built for {sys.executable}: {_BUILD}'
+        return _explain_messages('hybrik_ros')
     if top == 'hybrik_ros':
         return None
     if top == 'rclpy':
@@ -93,7 +91,12 @@ def _explain_import(error: ImportError) -> str | None:
     if _ROS.match(top):
         return f'the ROS 2 package {top} {found}: {_WORKSPACE}, or {SETUP}'
     advice = pip_install(top) if top in _OPTIONAL else SETUP
-    return f'{f"the Python module {top}" if top else "a Python module"} {found}: {advice}'
+    subject = f'the Python module {top}' if top else 'a Python module'
+    return f'{subject} {found}: {advice}'
+
+
+def _explain_messages(package: str) -> str:
+    return f'the messages of {package} are not built for {sys.executable}: {_BUILD}'
 
 
 def _explain_ros(error: Exception) -> str:

@@ -150,10 +150,17 @@ def test_bench_node_without_rclpy_tells_the_way_to_ros(tmp_path: Path) -> None:
     ('arguments', 'program'),
     [([HYBRIK, 'demo', '--output', 'out'], 'hybrik demo'), ([NODE], 'hybrik_node')],
 )
-def test_messages_that_are_not_built_are_told_of(
-    arguments: list[str], program: str, tmp_path: Path
+@pytest.mark.parametrize(
+    'missing', ['hybrik_ros.msg', 'hybrik_ros.hybrik_ros_s__rosidl_typesupport_c']
+)
+def test_messages_that_are_not_built_for_this_python_are_told_of(
+    arguments: list[str],
+    program: str,
+    missing: str,
+    ros_environment: dict[str, str],
+    tmp_path: Path,
 ) -> None:
-    environment = without('hybrik_ros.msg', tmp_path, dict(os.environ))
+    environment = without(missing, tmp_path, ros_environment)
     line = only_line(run(*arguments, environment=environment, folder=tmp_path), program)
     assert 'the messages of hybrik_ros are not built' in line
     assert './scripts/setup' in line

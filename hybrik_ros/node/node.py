@@ -29,6 +29,7 @@ from hybrik_ros.camera import Camera
 from hybrik_ros.messages.fields import REORDERED_SECONDS, nanoseconds
 from hybrik_ros.messages.images import UnusableInputError, decompress, to_rgb
 from hybrik_ros.messages.intrinsics import NO_CAMERA_INFO, Intrinsics
+from hybrik_ros.msg import HumanMeshArray
 from hybrik_ros.node import detections, parameters
 from hybrik_ros.node.detections import Box
 from hybrik_ros.node.diagnostics import Diagnostics, Limits
@@ -526,6 +527,7 @@ def run(stopping: threading.Event) -> int:
     if stopping.is_set():
         return 0
     try:
+        HumanMeshArray.__class__.__import_type_support__()  # Fails if built for another Python.
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         node = HybrikNode(stopping)
     except Exception as error:  # Wrong arguments and parameters raise all sorts of things.
