@@ -124,14 +124,15 @@ class BuildInterfaces(build_ext):
         shutil.rmtree(stage, ignore_errors=True)
         for name in FALLBACKS:
             if not has_ros_package(name):
-                self.cmake_install(ROOT / 'fallback' / name, stage)
-        self.cmake_install(ROOT, stage)
+                self.cmake_install(ROOT / 'fallback' / name, name, stage)
+        self.cmake_install(ROOT, NAME, stage)
         self.take_generated(stage / 'python' / NAME)
         self.take_data_files(stage)
 
-    def cmake_install(self, source: Path, stage: Path) -> None:
+    def cmake_install(self, source: Path, name: str, stage: Path) -> None:
         """Build one ROS package and install it below stage."""
-        build = Path(self.build_temp).resolve() / source.name
+        # Not named after the source folder, whose name may hold what rosidl cannot cope with.
+        build = Path(self.build_temp).resolve() / name
         # The cache would name the tools of the last isolated build, which are gone.
         shutil.rmtree(build, ignore_errors=True)
         prefixes = os.pathsep.join(ros_prefixes())
@@ -143,6 +144,7 @@ class BuildInterfaces(build_ext):
         }
         options = {
             'BUILD_TESTING': 'OFF',
+            'COMPILE_LOOPS': 'OFF',
             'CMAKE_BUILD_TYPE': 'Release',
             'CMAKE_INSTALL_PREFIX': stage,
             # From the package, and from lib/, to lib/.

@@ -131,9 +131,11 @@ def run_python(code: str, environment: dict[str, str]) -> str:
     return result.stderr
 
 
-def compile_all(environment: dict[str, str]) -> 'subprocess.CompletedProcess[str]':
+def compile_all(
+    environment: dict[str, str], cwd: Path | None = None
+) -> 'subprocess.CompletedProcess[str]':
     command = [sys.executable, '-m', 'hybrik_ros.cli', 'compile']
-    return subprocess.run(command, env=environment, capture_output=True, text=True)
+    return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True)
 
 
 def test_no_frame_compiles_after_the_compile_command(tmp_path: Path) -> None:
@@ -171,7 +173,7 @@ def test_the_compile_command_says_where_nothing_can_be_kept(
     environment = {name: value for name, value in os.environ.items() if name[:6] != 'NUMBA_'}
     environment.update(PYTHONPATH=str(read_only_install), XDG_CACHE_HOME=str(tmp_path / 'cache'))
     environment.update(HOME=str(tmp_path))
-    result = compile_all(environment)
+    result = compile_all(environment, tmp_path)
     assert result.returncode == 1
     assert 'set NUMBA_CACHE_DIR to a folder that can be written' in result.stdout
 
