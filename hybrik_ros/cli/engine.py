@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from hybrik_ros.cli.progress import UNKNOWN, Bar
 from hybrik_ros.inference import engine_cache, tensorrt_engine
 from hybrik_ros.inference.engine_cache import EngineCache, Entry, UnusableError
 from hybrik_ros.inference.runner import SIDE
@@ -76,10 +77,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _build(args: argparse.Namespace, console: Console) -> int:
     tensorrt_engine.require()  # before there is a bar
-    columns = TextColumn('{task.description}'), BarColumn(), TimeElapsedColumn()
+    columns = TextColumn('{task.description}'), Bar(), TimeElapsedColumn()
     for model in args.models:
         with Progress(*columns, console=console, transient=True) as progress:
-            progress.add_task(model.name, total=None)
+            progress.add_task(model.name, total=UNKNOWN)
             side = args.side if model.name == detector.MODEL.name else SIDE
             tensorrt_engine.load_engine(model, args.precision, _shown_in(progress), side)
         console.print(f'{model.name} has an engine in {args.precision}.', markup=False)
