@@ -58,11 +58,12 @@ _OF_8_OR_16_BITS = {
     'rgba': _RGBA,
     'bgra': _BGRA,
     'mono': _GREY,
-    # Named, as in ROS, by the four pixels in the corner, row by row.
-    'bayer_rggb': _Encoding(cv2.COLOR_BayerRGGB2RGB, 1, (2, 2)),
-    'bayer_bggr': _Encoding(cv2.COLOR_BayerBGGR2RGB, 1, (2, 2)),
-    'bayer_gbrg': _Encoding(cv2.COLOR_BayerGBRG2RGB, 1, (2, 2)),
-    'bayer_grbg': _Encoding(cv2.COLOR_BayerGRBG2RGB, 1, (2, 2)),
+    # ROS names a pattern by the four pixels in the corner, row by row; OpenCV 4.5.4 by the second
+    # and third pixel of the second row.
+    'bayer_rggb': _Encoding(cv2.COLOR_BayerBG2RGB, 1, (2, 2)),
+    'bayer_bggr': _Encoding(cv2.COLOR_BayerRG2RGB, 1, (2, 2)),
+    'bayer_gbrg': _Encoding(cv2.COLOR_BayerGR2RGB, 1, (2, 2)),
+    'bayer_grbg': _Encoding(cv2.COLOR_BayerGB2RGB, 1, (2, 2)),
 }
 _ENCODINGS = {
     **{f'{name}8': encoding for name, encoding in _OF_8_OR_16_BITS.items()},
