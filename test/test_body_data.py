@@ -206,7 +206,7 @@ class Person:
     ],
 )
 def test_shape_axes_do_what_they_are_called(body, axis, changes):
-    betas = np.equal(body['shape_axis_names'], axis).astype(float)
+    betas = (body['shape_axis_names'] == axis).astype(float)
     assert betas.sum() == 1
     more, less = (Person(body, sign * betas).measures() for sign in (1, -1))
     for name, direction in changes.items():

@@ -943,7 +943,7 @@ def test_degenerate_joints_with_a_previous_give_rotations(
     joints = forward(random_rotations(rng, 1)[0], rest)[0]
     joints, rest = damaged(joints, rest, damages)
     # Any turn at all, in single precision.
-    previous = Rotation.random(NUM_JOINTS, rng=rng).as_matrix().astype(np.float32)
+    previous = Rotation.random(NUM_JOINTS, rng).as_matrix().astype(np.float32)
     found = solve(
         joints, rest, method=method, confidence=confidence, previous=previous,
         previous_weight=weight, depth_weight=depth_weight,

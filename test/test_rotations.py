@@ -236,7 +236,7 @@ def test_directions_and_quaternions_may_be_of_any_length(length: float) -> None:
     expected = so3.swing_between(source, target)
     found = so3.swing_between(length * source, target / length)
     assert found == pytest.approx(expected, abs=1e-12)
-    quaternions = Rotation.random(20, rng=rng)
+    quaternions = Rotation.random(20, rng)
     found = so3.from_quaternion(length * quaternions.as_quat())
     assert found == pytest.approx(quaternions.as_matrix(), abs=1e-12)
     swing, twist = so3.swing_twist(quaternions.as_matrix(), source)
