@@ -9,6 +9,7 @@ SAMPLE = Path(__file__).parent / 'data' / 'sample.mp4'
 
 # Fast DDS 3 renamed its variables; these distributions have version 2.
 _FAST_DDS_2 = ('humble', 'iron', 'jazzy')
+_PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 
 
 # Without these, glibc hands the memory of every image back to the system and asks for it again for
@@ -53,9 +54,32 @@ def transport_profile() -> dict[str, str]:
     ------
     FileNotFoundError: the profile is not installed.
     """
-    old = os.environ.get('ROS_DISTRO') in _FAST_DDS_2
-    name = 'FASTRTPS_DEFAULT_PROFILES_FILE' if old else 'FASTDDS_DEFAULT_PROFILES_FILE'
+    name = _PROFILE_VARIABLES[os.environ.get('ROS_DISTRO') not in _FAST_DDS_2]
     return {name: str(share_path('config/fastdds.xml'))}
+
+
+def set_transport_profile() -> str:
+    """Let Fast DDS in this process take our profile; to be called before rclpy is imported.
+
+    A profile that the user has chosen stays, and so does every other middleware.
+
+    Returns
+    -------
+    str
+        What was set and why, for the log; empty where nothing was.
+    """
+    middleware = os.environ.get('RMW_IMPLEMENTATION') or 'rmw_fastrtps_cpp'
+    if not middleware.startswith('rmw_fastrtps') or any(map(os.environ.get, _PROFILE_VARIABLES)):
+        return ''
+    try:
+        [(name, path)] = transport_profile().items()
+    except FileNotFoundError as error:
+        return f'Fast DDS keeps its own settings, which lose most large images: {error}'
+    os.environ[name] = path
+    return (
+        f'Fast DDS uses the profile {path}, because its own settings lose most large images. '
+        f'Set {name} to use another one, and for the camera driver too'
+    )
 
 
 def node_environment() -> dict[str, str]:

@@ -74,14 +74,14 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; return 0, or 1 with the reason on the terminal."""
+    console = Console()
+    isolate()
     from hybrik_ros.node.recorder import Recorder
 
-    console = Console()
     try:
         frames = _count_frames(args.input)
         _make_room(args.output, args.input)
         compile_missing(console)
-        isolate()
         with Recorder(_NODE) as recorder:
             _play(args.input, frames, args.realtime, args.output, recorder, console)
         _write(args.input, args.output, recorder, console)

@@ -247,11 +247,12 @@ def _fast_dds() -> Finding:
         [(name, ours)] = transport_profile().items()
     except FileNotFoundError as error:
         return Finding(PROBLEM, subject, f'is not installed: {error}', 'install hybrik_ros anew')
-    advice = f'before you start nodes by hand: export {name}={ours}; launch does so'
+    advice = f'before you start it: export {name}={ours}; ours set it themselves'
     given = os.environ.get(name)
     if not given:
         return Finding(
-            WARNING, subject, f'{name} is not set: most large images sent best effort get lost',
+            WARNING, subject,
+            f'{name} is not set: a camera driver that is started so loses most large images',
             advice,
         )  # fmt: skip
     try:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from hybrik_ros.share import node_environment
+from hybrik_ros.share import node_environment, set_transport_profile
 
 NODE = (sys.executable, '-m', 'hybrik_ros.node')
 # A node that neither logs anything nor computes for this long is stuck. It may compute for minutes
@@ -33,6 +33,7 @@ def isolate() -> None:
     own = os.environ.get('ROS_DOMAIN_ID')
     os.environ['ROS_DOMAIN_ID'] = next(str(domain) for domain in domains if str(domain) != own)
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    set_transport_profile()
     if os.environ.get('ROS_DISTRO') == 'humble':  # It does not know the variable above.
         os.environ['ROS_LOCALHOST_ONLY'] = '1'
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from hybrik_ros.messages.calibration import CalibrationError
-from hybrik_ros.share import SAMPLE
+from hybrik_ros.share import SAMPLE, set_transport_profile
 
 
 def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
@@ -67,6 +67,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
 
 def run(args: argparse.Namespace) -> int:
     """Publish until the source ends or SIGINT comes; return 0, or 1 with the reason on stderr."""
+    profile = set_transport_profile()
     from hybrik_ros.node.video import SourceError, play
 
     try:
@@ -79,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
             loop=args.loop,
             subscribers=args.subscribers,
             lockstep=args.lockstep,
+            profile=profile,
         )
     except (CalibrationError, SourceError) as error:
         print(f'hybrik video: {error}', file=sys.stderr)

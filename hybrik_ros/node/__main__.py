@@ -15,8 +15,10 @@ def main() -> int:
 
     from hybrik_ros.advice import explain
     from hybrik_ros.node.command_line import check_arguments
+    from hybrik_ros.share import set_transport_profile
 
     check_arguments(sys.argv[1:])
+    profile = set_transport_profile()
     try:
         from hybrik_ros.node.node import run
     except ImportError as error:
@@ -25,7 +27,7 @@ def main() -> int:
             raise
         print(f'hybrik_node: {reason}', file=sys.stderr)
         return 1
-    return run(stopping)
+    return run(stopping, profile)
 
 
 if __name__ == '__main__':

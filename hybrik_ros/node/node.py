@@ -522,8 +522,21 @@ def _gist(message: str) -> str:
     return re.sub(r'\b[0-9.]+\b', '#', message)
 
 
-def run(stopping: threading.Event) -> int:
-    """Run the node until it is told to stop; return the exit status."""
+def run(stopping: threading.Event, profile: str) -> int:
+    """Run the node until it is told to stop.
+
+    Parameters
+    ----------
+    stopping : threading.Event
+        Set where the process is to end.
+    profile : str
+        What `set_transport_profile` did, for the log.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
     if stopping.is_set():
         return 0
     try:
@@ -537,6 +550,8 @@ def run(stopping: threading.Event) -> int:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
+        if profile:
+            node.get_logger().info(profile)
         if node.get_parameter('autostart').value:
             for trigger in (node.trigger_configure, node.trigger_activate):
                 if trigger() != _Success:

@@ -331,6 +331,7 @@ def play(
     loop: bool,
     subscribers: int,
     lockstep: bool,
+    profile: str = '',
 ) -> None:
     """Publish a video file or a camera until it ends, or SIGINT or SIGTERM comes.
 
@@ -342,6 +343,7 @@ def play(
     field_of_view: horizontal, degrees, used instead of a calibration; None for 60 degrees where
         there is no calibration.
     frame_id, loop, subscribers, lockstep: as for VideoNode.
+    profile: what set_transport_profile did, for the log.
 
     Raises
     ------
@@ -380,6 +382,8 @@ def play(
         lockstep=lockstep,
     )
     try:
+        if profile:
+            node.get_logger().info(profile)
         if calibration is None:
             node.get_logger().warning(
                 f'no calibration: a horizontal field of view of '
