@@ -8,8 +8,8 @@ from sensor_msgs.msg import Image
 
 from hybrik_ros.messages.images import UnusableInputError
 
-# Encoding to type, and what it counts in metres.
-_ENCODINGS: dict[str, tuple[np.dtype[Any], float]] = {
+# Encoding to type, and what it counts in metres. (numpy 1.21 has no np.dtype[Any].)
+_ENCODINGS: 'dict[str, tuple[np.dtype[Any], float]]' = {
     '16UC1': (np.dtype(np.uint16), 0.001),
     'mono16': (np.dtype(np.uint16), 0.001),
     '32FC1': (np.dtype(np.float32), 1.0),
