@@ -599,3 +599,19 @@ def test_lost_messages_are_counted_by_their_numbers() -> None:
     assert lost([None, None]) is None
     assert lost([7]) is None
     assert lost([1, 9, 2, 10]) is None  # of two publishers
+
+
+def compiled_code(environment: dict[str, str]) -> str:
+    """Return what the doctor of another process finds about the compiled code."""
+    code = 'from hybrik_ros.cli.doctor import compiled_code; print(*compiled_code())'
+    command = [sys.executable, '-c', code]
+    result = subprocess.run(command, env={**os.environ, **environment}, capture_output=True,
+                            text=True, check=True)  # fmt: skip
+    return result.stdout
+
+
+def test_kernels_that_are_not_compiled_are_told(tmp_path: Path) -> None:
+    found = compiled_code({'NUMBA_CACHE_DIR': str(tmp_path)})
+    assert 'kernels are not compiled yet' in found
+    assert 'hybrik compile' in found
+    assert 'unset NUMBA_DISABLE_JIT' in compiled_code({'NUMBA_DISABLE_JIT': '1'})
