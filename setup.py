@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -120,8 +121,10 @@ class BuildInterfaces(build_ext):
 
     def run(self) -> None:
         """Build, then sort the installed files into the package and data_files."""
-        stage = Path(self.build_temp).resolve() / 'stage'
-        shutil.rmtree(stage, ignore_errors=True)
+        # Not below the source tree, whose path may hold what rosidl cannot cope with, such as an
+        # umlaut. It is removed with this object.
+        self.folder = tempfile.TemporaryDirectory(prefix='hybrik_ros_')
+        stage = Path(self.folder.name, 'stage')
         for name in FALLBACKS:
             if not has_ros_package(name):
                 self.cmake_install(ROOT / 'fallback' / name, name, stage)
@@ -131,10 +134,7 @@ class BuildInterfaces(build_ext):
 
     def cmake_install(self, source: Path, name: str, stage: Path) -> None:
         """Build one ROS package and install it below stage."""
-        # Not named after the source folder, whose name may hold what rosidl cannot cope with.
-        build = Path(self.build_temp).resolve() / name
-        # The cache would name the tools of the last isolated build, which are gone.
-        shutil.rmtree(build, ignore_errors=True)
+        build = Path(self.folder.name, name)
         prefixes = os.pathsep.join(ros_prefixes())
         environment = {
             **os.environ,
