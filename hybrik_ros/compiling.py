@@ -1,6 +1,7 @@
 """How the package compiles its inner loops: numba, one thread, without the GIL."""
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -77,19 +78,24 @@ def compile_kernel(name: str) -> bool:
     -------
     bool
         Whether it was compiled.
-
-    Raises
-    ------
-    RuntimeError
-        NUMBA_DISABLE_JIT is set: numba compiles nothing.
     """
     dispatcher, types = KERNELS[name]
-    if not hasattr(dispatcher, 'compile'):
-        raise RuntimeError('NUMBA_DISABLE_JIT is set, so nothing is compiled: unset it')
     # numba looks on disk for the very signature that it is given, which a call gives as types.
     arguments, _ = sigutils.normalize_signature(f'({", ".join(types)},)')
     dispatcher.compile(arguments)
     return not dispatcher.stats.cache_hits
+
+
+def load_kernels() -> None:
+    """Compile or load the kernels of all modules that are imported, unless numba must not."""
+    if is_enabled():
+        for name in KERNELS:
+            compile_kernel(name)
+
+
+def is_enabled() -> bool:
+    """Tell whether numba compiles; the variable NUMBA_DISABLE_JIT keeps it from that."""
+    return os.environ.get('NUMBA_DISABLE_JIT', '0') in ('', '0')
 
 
 def is_on_disk(name: str) -> bool:

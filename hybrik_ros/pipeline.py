@@ -2,6 +2,7 @@
 
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any, get_type_hints
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hybrik_ros import compiling
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, Region, locate
 from hybrik_ros.inference import Runner, create_runner
@@ -209,6 +211,13 @@ class Human:
     vertices: NDArray[np.float32] | None = None
 
 
+def _load_code() -> None:
+    """Load what the first frame would have to wait for."""
+    import scipy.optimize  # noqa: F401
+
+    compiling.load_kernels()
+
+
 def finder_of(settings: Settings) -> Runner:
     """Return the detector's runner, not yet active."""
     size = settings.detector_size
@@ -269,7 +278,8 @@ class Pipeline:
     def create(cls, *, ids: Iterator[int] | None = None, **settings: Any) -> 'Pipeline':
         """Load body and networks, and run each once, so that the first frame is not a slow one.
 
-        The very first time on a machine this compiles the solver: half a minute on a PC.
+        Where `hybrik compile` was not run, the first time on a machine this compiles the solver,
+        for half a minute on a PC.
 
         Parameters
         ----------
@@ -283,6 +293,8 @@ class Pipeline:
             message says which.
         """
         chosen = Settings(**settings)
+        code = threading.Thread(target=_load_code, name='hybrik code', daemon=True)
+        code.start()
         body = BodyModel.load(chosen.body or None)
         models = detector.MODEL, Path(chosen.hybrik_model or blazepose.MODEL).expanduser()
         prove_network = (
@@ -306,6 +318,7 @@ class Pipeline:
                 body.name,
             )
         pipeline._warm_up()
+        code.join()
         pipeline.facts = {
             'body': body.name,
             **{

@@ -48,9 +48,12 @@ def run(args: argparse.Namespace) -> int:
     console = Console(soft_wrap=True, highlight=False, markup=False)
     start = time.monotonic()
     names = kernel_names()
+    if not compiling.is_enabled():
+        console.print('hybrik compile: NUMBA_DISABLE_JIT is set, so nothing is compiled: unset it')
+        return 1
     try:
         compiled = _compile_all(names, console)
-    except (BrokenProcessPool, RuntimeError) as error:
+    except BrokenProcessPool as error:
         console.print(f'hybrik compile: {error}')
         return 1
     folders = {compiling.cache_folder(name) for name in names}
@@ -78,9 +81,9 @@ def kernel_names() -> list[str]:
 
 def compile_missing(console: Console) -> None:
     """Compile the kernels that are not on disk; where that fails, the first start does it."""
-    names = [name for name in kernel_names() if not compiling.is_on_disk(name)]
-    if names:
-        with suppress(BrokenProcessPool, RuntimeError):
+    names = kernel_names()
+    if compiling.is_enabled() and not all(map(compiling.is_on_disk, names)):
+        with suppress(BrokenProcessPool):
             _compile_all(names, console)
 
 
@@ -91,8 +94,6 @@ def _compile_all(names: list[str], console: Console) -> int:
     ------
     BrokenProcessPool
         A process was killed, for example because memory ran out.
-    RuntimeError
-        numba is told not to compile.
     """
     workers = min(_MAX_WORKERS, len(os.sched_getaffinity(0)))
     columns = TextColumn('Compiling'), BarColumn(), Count(), TimeElapsedColumn()

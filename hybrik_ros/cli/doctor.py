@@ -174,7 +174,7 @@ def compiled_code() -> Iterator[Finding]:
     from hybrik_ros.cli.compile import kernel_names
 
     subject = 'compiled code'
-    if os.environ.get('NUMBA_DISABLE_JIT', '0') != '0':
+    if not compiling.is_enabled():
         yield Finding(
             WARNING, subject, 'there is none: numba is told not to compile, and all is slow',
             'unset NUMBA_DISABLE_JIT',
