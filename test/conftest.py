@@ -19,6 +19,9 @@ from hybrik_ros.share import node_environment
 
 # Every run is the same, and a busy machine fails none.
 hypothesis.settings.register_profile('hybrik_ros', deadline=None, derandomize=True)
+hypothesis.settings.register_profile(
+    'brief', hypothesis.settings.get_profile('hybrik_ros'), max_examples=10
+)
 hypothesis.settings.load_profile('hybrik_ros')
 
 
