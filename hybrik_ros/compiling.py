@@ -37,7 +37,13 @@ def compiled(function: Callable[..., Any], *, fused: bool = False) -> Callable[.
     callable
         numba's dispatcher, called as the function is.
     """
-    options: dict[str, Any] = {'nogil': True, 'fastmath': {'contract'} if fused else False}
+    # As in NumPy, a division by zero gives infinity or NaN: a step of the solver that meets one is
+    # refused, and the frame goes on.
+    options: dict[str, Any] = {
+        'nogil': True,
+        'fastmath': {'contract'} if fused else False,
+        'error_model': 'numpy',
+    }
     _announcer.functions.add(function)
     try:
         return numba.njit(cache=True, **options)(function)
