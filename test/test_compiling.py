@@ -185,7 +185,10 @@ def test_the_compile_command_says_that_numba_must_not_compile() -> None:
     assert 'Traceback' not in result.stderr
 
 
-def test_an_interrupted_compile_command_leaves_no_process_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_compile_command_leaves_no_process_behind(
+    number: signal.Signals, tmp_path: Path
+) -> None:
     environment = {**os.environ, 'NUMBA_CACHE_DIR': str(tmp_path)}
     command = [sys.executable, '-m', 'hybrik_ros.cli', 'compile']
     process = subprocess.Popen(
@@ -199,9 +202,10 @@ def test_an_interrupted_compile_command_leaves_no_process_behind(tmp_path: Path)
     try:
         assert process.stdout is not None
         assert process.stdout.readline().startswith('compiled')
-        os.killpg(process.pid, signal.SIGINT)  # As Ctrl-C does.
+        # Ctrl-C goes to the group, a supervisor's signal to the process alone.
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
         _, errors = process.communicate(timeout=10)
-        assert process.returncode == 130
+        assert process.returncode == 128 + number
         assert 'Traceback' not in errors
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline and group_runs(process.pid):

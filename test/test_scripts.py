@@ -47,6 +47,19 @@ def test_environment_is_that_of_the_folder_it_lies_in(shell: str, checkout: Path
     assert profile == f'{checkout}/config/fastdds.xml'
 
 
+def test_environment_takes_no_notice_of_cdpath(checkout: Path) -> None:
+    shown = 'cd "$0"; CDPATH=.:/tmp; . scripts/environment; echo "$PATH"'
+    result = run('bash', '-c', shown, checkout)
+    assert result.stdout.split(':')[0] == f'{checkout}/.venv/bin', result.stderr
+    assert 'usage:' in run(checkout / 'scripts/setup', '--help', CDPATH='.:/tmp').stderr
+
+
+def test_environment_leaves_the_users_profile(checkout: Path) -> None:
+    mine = {'FASTRTPS_DEFAULT_PROFILES_FILE': 'mine.xml'}
+    result = run('bash', '-c', SHOW, checkout / 'scripts/environment', **mine)
+    assert result.stdout.splitlines()[2:] == ['']
+
+
 @pytest.mark.parametrize('shell', ['bash', 'zsh'])
 def test_environment_of_a_sourced_ros_is_its_own(shell: str, checkout: Path) -> None:
     sourced = {'ROS_DISTRO': 'jazzy', 'AMENT_PREFIX_PATH': '/opt/ros/jazzy'}

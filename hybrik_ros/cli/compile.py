@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -115,6 +116,10 @@ def _compile_all(names: list[str], console: Console) -> int:
 @contextmanager
 def _terminated(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
     """End the processes of a pool with the context, whatever they are doing."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
+            # As an exception, which ends the context.
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
     try:
         yield pool
     finally:
@@ -126,6 +131,7 @@ def _terminated(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
 def _start_worker() -> None:
     """Import what has kernels; the parent says what is compiled and ends the worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     logging.getLogger(compiling.__name__).setLevel(logging.ERROR)
     kernel_names()
 
