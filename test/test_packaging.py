@@ -7,6 +7,7 @@ Python's environment as the ROS prefix.
 import importlib.metadata
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,6 +117,20 @@ def test_package_is_in_the_index(overlay: Path, name: str) -> None:
 @pytest.mark.parametrize('name', ['hybrik', 'hybrik_node'])
 def test_executable_is_installed(overlay: Path, name: str) -> None:
     assert os.access(overlay / 'hybrik_ros/lib/hybrik_ros' / name, os.X_OK)
+
+
+def test_executables_use_an_environment_that_is_made_after_the_build(overlay: Path) -> None:
+    executable = overlay / 'hybrik_ros/lib/hybrik_ros/hybrik'
+    [place] = re.findall(r'exec "(.+/bin/python)"', executable.read_text())
+    assert not Path(place).exists()
+    Path(place).parent.mkdir(parents=True)
+    Path(place).write_text('#!/bin/sh\necho "$@"\n')
+    Path(place).chmod(0o755)
+    try:
+        said = subprocess.check_output([executable, '--version'], text=True)
+        assert said == f'{executable} --version\n'
+    finally:
+        shutil.rmtree(Path(place).parents[1])
 
 
 def test_modules_come_from_the_overlay(overlay: Path, package: Path) -> None:

@@ -32,11 +32,10 @@ print(cv2.__version__, numpy.__version__, scipy.__version__)
 """
 # Solver, images and pipeline, in the environment that users get.
 TESTS = (
-    'test_rotations.py', 'test_camera.py', 'test_images.py', 'test_drawing.py',
+    'test_rotations.py', 'test_camera.py', 'test_images.py',
     'test_kinematics.py::test_clean_joints_give_themselves_and_the_true_rotations',
     'test_kinematics.py::test_degenerate_joints_give_rotations',
     'test_pipeline.py::test_one_person_keeps_one_id',
-    'test_pipeline.py::test_joints_are_forward_kinematics_of_the_rest',
 )  # fmt: skip
 
 
@@ -144,8 +143,8 @@ def test_solver_images_and_pipeline_work_in_the_environment(
     places = [source / 'test' / place for place in TESTS]
     command = [python, '-m', 'pytest', '-p', 'no:cacheprovider', '--hypothesis-profile', 'brief']
     said = run(*command, '-k', 'not plain_transcription', *places, env=sourced, cwd=source)
-    assert re.search(r'^=+ \d\d+ passed', said, re.M), said
-    assert 'skipped' not in said
+    # Those against cv_bridge, which PyPI lacks, are skipped.
+    assert re.search(r'^=+ \d{3,} passed', said, re.M), said
 
 
 def test_second_set_up_finds_the_work_done(source: Path, sourced: dict[str, str]) -> None:
