@@ -211,13 +211,6 @@ class Human:
     vertices: NDArray[np.float32] | None = None
 
 
-def _load_code() -> None:
-    """Load what the first frame would have to wait for."""
-    import scipy.optimize  # noqa: F401
-
-    compiling.load_kernels()
-
-
 def finder_of(settings: Settings) -> Runner:
     """Return the detector's runner, not yet active."""
     size = settings.detector_size
@@ -293,7 +286,7 @@ class Pipeline:
             message says which.
         """
         chosen = Settings(**settings)
-        code = threading.Thread(target=_load_code, name='hybrik code', daemon=True)
+        code = threading.Thread(target=compiling.load_kernels, name='hybrik code', daemon=True)
         code.start()
         body = BodyModel.load(chosen.body or None)
         models = detector.MODEL, Path(chosen.hybrik_model or blazepose.MODEL).expanduser()

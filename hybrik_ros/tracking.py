@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from hybrik_ros.body import BodyModel, fit_betas
 from hybrik_ros.camera import Region, overlaps
@@ -436,9 +437,6 @@ class Tracker:
             ]
         )
         cost[lost[:, None] & (unlikely > _STRANGE)] = _NEVER
-        # Takes half a second, which Pipeline.create spends while the networks load.
-        from scipy.optimize import linear_sum_assignment
-
         for row, column in zip(*linear_sum_assignment(cost), strict=True):
             if cost[row, column] < _NEVER:
                 found[column] = self.tracks[row]

@@ -22,8 +22,7 @@ def resolve(
     """
     tags = ['manylinux2014', *(f'manylinux_2_{minor}' for minor in range(17, 36))]
     command = [
-        *(sys.executable, '-m', 'pip', '--python', interpreter),
-        *('install', '--dry-run', '--quiet', '--ignore-installed'),
+        *(interpreter, '-m', 'pip', 'install', '--dry-run', '--quiet', '--ignore-installed'),
         *('--report', '-', '--target', '/nowhere', '--only-binary', ':all:'),
         *('--implementation', 'cp', '--python-version', python),
         *(f'--platform={tag}_{machine}' for tag in tags),

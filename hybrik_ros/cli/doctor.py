@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _findings(args: argparse.Namespace) -> Iterator[Finding]:
     yield from software()
-    yield from _needing('compiled code', compiled_code(), 'kinematics')
+    yield from _needing('compiled code', compiled_code(), 'drawing', 'perception.blazepose')
     middleware, no_ros = _probe()
     if no_ros is not None:
         yield no_ros
