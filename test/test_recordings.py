@@ -412,7 +412,7 @@ def test_after_an_interrupt_there_is_a_valid_bag_and_the_rest_follows(
         processor.process(job(bag.absolute(), target, copy=True))
 
 
-@pytest.mark.parametrize('seconds', [0.15, 0.4, 0.8, 1.2])
+@pytest.mark.parametrize('seconds', [0.3, 0.5, 0.8, 1.2])
 def test_an_interrupt_at_the_start_ends_it_without_a_word(
     bag: Path, tmp_path: Path, seconds: float
 ) -> None:
