@@ -95,7 +95,7 @@ def compile_kernel(name: str) -> bool:
 def load_kernels() -> None:
     """Compile or load the kernels of all modules that are imported, unless numba must not."""
     if is_enabled():
-        for name in KERNELS:
+        for name in list(KERNELS):  # Another thread may import more meanwhile.
             compile_kernel(name)
 
 
