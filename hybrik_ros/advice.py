@@ -8,7 +8,7 @@ from pathlib import Path
 DISTRIBUTIONS = Path('/opt/ros')
 SETUP = (
     'run ./scripts/setup in the source tree of hybrik_ros (where colcon builds it: scripts/setup '
-    '--colcon, then colcon build again), which installs it into a private environment'
+    '--colcon), which installs it into a private environment'
 )
 _WORKSPACE = 'in the workspace, rosdep install --from-paths src --ignore-src'
 _BUILD = (

@@ -28,11 +28,13 @@ def share_path(name: str) -> Path:
 
     Parameters
     ----------
-    name: relative, such as config/fastdds.xml.
+    name : str
+        Relative path, such as config/fastdds.xml.
 
     Raises
     ------
-    FileNotFoundError: it is in none of these.
+    FileNotFoundError
+        It is in none of these.
     """
     prefixes = [*os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep), sys.prefix]
     folders = [
@@ -52,7 +54,8 @@ def transport_profile() -> dict[str, str]:
 
     Raises
     ------
-    FileNotFoundError: the profile is not installed.
+    FileNotFoundError
+        The profile is not installed.
     """
     name = _PROFILE_VARIABLES[os.environ.get('ROS_DISTRO') not in _FAST_DDS_2]
     return {name: str(share_path('config/fastdds.xml'))}

@@ -71,6 +71,12 @@ def test_environment_of_a_sourced_ros_is_its_own(shell: str, checkout: Path) -> 
     assert result.stdout.splitlines()[1] == f'{checkout}/.venv-jazzy:/opt/ros/jazzy'
 
 
+def test_environment_is_refused_where_it_is_not_sourced(checkout: Path) -> None:
+    result = run('bash', checkout / 'scripts/environment')
+    assert result.returncode == 1
+    assert result.stderr == 'scripts/environment: run it as: source scripts/environment\n'
+
+
 def test_environment_says_which_shells_can_read_it(checkout: Path) -> None:
     result = run('sh', '-c', SHOW, checkout / 'scripts/environment')
     assert result.stderr.splitlines() == [
