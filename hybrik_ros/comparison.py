@@ -31,7 +31,7 @@ _MILLIMETRES = 1e3
 
 
 @dataclass(frozen=True, eq=False)
-class Difference:
+class PoseDifference:
     """How two accounts of one person differ.
 
     Attributes
@@ -57,7 +57,7 @@ class Difference:
     jitter: Array
 
 
-def compare(first: Frames, second: Frames) -> list[Difference]:
+def compare(first: Frames, second: Frames) -> list[PoseDifference]:
     """Return how two accounts differ, one for each person whom both have, most frames first.
 
     Parameters
@@ -95,7 +95,7 @@ def jitters(points: Array, numbers: Sequence[int]) -> tuple[NDArray[np.int64], A
     return whole + 1, np.linalg.norm(np.diff(points, 2, axis=0)[whole], axis=-1).mean(axis=-1)
 
 
-def plot(differences: Sequence[Difference], names: tuple[str, str], path: Path) -> None:
+def plot(differences: Sequence[PoseDifference], names: tuple[str, str], path: Path) -> None:
     """Draw the differences over time (PNG).
 
     Parameters
@@ -128,7 +128,7 @@ def plot(differences: Sequence[Difference], names: tuple[str, str], path: Path) 
 
 
 def _draw(
-    difference: Difference, rows: Sequence['Axes'], start: float, names: tuple[str, str]
+    difference: PoseDifference, rows: Sequence['Axes'], start: float, names: tuple[str, str]
 ) -> None:
     times = difference.stamps - start
     label = ' = '.join(difference.ids)
@@ -206,7 +206,7 @@ def _difference(
     first: dict[int, Human],
     second: dict[int, Human],
     numbers: dict[int, int],
-) -> Difference:
+) -> PoseDifference:
     stamps = sorted(first.keys() & second.keys())
     pairs = [(first[stamp], second[stamp]) for stamp in stamps]
     joints = np.array([[human.joints for human in pair] for pair in pairs])
@@ -215,7 +215,7 @@ def _difference(
     turns = to_rotation_vector(np.swapaxes(rotations[:, 0], -1, -2) @ rotations[:, 1])
     frames = [numbers[stamp] for stamp in stamps]
     about = joints - joints[:, :, PELVIS, None]
-    return Difference(
+    return PoseDifference(
         ids,
         (len(first), len(second)),
         np.array(stamps) / _SECOND,

@@ -23,9 +23,9 @@ from hybrik_ros.camera import Camera, Region, locate
 from hybrik_ros.inference import Runner, create_runner
 from hybrik_ros.kinematics import forward, solve
 from hybrik_ros.perception import blazepose, detector, hybrik, landmarks, proof
+from hybrik_ros.perception.appearance import clothing_colours
 from hybrik_ros.perception.blazepose import BlazePose, Landmarks
-from hybrik_ros.perception.clothes import clothes
-from hybrik_ros.perception.depth import Torso, check_depth
+from hybrik_ros.perception.depth import TorsoDistanceEstimator, check_depth
 from hybrik_ros.perception.detector import (
     Detection,
     PersonDetector,
@@ -263,7 +263,7 @@ class Pipeline:
         self._tracker = Tracker(
             self._new_track, settings.confirm_after, settings.forget_after, names
         )
-        self._torso = Torso(body)
+        self._torso = TorsoDistanceEstimator(body)
         self._frames_since_detection = 0
         self._stamp = -np.inf
 
@@ -512,7 +512,7 @@ class Pipeline:
         if not observation.shows_trunk:
             return None
         scale = camera.matrix[0, 0] / position[2]
-        colours = clothes(rgb, found.keypoints)
+        colours = clothing_colours(rgb, found.keypoints)
         sighting = Sighting(position, _box(found.pixels, camera), scale, colours)
         return _Seen(found, observation, sighting)
 
@@ -602,7 +602,7 @@ class Pipeline:
             raise ValueError('the body lies behind the camera')
         if depth is not None:
             skin = self.body.vertices(track.rotations, betas, pelvis - rest[PELVIS])
-            ratio = self._torso.distance_ratio(depth, camera, skin, confidence)
+            ratio = self._torso.estimate_ratio(depth, camera, skin, confidence)
             if ratio is not None:
                 track.tell_distance(ratio)
         pelvis *= track.distance_ratio

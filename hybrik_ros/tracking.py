@@ -17,7 +17,7 @@ from scipy.optimize import linear_sum_assignment
 
 from hybrik_ros.body import BodyModel, fit_betas
 from hybrik_ros.camera import Region, overlaps
-from hybrik_ros.perception.clothes import NOT_SEEN, unlike
+from hybrik_ros.perception.appearance import NOT_SEEN, dissimilarity
 from hybrik_ros.perception.landmarks import Proportions
 from hybrik_ros.skeleton import MIRROR
 from hybrik_ros.smoothing import PoseFilter, VectorFilter
@@ -170,7 +170,7 @@ class Sighting:
     position: (3), metres, optical frame, between the hips.
     box: (4), x_min, y_min, x_max, y_max, pixels.
     pixels_per_metre: at that distance.
-    clothes: (2, 3), their colours, as hybrik_ros.perception.clothes finds them.
+    clothes: (2, 3), their colours, as hybrik_ros.perception.appearance finds them.
     """
 
     position: Array
@@ -423,7 +423,7 @@ class Tracker:
             np.array([track.predicted_box(stamp) for track in self.tracks]),
             np.array([sighting.box for sighting in sightings]),
         )
-        unlikely = unlike(
+        unlikely = dissimilarity(
             np.array([track.clothes for track in self.tracks])[:, None],
             np.array([sighting.clothes for sighting in sightings]),
         )

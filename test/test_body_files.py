@@ -13,7 +13,7 @@ import pytest
 import scipy.sparse
 
 from hybrik_ros.body import DEFAULT_BODY, BodyModel
-from hybrik_ros.body.files import UnsafeFileError
+from hybrik_ros.body.reading import UnsafeFileError
 
 
 @pytest.fixture(scope='module')
@@ -252,7 +252,7 @@ def global_opcode(module, name):
         ('_codecs', 'register'),
         ('_codecs', 'decode'),
         ('chumpyevil', 'Ch'),
-        ('hybrik_ros.body.files', 'read_body_file'),
+        ('hybrik_ros.body.reading', 'read_body_file'),
         ('functools', 'partial'),
         ('operator', 'attrgetter'),
     ],

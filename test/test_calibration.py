@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from hybrik_ros.messages.calibration import CalibrationError
-from hybrik_ros.node.calibration import guess_calibration, read_calibration
+from hybrik_ros.node.conversions import guess_calibration, read_calibration
 
 
 @pytest.fixture

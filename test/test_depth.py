@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
-from hybrik_ros.perception.depth import Torso, check_depth
+from hybrik_ros.perception.depth import TorsoDistanceEstimator, check_depth
 from hybrik_ros.skeleton import JOINT_NAMES, PELVIS
 
 BODY = BodyModel.load()
@@ -23,7 +23,7 @@ CLOSE = 0.02
 
 @pytest.fixture(scope='module')
 def torso():
-    return Torso(BODY)
+    return TorsoDistanceEstimator(BODY)
 
 
 class Scene:
@@ -68,7 +68,7 @@ def scenes():
 def test_who_is_of_another_size_than_their_body_is_put_where_they_are(scenes, torso, times):
     # What the image alone gives: the same pixels, from a smaller body nearby or a bigger one.
     for scene in scenes:
-        ratio = torso.distance_ratio(scene.measured(), CAMERA, times * scene.vertices, SEEN)
+        ratio = torso.estimate_ratio(scene.measured(), CAMERA, times * scene.vertices, SEEN)
         assert scene.miss(ratio, times) < CLOSE
 
 
@@ -77,7 +77,7 @@ def test_a_body_at_wrong_pixels_is_put_nearly_there(scenes, torso, times):
     # What the image alone does not give: of the right size, and yet too near or too far.
     for scene in scenes:
         moved = scene.vertices + (times - 1) * scene.pelvis
-        ratio = torso.distance_ratio(scene.measured(), CAMERA, moved, SEEN)
+        ratio = torso.estimate_ratio(scene.measured(), CAMERA, moved, SEEN)
         # By as much as the surface is before the pelvis, where it was looked for.
         assert scene.miss(ratio, times) < 0.3 * abs(times - 1) + 0.01
 
@@ -85,7 +85,7 @@ def test_a_body_at_wrong_pixels_is_put_nearly_there(scenes, torso, times):
 def misses(scenes, torso, occluder, confidence=SEEN):
     """How far those are off, metres, of whom anything is told behind an occluder."""
     found = [
-        (scene, torso.distance_ratio(scene.measured(occluder(scene)), CAMERA,
+        (scene, torso.estimate_ratio(scene.measured(occluder(scene)), CAMERA,
                                      1.2 * scene.vertices, confidence))
         for scene in scenes
     ]  # fmt: skip
@@ -113,7 +113,7 @@ def test_a_pole_in_front_draws_nobody_near(scenes, torso):
         width = 0.05 * CAMERA.matrix[0, 0] / scene.distance
         pole = np.abs(np.arange(CAMERA.width) - middle) < width
         measured = scene.measured(np.broadcast_to(pole, (CAMERA.height, CAMERA.width)))
-        ratio = torso.distance_ratio(measured, CAMERA, 0.8 * scene.vertices, SEEN)
+        ratio = torso.estimate_ratio(measured, CAMERA, 0.8 * scene.vertices, SEEN)
         if ratio is not None:  # Who stands sideways is nearly as narrow as the pole.
             assert scene.miss(ratio, 0.8) < 1.5 * CLOSE
 
@@ -135,13 +135,13 @@ def test_arms_before_the_chest_do_not_count(torso):
     assert hidden.sum() > 200  # pixels of the trunk: the test is one
     # The arms are farther forward than the model has them: only the trunk tells the truth.
     depth = np.where(hidden, with_arms - 0.1, with_arms).astype(np.float32)
-    assert torso.distance_ratio(depth, CAMERA, vertices, SEEN) == pytest.approx(1, abs=0.004)
+    assert torso.estimate_ratio(depth, CAMERA, vertices, SEEN) == pytest.approx(1, abs=0.004)
 
 
 @pytest.mark.parametrize('nothing', [np.nan, 0.0, np.inf, -np.inf, -1.0])
 def test_holes_tell_nothing(scenes, torso, nothing):
     holes = np.full((CAMERA.height, CAMERA.width), nothing, np.float32)
-    assert torso.distance_ratio(holes, CAMERA, scenes[0].vertices, SEEN) is None
+    assert torso.estimate_ratio(holes, CAMERA, scenes[0].vertices, SEEN) is None
 
 
 def test_where_the_trunk_is_hidden_nothing_is_told(scenes, torso):
@@ -150,9 +150,9 @@ def test_where_the_trunk_is_hidden_nothing_is_told(scenes, torso):
     hidden[[JOINT_NAMES.index(name) for name in JOINT_NAMES if 'neck' != name != 'head']] = 0.05
     for scene in scenes:
         measured = scene.measured(scene.below(0.5))
-        assert torso.distance_ratio(measured, CAMERA, scene.vertices, hidden) is None
+        assert torso.estimate_ratio(measured, CAMERA, scene.vertices, hidden) is None
         unseen = np.zeros_like(SEEN)
-        assert torso.distance_ratio(scene.measured(), CAMERA, scene.vertices, unseen) is None
+        assert torso.estimate_ratio(scene.measured(), CAMERA, scene.vertices, unseen) is None
 
 
 def test_two_surfaces_that_share_the_trunk_tell_nothing(scenes, torso):
@@ -160,14 +160,14 @@ def test_two_surfaces_that_share_the_trunk_tell_nothing(scenes, torso):
     rows, columns = np.indices((CAMERA.height, CAMERA.width))
     for scene in scenes:
         measured = scene.measured((rows + columns) % 4 < 2)
-        ratio = torso.distance_ratio(measured, CAMERA, scene.vertices, SEEN)
+        ratio = torso.estimate_ratio(measured, CAMERA, scene.vertices, SEEN)
         assert ratio is None or scene.miss(ratio, 1.0) < CLOSE
 
 
 def test_a_body_outside_of_the_image_or_behind_the_camera_tells_nothing(scenes, torso):
     measured = scenes[0].measured()
     for offset in ([30.0, 0, 0], [0, -30.0, 0], [0, 0, -20.0], [0, 0, -scenes[0].distance]):
-        ratio = torso.distance_ratio(measured, CAMERA, scenes[0].vertices + offset, SEEN)
+        ratio = torso.estimate_ratio(measured, CAMERA, scenes[0].vertices + offset, SEEN)
         assert ratio is None or np.isfinite(ratio)
         if offset[2] in (0, -20.0):
             assert ratio is None
@@ -175,7 +175,7 @@ def test_a_body_outside_of_the_image_or_behind_the_camera_tells_nothing(scenes, 
 
 def test_what_is_farther_than_any_person_can_be_is_no_person(scenes, torso):
     far = np.full((CAMERA.height, CAMERA.width), 50.0, np.float32)
-    assert torso.distance_ratio(far, CAMERA, scenes[0].vertices, SEEN) is None
+    assert torso.estimate_ratio(far, CAMERA, scenes[0].vertices, SEEN) is None
 
 
 @pytest.mark.parametrize(('width', 'height'), [(160, 120), (80, 60), (640, 480)])
@@ -187,14 +187,14 @@ def test_depth_of_another_size_tells_the_same(torso, scenes, width, height):
     for seed in (1, 2):
         depth = as_measured(Scene(seed, sensor).depth, scenes[seed].rng)
         check_depth(depth, CAMERA)
-        ratio = torso.distance_ratio(depth, CAMERA, 1.2 * scenes[seed].vertices, SEEN)
+        ratio = torso.estimate_ratio(depth, CAMERA, 1.2 * scenes[seed].vertices, SEEN)
         assert scenes[seed].miss(ratio, 1.2) < CLOSE
 
 
 def test_a_lens_that_bends_is_taken_into_account(torso):
     camera = Camera(CAMERA.matrix, [-0.25, 0.08, 0.001, -0.001, 0.0], 320, 240)
     scene = Scene(3, camera)
-    ratio = torso.distance_ratio(scene.measured(), camera, 1.2 * scene.vertices, SEEN)
+    ratio = torso.estimate_ratio(scene.measured(), camera, 1.2 * scene.vertices, SEEN)
     assert scene.miss(ratio, 1.2) < CLOSE
 
 
@@ -213,7 +213,7 @@ def test_whatever_is_measured_the_ratio_is_a_number_or_none(seed, offset, share)
     )
     rotations = random_rotations(rng, 1)[0]
     vertices = BODY.vertices(rotations, None, np.add(offset, [0, 0, 2.0]))
-    ratio = Torso(BODY).distance_ratio(depth, CAMERA, vertices, rng.random(24))
+    ratio = TorsoDistanceEstimator(BODY).estimate_ratio(depth, CAMERA, vertices, rng.random(24))
     assert ratio is None or 0.5 < ratio < 2.0
 
 

@@ -8,7 +8,7 @@ import pytest
 from sensor_msgs.msg import Image
 
 from hybrik_ros.messages.images import UnusableInputError
-from hybrik_ros.node.depth import to_depth
+from hybrik_ros.node.depth_images import to_depth
 
 HEIGHT, WIDTH = 5, 7
 FORMATS = {'16UC1': 'H', 'mono16': 'H', '32FC1': 'f'}

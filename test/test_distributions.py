@@ -35,9 +35,9 @@ ADDED = (
     'ros-rpyutils', 'ros-sensor-msgs', 'ros-std-msgs',
 )  # fmt: skip
 MODULES = (
-    'body_data', 'body_files', 'calibration', 'camera', 'cli', 'clothes', 'codecs', 'depth',
-    'depth_images', 'detections', 'drawing', 'hybrik', 'images', 'intrinsics', 'measures', 'models',
-    'motion', 'perception', 'previous', 'progress', 'rotations', 'skeleton', 'smoothing',
+    'appearance', 'body_data', 'body_files', 'calibration', 'camera', 'camera_info', 'cli', 'depth',
+    'depth_images', 'detections', 'drawing', 'hybrik', 'image_headers', 'images', 'measures',
+    'models', 'motion', 'perception', 'previous', 'progress', 'rotations', 'skeleton', 'smoothing',
     'tracking', 'twist',
 )  # fmt: skip
 # Of modules that take minutes, some tests.

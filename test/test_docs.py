@@ -21,8 +21,8 @@ import hybrik_ros
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
 from hybrik_ros.cli import main
+from hybrik_ros.node.conversions import make
 from hybrik_ros.node.inputs import Inputs
-from hybrik_ros.node.messages import make
 from hybrik_ros.node.node import HybrikNode
 from hybrik_ros.node.outputs import Outputs
 from hybrik_ros.node.parameters import declare

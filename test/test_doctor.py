@@ -26,10 +26,9 @@ from std_msgs.msg import Header
 
 from hybrik_ros.cli import doctor
 from hybrik_ros.findings import LEVELS, OK, PROBLEM, WARNING, Finding
-from hybrik_ros.node.calibration import guess_calibration
-from hybrik_ros.node.doctor import graph
-from hybrik_ros.node.doctor_camera import Stream
-from hybrik_ros.node.images import to_image
+from hybrik_ros.node.camera_checks import TopicStream
+from hybrik_ros.node.conversions import guess_calibration, to_image
+from hybrik_ros.node.graph_checks import graph
 from hybrik_ros.perception import blazepose, detector
 from hybrik_ros.share import MALLOC, share_path
 
@@ -589,7 +588,7 @@ def test_tensorrt_that_works_without_engines(fake_tensorrt: object) -> None:
 
 def test_lost_messages_are_counted_by_their_numbers() -> None:
     def lost(numbers: list[int | None]) -> float | None:
-        stream = Stream(Clock())
+        stream = TopicStream(Clock())
         for number in numbers:
             stream.take(Image(), {'publication_sequence_number': number})
         return stream.lost

@@ -14,7 +14,7 @@ from std_msgs.msg import Header
 
 from hybrik_ros.camera import Camera
 from hybrik_ros.messages.images import ENCODINGS, UnusableInputError, decompress, to_camera, to_rgb
-from hybrik_ros.node.images import to_image
+from hybrik_ros.node.conversions import to_image
 
 HEIGHT, WIDTH = 6, 8
 BAYER = [f'bayer_{pattern}' for pattern in ('rggb', 'bggr', 'gbrg', 'grbg')]

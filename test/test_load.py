@@ -13,7 +13,7 @@ from lifecycle_msgs.srv import ChangeState
 
 from hybrik_ros.cli.bench.node import pictures, resident_megabytes
 from hybrik_ros.cli.processes import NODE, process, wait_for
-from hybrik_ros.node.load import Load
+from hybrik_ros.node.load_generator import LoadGenerator
 
 TIMEOUT = 60.0
 # Listens to all that is large, and takes its time over every message.
@@ -36,20 +36,22 @@ rclpy.spin(node)
 
 
 @pytest.fixture(scope='module')
-def load(ros_environment: dict[str, str]) -> Iterator[Load]:
-    with Load(pictures((640, 480))) as load:
+def load(ros_environment: dict[str, str]) -> Iterator[LoadGenerator]:
+    with LoadGenerator(pictures((640, 480))) as load:
         yield load
 
 
 @pytest.fixture(scope='module')
-def node(load: Load, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen]:
+def node(
+    load: LoadGenerator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[subprocess.Popen]:
     log = tmp_path_factory.mktemp('load') / 'log'
     with process([*NODE, '--ros-args', '-p', 'publish.vertices:=true'], log) as node:
         wait_for(load.node_listens, node, log)
         yield node
 
 
-def answers_in(load: Load, seconds: float) -> np.ndarray:
+def answers_in(load: LoadGenerator, seconds: float) -> np.ndarray:
     """Return the latencies of the frames that are answered meanwhile."""
     load.answers = []
     time.sleep(seconds)
@@ -63,7 +65,7 @@ def wait(condition: Callable[[], object]) -> bool:
     return bool(condition())
 
 
-def test_latency_does_not_grow_under_overload(load: Load, node: subprocess.Popen) -> None:
+def test_latency_does_not_grow_under_overload(load: LoadGenerator, node: subprocess.Popen) -> None:
     load.play(60.0)
     time.sleep(3.0)
     rate = len(answers_in(load, 4.0)) / 4.0
@@ -84,7 +86,7 @@ def test_latency_does_not_grow_under_overload(load: Load, node: subprocess.Popen
 
 
 def test_a_camera_that_dies_and_returns_is_told_of_and_followed_on(
-    load: Load, node: subprocess.Popen
+    load: LoadGenerator, node: subprocess.Popen
 ) -> None:
     load.play(10.0)
     assert len(answers_in(load, 2.0)) > 5
@@ -96,7 +98,7 @@ def test_a_camera_that_dies_and_returns_is_told_of_and_followed_on(
 
 
 def test_a_slow_listener_stalls_nothing(
-    load: Load, node: subprocess.Popen, ros_environment: dict[str, str]
+    load: LoadGenerator, node: subprocess.Popen, ros_environment: dict[str, str]
 ) -> None:
     load.play(8.0)
     time.sleep(1.0)
@@ -115,7 +117,7 @@ def test_a_slow_listener_stalls_nothing(
         load.play(0)
 
 
-def test_clean_up_frees_what_configure_took(load: Load, node: subprocess.Popen) -> None:
+def test_clean_up_frees_what_configure_took(load: LoadGenerator, node: subprocess.Popen) -> None:
     def held() -> tuple[float, int]:
         return resident_megabytes(node.pid), len(list(Path(f'/proc/{node.pid}/fd').iterdir()))
 

@@ -27,11 +27,11 @@ from hybrik_ros.cli import main
 from hybrik_ros.cli.bag import recordings_in
 from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.pipeline import Pipeline
-from hybrik_ros.recordings.crew import LocalWorker, run_jobs
 from hybrik_ros.recordings.process import Job, Outcome, Processor, locked, replaced
 from hybrik_ros.recordings.recording import Recording, RecordingError, fingerprint
 from hybrik_ros.recordings.report import Report
 from hybrik_ros.recordings.segments import Segments, folder_of, split
+from hybrik_ros.recordings.workers import LocalWorker, run_jobs
 
 FIRST, LENGTH = 30, 18
 SIZE = (884, 298)  # half of the clip's

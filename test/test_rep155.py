@@ -31,7 +31,7 @@ from hybrik_ros.camera import Camera
 from hybrik_ros.cli.bench.footage import DownloadError
 from hybrik_ros.kinematics import forward
 from hybrik_ros.node import rep155_messages as messages
-from hybrik_ros.node.messages import make
+from hybrik_ros.node.conversions import make
 from hybrik_ros.node.rep155 import Rep155, available
 from hybrik_ros.node.rep155_angles import HINGES, joint_angles
 from hybrik_ros.node.rep155_urdf import to_urdf

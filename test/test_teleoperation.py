@@ -25,7 +25,7 @@ from std_msgs.msg import Header
 from hybrik_ros.body import BodyModel
 from hybrik_ros.kinematics import forward
 from hybrik_ros.msg import HumanMesh
-from hybrik_ros.node.messages import make
+from hybrik_ros.node.conversions import make
 from hybrik_ros.pipeline import Human
 from hybrik_ros.skeleton import JOINT_NAMES
 

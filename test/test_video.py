@@ -22,7 +22,7 @@ from std_msgs.msg import Header
 
 from hybrik_ros.msg import HumanMeshArray
 from hybrik_ros.node import video
-from hybrik_ros.node.calibration import guess_calibration
+from hybrik_ros.node.conversions import guess_calibration
 
 RATE = 20
 FRAMES = 12

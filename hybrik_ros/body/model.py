@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hybrik_ros.body.files import read_body_file
+from hybrik_ros.body.reading import read_body_file
 from hybrik_ros.body.skinning import skin, strongest_weights
 from hybrik_ros.kinematics import forward
-from hybrik_ros.kinematics.batch import real_array
+from hybrik_ros.kinematics.validation import real_array
 from hybrik_ros.skeleton import LANDMARK_VERTICES, LEAF_VERTICES, NUM_JOINTS, PARENTS
 
 Array = NDArray[np.float64]
@@ -66,7 +66,7 @@ class BodyModel:
 
         Raises
         ------
-        FileNotFoundError, hybrik_ros.body.files.UnsafeFileError, ValueError: as they say.
+        FileNotFoundError, hybrik_ros.body.reading.UnsafeFileError, ValueError: as they say.
         """
         path = DEFAULT_BODY if path is None else Path(path).expanduser()
         name = 'default' if path == DEFAULT_BODY else path.stem

@@ -18,11 +18,11 @@ from hybrik_ros.cli.progress import UNKNOWN, Bar, Count, TimeRemaining
 from hybrik_ros.cli.video import degrees
 from hybrik_ros.parameters import settings_of
 from hybrik_ros.recordings.batch import Results, run_batch
-from hybrik_ros.recordings.crew import Cluster, LocalWorker, Worker
 from hybrik_ros.recordings.interrupt import interrupts
 from hybrik_ros.recordings.process import Job, Outcome, Processor
 from hybrik_ros.recordings.recording import Recording, RecordingError, is_recording
 from hybrik_ros.recordings.segments import is_split, remove_parts
+from hybrik_ros.recordings.workers import Cluster, LocalWorker, Worker
 
 INTERRUPTED = 130
 # Images per second. Stamps have 32 bits for seconds: at this rate, two million images.
@@ -276,7 +276,7 @@ def _tell(job: Job, outcome: Outcome, console: Console) -> None:
     )
 
 
-class _Rate(ProgressColumn):
+class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Return the images a second."""
         return Text(f'{task.speed:.1f} images/s' if task.speed else '')
@@ -284,5 +284,10 @@ class _Rate(ProgressColumn):
 
 def _progress(console: Console) -> Progress:
     return Progress(
-        TextColumn('{task.description}'), Bar(), Count(), _Rate(), TimeRemaining(), console=console
+        TextColumn('{task.description}'),
+        Bar(),
+        Count(),
+        _RateColumn(),
+        TimeRemaining(),
+        console=console,
     )

@@ -12,11 +12,11 @@ from rich.table import Table
 
 from hybrik_ros.bags import BagError
 from hybrik_ros.bags.people import People, read_people
-from hybrik_ros.comparison import Difference, compare, plot
+from hybrik_ros.comparison import PoseDifference, compare, plot
 
 _MILLIMETRES = 1e3
 # Of each row, what it shows of a difference.
-_ROWS: dict[str, Callable[[Difference], np.ndarray]] = {
+_ROWS: dict[str, Callable[[PoseDifference], np.ndarray]] = {
     'joints, mm': lambda found: _MILLIMETRES * found.joints,
     'joints about the pelvis, mm': lambda found: _MILLIMETRES * found.pose,
     'rotations, degrees': lambda found: np.degrees(found.rotations),
@@ -68,7 +68,9 @@ def run(args: argparse.Namespace) -> int:
         return 1
 
 
-def _check(accounts: list[People], differences: list[Difference], args: argparse.Namespace) -> None:
+def _check(
+    accounts: list[People], differences: list[PoseDifference], args: argparse.Namespace
+) -> None:
     if not accounts[0].frames.keys() & accounts[1].frames.keys():
         raise ComparisonError(
             f'{args.bag_a} and {args.bag_b} have no stamp in common: they are not of the same '
@@ -78,7 +80,7 @@ def _check(accounts: list[People], differences: list[Difference], args: argparse
         raise ComparisonError(f'nobody is both in {args.bag_a} and in {args.bag_b}')
 
 
-def _table(difference: Difference) -> Table:
+def _table(difference: PoseDifference) -> Table:
     first, second = (escape(id) for id in difference.ids)
     frames = difference.frames
     table = Table(
@@ -95,7 +97,9 @@ def _table(difference: Difference) -> Table:
     return table
 
 
-def _print_rest(accounts: list[People], differences: list[Difference], console: Console) -> None:
+def _print_rest(
+    accounts: list[People], differences: list[PoseDifference], console: Console
+) -> None:
     """Tell who is in one bag alone, and how many frames are."""
     shared = accounts[0].frames.keys() & accounts[1].frames.keys()
     for number, (name, account) in enumerate(zip('AB', accounts, strict=True)):

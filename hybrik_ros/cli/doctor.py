@@ -114,16 +114,16 @@ def _needing(subject: str, findings: Iterator[Finding], *modules: str) -> Iterat
 
 def _ros(args: argparse.Namespace, middleware: str) -> Iterator[Finding]:
     try:
-        from hybrik_ros.node import doctor
+        from hybrik_ros.node import graph_checks
     except ImportError as error:
         yield Finding(
             PROBLEM, 'ROS', f'a package of messages is missing: {error}',
             'in the workspace: rosdep install --from-paths src --ignore-src',
         )  # fmt: skip
         return
-    yield from doctor.settings()
+    yield from graph_checks.settings()
     yield from chain(middleware_settings(middleware), kernel_buffers(middleware), memory())
-    yield from doctor.graph(args.image, args.seconds, args.ros_arguments)
+    yield from graph_checks.graph(args.image, args.seconds, args.ros_arguments)
 
 
 def _show(finding: Finding, console: Console) -> None:

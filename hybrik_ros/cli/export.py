@@ -19,7 +19,7 @@ from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.pipeline import Settings
 
 if TYPE_CHECKING:
-    from hybrik_ros.network.export import Report
+    from hybrik_ros.network.export import ExportReport
 
 # More say no more of how large values get.
 _MOST_PICTURES = 100
@@ -139,7 +139,7 @@ def _fail(reason: str) -> int:
     return 1
 
 
-def _summarise(report: 'Report', console: Console) -> None:
+def _summarise(report: 'ExportReport', console: Console) -> None:
     """Print what was exported, and how far it may be and is from torch."""
     operators = ', '.join(report.operators)
     is_int8 = report.title.endswith('int8')

@@ -8,7 +8,7 @@ from hybrik_ros.bags import BagError
 from hybrik_ros.bags.people import read_people
 from hybrik_ros.body import BodyModel
 from hybrik_ros.motion import FORMATS, MotionError, motions_of, write_motion
-from hybrik_ros.motion.files import check_format
+from hybrik_ros.motion.formats import check_format
 
 _NOTED = 0.001  # metres: what the shape that was still being learnt may be off without a word
 

@@ -68,7 +68,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
 def run(args: argparse.Namespace) -> int:
     """Publish until the source ends or SIGINT comes; return 0, or 1 with the reason on stderr."""
     profile = set_transport_profile()
-    from hybrik_ros.node.video import SourceError, play
+    from hybrik_ros.node.video_source import SourceError, play
 
     try:
         play(

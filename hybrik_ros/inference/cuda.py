@@ -109,7 +109,7 @@ class Buffer:
     host: NDArray[np.uint8]
 
 
-class Stream:
+class CudaStream:
     """A queue of work for the first GPU, done in order, and the memory that it works on.
 
     Any thread may use it, one at a time, once it has called make_current.

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrik_ros.inference.cuda import Buffer, CudaError, Stream
+from hybrik_ros.inference.cuda import Buffer, CudaError, CudaStream
 from hybrik_ros.inference.runner import SIDE, InputError, Prove, Runner, TensorSpec
-from hybrik_ros.inference.tensorrt_engine import Shape, complaint, load_engine, require
+from hybrik_ros.inference.tensorrt_engine import Dims, complaint, load_engine, require
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -104,11 +104,11 @@ class _Tensor:
 
     dtype: np.dtype
     buffer: Buffer
-    least: Shape = ()
-    greatest: Shape = ()
+    least: Dims = ()
+    greatest: Dims = ()
     array: NDArray[Any] = field(init=False)
 
-    def reshape(self, shape: Shape) -> None:
+    def reshape(self, shape: Dims) -> None:
         nbytes = prod(shape) * self.dtype.itemsize
         self.array = self.buffer.host[:nbytes].view(self.dtype).reshape(shape)
 
@@ -126,7 +126,7 @@ class _Session:
         self._graphs_work = graph
         self._graph: int | None = None
         self._warm = False
-        self._stream = Stream()
+        self._stream = CudaStream()
         try:
             self._context = engine.create_execution_context()
             if self._context is None:
@@ -163,7 +163,7 @@ class _Session:
         inputs = [
             name for name in names if engine.get_tensor_mode(name) == self._trt.TensorIOMode.INPUT
         ]
-        limits: dict[str, tuple[Shape, Shape]] = {}
+        limits: dict[str, tuple[Dims, Dims]] = {}
         for name in inputs:
             shape = tuple(engine.get_tensor_shape(name))
             least, greatest = shape, shape
@@ -202,7 +202,7 @@ class _Session:
             )
         return _DTYPES[dtype.name]
 
-    def _set_shapes(self, shapes: Mapping[str, Shape]) -> None:
+    def _set_shapes(self, shapes: Mapping[str, Dims]) -> None:
         """Prepare for inputs of other shapes. Raises InputError where the engine has none such."""
         for name, shape in shapes.items():
             tensor = self._inputs[name]
@@ -220,7 +220,7 @@ class _Session:
         for name, tensor in self._outputs.items():
             tensor.reshape(tuple(self._context.get_tensor_shape(name)))
 
-    def _set_shape(self, name: str, shape: Shape) -> None:
+    def _set_shape(self, name: str, shape: Dims) -> None:
         if not self._context.set_input_shape(name, shape):
             raise RuntimeError(self._failure(f'input {name!r} cannot be of shape {shape}'))
 

@@ -18,7 +18,7 @@ from hybrik_ros.inference.runner import SIDE
 
 PRECISIONS = ('fp32', 'fp16')
 
-Shape = tuple[int, ...]
+Dims = tuple[int, ...]
 # Told the name of a phase of building, how many of its steps are done, and of how many.
 Progress = Callable[[str, int, int], None]
 
@@ -216,7 +216,7 @@ def parse(trt: Any, builder: Any, onnx: bytes, side: int) -> Any:
     return network
 
 
-def fixed(shape: Sequence[int], side: int) -> Shape:
+def fixed(shape: Sequence[int], side: int) -> Dims:
     """Return the shape of an input, its number of images alone left open; -1 is what is open."""
     return tuple(side if size < 0 and axis else size for axis, size in enumerate(shape))
 
@@ -242,7 +242,7 @@ def configure(trt: Any, builder: Any, network: Any, precision: str) -> Any:
     return config
 
 
-def shape_limits(shape: Sequence[int]) -> tuple[Shape, Shape, Shape]:
+def shape_limits(shape: Sequence[int]) -> tuple[Dims, Dims, Dims]:
     """Return the least, the usual and the greatest shape of an input that is fixed."""
     least, usual, greatest = (
         tuple(images if size < 0 else size for size in shape) for images in _BATCH

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hybrik_ros.kinematics import kernels
-from hybrik_ros.kinematics.batch import Array, flattened, real_array
+from hybrik_ros.kinematics.validation import Array, flattened, real_array
 from hybrik_ros.skeleton import NUM_JOINTS, NUM_POINTS
 
 Method = Literal['naive', 'adaptive', 'refined']

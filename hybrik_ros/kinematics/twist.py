@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrik_ros.kinematics import kernels
-from hybrik_ros.kinematics.batch import real_array
 from hybrik_ros.kinematics.inverse import sound_arguments
+from hybrik_ros.kinematics.validation import real_array
 from hybrik_ros.rotations import scaled
 from hybrik_ros.skeleton import NUM_JOINTS
 

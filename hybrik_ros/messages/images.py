@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrik_ros.camera import Camera
-from hybrik_ros.messages.codecs import size_of
 from hybrik_ros.messages.fields import CompressedImage, Image
+from hybrik_ros.messages.image_headers import size_of
 
 OTHER_SIZE = 'camera_info size'  # the kind of fault
 

@@ -1,6 +1,6 @@
 """Motion of one person over time, and the files that animators and robots take."""
 
-from hybrik_ros.motion.files import FORMATS, write_motion
+from hybrik_ros.motion.formats import FORMATS, write_motion
 from hybrik_ros.motion.motion import Motion, MotionError, motions_of
 
 __all__ = ['FORMATS', 'Motion', 'MotionError', 'motions_of', 'write_motion']

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hybrik_ros.network.checkpoint import load_checkpoint
-    from hybrik_ros.network.hybrik import HybrIKNet
+    from hybrik_ros.network.hybrik_net import HybrIKNet
 
 __all__ = ['HybrIKNet', 'load_checkpoint']
 

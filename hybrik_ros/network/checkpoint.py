@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hybrik_ros.network.hybrik import ARCHITECTURES, HybrIKNet
+from hybrik_ros.network.hybrik_net import ARCHITECTURES, HybrIKNet
 
 _SMPL = 'smpl.'  # Copies of SMPL's body, which our solver and body model take the place of.
 _SHOWN = 5  # faults of a kind in an error

@@ -17,11 +17,11 @@ from hybrik_ros import __version__
 from hybrik_ros.inference.half import halve
 from hybrik_ros.network.checkpoint import load_checkpoint
 from hybrik_ros.network.folding import fold_batch_norms
-from hybrik_ros.network.hybrik import ARCHITECTURES
+from hybrik_ros.network.hybrik_net import ARCHITECTURES
 from hybrik_ros.network.int8 import as_convolutions, quantize
 from hybrik_ros.network.onnx_graph import to_onnx
 from hybrik_ros.network.verification import (
-    Difference,
+    OutputDifference,
     check_operators,
     check_rounded,
     compare,
@@ -36,7 +36,7 @@ _PARTS = 4
 _LEAST_PICTURES = 8
 
 
-class Report(NamedTuple):
+class ExportReport(NamedTuple):
     """What was written, and how it was proven.
 
     moved_mm: how far rounding to FP16 or INT8 moves the joints, mean and 95th percentile: of FP16
@@ -45,7 +45,7 @@ class Report(NamedTuple):
 
     title: str
     operators: list[str]
-    differences: dict[str, Difference]
+    differences: dict[str, OutputDifference]
     moved_mm: tuple[float, float] | None = None
 
 
@@ -55,7 +55,7 @@ def export(
     batch: int = 1,
     precision: str = 'fp32',
     pictures: Sequence[Sequence[NDArray[np.float32]]] = (),
-) -> Report:
+) -> ExportReport:
     """Write a checkpoint's network as ONNX, once it is proven to do the same.
 
     Parameters
@@ -102,7 +102,7 @@ def export(
         round_weights(folded)
         net = folded  # What rounding costs is no fault of the model's.
     title = f'{ARCHITECTURES[net.architecture]}, {precision}'
-    report = Report(title, check_operators(model), compare(model, net, batch))
+    report = ExportReport(title, check_operators(model), compare(model, net, batch))
     if precision == 'int8':
         shown, held_out = (
             [np.repeat(image[None], batch, axis=0) for people in part for image in people]

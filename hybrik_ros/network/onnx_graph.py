@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import onnx
 import torch
 
-from hybrik_ros.network.hybrik import IMAGE_SIZE, OUTPUTS, HybrIKNet
+from hybrik_ros.network.hybrik_net import IMAGE_SIZE, OUTPUTS, HybrIKNet
 
 OPSET = 17  # the newest that TensorRT 8.5, of JetPack 5, reads
 

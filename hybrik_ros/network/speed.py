@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hybrik_ros.network.folding import fold_batch_norms
-from hybrik_ros.network.hybrik import IMAGE_SIZE, HybrIKNet
+from hybrik_ros.network.hybrik_net import IMAGE_SIZE, HybrIKNet
 from hybrik_ros.network.int8 import as_convolutions, quantize
 from hybrik_ros.network.onnx_graph import to_onnx
 
@@ -25,7 +25,7 @@ def write_models(
 
     Parameters
     ----------
-    architecture: one of hybrik_ros.network.hybrik.ARCHITECTURES.
+    architecture: one of hybrik_ros.network.hybrik_net.ARCHITECTURES.
     folder: for the models; of images (1, 3, 256, 256) named 'image'.
     """
     torch.set_num_threads(1)

@@ -15,7 +15,7 @@ from torch import nn
 
 from hybrik_ros.camera import Region
 from hybrik_ros.inference import create_runner
-from hybrik_ros.network.hybrik import IMAGE_SIZE, OUTPUTS, HybrIKNet
+from hybrik_ros.network.hybrik_net import IMAGE_SIZE, OUTPUTS, HybrIKNet
 from hybrik_ros.network.operators import TENSORRT_OPERATORS
 from hybrik_ros.network.residual import BasicBlock, Bottleneck
 from hybrik_ros.perception.hybrik import CUBE, crop
@@ -33,7 +33,7 @@ class VerificationError(ValueError):
     """A model is not what it should be."""
 
 
-class Difference(NamedTuple):
+class OutputDifference(NamedTuple):
     """How far ONNX Runtime is from torch, at worst, and how far it may be.
 
     joint_mm: distance of a joint. other: in shape, phi, cam or sigma.
@@ -68,7 +68,7 @@ def check_operators(model: onnx.ModelProto) -> list[str]:
     return operators
 
 
-def compare(model: onnx.ModelProto, net: HybrIKNet, batch: int) -> dict[str, Difference]:
+def compare(model: onnx.ModelProto, net: HybrIKNet, batch: int) -> dict[str, OutputDifference]:
     """Return how far ONNX Runtime is from torch, by what they were given.
 
     Parameters
@@ -165,7 +165,7 @@ def _noise(batch: int, seed: int = 0) -> NDArray[np.float32]:
 
 def _differences(
     model: onnx.ModelProto, net: HybrIKNet, images: Mapping[str, Array]
-) -> Iterator[tuple[str, Difference]]:
+) -> Iterator[tuple[str, OutputDifference]]:
     outputs = _run(model, images.values())
     for (name, image), found in zip(images.items(), outputs, strict=True):
         yield name, _difference(found, net, image)
@@ -181,7 +181,7 @@ def _run(model: onnx.ModelProto, images: Iterable[Array]) -> Iterator[dict[str, 
                 yield runner.infer({'image': image})
 
 
-def _difference(outputs: Mapping[str, Array], net: HybrIKNet, image: Array) -> Difference:
+def _difference(outputs: Mapping[str, Array], net: HybrIKNet, image: Array) -> OutputDifference:
     wanted = _infer(net, image)
     joint_mm, limit_mm = _joint_mm(outputs, wanted), _MAX_JOINT_MM
     if joint_mm > limit_mm:
@@ -190,7 +190,7 @@ def _difference(outputs: Mapping[str, Array], net: HybrIKNet, image: Array) -> D
         limit_mm = max(limit_mm, _ROUNDINGS * _joint_mm(wanted, exact))
     others = [outputs[name] - wanted[name] for name in OUTPUTS if name != 'uvd']
     other = float(np.max([np.abs(errors).max() for errors in others]))  # NaN if one is.
-    return Difference(joint_mm, limit_mm, other)
+    return OutputDifference(joint_mm, limit_mm, other)
 
 
 def _infer(net: HybrIKNet, image: Array) -> dict[str, Array]:

@@ -61,7 +61,7 @@ class Diagnostics:
         self._used: Counter[str] = Counter()
         self._busy_since: float | None = None
         self._seconds: dict[str, deque[float]] = {}
-        self._rates = {kind: _Rate() for kind in ('received', 'processed')}
+        self._rates = {kind: _RateMeter() for kind in ('received', 'processed')}
         self._people = 0
         self._began = self._last_image = time.monotonic()
 
@@ -227,7 +227,7 @@ class Diagnostics:
         return verdicts
 
 
-class _Rate:
+class _RateMeter:
     """How often something happened in the last seconds."""
 
     def __init__(self) -> None:

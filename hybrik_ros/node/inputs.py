@@ -17,7 +17,7 @@ from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.messages.images import UnusableInputError
 from hybrik_ros.node import detections
 from hybrik_ros.node.by_stamp import ByStamp
-from hybrik_ros.node.depth import to_depth
+from hybrik_ros.node.depth_images import to_depth
 from hybrik_ros.node.topics import camera_topics
 from hybrik_ros.parameters import COMPRESSED
 

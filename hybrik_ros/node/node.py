@@ -26,9 +26,9 @@ from std_srvs.srv import SetBool, Trigger
 
 from hybrik_ros.advice import explain, one_line
 from hybrik_ros.camera import Camera
+from hybrik_ros.messages.camera_info import NO_CAMERA_INFO, CameraInfoBuffer
 from hybrik_ros.messages.fields import REORDERED_SECONDS, nanoseconds
 from hybrik_ros.messages.images import UnusableInputError, decompress, to_rgb
-from hybrik_ros.messages.intrinsics import NO_CAMERA_INFO, Intrinsics
 from hybrik_ros.msg import HumanMeshArray
 from hybrik_ros.node import detections, parameters
 from hybrik_ros.node.detections import Box
@@ -132,7 +132,7 @@ class HybrikNode(LifecycleNode):
         assert self._pipeline is not None
         assert self._outputs is not None
         self._pipeline.reset()
-        self._intrinsics = Intrinsics(camera_topics(self)[1], self._warn)
+        self._camera_infos = CameraInfoBuffer(camera_topics(self)[1], self._warn)
         self._diagnostics = Diagnostics(*self._whose)
         self._mailbox = Mailbox()
         self._activated = time.monotonic()
@@ -236,7 +236,7 @@ class HybrikNode(LifecycleNode):
         return caller is not None
 
     def _listen(self) -> None:
-        self._inputs = Inputs(self, self._take_image, self._intrinsics.take, self._warn)
+        self._inputs = Inputs(self, self._take_image, self._camera_infos.take, self._warn)
         self.get_logger().info(f'active: listens to {", ".join(self._inputs.topics)}')
 
     def _stop_listening(self) -> None:
@@ -344,7 +344,7 @@ class HybrikNode(LifecycleNode):
         rgb = decompress(message) if isinstance(message, CompressedImage) else to_rgb(message)
         field_of_view = self.get_parameter('field_of_view').value
         height, width = rgb.shape[:2]
-        camera = self._intrinsics.camera_of(message.header, width, height, field_of_view)
+        camera = self._camera_infos.camera_of(message.header, width, height, field_of_view)
         stamp = self._stamp_of(message.header)
         belonging = self._belonging_to(message.header, camera)
         self._diagnostics.took('decode', time.monotonic() - started)
@@ -465,8 +465,8 @@ class HybrikNode(LifecycleNode):
             self._diagnostics.report(
                 header=self._header_now(),
                 replaced=self._mailbox.replaced,
-                camera=self._intrinsics.state,
-                assumed=self._intrinsics.assumed,
+                camera=self._camera_infos.state,
+                assumed=self._camera_infos.assumed,
                 limits=Limits(**limit),
                 facts={
                     **self._pipeline.facts,

@@ -22,8 +22,7 @@ from std_msgs.msg import Header
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
 from hybrik_ros.kinematics import global_rotations
-from hybrik_ros.node.images import to_image
-from hybrik_ros.node.messages import make
+from hybrik_ros.node.conversions import make, to_image
 from hybrik_ros.node.rep155_angles import HINGES, HIPS
 from hybrik_ros.pipeline import Human
 from hybrik_ros.skeleton import JOINT_NAMES, SHOULDERS

@@ -54,7 +54,7 @@ def check_depth(depth: NDArray[np.float32], camera: Camera) -> None:
         )
 
 
-class Torso:
+class TorsoDistanceEstimator:
     """The skin of a body's torso and hips, of which depth images tell how far away it is.
 
     Parameters
@@ -67,7 +67,7 @@ class Torso:
         self._faces = faces[:: max(1, len(faces) // _PATCHES)]
         self._joints = body.vertex_joints[self._faces[:, 0]]
 
-    def distance_ratio(
+    def estimate_ratio(
         self,
         depth: NDArray[np.float32],
         camera: Camera,

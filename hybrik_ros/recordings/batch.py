@@ -5,11 +5,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hybrik_ros.recordings.crew import Worker, run_jobs
 from hybrik_ros.recordings.process import Job, Outcome, locked
 from hybrik_ros.recordings.recording import is_bag
-from hybrik_ros.recordings.report import Report
+from hybrik_ros.recordings.report import RecordingReport
 from hybrik_ros.recordings.segments import Segments, is_split, remove_parts, split
+from hybrik_ros.recordings.workers import Worker, run_jobs
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Results:
     frames: images that were processed this time.
     """
 
-    reports: dict[Path, Report] = field(default_factory=dict)
+    reports: dict[Path, RecordingReport] = field(default_factory=dict)
     failures: dict[Path, str] = field(default_factory=dict)
     frames: int = 0
 
@@ -121,7 +121,7 @@ def _divided(
     for job in jobs:
         parts = [job]
         try:
-            report = Report.read(job.output)
+            report = RecordingReport.read(job.output)
             begun = is_split(job) and not (report is not None and report.complete)
             if begun or (report is None and each > 1 and is_bag(job.recording.path)):
                 lock = locks.enter_context(ExitStack())

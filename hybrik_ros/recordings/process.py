@@ -17,10 +17,10 @@ from hybrik_ros.bags import BagReader, BagWriter, make, serialise
 from hybrik_ros.messages.fields import REORDERED_SECONDS, nanoseconds
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY, TF
 from hybrik_ros.pipeline import Pipeline, Settings
-from hybrik_ros.recordings.ahead import read_ahead
+from hybrik_ros.recordings.prefetch import read_ahead
 from hybrik_ros.recordings.recording import Recording, RecordingError, fingerprint
-from hybrik_ros.recordings.report import Report
-from hybrik_ros.recordings.sources import Picture, Source, open_source
+from hybrik_ros.recordings.report import RecordingReport
+from hybrik_ros.recordings.sources import Picture, PictureSource, open_source
 from hybrik_ros.writing import writing
 
 HUMAN_POSE, HUMAN_POSES, TF_TOPIC = '/human_pose', '/human_poses', '/tf'
@@ -57,7 +57,7 @@ class Outcome:
     pipeline_seconds: what the pipeline took of it.
     """
 
-    report: Report
+    report: RecordingReport
     frames: int = 0
     seconds: float = 0.0
     pipeline_seconds: float = 0.0
@@ -129,7 +129,7 @@ class Processor:
         """
         with locked(job.output), open_source(job.recording) as source:
             recipe = recipe_of(job, source) | as_json({'models': self._pipeline.facts})
-            report = Report.read(job.output) or Report(recipe)
+            report = RecordingReport.read(job.output) or RecordingReport(recipe)
             check_recipe(job.output, report.recipe, recipe)
             if report.complete:
                 return Outcome(report)
@@ -137,7 +137,7 @@ class Processor:
             if report.state is not None:
                 self._pipeline.restore(report.state)
             else:  # Also where it holds the first parts of a long bag, which lie elsewhere.
-                report = Report(recipe)
+                report = RecordingReport(recipe)
             self._numbers.used = report.ids
             with replaced(job.output) as folder:
                 outcome = self._run(folder, job, source, report, stopped, progress)
@@ -151,8 +151,8 @@ class Processor:
         self,
         folder: Path,
         job: Job,
-        source: Source,
-        report: Report,
+        source: PictureSource,
+        report: RecordingReport,
         stopped: Callable[[], bool],
         progress: Callable[[int, int], None],
     ) -> Outcome:
@@ -185,7 +185,7 @@ class Processor:
         report.state = None if report.complete else self._pipeline.state()
         return Outcome(report, report.frames - frames, seconds, spent)
 
-    def _take(self, picture: Picture, bag: BagWriter, report: Report) -> float:
+    def _take(self, picture: Picture, bag: BagWriter, report: RecordingReport) -> float:
         """Process an image and write who is in it; return the seconds that the pipeline took."""
         stamp = nanoseconds(picture.header)
         if report.last is not None and 0 <= report.last - stamp <= REORDERED_SECONDS * 1e9:
@@ -212,7 +212,7 @@ class Processor:
         return spent
 
 
-def recipe_of(job: Job, source: Source) -> dict[str, Any]:
+def recipe_of(job: Job, source: PictureSource) -> dict[str, Any]:
     """Return all that decides what will be in a bag, but for the models."""
     calibrations = [*job.recording.calibrations]
     if source.calibration_file is not None:
@@ -247,7 +247,7 @@ def check_recipe(path: Path, before: dict[str, Any], now: dict[str, Any]) -> Non
         )
 
 
-def _add_topics(bag: BagWriter, source: Source) -> None:
+def _add_topics(bag: BagWriter, source: PictureSource) -> None:
     copied = {topic.name for topic in source.copied}
     for topic in source.copied:
         bag.add_copy(topic)
@@ -280,7 +280,7 @@ def replaced(output: Path) -> Iterator[Path]:
         work.mkdir()
         try:
             yield fresh
-            if Report.is_in(fresh):
+            if RecordingReport.is_in(fresh):
                 _replace(output, fresh, old)
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -325,7 +325,7 @@ def locked(output: Path) -> Iterator[None]:
             return
 
 
-def nothing_in(job: Job, report: Report) -> RecordingError:
+def nothing_in(job: Job, report: RecordingReport) -> RecordingError:
     """Return the error of a recording of which no image could be processed."""
     reasons = '; '.join(report.reasons.values()) or 'there is none'
     return RecordingError(f'no image of {job.recording.path} could be processed: {reasons}')

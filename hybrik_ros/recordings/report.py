@@ -11,7 +11,7 @@ _NAME = 'report.json'
 
 
 @dataclass
-class Report:
+class RecordingReport:
     """How a bag was made.
 
     Attributes
@@ -63,7 +63,7 @@ class Report:
         return (bag / _NAME).is_file()
 
     @classmethod
-    def read(cls, bag: Path) -> 'Report | None':
+    def read(cls, bag: Path) -> 'RecordingReport | None':
         """Read that of a bag; None where there is no such folder yet.
 
         Raises

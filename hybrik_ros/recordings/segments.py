@@ -25,7 +25,7 @@ from typing import Any
 from hybrik_ros.bags import BagReader, BagWriter, Message, deserialise, serialise
 from hybrik_ros.bags.reader import CUT_OFF
 from hybrik_ros.inference import Runner
-from hybrik_ros.messages.intrinsics import KEPT
+from hybrik_ros.messages.camera_info import KEPT
 from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.pipeline import Settings, finder_of
 from hybrik_ros.recordings.process import (
@@ -39,7 +39,7 @@ from hybrik_ros.recordings.process import (
     replaced,
 )
 from hybrik_ros.recordings.recording import RecordingError
-from hybrik_ros.recordings.report import Report
+from hybrik_ros.recordings.report import RecordingReport
 from hybrik_ros.recordings.sources import BagSource, is_whole_calibration
 
 _LOOK_SECONDS = 0.5  # between two looks of the scan
@@ -93,7 +93,7 @@ def split(job: Job, parts: int, stopped: Callable[[], bool] = lambda: False) -> 
 
 def is_split(job: Job) -> bool:
     """Tell whether something of a job was done in parts."""
-    return any(Report.is_in(part) for part in folder_of(job).glob('*'))
+    return any(RecordingReport.is_in(part) for part in folder_of(job).glob('*'))
 
 
 def _evenly(seams: Sequence[Seam], first: int, last: int, parts: int) -> list[Seam]:
@@ -226,9 +226,9 @@ class Segments:
 
     whole: Job
     parts: list[Job]
-    reports: dict[Path, Report] = field(default_factory=dict)
+    reports: dict[Path, RecordingReport] = field(default_factory=dict)
 
-    def take(self, part: Job, report: Report) -> list[Job]:
+    def take(self, part: Job, report: RecordingReport) -> list[Job]:
         """Take in that a part is done; return parts that must be done again, together."""
         self.reports[part.output] = report
         if len(self.reports) < len(self.parts):
@@ -254,7 +254,7 @@ class Segments:
             del self.reports[part.output]
         return both
 
-    def join(self) -> Report | None:
+    def join(self) -> RecordingReport | None:
         """Write the bag of the whole, or of its beginning after an interrupt; return its report.
 
         None where there is no beginning yet. What is there of the whole goes on in its parts.
@@ -289,11 +289,11 @@ class Segments:
             whole.write(folder)
         return whole
 
-    def _beginning(self) -> Iterator[tuple[Job, Report]]:
+    def _beginning(self) -> Iterator[tuple[Job, RecordingReport]]:
         """Yield the first parts that are done and fit together, and what there is of the next."""
-        before: list[Report] = []
+        before: list[RecordingReport] = []
         for part in self.parts:
-            report = self.reports.get(part.output) or Report.read(part.output)
+            report = self.reports.get(part.output) or RecordingReport.read(part.output)
             if report is None or (before and not _fit(before, report)):
                 return
             yield part, report
@@ -302,7 +302,7 @@ class Segments:
             before.append(report)
 
 
-def _fit(before: Sequence[Report], after: Report) -> bool:
+def _fit(before: Sequence[RecordingReport], after: RecordingReport) -> bool:
     """Tell whether one run would have done with a part, after those before it, what was done."""
     same_models = before[-1].recipe['models'] == after.recipe['models']
     last = next((each.last for each in reversed(before) if each.last is not None), None)
@@ -310,7 +310,7 @@ def _fit(before: Sequence[Report], after: Report) -> bool:
     return before[-1].knows_nobody and in_order and same_models
 
 
-def _sum(reports: Sequence[Report]) -> Report:
+def _sum(reports: Sequence[RecordingReport]) -> RecordingReport:
     """Return the report of a whole by those of its parts."""
     recording = reports[0].recipe['recording'] | {'start': None, 'stop': None}
     recipe = reports[0].recipe | {'recording': recording}

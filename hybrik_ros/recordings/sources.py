@@ -15,9 +15,9 @@ from hybrik_ros.bags import BagReader, Message, Topic, deserialise, typestore
 from hybrik_ros.bags.reader import CUT_OFF, DAMAGED_MESSAGE, by_number, files_of, log_of
 from hybrik_ros.camera import Camera
 from hybrik_ros.messages.calibration import Calibration, read_calibration
+from hybrik_ros.messages.camera_info import CameraInfoBuffer
 from hybrik_ros.messages.fields import stamp_fields
 from hybrik_ros.messages.images import UnusableInputError, decompress, to_rgb
-from hybrik_ros.messages.intrinsics import Intrinsics
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY
 from hybrik_ros.recordings.recording import IMAGES, Recording, RecordingError, is_bag
 
@@ -78,7 +78,7 @@ class Step(NamedTuple):
     is_image: bool = False
 
 
-class Source(ABC):
+class PictureSource(ABC):
     """The images of a recording; a context manager.
 
     Attributes
@@ -99,7 +99,7 @@ class Source(ABC):
         self.faults: Counter[str] = Counter()
         self.notes: list[str] = []
 
-    def __enter__(self) -> 'Source':
+    def __enter__(self) -> 'PictureSource':
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -110,7 +110,7 @@ class Source(ABC):
         """Yield the steps after those that are skipped, the same ones each time."""
 
 
-def open_source(recording: Recording) -> Source:
+def open_source(recording: Recording) -> PictureSource:
     """Return the source of a recording, to be entered.
 
     Raises
@@ -121,14 +121,14 @@ def open_source(recording: Recording) -> Source:
     if not path.exists():
         raise RecordingError(f'there is no {path}')
     if is_bag(path):
-        source: Source = BagSource(recording)
+        source: PictureSource = BagSource(recording)
     else:
         source = _FolderSource(recording) if path.is_dir() else _VideoSource(recording)
     _check_options(recording, source)
     return source
 
 
-def _check_options(recording: Recording, source: Source) -> None:
+def _check_options(recording: Recording, source: PictureSource) -> None:
     """Raise a RecordingError where something is asked for that such a recording has not."""
     path = recording.path
     topics = recording.image_topic or recording.camera_info_topic or recording.copy
@@ -138,7 +138,7 @@ def _check_options(recording: Recording, source: Source) -> None:
         raise RecordingError(f'{path} has a rate of its own: --rate is for folders of images')
 
 
-class BagSource(Source):
+class BagSource(PictureSource):
     """The images of a bag.
 
     Attributes
@@ -182,17 +182,17 @@ class BagSource(Source):
     def steps(self, skipped: int = 0) -> Iterator[Step]:
         """Yield the steps after those that are skipped."""
         recording = self._recording
-        intrinsics = Intrinsics(self.camera_info_name, self._note)
+        camera_infos = CameraInfoBuffer(self.camera_info_name, self._note)
         for data in self._first_calibrations():
-            intrinsics.take(deserialise(data, _CAMERA_INFO))
+            camera_infos.take(deserialise(data, _CAMERA_INFO))
         messages = self._reader.messages(self._read, recording.start, recording.stop)
         for number, message in enumerate(messages):
             picture = fault = None
             try:
                 if message.topic == self.camera_info_name:
-                    intrinsics.take(deserialise(message.data, _CAMERA_INFO))
+                    camera_infos.take(deserialise(message.data, _CAMERA_INFO))
                 elif message.topic == self.image.name and number >= skipped:
-                    picture = self._picture(message, intrinsics)
+                    picture = self._picture(message, camera_infos)
             except UnusableInputError as error:
                 fault = Fault(error.kind, str(error))
             except ValueError as error:
@@ -297,7 +297,7 @@ class BagSource(Source):
             self.faults.clear()
             self.faults.update(met)
 
-    def _picture(self, message: Message, intrinsics: Intrinsics) -> Picture:
+    def _picture(self, message: Message, camera_infos: CameraInfoBuffer) -> Picture:
         image = deserialise(message.data, self.image.type_name)
         rgb = self._decoded(image)
         height, width = rgb.shape[:2]
@@ -305,7 +305,7 @@ class BagSource(Source):
             camera = self._calibration.camera((width, height))
         else:
             view = self._recording.field_of_view
-            camera = intrinsics.camera_of(image.header, width, height, view)
+            camera = camera_infos.camera_of(image.header, width, height, view)
         return Picture(message.time, image.header, rgb, camera)
 
     def _decoded(self, image: Any) -> NDArray[np.uint8]:
@@ -325,7 +325,7 @@ def is_whole_calibration(calibration: bytes | memoryview) -> bool:
         return False
 
 
-class _FileSource(Source):
+class _FileSource(PictureSource):
     """What has neither stamps nor camera_info: images at a steady rate, from a second on."""
 
     def __init__(self, recording: Recording, rate: float, beside: Path | None) -> None:

@@ -24,9 +24,9 @@ from hybrik_ros.cli.processes import process, require_running
 from hybrik_ros.messages.calibration import guess_calibration
 from hybrik_ros.messages.fields import stamp_fields
 from hybrik_ros.pipeline import Pipeline
-from hybrik_ros.recordings.crew import LocalWorker, run_jobs
 from hybrik_ros.recordings.process import Job, Processor
 from hybrik_ros.recordings.recording import Recording
+from hybrik_ros.recordings.workers import LocalWorker, run_jobs
 from hybrik_ros.share import SAMPLE
 
 _SIZE = (1280, 720)

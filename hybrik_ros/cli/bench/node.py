@@ -21,7 +21,7 @@ from hybrik_ros.cli.processes import NODE, isolate, process, wait_for
 from hybrik_ros.share import SAMPLE
 
 if TYPE_CHECKING:
-    from hybrik_ros.node.load import Load
+    from hybrik_ros.node.load_generator import LoadGenerator
 
 _SIZES = {'640x480': (640, 480), '1080p': (1920, 1080)}
 _WALKER = slice(300, 1092)  # columns of the sample clip in which she walks in these frames
@@ -51,18 +51,18 @@ def measure(console: Console) -> dict[str, Any]:
 @contextmanager
 def loaded_node(
     size: tuple[int, int],
-) -> Iterator[tuple['Load', subprocess.Popen[bytes], Path]]:
+) -> Iterator[tuple['LoadGenerator', subprocess.Popen[bytes], Path]]:
     """Run an active node, and what sends it the walker in a size; yield both, and the node's log.
 
     Raises
     ------
     ProcessError: the node does not become active.
     """
-    from hybrik_ros.node.load import Load
+    from hybrik_ros.node.load_generator import LoadGenerator
 
     with (
         TemporaryDirectory() as folder,
-        Load(pictures(size)) as load,
+        LoadGenerator(pictures(size)) as load,
         process(
             [*NODE, '--ros-args', '-p', 'publish.vertices:=true'], log := Path(folder, 'log')
         ) as node,
@@ -85,7 +85,7 @@ def _letterboxed(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[n
     return canvas
 
 
-def _at_a_camera(load: 'Load', console: Console, name: str) -> dict[str, float]:
+def _at_a_camera(load: 'LoadGenerator', console: Console, name: str) -> dict[str, float]:
     load.play(_EASY_RATE)
     _wait(_SECONDS, f'{name} at {_EASY_RATE:g} images a second', console)
     around = sum(_median(load.report, stage) for stage in _AROUND)
@@ -100,7 +100,7 @@ def _at_a_camera(load: 'Load', console: Console, name: str) -> dict[str, float]:
     }
 
 
-def _overloaded(load: 'Load', pid: int, console: Console) -> dict[str, float]:
+def _overloaded(load: 'LoadGenerator', pid: int, console: Console) -> dict[str, float]:
     """Return latencies at twice the rate at which the node answers, over a minute."""
     load.play(2 * _RATE)
     time.sleep(_SETTLE_SECONDS)

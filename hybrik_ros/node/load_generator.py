@@ -17,8 +17,7 @@ from std_msgs.msg import Header
 
 from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.msg import HumanMesh, HumanMeshArray
-from hybrik_ros.node.calibration import guess_calibration
-from hybrik_ros.node.images import to_image
+from hybrik_ros.node.conversions import guess_calibration, to_image
 
 _FRAME_ID = 'camera_optical_frame'
 _FIELD_OF_VIEW = 60.0
@@ -27,7 +26,7 @@ _ANSWER_SECONDS = 60.0
 _DEPTH = 100  # The listener loses nothing.
 
 
-class Load:
+class LoadGenerator:
     """Publishes pictures at a rate, and hears what comes of them; a context manager.
 
     Parameters
@@ -53,7 +52,7 @@ class Load:
         self._rate = 0.0
         self.clear()
 
-    def __enter__(self) -> 'Load':
+    def __enter__(self) -> 'LoadGenerator':
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
         self._node = Node('hybrik_load', context=self._context)

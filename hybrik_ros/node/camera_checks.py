@@ -18,7 +18,7 @@ from hybrik_ros.camera import Camera
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
 from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.messages.images import OTHER_SIZE, UnusableInputError, decompress, to_camera, to_rgb
-from hybrik_ros.node.depth import DEPTH_ENCODINGS
+from hybrik_ros.node.depth_images import DEPTH_ENCODINGS
 from hybrik_ros.node.topics import camera_topics
 
 _TYPES = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/CompressedImage': CompressedImage}
@@ -89,8 +89,8 @@ class CameraListener:
         )
         self._topic = topic
         self._calibration = camera_topics(self.node)[1]
-        self._images = Stream(self.node.get_clock())
-        self._camera_infos = Stream(self.node.get_clock())
+        self._images = TopicStream(self.node.get_clock())
+        self._camera_infos = TopicStream(self.node.get_clock())
         self._subscribe(_TYPES[kind], topic, self._images)
         self._subscribe(CameraInfo, self._calibration, self._camera_infos)
 
@@ -124,7 +124,7 @@ class CameraListener:
             yield self._frame(last.header.frame_id)
         yield from self._calibrations(size)
 
-    def _subscribe(self, kind: type, topic: str, stream: 'Stream') -> None:
+    def _subscribe(self, kind: type, topic: str, stream: 'TopicStream') -> None:
         take: Any = stream.take
         if not hasattr(Subscription, 'CallbackType'):  # Up to Humble, no numbers come along.
             take = partial(stream.take, info={})
@@ -296,7 +296,7 @@ class CameraListener:
         )
 
 
-class Stream:
+class TopicStream:
     """What came on a topic.
 
     Parameters

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hybrik_ros.perception.clothes import NOT_SEEN, clothes, unlike
+from hybrik_ros.perception.appearance import NOT_SEEN, clothing_colours, dissimilarity
 
 RED, BLUE = (200, 30, 30), (20, 40, 160)
 
@@ -33,36 +33,36 @@ def lab(colour: tuple[int, int, int]) -> NDArray:
 
 
 def test_shirt_and_trousers_have_their_colours():
-    found = clothes(dressed(RED, BLUE), standing())
+    found = clothing_colours(dressed(RED, BLUE), standing())
     assert found == pytest.approx(np.array([lab(RED), lab(BLUE)]), abs=1e-3)
 
 
 def test_an_arm_before_the_shirt_does_not_matter():
     picture = dressed(RED, BLUE)
     picture[60:80] = (230, 180, 150)
-    assert clothes(picture, standing())[0] == pytest.approx(lab(RED), abs=1e-3)
+    assert clothing_colours(picture, standing())[0] == pytest.approx(lab(RED), abs=1e-3)
 
 
 @pytest.mark.parametrize(('across', 'down'), [(0, 130), (-1000, 0), (0, -1e5)])
 def test_what_is_not_in_the_image_is_not_seen(across, down):
-    found = clothes(dressed(RED, BLUE), standing(across, down))
+    found = clothing_colours(dressed(RED, BLUE), standing(across, down))
     assert np.isnan(found[1]).all()
     assert np.isnan(found[0]).all() == (down != 130)
 
 
 def test_other_clothes_are_unlike_and_the_same_in_the_shade_less_so():
-    worn = clothes(dressed(RED, BLUE), standing())
-    shade = clothes((dressed(RED, BLUE) * 0.8).astype(np.uint8), standing())
-    other = clothes(dressed(BLUE, RED), standing())
-    assert unlike(worn, worn) == 0
-    assert 0 < unlike(worn, shade) < 0.8
-    assert unlike(worn, other) == 1
+    worn = clothing_colours(dressed(RED, BLUE), standing())
+    shade = clothing_colours((dressed(RED, BLUE) * 0.8).astype(np.uint8), standing())
+    other = clothing_colours(dressed(BLUE, RED), standing())
+    assert dissimilarity(worn, worn) == 0
+    assert 0 < dissimilarity(worn, shade) < 0.8
+    assert dissimilarity(worn, other) == 1
 
 
 def test_only_what_is_seen_of_both_is_compared():
-    worn = clothes(dressed(RED, BLUE), standing())
+    worn = clothing_colours(dressed(RED, BLUE), standing())
     half = np.array([worn[0], NOT_SEEN[1]])
-    assert unlike(half, worn) == 0
-    assert unlike(half, worn[::-1]) == 1
-    assert unlike(NOT_SEEN, worn) == 0
-    assert unlike(worn[None], np.array([worn, NOT_SEEN])).tolist() == [0, 0]
+    assert dissimilarity(half, worn) == 0
+    assert dissimilarity(half, worn[::-1]) == 1
+    assert dissimilarity(NOT_SEEN, worn) == 0
+    assert dissimilarity(worn[None], np.array([worn, NOT_SEEN])).tolist() == [0, 0]

@@ -25,8 +25,7 @@ from std_msgs.msg import Header
 from hybrik_ros.messages.calibration import CalibrationError
 from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.msg import HumanMeshArray
-from hybrik_ros.node.calibration import guess_calibration, read_calibration
-from hybrik_ros.node.images import to_image
+from hybrik_ros.node.conversions import guess_calibration, read_calibration, to_image
 from hybrik_ros.node.topics import camera_topics
 
 _FIELD_OF_VIEW = 60.0
@@ -45,7 +44,7 @@ class SourceError(RuntimeError):
     """A video cannot be read; the message says which and why."""
 
 
-class Source:
+class VideoSource:
     """A video file or a camera, read by OpenCV.
 
     Parameters
@@ -162,7 +161,7 @@ class VideoNode(Node):
 
     def __init__(
         self,
-        source: Source,
+        source: VideoSource,
         camera_info: CameraInfo,
         frame_id: str,
         stopping: threading.Event,
@@ -311,7 +310,7 @@ class VideoNode(Node):
         self._events.spin_once(timeout_sec=seconds)
 
 
-def check_size(camera_info: CameraInfo, source: Source) -> None:
+def check_size(camera_info: CameraInfo, source: VideoSource) -> None:
     """Raise a CalibrationError where a calibration is for images of another size."""
     size = (camera_info.width, camera_info.height)
     if size != source.size:
@@ -337,7 +336,7 @@ def play(
 
     Parameters
     ----------
-    name: as for Source.
+    name: as for VideoSource.
     ros_arguments: those after --ros-args, remapping rules and such.
     calibration: YAML file; None for that beside a video file, if any.
     field_of_view: horizontal, degrees, used instead of a calibration; None for 60 degrees where
@@ -361,7 +360,7 @@ def play(
     signal.signal(signal.SIGTERM, stop)
     # Reading from a camera that has gone silent would hold signals up for OpenCV's 10 s.
     os.environ.setdefault('OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT', '1')
-    source = Source(name)
+    source = VideoSource(name)
     beside = Path(name).with_suffix('.yaml')
     if calibration is None and field_of_view is None and not source.live and beside.is_file():
         calibration = beside

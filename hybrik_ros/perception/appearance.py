@@ -34,7 +34,7 @@ _TROUSERS = np.array(
 _WHERE = np.concatenate([_SHIRT, _TROUSERS])
 
 
-def clothes(rgb: NDArray[np.uint8], keypoints: Array) -> Array:
+def clothing_colours(rgb: NDArray[np.uint8], keypoints: Array) -> Array:
     """Return the colours of shirt and trousers (2, 3); NaN for what is not in the image.
 
     They are medians in CIELAB, so that what is in front of them does not matter.
@@ -60,7 +60,7 @@ def clothes(rgb: NDArray[np.uint8], keypoints: Array) -> Array:
     return middles
 
 
-def unlike(first: Array, second: Array) -> Array:
+def dissimilarity(first: Array, second: Array) -> Array:
     """Return how unlike clothes are, in [0, 1]; 0 where there is nothing to compare.
 
     Parameters

@@ -17,7 +17,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from hybrik_ros.advice import explain, one_line
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
-from hybrik_ros.node.doctor_camera import IMAGES, CameraListener, full_name
+from hybrik_ros.node.camera_checks import IMAGES, CameraListener, full_name
 
 # Packages that the node does without, and what it uses them for.
 _OPTIONAL = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrik_ros.messages.codecs import size_of
+from hybrik_ros.messages.image_headers import size_of
 
 # Lossy WebP is VP8, lossless (above 100) VP8L, with alpha either within VP8X.
 FORMS = [

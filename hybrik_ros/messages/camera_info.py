@@ -15,7 +15,7 @@ KEPT = 8  # messages: images that waited for the worker are a few frames old at 
 _CHANGE_SECONDS = 0.1
 
 
-class Intrinsics:
+class CameraInfoBuffer:
     """Keeps the newest calibrations, and finds that of an image: of its frame, time and size.
 
     take() is called by the executor's thread, camera_of() by the worker's.
