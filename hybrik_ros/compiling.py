@@ -1,73 +1,114 @@
-"""How the package compiles its inner loops: numba, one thread, without the GIL."""
+"""Compile inner loops with numba: on demand, for one thread, without the GIL, cached on disk.
+
+numba is imported when the first kernel runs: a process that only reads messages never loads it.
+"""
 
 import logging
 import os
+import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import cached_property, update_wrapper
+from hashlib import sha256
+from types import CodeType, ModuleType
+from typing import Any, Generic, ParamSpec, TypeVar
 
-import numba
-from numba.core import event, sigutils
+import numpy as np
 
 _LOGGER = logging.getLogger(__name__)
 
-# The kernels that Python calls, by module and name, with the types of their arguments.
-KERNELS: dict[str, tuple[Any, tuple[str, ...]]] = {}
+P = ParamSpec('P')
+R = TypeVar('R')
+
+_creation = threading.RLock()  # numba must see one dispatcher per function.
 
 
-def compiled(function: Callable[..., Any], *, fused: bool = False) -> Callable[..., Any]:
-    """Compile a function at its first call, and keep the code on disk for later processes.
+class Kernel(Generic[P, R]):
+    """A function that numba compiles when it is first called.
 
-    numba keeps it beside the source or, where that cannot be written, in the user's cache folder;
-    NUMBA_CACHE_DIR names another. Where none can be written, every process compiles anew. What
-    takes so long, and how long it took, goes to this module's logger as warnings: those show
-    where logging is not set up.
+    The code is kept on disk for later processes: beside the source or, where that cannot be
+    written, in the user's cache folder; NUMBA_CACHE_DIR names another. Where no folder can be
+    written, every process compiles anew. Compiling is logged as warnings, which show where logging
+    is not set up.
+
+    numba itself finds code stale only by the file of its function. Here the key of the cached code
+    also holds what the code was made from: the bytecode and the constants of the function and of
+    all kernels that it calls, whichever files these come from.
 
     Parameters
     ----------
     function : callable
-        Called by other compiled functions only; for those that Python calls, see `kernel`.
+        Uses numbers, arrays, NumPy and other kernels.
+    types : tuple of str
+        numba's name for the type of each argument, such as 'float64[:,::1]'.
     fused : bool
         Let a product and a sum become one instruction, where the machine has one: faster, and
         the last digit may differ from machine to machine.
-
-    Returns
-    -------
-    callable
-        numba's dispatcher, called as the function is.
     """
-    # As in NumPy, a division by zero gives infinity or NaN: a step of the solver that meets one is
-    # refused, and the frame goes on.
-    options: dict[str, Any] = {
-        'nogil': True,
-        'fastmath': {'contract'} if fused else False,
-        'error_model': 'numpy',
-    }
-    _announcer.functions.add(function)
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:
-        _announcer.kept = False
-        return numba.njit(**options)(function)
+
+    def __init__(self, function: Callable[P, R], types: tuple[str, ...], fused: bool) -> None:
+        update_wrapper(self, function)
+        self.function = function
+        self.types = types
+        self.fused = fused
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the compiled function."""
+        result: R = self.dispatcher(*args, **kwargs)
+        return result
+
+    @cached_property
+    def dispatcher(self) -> Any:
+        """numba's dispatcher of the function; the function itself where numba must not compile."""
+        with _creation:
+            if 'dispatcher' not in vars(self):
+                vars(self)['dispatcher'] = _create_dispatcher(self)
+            return vars(self)['dispatcher']
+
+    @property
+    def _numba_type_(self) -> Any:
+        """The type by which numba knows the function where other kernels call it."""
+        return self.dispatcher._numba_type_
+
+    def fingerprint(self) -> str:
+        """Return a hash of the bytecode and constants of the function and of its callees.
+
+        Raises
+        ------
+        TypeError
+            The function uses something other than numbers, strings, arrays, modules and functions.
+        """
+        digest = sha256()
+        for part in _ingredients(self.function, set()):
+            digest.update(part)
+        return digest.hexdigest()
 
 
-def kernel(*types: str, fused: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+# The kernels that Python calls, by module and name.
+KERNELS: dict[str, Kernel[..., Any]] = {}
+
+
+def compiled(function: Callable[P, R]) -> Kernel[P, R]:
+    """Compile a function that only other kernels call."""
+    return Kernel(function, (), False)
+
+
+def kernel(*types: str, fused: bool = False) -> Callable[[Callable[P, R]], Kernel[P, R]]:
     """Return a decorator that compiles a function which Python calls, and lists it in KERNELS.
 
     Parameters
     ----------
     types : str
-        numba's name for the type of each argument, such as 'float64[:,::1]'. The kernel is
-        compiled for other types too, but only when it is called with them.
+        numba's name for the type of each argument. The kernel is compiled for other types too,
+        but only when it is called with them.
     fused : bool
-        As for `compiled`.
+        As for `Kernel`.
     """
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        dispatcher = compiled(function, fused=fused)
-        KERNELS[f'{function.__module__}.{function.__name__}'] = dispatcher, types
-        return dispatcher
+    def decorate(function: Callable[P, R]) -> Kernel[P, R]:
+        created = Kernel(function, types, fused)
+        KERNELS[f'{function.__module__}.{function.__name__}'] = created
+        return created
 
     return decorate
 
@@ -85,10 +126,8 @@ def compile_kernel(name: str) -> bool:
     bool
         Whether it was compiled.
     """
-    dispatcher, types = KERNELS[name]
-    # numba looks on disk for the very signature that it is given, which a call gives as types.
-    arguments, _ = sigutils.normalize_signature(f'({", ".join(types)},)')
-    dispatcher.compile(arguments)
+    dispatcher = KERNELS[name].dispatcher
+    dispatcher.compile(_signature(KERNELS[name]))
     return not dispatcher.stats.cache_hits
 
 
@@ -100,60 +139,122 @@ def load_kernels() -> None:
 
 
 def is_enabled() -> bool:
-    """Tell whether numba compiles; the variable NUMBA_DISABLE_JIT keeps it from that."""
+    """Return whether numba compiles; the variable NUMBA_DISABLE_JIT keeps it from that."""
     return os.environ.get('NUMBA_DISABLE_JIT', '0') in ('', '0')
 
 
 def is_on_disk(name: str) -> bool:
-    """Tell whether code of a kernel of KERNELS is on disk, without loading it."""
-    folder = cache_folder(name)
-    module, _, function = name.rpartition('.')
-    pattern = f'{module.rpartition(".")[2]}.{function}-*.nbi'
-    return folder is not None and any(Path(folder).glob(pattern))
+    """Return whether the present code of a kernel of KERNELS is on disk, without loading it."""
+    if cache_folder(name) is None:
+        return False
+    dispatcher = KERNELS[name].dispatcher
+    cache = dispatcher._cache
+    key = cache._index_key(_signature(KERNELS[name]), dispatcher.targetctx.codegen())
+    return key in cache._cache_file._load_index()
 
 
 def cache_folder(name: str) -> str | None:
     """Return the folder in which the code of a kernel of KERNELS is kept; None for nowhere."""
-    dispatcher, _ = KERNELS[name]
-    folder = dispatcher.stats.cache_path
+    folder = KERNELS[name].dispatcher.stats.cache_path
     return None if folder is None else str(folder)
 
 
-class _Announcer(event.Listener):
-    """Says what is being compiled; numba holds a lock that long, so one thread at a time."""
+def _signature(kernel: Kernel[..., Any]) -> Any:
+    """Return the types of a kernel's arguments as a call gives them: numba's cache goes by that."""
+    from numba.core import sigutils
+
+    arguments, _ = sigutils.normalize_signature(f'({", ".join(kernel.types)},)')
+    return arguments
+
+
+def _create_dispatcher(kernel: Kernel[..., Any]) -> Any:
+    import numba
+    from numba.core.caching import FunctionCache
+
+    # As in NumPy, a division by zero gives infinity or NaN: a step of the solver that meets one is
+    # refused, and the frame goes on.
+    dispatcher: Any = numba.njit(
+        nogil=True, fastmath={'contract'} if kernel.fused else False, error_model='numpy'
+    )(kernel.function)
+    if dispatcher is kernel.function:
+        return dispatcher
+    announcer = _announcer()
+    announcer.functions.add(kernel.function)
+    try:
+        cache: Any = FunctionCache(kernel.function)
+    except RuntimeError:  # numba found no folder that can be written.
+        announcer.is_kept = False
+        return dispatcher
+    index_key, fingerprint = cache._index_key, kernel.fingerprint()
+    cache._index_key = lambda signature, codegen: (*index_key(signature, codegen), fingerprint)
+    dispatcher._cache = cache
+    return dispatcher
+
+
+def _ingredients(function: Callable[..., Any], seen: set[Callable[..., Any]]) -> Iterator[bytes]:
+    seen.add(function)
+    code = function.__code__
+    constants = [value for value in code.co_consts if not isinstance(value, CodeType)]
+    yield code.co_code + repr(constants).encode()
+    for name in code.co_names:
+        value = function.__globals__.get(name)
+        if isinstance(value, Kernel):
+            if value.function not in seen:
+                yield from _ingredients(value.function, seen)
+        elif isinstance(value, np.ndarray):
+            yield f'{name} {value.dtype} {value.shape}'.encode() + value.tobytes()
+        elif isinstance(value, (bool, int, float, str, tuple, np.generic)):
+            yield f'{name} {value!r}'.encode()
+        elif not (value is None or isinstance(value, ModuleType) or callable(value)):
+            raise TypeError(f'the kernel {function.__name__} uses {name}, a {type(value).__name__}')
+
+
+class _Announcer:
+    """Logs what is being compiled; numba holds a lock meanwhile, so one thread at a time."""
 
     def __init__(self) -> None:
         self.functions: set[Callable[..., Any]] = set()
-        self.kept = True
+        self.is_kept = True
         self._running = 0  # A kernel compiles those that it calls.
         self._start = 0.0
-        self._announced = False
+        self._was_announced = False
 
-    def on_start(self, event: event.Event) -> None:
-        if event.data['dispatcher'].py_func not in self.functions:
-            return
-        if not self._announced:
+    def notify(self, event: Any) -> None:
+        """Take in the start or the end of a compilation."""
+        if event.data['dispatcher'].py_func in self.functions:
+            (self._on_start if event.is_start else self._on_end)(event)
+
+    def _on_start(self, event: Any) -> None:
+        if not self._was_announced:
             _LOGGER.warning(
                 'hybrik_ros compiles its inner loops for this machine, which takes half a minute '
                 'on a PC. %s',
                 'Later starts load them. `hybrik compile` does it beforehand, on all cores.'
-                if self.kept
+                if self.is_kept
                 else 'Every start will: no folder to keep them in can be written. '
                 'Set NUMBA_CACHE_DIR to one that can.',
             )
-            self._announced = True
+            self._was_announced = True
         if self._running == 0:
             self._start = time.perf_counter()
         self._running += 1
 
-    def on_end(self, event: event.Event) -> None:
-        if event.data['dispatcher'].py_func not in self.functions:
-            return
+    def _on_end(self, event: Any) -> None:
         self._running -= 1
         if self._running == 0:
             name = event.data['dispatcher'].py_func.__name__.lstrip('_')
             _LOGGER.warning('compiled %s in %.1f s', name, time.perf_counter() - self._start)
 
 
-_announcer = _Announcer()
-event.register('numba:compile', _announcer)
+_registered: list[_Announcer] = []
+
+
+def _announcer() -> _Announcer:
+    """Return the one announcer, registered with numba."""
+    if not _registered:
+        from numba.core import event
+
+        event.Listener.register(_Announcer)  # ABC's: a virtual subclass.
+        _registered.append(_Announcer())
+        event.register('numba:compile', _registered[0])
+    return _registered[0]

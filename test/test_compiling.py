@@ -37,7 +37,7 @@ import numpy as np
 from hybrik_ros import kinematics
 joints, _ = kinematics.forward(np.tile(np.eye(3), (24, 1, 1)), np.zeros((29, 3)))
 assert not joints.any()
-[misses] = kinematics.kernels.forward_batch.stats.cache_misses.values() or [0]
+[misses] = kinematics.kernels.forward_batch.dispatcher.stats.cache_misses.values() or [0]
 print('compiled' if misses else 'loaded')
 """
 ANNOUNCEMENT = 'hybrik_ros compiles its inner loops for this machine'
@@ -49,7 +49,7 @@ def test_what_can_be_kept_nowhere_is_compiled_all_the_same() -> None:
     exec(compile(SOURCE, '<nowhere>', 'exec'), names)
     double = compiled(names['double'])
     assert double(21) == 42
-    assert double.signatures
+    assert double.dispatcher.signatures
 
 
 @pytest.fixture
@@ -101,6 +101,67 @@ def test_where_nothing_can_be_written_the_user_is_told(
     done, said = pose(read_only_install, home)
     assert done == 'compiled'
     assert 'Set NUMBA_CACHE_DIR' in said
+
+
+CONSTANTS = 'FACTOR = {factor}\nTABLE = np.array([{factor}.0])\n'
+CALLEE = """
+from hybrik_ros.compiling import compiled
+from constants import TABLE
+@compiled
+def look_up(i):
+    return TABLE[i]
+"""
+CALLER = """
+from hybrik_ros.compiling import floats, kernel
+from constants import FACTOR
+from callee import look_up
+@kernel(floats(1))
+def scale(x):
+    return FACTOR * look_up(0) * x[0]
+"""
+SCALE = """
+import numpy as np
+from caller import scale
+print(scale(np.ones(1)), sum(scale.dispatcher.stats.cache_hits.values()))
+"""
+
+
+def test_changed_constants_of_other_files_are_compiled_anew(tmp_path: Path) -> None:
+    (tmp_path / 'caller.py').write_text(CALLER)
+    (tmp_path / 'callee.py').write_text(CALLEE)
+    environment = {**os.environ, 'PYTHONPATH': f'{tmp_path}:{Path(hybrik_ros.__file__).parents[1]}'}
+
+    def scale(factor: int) -> str:
+        constants = 'import numpy as np\n' + CONSTANTS.format(factor=factor)
+        (tmp_path / 'constants.py').write_text(constants)
+        command = [sys.executable, '-c', SCALE]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        return result.stdout.strip()
+
+    assert scale(2) == '4.0 0'
+    assert scale(2) == '4.0 1'
+    assert scale(3) == '9.0 0'
+    assert scale(2) == '4.0 1'
+
+
+def test_a_changed_callee_of_another_file_is_compiled_anew(tmp_path: Path) -> None:
+    (tmp_path / 'caller.py').write_text(CALLER)
+    (tmp_path / 'constants.py').write_text('import numpy as np\n' + CONSTANTS.format(factor=2))
+    environment = {**os.environ, 'PYTHONPATH': f'{tmp_path}:{Path(hybrik_ros.__file__).parents[1]}'}
+    for more, expected in (('', '4.0 0'), (' + 1', '6.0 0')):
+        (tmp_path / 'callee.py').write_text(CALLEE.replace('TABLE[i]', f'TABLE[i]{more}'))
+        command = [sys.executable, '-c', SCALE]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.strip() == expected
+
+
+def test_a_kernel_that_uses_an_unknown_kind_of_constant_is_refused() -> None:
+    names: dict = {'TABLE': [1, 2]}
+    exec(compile('def first():\n    return TABLE[0]', '<nowhere>', 'exec'), names)
+    with pytest.raises(TypeError, match='first uses TABLE, a list'):
+        compiled(names['first']).fingerprint()
 
 
 FRAMES = """

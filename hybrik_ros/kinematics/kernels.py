@@ -1,10 +1,8 @@
 """The compiled loops of the solver.
 
-All kernels live in this one file because numba's cache follows the file a kernel is in: a
-kernel that calls into another file would go stale unnoticed. So does one after a change of the
-skeleton's constants: touch this file then. Arrays are float64, contiguous, with one leading batch
-dimension; checks belong to the callers. P(j) is a target position, q(j) the position of a joint
-as rebuilt, G(j) its global rotation, R(j) its rotation relative to its parent, t(j) its rest bone.
+Arrays are float64, contiguous, with one leading batch dimension; checks belong to the callers. P(j)
+is a target position, q(j) the position of a joint as rebuilt, G(j) its global rotation, R(j) its
+rotation relative to its parent, t(j) its rest bone.
 
 Loops over numbers, not NumPy expressions: numba compiles an assignment of a slice or an expression
 of arrays ten times as long as the loop that it stands for. For the same reason every kernel is
@@ -525,7 +523,7 @@ def _aim_joint(
     sin: float,
     confidence: Array,
     previous: Array,
-    adaptive: bool,
+    adaptive: bool | np.bool_,
     rotations: Array,
     rebuilt: Array,
     global_rotations: Array,
@@ -583,7 +581,7 @@ def _aim(
     twist: Array,
     confidence: Array,
     previous: Array,
-    adaptive: bool,
+    adaptive: bool | np.bool_,
     rotations: Array,
     rebuilt: Array,
     global_rotations: Array,
@@ -728,7 +726,7 @@ def _descent(
     confidence: Array,
     parts: NDArray[np.int64],
     part: int,
-    whole: bool,
+    whole: bool | np.bool_,
     depth_weight: float,
     damping: float,
     returns: Array,
@@ -1020,7 +1018,7 @@ def _misfit(
 @compiled
 def _refine(
     part: int,
-    whole: bool,
+    whole: bool | np.bool_,
     parts: NDArray[np.int64],
     target: Array,
     rest: Array,
