@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from hybrik_ros.pipeline import Human
+from hybrik_ros.human import Human
 from hybrik_ros.rotations import to_rotation_vector
 from hybrik_ros.skeleton import NUM_JOINTS, PELVIS
 from hybrik_ros.writing import writing

@@ -59,7 +59,7 @@ class Kernel(Generic[P, R]):
 
     @cached_property
     def dispatcher(self) -> Any:
-        """numba's dispatcher of the function; the function itself where numba must not compile."""
+        """Return numba's dispatcher, or the function itself where numba must not compile."""
         with _creation:
             if 'dispatcher' not in vars(self):
                 vars(self)['dispatcher'] = _create_dispatcher(self)

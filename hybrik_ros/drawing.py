@@ -11,7 +11,6 @@ import math
 import re
 import zlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -19,10 +18,8 @@ from numpy.typing import NDArray
 
 from hybrik_ros.camera import Camera
 from hybrik_ros.compiling import floats, kernel
+from hybrik_ros.human import Human
 from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS, PELVIS
-
-if TYPE_CHECKING:
-    from hybrik_ros.pipeline import Human
 
 Array = NDArray[np.float64]
 Image = NDArray[np.uint8]

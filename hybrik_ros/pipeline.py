@@ -1,7 +1,6 @@
 """The whole way from an image to people: detect, estimate, solve. Knows no ROS."""
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,9 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from itertools import count
-from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from hybrik_ros import compiling
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, Region, locate
-from hybrik_ros.inference import Runner, create_runner
+from hybrik_ros.human import Human
+from hybrik_ros.inference import Runner, open_runner
 from hybrik_ros.kinematics import forward, solve
 from hybrik_ros.perception import blazepose, detector, hybrik, landmarks, proof
 from hybrik_ros.perception.appearance import clothing_colours
@@ -43,6 +42,7 @@ from hybrik_ros.perception.landmarks import (
     measured_lengths,
 )
 from hybrik_ros.rotations import from_rotation_vector, to_rotation_vector
+from hybrik_ros.settings import SETTINGS, Settings
 from hybrik_ros.skeleton import (
     BONE_TARGETS,
     JOINT_NAMES,
@@ -90,133 +90,13 @@ _BELIEF = 0.4
 _SEARCH_INTERVAL = 5  # frames, at most, between looks for somebody who is lost
 _WARM_UP_SIZE = 256  # pixels
 
-# Least and greatest values of the settings that are numbers.
-RANGES: dict[str, tuple[float, float]] = {
-    'threads': (1, 64),
-    'detector_size': (128, 1280),
-    'detector_threshold': (0, 1),
-    'detector_interval': (1, 1000),
-    'presence_threshold': (0, 1),
-    'confirm_after': (0, 10),
-    'forget_after': (0, 60),
-    'rotation_cutoff': (0.01, 1000),
-    'rotation_slope': (0, 1000),
-    'bearing_cutoff': (0.01, 1000),
-    'bearing_slope': (0, 1000),
-}
 
-
-# What of the settings is needed to load a pipeline; all else can be adjusted while it runs.
-LOADED = (
-    'backend', 'threads', 'body', 'hybrik_model', 'flip_test', 'id_prefix', 'detector_size',
-)  # fmt: skip
-
-# What is taken for the types of Settings.
-_KINDS: dict[type, Any] = {bool: (bool, np.bool_), int: Integral, float: Real, str: (str, Path)}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a Pipeline can be told.
-
-    Attributes
-    ----------
-    backend: that runs the networks, one of hybrik_ros.inference.BACKENDS.
-    threads: CPU threads of one inference.
-    body: path of a SMPL file, or empty for the embedded body.
-    hybrik_model: path of HybrIK's own network as `hybrik export` writes it, or empty for BlazePose.
-    flip_test: whether HybrIK's network sees the mirror image too, for a little accuracy and twice
-        the time.
-    detector_size: longer side, pixels, of the image in which people are looked for.
-    detector_threshold: least score of a person found, in [0, 1].
-    detector_interval: frames after which people are looked for again, while all are followed.
-    presence_threshold: least score at which a person is followed on, in [0, 1].
-    confirm_after: seconds for which a person must be seen to be reported; 0 for single pictures.
-    forget_after: seconds for which the id of a person who is not seen is kept.
-    id_prefix: with which ids begin: a letter, then letters and digits. Cameras that share one TF
-        tree need different ones.
-    smoothing: whether motion is smoothed at all. If not, each frame is solved for itself, but for
-        limbs that are not seen and the shape, which last.
-    rotation_cutoff, rotation_slope, bearing_cutoff, bearing_slope: of the PoseFilter.
-
-    Raises
-    ------
-    ValueError: naming the field that is out of its range.
-    """
-
-    backend: str = 'auto'
-    threads: int = 1
-    body: str = ''
-    hybrik_model: str = ''
-    flip_test: bool = False
-    detector_size: int = 320
-    detector_threshold: float = 0.2
-    detector_interval: int = 15
-    presence_threshold: float = 0.5
-    confirm_after: float = 0.05
-    forget_after: float = 1.5
-    id_prefix: str = 'p'
-    smoothing: bool = True
-    rotation_cutoff: float = 3.0
-    rotation_slope: float = 1.5
-    bearing_cutoff: float = 1.0
-    bearing_slope: float = 10.0
-
-    def __post_init__(self) -> None:
-        for name, kind in get_type_hints(type(self)).items():
-            value = getattr(self, name)
-            yes_or_no = isinstance(value, _KINDS[bool])
-            if not isinstance(value, _KINDS[kind]) or yes_or_no != (kind is bool):
-                raise ValueError(f'{name} must be of type {kind.__name__}, not {value!r}')
-        for name, (least, most) in RANGES.items():
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise ValueError(f'{name} must be a number from {least} to {most}, not {value!r}')
-        if not re.fullmatch('[A-Za-z][A-Za-z0-9]*', self.id_prefix):
-            raise ValueError(
-                f'id_prefix must be a letter and more letters and digits, not {self.id_prefix!r}'
-            )
-
-
-@dataclass(frozen=True, eq=False)
-class Human:
-    """One person in one frame; everything in the camera's optical frame, metres, seconds.
-
-    Attributes
-    ----------
-    id: of the track.
-    confidence: in [0, 1], that this is a person.
-    box: (4), x_min, y_min, x_max, y_max, pixels.
-    joints: (24, 3), the solved body's.
-    joint_confidence: (24) in [0, 1]; 0 where a joint is inferred, not seen.
-    rotations: (24, 3, 3), parent-relative; [0] maps the body's rest frame to the optical frame.
-    betas: (num_betas) of the body model.
-    translation: (3); a SMPL layer with these betas and rotations, moved by it, has these joints.
-    translation_confidence: in [0, 1]; at most a half where the camera's intrinsics are assumed,
-        even if a depth image told the distance: how far aside somebody is follows from them too.
-    velocity: (3), of the pelvis, metres per second.
-    vertices: (V, 3) float32, or None where they were not asked for.
-    """
-
-    id: str
-    confidence: float
-    box: Array
-    joints: Array
-    joint_confidence: Array
-    rotations: Array
-    betas: Array
-    translation: Array
-    translation_confidence: float
-    velocity: Array
-    vertices: NDArray[np.float32] | None = None
-
-
-def finder_of(settings: Settings) -> Runner:
-    """Return the detector's runner, not yet active."""
+def open_detector(settings: Settings) -> Runner:
+    """Load the detector's network."""
     size = settings.detector_size
     prove = partial(proof.prove_detector, size=size)
     side = detector.padded(size)
-    return create_runner(detector.MODEL, settings.backend, settings.threads, prove, side)
+    return open_runner(detector.MODEL, settings.backend, settings.threads, prove, side)
 
 
 class Pipeline:
@@ -296,11 +176,9 @@ class Pipeline:
             else partial(proof.prove_landmarks, people=MAX_PEOPLE)
         )
         runners = [
-            finder_of(chosen),
-            create_runner(models[1], chosen.backend, chosen.threads, prove_network),
+            open_detector(chosen),
+            open_runner(models[1], chosen.backend, chosen.threads, prove_network),
         ]
-        for runner in runners:
-            runner.activate()
         if chosen.hybrik_model and set(runners[1].inputs) != {'image'}:
             raise ValueError(f'{chosen.hybrik_model} is no model that `hybrik export` writes')
         pipeline = cls(chosen, body, runners[0], runners[1], ids)
@@ -384,7 +262,7 @@ class Pipeline:
 
         Parameters
         ----------
-        settings: fields of Settings, by name, but for those in LOADED.
+        settings: fields of Settings, by name, by name: the dynamic ones.
 
         Raises
         ------
@@ -394,8 +272,8 @@ class Pipeline:
         if all(name in present and present[name] == value for name, value in settings.items()):
             return
         chosen = replace(self._settings, **settings)
-        for name in LOADED:
-            if getattr(chosen, name) != getattr(self._settings, name):
+        for name, parameter in SETTINGS.items():
+            if not parameter.dynamic and getattr(chosen, name) != getattr(self._settings, name):
                 raise ValueError(f'{name} cannot change while the pipeline runs: create another')
         self._settings = chosen
         self._detect.threshold = chosen.detector_threshold
@@ -441,7 +319,7 @@ class Pipeline:
     def close(self) -> None:
         """Free the networks."""
         for runner in self._runners:
-            runner.deactivate()
+            runner.close()
 
     def __enter__(self) -> 'Pipeline':
         return self
@@ -609,7 +487,8 @@ class Pipeline:
         rotations = track.pose_filter.rotations(track.rotations, elapsed)
         pelvis = track.pose_filter.position(pelvis, elapsed)
         translation = pelvis - rest[PELVIS]
-        posed = forward(rotations, rest)[0][:NUM_JOINTS] + translation
+        posed, global_rotations = forward(rotations, rest)
+        posed = posed[:NUM_JOINTS] + translation
         # Who is of another size than their body is at its pixels where they seemed to be.
         at_pixels = posed - pelvis * (1 - 1 / track.distance_ratio)
         return Human(
@@ -619,6 +498,7 @@ class Pipeline:
             joints=posed,
             joint_confidence=_joint_confidence(confidence, at_pixels, rays),
             rotations=rotations,
+            global_rotations=global_rotations,
             betas=betas,
             translation=translation,
             translation_confidence=float(confidence.mean()) * (_GUESSED if camera.assumed else 1.0),
@@ -642,10 +522,10 @@ class Pipeline:
 def _filter_settings(settings: Settings) -> tuple[float, float, float, float, bool]:
     """Return the parameters of a PoseFilter."""
     return (
-        settings.rotation_cutoff,
-        settings.rotation_slope,
-        settings.bearing_cutoff,
-        settings.bearing_slope,
+        settings.rotation_min_cutoff,
+        settings.rotation_beta,
+        settings.bearing_min_cutoff,
+        settings.bearing_beta,
         settings.smoothing,
     )
 

@@ -130,42 +130,44 @@ class PoseFilter:
 
     Parameters
     ----------
-    rotation_cutoff, rotation_slope: of the parent-relative rotations; hertz, and hertz for each
+    rotation_min_cutoff, rotation_beta: of the parent-relative rotations; hertz, and hertz for each
         radian per second.
-    bearing_cutoff, bearing_slope: of the direction, as x / z and y / z; hertz, and hertz for
+    bearing_min_cutoff, bearing_beta: of the direction, as x / z and y / z; hertz, and hertz for
         each unit per second.
     enabled: if not, everything passes through as it is.
     """
 
     def __init__(
         self,
-        rotation_cutoff: float,
-        rotation_slope: float,
-        bearing_cutoff: float,
-        bearing_slope: float,
+        rotation_min_cutoff: float,
+        rotation_beta: float,
+        bearing_min_cutoff: float,
+        bearing_beta: float,
         enabled: bool = True,
     ) -> None:
-        self._rotations = RotationFilter(rotation_cutoff, rotation_slope)
+        self._rotations = RotationFilter(rotation_min_cutoff, rotation_beta)
         self._depths = VectorFilter(_DEPTH_CUTOFF, _DEPTH_SLOPE)
-        self._bearing = VectorFilter(bearing_cutoff, bearing_slope, _BODY_SPEED_CUTOFF, lead=True)
+        self._bearing = VectorFilter(
+            bearing_min_cutoff, bearing_beta, _BODY_SPEED_CUTOFF, lead=True
+        )
         self._distance = VectorFilter(
             _DISTANCE_CUTOFF, _DISTANCE_SLOPE, _BODY_SPEED_CUTOFF, lead=True
         )
-        self.adjust(rotation_cutoff, rotation_slope, bearing_cutoff, bearing_slope, enabled)
+        self.adjust(rotation_min_cutoff, rotation_beta, bearing_min_cutoff, bearing_beta, enabled)
 
     def adjust(
         self,
-        rotation_cutoff: float,
-        rotation_slope: float,
-        bearing_cutoff: float,
-        bearing_slope: float,
+        rotation_min_cutoff: float,
+        rotation_beta: float,
+        bearing_min_cutoff: float,
+        bearing_beta: float,
         enabled: bool = True,
     ) -> None:
         """Change the parameters of the filter, and keep what it has taken in."""
         for one, cutoff, slope in (
-            (self._rotations, rotation_cutoff, rotation_slope),
+            (self._rotations, rotation_min_cutoff, rotation_beta),
             (self._depths, _DEPTH_CUTOFF, _DEPTH_SLOPE),
-            (self._bearing, bearing_cutoff, bearing_slope),
+            (self._bearing, bearing_min_cutoff, bearing_beta),
             (self._distance, _DISTANCE_CUTOFF, _DISTANCE_SLOPE),
         ):
             one.cutoff, one.slope = cutoff if enabled else np.inf, slope

@@ -12,7 +12,7 @@ from test_motion import LENGTH, joints, stamps, walk, write_people
 
 from hybrik_ros.cli import main
 from hybrik_ros.comparison import compare
-from hybrik_ros.pipeline import Human
+from hybrik_ros.human import Human
 
 
 def by_stamp(people: list[Human]) -> dict[int, list[Human]]:

@@ -18,9 +18,11 @@ from rclpy.node import Node
 from std_msgs.msg import Header
 
 import hybrik_ros
+from hybrik_ros import settings
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
 from hybrik_ros.cli import main
+from hybrik_ros.human import Human
 from hybrik_ros.node.conversions import make
 from hybrik_ros.node.inputs import Inputs
 from hybrik_ros.node.node import HybrikNode
@@ -28,8 +30,6 @@ from hybrik_ros.node.outputs import Outputs
 from hybrik_ros.node.parameters import declare
 from hybrik_ros.node.rep155 import Rep155
 from hybrik_ros.node.rep155_angles import HINGES
-from hybrik_ros.parameters import DECLARATIONS
-from hybrik_ros.pipeline import Human
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -38,7 +38,7 @@ PAGES = [
     ROOT / 'CONTRIBUTING.md',
     *sorted((ROOT / 'doc').glob('*.md')),
 ]
-PARAMETERS = {declaration.name: declaration for declaration in DECLARATIONS}
+PARAMETERS = {parameter.name: parameter for parameter in settings.PARAMETERS}
 GROUPS = {name.partition('.')[0] for name in PARAMETERS if '.' in name}
 BODY = BodyModel.load()
 
@@ -235,6 +235,7 @@ def person(id: str) -> Human:
         joints=BODY.rest_joints()[:24] + [0, 0, 3],
         joint_confidence=np.ones(24),
         rotations=np.tile(np.eye(3), (24, 1, 1)),
+        global_rotations=np.tile(np.eye(3), (24, 1, 1)),
         betas=np.zeros(BODY.num_betas),
         translation=np.array([0.0, 0, 3]),
         translation_confidence=0.9,

@@ -13,7 +13,8 @@ import pytest
 from hybrik_ros import drawing
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
-from hybrik_ros.pipeline import Human
+from hybrik_ros.human import Human
+from hybrik_ros.kinematics import global_rotations
 from hybrik_ros.skeleton import JOINT_NAMES, PARENTS
 
 WHITE = (255, 255, 255)
@@ -91,6 +92,7 @@ def make_human(body, centre=(0.0, 0.2, 3.0), identity='p1', confidence=None, mes
         joints=joints,
         joint_confidence=np.ones(24) if confidence is None else confidence,
         rotations=rotations,
+        global_rotations=global_rotations(rotations),
         betas=betas,
         translation=translation,
         translation_confidence=1.0,

@@ -16,11 +16,12 @@ from scipy.spatial.transform import Rotation
 from hybrik_ros.body import DEFAULT_BODY, BodyModel
 from hybrik_ros.body.model import MAX_BETAS
 from hybrik_ros.camera import Camera, Region
-from hybrik_ros.inference import create_runner
+from hybrik_ros.human import Human
+from hybrik_ros.inference import open_runner
 from hybrik_ros.kinematics import forward
 from hybrik_ros.perception import blazepose
 from hybrik_ros.perception.hybrik import HybrIK
-from hybrik_ros.pipeline import Human, Pipeline
+from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.skeleton import NUM_JOINTS
 
 DEPTH = 2.2  # metres, the side of HybrIK's cube
@@ -215,7 +216,7 @@ def test_a_model_of_several_images_at_once_says_the_same(
     regions = [Region(np.array([x, 300.0]), 400.0) for x in (300, 700, 1100)]
     found = []
     for path in (model, several):
-        with create_runner(path, 'onnxruntime') as runner:
+        with open_runner(path, 'onnxruntime') as runner:
             found.append(HybrIK(runner, flip_test)(frames[0], regions))
     for one, other in zip(*found, strict=True):
         assert np.array_equal(one.pixels, other.pixels)

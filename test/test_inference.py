@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
-from hybrik_ros.inference import BACKENDS, InputError, create_runner
+from hybrik_ros.inference import InputError, open_runner
 from hybrik_ros.perception import blazepose, detector
+from hybrik_ros.settings import BACKENDS
 
 IMAGE = np.random.default_rng(0).random((1, 256, 256, 3), np.float32)
 
 
 @pytest.fixture(scope='module')
 def runner():
-    with create_runner(blazepose.MODEL) as runner:
+    with open_runner(blazepose.MODEL) as runner:
         yield runner
 
 
@@ -71,47 +72,43 @@ def test_missing_and_unknown_inputs_are_named(runner, feeds):
 
 
 def test_inputs_of_any_size_are_taken_where_the_network_takes_them():
-    with create_runner(detector.MODEL) as runner:
+    with open_runner(detector.MODEL) as runner:
         for height, width in ((64, 96), (128, 32)):
             [output] = runner.infer({'input': np.zeros((1, height, width, 3), np.int32)}).values()
             assert output.shape == (1, 6, 56)
 
 
-def test_a_runner_works_only_while_active():
-    runner = create_runner(blazepose.MODEL)
-    with pytest.raises(RuntimeError, match='activate'):
+def test_a_closed_runner_is_refused():
+    with open_runner(blazepose.MODEL) as runner:
+        assert runner.infer({'input_1': IMAGE})
+    runner.close()  # Once more does nothing.
+    with pytest.raises(RuntimeError, match='closed'):
         runner.infer({'input_1': IMAGE})
-    for _ in range(2):  # It may be activated again.
-        with runner:
-            assert runner.infer({'input_1': IMAGE})
-        with pytest.raises(RuntimeError, match='activate'):
-            runner.infer({'input_1': IMAGE})
 
 
 def test_a_model_that_is_not_there_is_named(tmp_path):
-    runner = create_runner(tmp_path / 'nowhere.onnx')
     with pytest.raises(FileNotFoundError, match=r'nowhere\.onnx'):
-        runner.activate()
+        open_runner(tmp_path / 'nowhere.onnx')
 
 
 def test_a_file_that_is_no_model_is_named(tmp_path):
     path = tmp_path / 'broken.onnx'
     path.write_bytes(blazepose.MODEL.read_bytes()[:1000])
     with pytest.raises(RuntimeError, match=r'broken\.onnx'):
-        create_runner(path).activate()
+        open_runner(path)
 
 
 def test_a_backend_is_chosen_by_name_or_by_itself():
     for backend in ('auto', 'onnxruntime'):
         assert backend in BACKENDS
-        with create_runner(blazepose.MODEL, backend) as runner:
+        with open_runner(blazepose.MODEL, backend) as runner:
             assert runner.infer({'input_1': IMAGE})
     with pytest.raises(ValueError, match=r"backend .*onnxruntime.*'abacus'"):
-        create_runner(blazepose.MODEL, 'abacus')
+        open_runner(blazepose.MODEL, 'abacus')
 
 
 def test_threads_change_nothing_but_time(runner):
-    with create_runner(blazepose.MODEL, threads=2) as two:
+    with open_runner(blazepose.MODEL, threads=2) as two:
         for name, array in two.infer({'input_1': IMAGE}).items():
             expected = runner.infer({'input_1': IMAGE})[name]
             assert array == pytest.approx(expected, abs=2e-2, rel=1e-3)

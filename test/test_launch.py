@@ -11,12 +11,12 @@ import rclpy
 import yaml
 from rclpy.node import Node
 
-from hybrik_ros.inference import BACKENDS
+from hybrik_ros import settings
 from hybrik_ros.node.parameters import declare
-from hybrik_ros.parameters import DECLARATIONS
+from hybrik_ros.settings import BACKENDS
 from hybrik_ros.share import share_path
 
-PARAMETERS = {declaration.name: declaration.default for declaration in DECLARATIONS}
+PARAMETERS = {parameter.name: parameter.default for parameter in settings.PARAMETERS}
 
 
 def calls(tree: ast.AST, name: str) -> list[ast.Call]:

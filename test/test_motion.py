@@ -15,11 +15,11 @@ from scipy.spatial.transform import Rotation
 from hybrik_ros.bags import BagWriter, make, serialise, typestore
 from hybrik_ros.body import BodyModel
 from hybrik_ros.cli import main
-from hybrik_ros.kinematics import forward
+from hybrik_ros.human import Human
+from hybrik_ros.kinematics import forward, global_rotations
 from hybrik_ros.messages.fields import stamp_fields
 from hybrik_ros.motion import MotionError, motions_of, write_motion
 from hybrik_ros.motion.motion import Y_UP, Z_UP
-from hybrik_ros.pipeline import Human
 from hybrik_ros.rotations import to_rotation_vector
 from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
 
@@ -50,6 +50,7 @@ def walk(seed: int, length: int = LENGTH) -> list[Human]:
                 joints=posed + translation,
                 joint_confidence=np.ones(NUM_JOINTS),
                 rotations=rotations[number],
+                global_rotations=global_rotations(rotations[number]),
                 betas=BETAS,
                 translation=translation,
                 translation_confidence=0.9,

@@ -514,12 +514,12 @@ def test_limits_are_warned_of(peer: Peer, node: Process, answers: list[HumanMesh
         return peer.wait(reported)
 
     assert reports(DiagnosticStatus.OK, 'running')
-    peer.set('diagnostics.greatest_latency', 0.001)
+    peer.set('diagnostics.max_latency', 0.001)
     assert reports(DiagnosticStatus.ERROR, 'a latency of')
-    peer.set('diagnostics.greatest_latency', 0.0)
-    peer.set('diagnostics.least_rate', 1000.0)
+    peer.set('diagnostics.max_latency', 0.0)
+    peer.set('diagnostics.min_rate', 1000.0)
     assert reports(DiagnosticStatus.ERROR, 'frames a second, less than 1000')
-    peer.set('diagnostics.least_rate', 0.0)
+    peer.set('diagnostics.min_rate', 0.0)
     report = peer.report()
     for model in (detector.MODEL, blazepose.MODEL):
         hash = hashlib.sha256(model.read_bytes()).hexdigest()[:12]

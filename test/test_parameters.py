@@ -15,32 +15,41 @@ from rclpy.parameter import Parameter
 
 from hybrik_ros.node.parameters import declare, validate
 from hybrik_ros.node.parameters import descriptor as descriptor_of
-from hybrik_ros.parameters import DECLARATIONS, settings_of
-from hybrik_ros.pipeline import LOADED, Settings
+from hybrik_ros.settings import (
+    PARAMETERS,
+    RENAMED,
+    SETTINGS,
+    Settings,
+    parse_settings,
+)
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize('declaration', DECLARATIONS, ids=lambda d: d.name)
-def test_every_parameter_is_described_and_ranged(declaration) -> None:
-    descriptor = descriptor_of(declaration)
+@pytest.mark.parametrize('parameter', PARAMETERS, ids=lambda p: p.name)
+def test_every_parameter_is_described_and_ranged(parameter) -> None:
+    descriptor = descriptor_of(parameter)
     assert len(descriptor.description) > 20
-    if isinstance(declaration.default, bool | str):
+    if isinstance(parameter.default, bool | str):
         return
     [span] = [*descriptor.integer_range, *descriptor.floating_point_range]
-    assert span.from_value <= declaration.default <= span.to_value
+    assert span.from_value <= parameter.default <= span.to_value
 
 
 def test_every_setting_of_the_pipeline_is_a_parameter_with_its_default() -> None:
-    defaults = {one.setting: one.default for one in DECLARATIONS if one.setting}
+    defaults = {one.setting: one.default for one in PARAMETERS if one.setting}
     assert defaults == asdict(Settings())
+    assert len(defaults) == len(SETTINGS) > 15
 
 
-def test_all_but_what_is_loaded_takes_effect_at_once() -> None:
-    assert {one.setting for one in DECLARATIONS if one.setting and not one.dynamic} == set(LOADED)
+def test_names_of_parameters_are_unique_and_new_names_exist() -> None:
+    names = [parameter.name for parameter in PARAMETERS]
+    assert len(set(names)) == len(names)
+    assert set(RENAMED.values()) < set(names)
+    assert not set(RENAMED) & set(names)
 
 
-def test_yaml_and_readme_are_written_from_the_table() -> None:
+def test_yaml_and_docs_are_written_from_the_declarations() -> None:
     command = [sys.executable, ROOT / 'tools' / 'parameters.py', '--check']
     assert subprocess.run(command, check=False).returncode == 0
 
@@ -147,6 +156,17 @@ def test_values_that_do_not_fit_are_refused(
         pass
 
 
+@pytest.mark.parametrize('old', RENAMED)
+def test_the_earlier_name_of_a_parameter_is_refused_with_the_present_one(
+    ros_environment: dict[str, str], old: str
+) -> None:
+    with (
+        pytest.raises(ValueError, match=f'{old} is called {RENAMED[old]} now'),
+        started_node('-p', f'{old}:=1.0'),
+    ):
+        pass
+
+
 # What a recording is told
 
 
@@ -155,6 +175,7 @@ def test_values_that_do_not_fit_are_refused(
     [
         ('detector.size:=99999', r'^detector\.size must be a number from .* not 99999$'),
         ('detector.sise:=640', r'did you mean detector\.size\?$'),
+        ('smoothing.rotation_slope:=1', r'it is called smoothing\.rotation_beta now$'),
         ('detector.size=640', r'must be NAME:=VALUE, .* did you mean detector\.size\?$'),
         ('detector.size:=[', r"^detector\.size must have a value in YAML, not '\['$"),
         ('detector.size:=' + '[' * 5000, r'^detector\.size must have a value in YAML'),
@@ -162,15 +183,15 @@ def test_values_that_do_not_fit_are_refused(
         ('detector.size:=!!python/name:os.system', r'^detector\.size must have a value in YAML'),
         ('detector.size:=', r"^detector\.size must be of type int, not ''$"),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_wrong_words_are_answered_by_the_name_of_the_parameter(word: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint) as refused:
-        settings_of([word])
+        parse_settings([word])
     assert '\n' not in str(refused.value)
 
 
 def test_words_become_settings_of_the_pipeline() -> None:
     words = ['detector.size:=640', 'detector.threshold:=1', 'smoothing.enabled:=false']
     found = {'detector_size': 640, 'detector_threshold': 1, 'smoothing': False}
-    assert settings_of(words) == found
+    assert parse_settings(words) == found

@@ -10,7 +10,7 @@ from shown import POINT, SIDES, landmark_points, landmarks_of
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, Region, overlaps
-from hybrik_ros.inference import create_runner
+from hybrik_ros.inference import open_runner
 from hybrik_ros.kinematics import forward, solve, twist_from_pointers
 from hybrik_ros.perception import blazepose as bp
 from hybrik_ros.perception import detector
@@ -54,13 +54,13 @@ def walkers(clip):
 
 @pytest.fixture(scope='module')
 def detect():
-    with create_runner(detector.MODEL) as runner:
+    with open_runner(detector.MODEL) as runner:
         yield PersonDetector(runner, 320, 0.2)
 
 
 @pytest.fixture(scope='module')
 def estimate():
-    with create_runner(bp.MODEL) as runner:
+    with open_runner(bp.MODEL) as runner:
         yield BlazePose(runner)
 
 
@@ -167,7 +167,7 @@ def test_nobody_is_found_twice(clip, seen, detect, index):
 
 
 def test_the_threshold_decides_who_is_found(clip):
-    with create_runner(detector.MODEL) as runner:
+    with open_runner(detector.MODEL) as runner:
         assert PersonDetector(runner, 320, 0.99)(clip[60]) == []
 
 

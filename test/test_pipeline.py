@@ -19,12 +19,14 @@ from shown import landmark_points, landmarks_of
 from hybrik_ros.body import DEFAULT_BODY
 from hybrik_ros.body.shape import BETA_LIMITS
 from hybrik_ros.camera import Camera, Region
-from hybrik_ros.inference import create_runner
+from hybrik_ros.human import Human
+from hybrik_ros.inference import open_runner
 from hybrik_ros.kinematics import forward
 from hybrik_ros.perception import blazepose as bp
 from hybrik_ros.perception.blazepose import BlazePose
 from hybrik_ros.perception.landmarks import observe
-from hybrik_ros.pipeline import Human, Pipeline, Settings, _bend_evenly, _Seen
+from hybrik_ros.pipeline import Pipeline, _bend_evenly, _Seen
+from hybrik_ros.settings import Settings
 from hybrik_ros.skeleton import JOINT_NAMES, MIRROR, NUM_JOINTS
 from hybrik_ros.tracking import Sighting
 
@@ -106,7 +108,7 @@ def test_joints_are_seen_where_the_landmarks_are(humans, frames, camera):
         for part in ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
     }
     distances, heights = [], []
-    with create_runner(bp.MODEL) as runner:
+    with open_runner(bp.MODEL) as runner:
         estimate = BlazePose(runner)
         for human, frame in list(zip(humans, frames, strict=True))[::4]:
             # From the person's box, not along the way that the pipeline took.
@@ -433,8 +435,8 @@ def test_a_stamp_that_is_no_time_is_refused_and_loses_nobody(frames, camera, pip
         ('presence_threshold', 1.5),
         ('confirm_after', -1.0),
         ('forget_after', 'long'),
-        ('rotation_cutoff', 0.0),
-        ('bearing_slope', np.inf),
+        ('rotation_min_cutoff', 0.0),
+        ('bearing_beta', np.inf),
         ('threads', 1.5),
         ('threads', True),
         ('detector_size', 320.5),
@@ -695,7 +697,7 @@ def test_smoothing_changes_in_mid_stream(frames, camera):
             [human] = pipeline(frames[9], camera, 9 / RATE)
         return human.rotations - humans[-1][0].rotations
 
-    held = last_steps({'rotation_cutoff': 0.01, 'rotation_slope': 0.0})
+    held = last_steps({'rotation_min_cutoff': 0.01, 'rotation_beta': 0.0})
     usual = last_steps({})
     off = last_steps({'smoothing': False})
     assert np.abs(held[1:]).max() < 0.1 * np.abs(usual[1:]).max()
@@ -720,7 +722,7 @@ def test_a_setting_that_cannot_change_changes_nothing(pipeline, frames, camera, 
 def test_a_closed_pipeline_says_so(frames, camera):
     with Pipeline.create(confirm_after=0.0) as pipeline:
         pass
-    with pytest.raises(RuntimeError, match='activate'):
+    with pytest.raises(RuntimeError, match='closed'):
         pipeline(frames[0], camera, 0.0)
 
 

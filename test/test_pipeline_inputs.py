@@ -7,10 +7,11 @@ from sample import RATE, read_camera, read_frames
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
-from hybrik_ros.inference import Runner, create_runner
+from hybrik_ros.inference import Runner, open_runner
 from hybrik_ros.perception import blazepose, detector
 from hybrik_ros.perception.landmarks import SEEN
-from hybrik_ros.pipeline import Pipeline, Settings
+from hybrik_ros.pipeline import Pipeline
+from hybrik_ros.settings import Settings
 from hybrik_ros.skeleton import PELVIS
 
 FIRST, COUNT = 60, 20
@@ -31,18 +32,15 @@ class Counted(Runner):
 
     def __init__(self, model):
         self.count = 0
-        self._runner = create_runner(model)
+        self._runner = open_runner(model)
+        self.backend, self.inputs = self._runner.backend, self._runner.inputs
 
-    def activate(self):
-        self._runner.activate()
-        self.inputs = self._runner.inputs
-
-    def infer(self, feeds):
+    def _run(self, feeds):
         self.count += 1
         return self._runner.infer(feeds)
 
-    def deactivate(self):
-        self._runner.deactivate()
+    def _free(self):
+        self._runner.close()
 
 
 @pytest.fixture(scope='module')

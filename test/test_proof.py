@@ -10,7 +10,7 @@ import pytest
 from networks import seeded_state
 from numpy.typing import NDArray
 
-from hybrik_ros.inference import Runner, create_runner
+from hybrik_ros.inference import Runner, open_runner
 from hybrik_ros.inference.half import halve
 from hybrik_ros.network import HybrIKNet
 from hybrik_ros.network.folding import fold_batch_norms
@@ -25,20 +25,16 @@ class Wrong(Runner):
     """ONNX Runtime, with outputs that somebody has tampered with."""
 
     def __init__(self, model: Path, tamper: Callable[[Outputs], None]) -> None:
-        self._runner, self._tamper = create_runner(model, 'onnxruntime'), tamper
-        self.backend = self._runner.backend
+        self._runner, self._tamper = open_runner(model, 'onnxruntime'), tamper
+        self.backend, self.inputs = self._runner.backend, self._runner.inputs
 
-    def activate(self) -> None:
-        self._runner.activate()
-        self.inputs = self._runner.inputs
-
-    def infer(self, feeds: Mapping[str, NDArray[Any]]) -> Outputs:
+    def _run(self, feeds: Mapping[str, NDArray[Any]]) -> Outputs:
         outputs = {name: output.copy() for name, output in self._runner.infer(feeds).items()}
         self._tamper(outputs)
         return outputs
 
-    def deactivate(self) -> None:
-        self._runner.deactivate()
+    def _free(self) -> None:
+        self._runner.close()
 
 
 @pytest.fixture(scope='module')
@@ -77,9 +73,9 @@ def test_networks_that_are_right_are_proven(hybrik: Path) -> None:
 
 
 def test_so_are_those_in_fp16(tmp_path: Path) -> None:
-    with create_runner(halved(detector.MODEL, tmp_path), 'onnxruntime') as runner:
+    with open_runner(halved(detector.MODEL, tmp_path), 'onnxruntime') as runner:
         prove_detector(runner, 320)
-    with create_runner(halved(blazepose.MODEL, tmp_path), 'onnxruntime') as runner:
+    with open_runner(halved(blazepose.MODEL, tmp_path), 'onnxruntime') as runner:
         prove_landmarks(runner, people=2)
 
 

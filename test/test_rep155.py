@@ -29,13 +29,13 @@ from std_msgs.msg import Header, String
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
 from hybrik_ros.cli.bench.footage import DownloadError
-from hybrik_ros.kinematics import forward
+from hybrik_ros.human import Human
+from hybrik_ros.kinematics import forward, global_rotations
 from hybrik_ros.node import rep155_messages as messages
 from hybrik_ros.node.conversions import make
 from hybrik_ros.node.rep155 import Rep155, available
 from hybrik_ros.node.rep155_angles import HINGES, joint_angles
 from hybrik_ros.node.rep155_urdf import to_urdf
-from hybrik_ros.pipeline import Human
 from hybrik_ros.skeleton import JOINT_NAMES
 
 BODY = BodyModel.load()
@@ -68,6 +68,7 @@ def person(
         'joints': forward(rotations, REST)[0][:24] + translation,
         'joint_confidence': np.linspace(0.5, 0.96, 24),
         'rotations': rotations,
+        'global_rotations': global_rotations(rotations),
         'betas': np.zeros(BODY.num_betas),
         'translation': np.array(translation),
         'translation_confidence': 0.5,

@@ -23,10 +23,10 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
 from hybrik_ros.body import BodyModel
-from hybrik_ros.kinematics import forward
+from hybrik_ros.human import Human
+from hybrik_ros.kinematics import forward, global_rotations
 from hybrik_ros.msg import HumanMesh
 from hybrik_ros.node.conversions import make
-from hybrik_ros.pipeline import Human
 from hybrik_ros.skeleton import JOINT_NAMES
 
 EXAMPLE = Path(__file__).parents[1] / 'doc' / 'examples' / 'teleoperation.py'
@@ -286,6 +286,7 @@ def message(rotations: NDArray, seconds: float, id: str = 'p1') -> HumanMesh:
         joints=forward(rotations, REST)[0][:24],
         joint_confidence=ALL_SEEN,
         rotations=rotations,
+        global_rotations=global_rotations(rotations),
         betas=np.zeros(10),
         translation=np.zeros(3),
         translation_confidence=0.9,

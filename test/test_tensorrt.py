@@ -21,7 +21,7 @@ import onnx
 import pytest
 
 from hybrik_ros.cli import engine
-from hybrik_ros.inference import InputError, Runner, create_runner, cuda, tensorrt, tensorrt_engine
+from hybrik_ros.inference import InputError, Runner, cuda, open_runner, tensorrt, tensorrt_engine
 from hybrik_ros.inference.half import halve
 from hybrik_ros.inference.tensorrt import TensorRTRunner
 from hybrik_ros.perception import blazepose, detector
@@ -182,7 +182,7 @@ def test_functions_of_the_driver_are_called_as_cuda_h_declares_them() -> None:
 
 def backend_of(model: Path) -> str:
     """Return what runs a model where nothing is asked for."""
-    with create_runner(model) as runner:
+    with open_runner(model) as runner:
         assert runner.inputs
         return runner.backend
 
@@ -218,7 +218,7 @@ def test_auto_takes_onnx_runtime_where_tensorrt_does_not_work_and_says_why(
         assert backend_of(detector.MODEL) == 'onnxruntime'
     assert caplog.messages[0].startswith('movenet_multipose.onnx runs in ONNX Runtime on the CPU')
     with pytest.raises(RuntimeError, match=reason):
-        create_runner(detector.MODEL, 'tensorrt').activate()
+        open_runner(detector.MODEL, 'tensorrt')
     assert tensorrt_engine.missing() in caplog.messages[0]
 
 
@@ -259,14 +259,15 @@ def test_an_engine_that_is_wrong_is_not_used(
     def prove(runner: Runner) -> None:
         assert runner.backend == 'tensorrt'
         assert runner.inputs
+        proven.append(runner)
         raise RuntimeError('two and two make five')
 
-    runner = create_runner(detector.MODEL, 'tensorrt', prove=prove)
+    proven: list[Runner] = []
     with pytest.raises(RuntimeError, match='make five'):
-        runner.activate()
-    with pytest.raises(RuntimeError, match='not active'):
-        runner.infer({})
-    with caplog.at_level(logging.INFO), create_runner(detector.MODEL, prove=prove) as runner:
+        open_runner(detector.MODEL, 'tensorrt', prove=prove)
+    with pytest.raises(RuntimeError, match='closed'):
+        proven[0].infer({})
+    with caplog.at_level(logging.INFO), open_runner(detector.MODEL, prove=prove) as runner:
         assert runner.backend == 'onnxruntime'
     assert caplog.messages[-1].endswith('on the CPU: two and two make five')
 
@@ -450,18 +451,18 @@ def test_it_works_in_any_thread_and_frees_all_memory(
     def taken() -> tuple[int, int]:
         return count(driver, 'fake_blocks').value, count(driver, 'fake_graphs').value
 
-    runner = TensorRTRunner(model)
-    for _ in range(2):  # It may be activated again.
-        runner.activate()
+    for _ in range(2):
+        runner = TensorRTRunner(model)
         for seed in range(2):
             feeds = image(4, seed)
             outputs = elsewhere(runner.infer, feeds)
             np.testing.assert_array_equal(outputs['twice'], 2 * feeds['image'])
         assert taken() == (4, 1)  # Two tensors, each on both sides, and a graph.
-        elsewhere(runner.deactivate)
+        elsewhere(runner.close)
         assert taken() == (0, 0)
-        with pytest.raises(RuntimeError, match='activate'):
+        with pytest.raises(RuntimeError, match='closed'):
             runner.infer(image(4))
+        runner.close()  # Once more does nothing.
     assert fake_tensorrt.built == 1
 
 
@@ -485,7 +486,7 @@ def test_an_input_that_does_not_fit_is_named(
 
 def test_a_model_that_is_not_there_is_named(fake_tensorrt: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'nowhere\.onnx'):
-        TensorRTRunner(tmp_path / 'nowhere.onnx').activate()
+        TensorRTRunner(tmp_path / 'nowhere.onnx')
 
 
 def test_the_precision_is_that_of_the_engine_used_last(

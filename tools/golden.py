@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from hybrik_ros.bags import BagReader
 from hybrik_ros.bags.people import read_people
 from hybrik_ros.cli.pictures import read_pictures
+from hybrik_ros.human import Human
 from hybrik_ros.messages.calibration import read_calibration
-from hybrik_ros.pipeline import Human, Pipeline
+from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.recordings.process import Job, Processor
 from hybrik_ros.recordings.recording import Recording
 from hybrik_ros.rotations import to_rotation_vector

@@ -1,9 +1,7 @@
 #!/usr/bin/env python3
-"""Write config/camera.yaml, and the table of parameters in the README, from the node's own table.
+"""Write config/camera.yaml and the table in doc/parameters.md from hybrik_ros/settings.py.
 
-    python tools/parameters.py            # --check only tells whether they are as they should be
-
-The node's table is in hybrik_ros/parameters.py.
+python tools/parameters.py            # --check only reports differences
 """
 
 import argparse
@@ -12,7 +10,7 @@ import textwrap
 from itertools import groupby
 from pathlib import Path
 
-from hybrik_ros.parameters import DECLARATIONS, Declaration, Value
+from hybrik_ros.settings import PARAMETERS, Parameter, Value
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = '<!-- parameters: tools/parameters.py -->', '<!-- end of parameters -->'
@@ -22,7 +20,7 @@ INDENT = 2 * ' '
 HEAD = """\
 # Parameters of hybrik_node, with their defaults. Written by tools/parameters.py.
 # The node of any namespace takes them: ros2 launch hybrik_ros camera.launch.py params_file:=...
-# What is marked with * takes effect when the node is configured, the rest with the next frame.
+# Parameters marked with * take effect when the node is configured, the others with the next frame.
 /**:
   hybrik_node:
     ros__parameters:
@@ -32,17 +30,17 @@ HEAD = """\
 def to_yaml() -> str:
     """Return config/camera.yaml."""
     lines = []
-    for group, declarations in groupby(DECLARATIONS, lambda one: one.name.rpartition('.')[0]):
+    for group, parameters in groupby(PARAMETERS, lambda one: one.name.rpartition('.')[0]):
         depth = 3
         if group:
             lines.append(f'{depth * INDENT}{group}:')
             depth += 1
-        for declaration in declarations:
+        for parameter in parameters:
             margin = depth * INDENT
-            comment = textwrap.wrap(_meaning(declaration), WIDTH - len(margin) - 2)
+            comment = textwrap.wrap(_meaning(parameter), WIDTH - len(margin) - 2)
             lines += [f'{margin}# {line}' for line in comment]
-            name = declaration.name.rpartition('.')[2]
-            lines.append(f'{margin}{name}: {_literal(declaration.default)}')
+            name = parameter.name.rpartition('.')[2]
+            lines.append(f'{margin}{name}: {_literal(parameter.default)}')
             if not group:
                 lines.append('')
         if group:
@@ -51,30 +49,33 @@ def to_yaml() -> str:
 
 
 def to_markdown() -> str:
-    """Return the table of the README."""
+    """Return the table of doc/parameters.md."""
     rows = [
         f'| `{one.name}` | {one.type} | `{_literal(one.default)}` | {_range(one)} '
         f'| {"next frame" if one.dynamic else "configure"} | {one.description} |'
-        for one in DECLARATIONS
+        for one in PARAMETERS
     ]
-    head = ['| name | type | default | range | takes effect | what |', '|---|---|---|---|---|---|']
+    head = [
+        '| name | type | default | range | takes effect | meaning |',
+        '|---|---|---|---|---|---|',
+    ]
     return '\n'.join([BEGIN, *head, *rows, END])
 
 
-def _meaning(declaration: Declaration) -> str:
-    mark = '' if declaration.dynamic else '* '
-    limits = _range(declaration)
-    span = f' ({limits})' if limits and not declaration.choices else ''
-    return f'{mark}{declaration.description.rstrip(".")}{span}.'
+def _meaning(parameter: Parameter) -> str:
+    mark = '' if parameter.dynamic else '* '
+    limits = _range(parameter)
+    span = f' ({limits})' if limits and not parameter.choices else ''
+    return f'{mark}{parameter.description.rstrip(".")}{span}.'
 
 
-def _range(declaration: Declaration) -> str:
-    if declaration.choices:
-        return ', '.join(declaration.choices)
-    if declaration.limits is None:
-        return ''
-    low, high = declaration.limits
-    return f'{low:g} to {high:g}'
+def _range(parameter: Parameter) -> str:
+    if parameter.choices:
+        return ', '.join(parameter.choices)
+    if parameter.limits is None:
+        return parameter.unit
+    low, high = parameter.limits
+    return f'{low:g} to {high:g} {parameter.unit}'.rstrip()
 
 
 def _literal(value: Value) -> str:
@@ -88,12 +89,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--check', action='store_true', help='change nothing')
     check = parser.parse_args().check
-    readme = ROOT / 'README.md'
-    before, _, rest = readme.read_text().partition(BEGIN)
+    page = ROOT / 'doc' / 'parameters.md'
+    before, _, rest = page.read_text().partition(BEGIN)
     after = rest.partition(END)[2]
     wanted = {
         ROOT / 'config' / 'camera.yaml': to_yaml(),
-        readme: before + to_markdown() + after,
+        page: before + to_markdown() + after,
     }
     differing = [path for path, content in wanted.items() if path.read_text() != content]
     for path in differing:

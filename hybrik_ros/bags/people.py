@@ -5,9 +5,9 @@ from pathlib import Path
 
 from hybrik_ros.bags.reader import BagError, BagReader, Message
 from hybrik_ros.bags.types import deserialise
+from hybrik_ros.human import Human
 from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY, from_human_mesh
-from hybrik_ros.pipeline import Human
 
 
 @dataclass(frozen=True, eq=False)

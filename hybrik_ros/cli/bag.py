@@ -16,13 +16,13 @@ from rich.text import Text
 
 from hybrik_ros.cli.progress import UNKNOWN, Bar, Count, TimeRemaining
 from hybrik_ros.cli.video import degrees
-from hybrik_ros.parameters import settings_of
 from hybrik_ros.recordings.batch import Results, run_batch
 from hybrik_ros.recordings.interrupt import interrupts
 from hybrik_ros.recordings.process import Job, Outcome, Processor
 from hybrik_ros.recordings.recording import Recording, RecordingError, is_recording
 from hybrik_ros.recordings.segments import is_split, remove_parts
 from hybrik_ros.recordings.workers import Cluster, LocalWorker, Worker
+from hybrik_ros.settings import parse_settings
 
 INTERRUPTED = 130
 # Images per second. Stamps have 32 bits for seconds: at this rate, two million images.
@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, console: Console) -> int:
-    settings = settings_of(args.param)
+    settings = parse_settings(args.param)
     if args.workers is not None and args.workers < 1:
         raise RecordingError(f'--workers must be at least 1, not {args.workers}')
     recordings, many = recordings_in(args.input)

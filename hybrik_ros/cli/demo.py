@@ -25,7 +25,7 @@ from hybrik_ros.cli.processes import (
     wait_for,
 )
 from hybrik_ros.cli.progress import UNKNOWN, Bar, Count
-from hybrik_ros.pipeline import Human
+from hybrik_ros.human import Human
 from hybrik_ros.share import SAMPLE
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from hybrik_ros.inference import engine_cache, tensorrt_engine
 from hybrik_ros.inference.engine_cache import EngineCache, Entry, UnusableError
 from hybrik_ros.inference.runner import SIDE
 from hybrik_ros.perception import blazepose, detector
-from hybrik_ros.pipeline import RANGES
+from hybrik_ros.settings import SETTINGS
 
 
 def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
@@ -60,9 +60,10 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
 
 def _side(text: str) -> int:
     side = int(text)
-    least, most = RANGES['detector_size']
-    if not least <= side <= most:
-        raise argparse.ArgumentTypeError(f'must be from {least} to {most}, not {side}')
+    try:
+        SETTINGS['detector_size'].check(side, 'it')
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
     return detector.padded(side)
 
 

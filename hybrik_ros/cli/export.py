@@ -13,10 +13,10 @@ from rich.table import Table
 
 from hybrik_ros.advice import pip_install
 from hybrik_ros.cli.pictures import spread_pictures
-from hybrik_ros.inference import create_runner
+from hybrik_ros.inference import open_runner
 from hybrik_ros.perception import detector, hybrik
 from hybrik_ros.perception.detector import PersonDetector
-from hybrik_ros.pipeline import Settings
+from hybrik_ros.settings import Settings
 
 if TYPE_CHECKING:
     from hybrik_ros.network.export import ExportReport
@@ -123,7 +123,7 @@ def find_people(source: Path, console: Console) -> list[list[NDArray[np.float32]
     """
     settings = Settings()
     found = []
-    with create_runner(detector.MODEL) as runner:
+    with open_runner(detector.MODEL) as runner:
         detect = PersonDetector(runner, settings.detector_size, settings.detector_threshold)
         pictures = spread_pictures(source, _MOST_PICTURES)
         for picture in track(pictures, 'Looking for people', console=console, transient=True):

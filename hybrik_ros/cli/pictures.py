@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, Region
 from hybrik_ros.drawing import contact_sheet, draw_humans, views
-from hybrik_ros.pipeline import Human
+from hybrik_ros.human import Human
 
 Picture = NDArray[np.uint8]
 Frames = Mapping[int, Sequence[Human]]

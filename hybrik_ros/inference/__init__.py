@@ -1,5 +1,6 @@
-"""Networks behind one interface, whatever runs them."""
+"""Networks behind one interface, for several inference libraries."""
 
-from hybrik_ros.inference.runner import BACKENDS, InputError, Runner, create_runner
+from hybrik_ros.inference.choice import open_runner
+from hybrik_ros.inference.runner import InputError, Runner
 
-__all__ = ['BACKENDS', 'InputError', 'Runner', 'create_runner']
+__all__ = ['InputError', 'Runner', 'open_runner']

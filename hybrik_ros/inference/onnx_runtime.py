@@ -23,41 +23,42 @@ class OnnxRuntimeRunner(Runner):
 
     Parameters
     ----------
-    model: the .onnx file.
-    threads: of one inference. One is the default: a robot's cores have other work, and two
+    model : Path
+        The .onnx file.
+    threads : int
+        Threads of one inference. One is the default: a robot's cores have other work, and two
         threads on contended cores are slower than one.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    RuntimeError
+        The file is no valid model.
     """
 
     backend = 'onnxruntime'
 
     def __init__(self, model: Path, threads: int = 1) -> None:
-        self._model = model
-        self._threads = threads
-        self._session: onnxruntime.InferenceSession | None = None
-        self._outputs: list[str] = []
-        self.inputs = {}
-
-    def activate(self) -> None:
-        """Load the model. Raises FileNotFoundError, or RuntimeError if it is no valid model."""
-        if not self._model.is_file():
-            raise FileNotFoundError(f'no model at {self._model}')
+        if not model.is_file():
+            raise FileNotFoundError(f'no model at {model}')
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
+        options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         # Waiting threads would otherwise burn the cores that the rest of the robot needs.
         options.add_session_config_entry('session.intra_op.allow_spinning', '0')
         options.log_severity_level = 3
         try:
             session = onnxruntime.InferenceSession(
-                str(self._model), options, providers=['CPUExecutionProvider']
+                str(model), options, providers=['CPUExecutionProvider']
             )
         except Exception as error:  # ONNX Runtime raises a family of its own, without a base.
-            raise RuntimeError(f'ONNX Runtime cannot load {self._model}: {error}') from error
+            raise RuntimeError(f'ONNX Runtime cannot load {model}: {error}') from error
         unknown = [t for t in session.get_inputs() if t.type not in _DTYPES]
         if unknown:
             raise RuntimeError(
-                f'{self._model} has an input {unknown[0].name!r} of type {unknown[0].type}, which '
-                f'no network of ours has: is it the right file?'
+                f'{model} has an input {unknown[0].name!r} of type {unknown[0].type}, which '
+                f'no network of this package has: is it the right file?'
             )
         self.inputs = {
             tensor.name: TensorSpec(
@@ -67,15 +68,11 @@ class OnnxRuntimeRunner(Runner):
             for tensor in session.get_inputs()
         }
         self._outputs = [tensor.name for tensor in session.get_outputs()]
-        self._session = session
+        self._session: onnxruntime.InferenceSession | None = session
 
-    def infer(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run the model on named inputs; see Runner.infer."""
-        if self._session is None:
-            raise RuntimeError('the runner is not active: call activate() first')
-        self.check(feeds)
+    def _run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        assert self._session is not None
         return dict(zip(self._outputs, self._session.run(None, dict(feeds)), strict=True))
 
-    def deactivate(self) -> None:
-        """Free the model."""
+    def _free(self) -> None:
         self._session = None

@@ -1,20 +1,15 @@
-"""The Runner interface, and the choice of a backend."""
+"""The interface of a loaded network."""
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-BACKENDS = ('auto', 'onnxruntime', 'tensorrt')
-# Of an image, pixels, where a model takes any: what the parameter detector.size is by default.
+# Side in pixels of the images for which TensorRT builds an engine, where a model takes any size.
 SIDE = 320
-
-_LOGGER = logging.getLogger(__name__)
 
 
 class InputError(ValueError):
@@ -42,125 +37,68 @@ class TensorSpec:
 
 
 class Runner(ABC):
-    """A network that is loaded by activate(), run by infer() and freed by deactivate().
-
-    Also a context manager.
+    """A loaded network; `open_runner` creates one. A context manager that closes it.
 
     Attributes
     ----------
-    backend: what runs it, one of BACKENDS but auto.
-    inputs: type and shape of each, by name, once active.
+    backend : str
+        Inference library that runs it: 'onnxruntime' or 'tensorrt'.
+    inputs : dict
+        Type and shape of each input by name.
     """
 
     backend: str
     inputs: dict[str, TensorSpec]
+    _is_closed = False
 
-    @abstractmethod
-    def activate(self) -> None:
-        """Load the network. Raises RuntimeError where that fails."""
-
-    @abstractmethod
     def infer(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run the network on named inputs.
+        """Run the network.
+
+        Parameters
+        ----------
+        feeds : mapping
+            An array for each input by name.
+
+        Returns
+        -------
+        dict
+            The outputs by name.
 
         Raises
         ------
-        InputError: an input is missing, unknown, or of another type or shape than expected.
+        InputError
+            An input is missing, unknown, or of another type or shape than expected.
+        RuntimeError
+            The runner is closed, or the network fails.
         """
-
-    @abstractmethod
-    def deactivate(self) -> None:
-        """Free what activate took."""
-
-    def check(self, feeds: Mapping[str, NDArray[Any]]) -> None:
-        """Raise an InputError where the feeds do not fit the network's inputs."""
+        if self._is_closed:
+            raise RuntimeError('the network is closed: open another with open_runner')
         if set(feeds) != set(self.inputs):
             raise InputError(f'the inputs are {sorted(self.inputs)}, not {sorted(feeds)}')
         for name, array in feeds.items():
             self.inputs[name].check(name, array)
+        return self._run(feeds)
+
+    def close(self) -> None:
+        """Free the network; closing it again does nothing."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._free()
+
+    @abstractmethod
+    def _run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the network on checked inputs."""
+
+    @abstractmethod
+    def _free(self) -> None:
+        """Free the network, once."""
 
     def __enter__(self) -> 'Runner':
-        self.activate()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.deactivate()
+        self.close()
 
 
+# Raises RuntimeError where a runner computes something other than its model says.
 Prove = Callable[[Runner], None]
-
-
-def create_runner(
-    model: Path,
-    backend: str = 'auto',
-    threads: int = 1,
-    prove: Prove | None = None,
-    side: int = SIDE,
-) -> Runner:
-    """Return a runner, not yet active, for an ONNX model.
-
-    Parameters
-    ----------
-    model: the .onnx file.
-    backend: one of BACKENDS; 'auto' takes TensorRT where that works, else ONNX Runtime, and logs
-        which and why.
-    threads: number of CPU threads of one inference.
-    prove: raises RuntimeError where a runner, active in TensorRT, computes something else than the
-        model says. None to trust it.
-    side: of the square images that will be given, pixels. TensorRT needs to know, where the model
-        takes images of any size; in ONNX Runtime these stay any.
-
-    Raises
-    ------
-    ValueError: an unknown backend.
-    """
-    if backend not in BACKENDS:
-        raise ValueError(f'backend must be one of {", ".join(BACKENDS)}, not {backend!r}')
-    if backend == 'auto':
-        return _Fastest(model, threads, prove, side)
-    if backend == 'tensorrt':
-        from hybrik_ros.inference.tensorrt import TensorRTRunner
-
-        return TensorRTRunner(model, prove, side)
-    from hybrik_ros.inference.onnx_runtime import OnnxRuntimeRunner
-
-    return OnnxRuntimeRunner(model, threads)
-
-
-class _Fastest(Runner):
-    """Runs a model in TensorRT where that works here and with this model, else in ONNX Runtime."""
-
-    def __init__(self, model: Path, threads: int, prove: Prove | None, side: int) -> None:
-        self._model = model
-        self._in_tensorrt = prove, side
-        self._everywhere = self._runner = create_runner(model, 'onnxruntime', threads)
-        self.backend = self._runner.backend
-        self.inputs = {}
-
-    def activate(self) -> None:
-        """Load the network, and log by what it is run and why. Raises RuntimeError on failure."""
-        from hybrik_ros.inference.tensorrt_engine import missing
-
-        reason = missing()
-        if reason is None:
-            from hybrik_ros.inference.tensorrt import TensorRTRunner
-
-            self._runner = TensorRTRunner(self._model, *self._in_tensorrt)
-            try:
-                self._runner.activate()
-                _LOGGER.info('%s runs in TensorRT, which works here', self._model.name)
-            except RuntimeError as error:
-                reason = str(error)
-        if reason is not None:
-            self._runner = self._everywhere
-            self._runner.activate()
-            _LOGGER.info('%s runs in ONNX Runtime on the CPU: %s', self._model.name, reason)
-        self.backend, self.inputs = self._runner.backend, self._runner.inputs
-
-    def infer(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run the network on named inputs; see Runner.infer."""
-        return self._runner.infer(feeds)
-
-    def deactivate(self) -> None:
-        """Free the network."""
-        self._runner.deactivate()

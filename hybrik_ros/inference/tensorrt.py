@@ -34,11 +34,23 @@ class TensorRTRunner(Runner):
 
     Parameters
     ----------
-    model: the .onnx file.
-    prove: called once it is active; raises RuntimeError where it computes something else than the
-        model says.
-    side: of the square images that it is for, pixels, where the model takes images of any size.
-    graph: whether to use CUDA graphs; where one cannot be made, the runner does without.
+    model : Path
+        The .onnx file. The first time, an engine is built from it, which may take minutes.
+    prove : callable, optional
+        Raises RuntimeError where the engine computes something other than the model says.
+    side : int
+        Side in pixels of the square images that it is for, where the model takes any size.
+    graph : bool
+        Whether to use CUDA graphs; where one cannot be made, the runner does without.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    RuntimeError
+        TensorRT does not work here, or not with this model, or the proof fails; the message says
+        why and what to do. `infer` raises its subclass CudaError where the GPU fails, which lasts
+        until the process ends.
     """
 
     backend = 'tensorrt'
@@ -46,50 +58,20 @@ class TensorRTRunner(Runner):
     def __init__(
         self, model: Path, prove: Prove | None = None, side: int = SIDE, graph: bool = True
     ) -> None:
-        self._model = model
-        self._side = side
-        self._prove = prove
-        self._graph = graph
-        self._session: _Session | None = None
-        self.inputs = {}
-
-    def activate(self) -> None:
-        """Load the engine or, the first time, build it, which may take minutes.
-
-        Raises
-        ------
-        FileNotFoundError: there is no such model.
-        RuntimeError: TensorRT does not work here, or not with this model, or computes something
-            else; the message says why and what to do.
-        """
-        self.deactivate()
-        engine = load_engine(self._model, side=self._side)
-        self._session = _Session(engine, self._model.name, self._graph)
+        self._session = _Session(load_engine(model, side=side), model.name, graph)
         self.inputs = self._session.specs
-        if self._prove is not None:
+        if prove is not None:
             try:
-                self._prove(self)
+                prove(self)
             except Exception:
-                self.deactivate()
+                self.close()
                 raise
 
-    def infer(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run the model on named inputs; see Runner.infer.
-
-        Raises
-        ------
-        CudaError: the GPU failed. It stays so until the process starts anew.
-        """
-        if self._session is None:
-            raise RuntimeError('the runner is not active: call activate() first')
-        self.check(feeds)
+    def _run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return self._session.infer(feeds)
 
-    def deactivate(self) -> None:
-        """Free engine and memory."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+    def _free(self) -> None:
+        self._session.close()
 
 
 @dataclass(eq=False)

@@ -5,7 +5,19 @@ from numpy.typing import ArrayLike
 
 from hybrik_ros.kinematics import kernels
 from hybrik_ros.kinematics.validation import Array, flattened, real_array
-from hybrik_ros.skeleton import NUM_JOINTS, NUM_POINTS
+from hybrik_ros.skeleton import NUM_JOINTS, NUM_POINTS, PARENTS, PELVIS
+
+
+def _tree_levels() -> list[tuple[list[int], list[int]]]:
+    """Return the joints of each depth of the tree below the root, with their parents."""
+    levels, parents = [], [PELVIS]
+    while joints := [joint for joint in range(NUM_JOINTS) if PARENTS[joint] in parents]:
+        levels.append((joints, [PARENTS[joint] for joint in joints]))
+        parents = joints
+    return levels
+
+
+_LEVELS = _tree_levels()
 
 
 def forward(rotations: ArrayLike, rest_joints: ArrayLike) -> tuple[Array, Array]:
@@ -47,10 +59,19 @@ def forward(rotations: ArrayLike, rest_joints: ArrayLike) -> tuple[Array, Array]
 
 
 def global_rotations(rotations: ArrayLike) -> Array:
-    """Return the rotation of every joint from the rest frame, (..., 24, 3, 3), without positions.
+    """Return the global rotations of every joint, as `forward` does, with NumPy alone.
 
     Parameters
     ----------
-    rotations: (..., 24, 3, 3), parent-relative.
+    rotations : array_like
+        Parent-relative rotations (..., 24, 3, 3).
+
+    Returns
+    -------
+    ndarray
+        Rotations (..., 24, 3, 3) that map the rest frame of each joint to the frame of the root.
     """
-    return forward(rotations, np.zeros((NUM_JOINTS, 3)))[1]
+    turned = np.array(rotations, float)
+    for joints, parents in _LEVELS:
+        turned[..., joints, :, :] = turned[..., parents, :, :] @ turned[..., joints, :, :]
+    return turned

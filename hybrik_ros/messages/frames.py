@@ -11,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrik_ros.kinematics import global_rotations
-from hybrik_ros.pipeline import Human
+from hybrik_ros.human import Human
 from hybrik_ros.rotations import to_quaternion
 from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS, PELVIS
 
@@ -50,7 +49,7 @@ def joint_frame(joint: int, id: str) -> str:
 
 def frames_of(human: Human, optical_frame: str) -> list[Frame]:
     """Return the 25 frames of a person, parents before children."""
-    turns = global_rotations(human.rotations)
+    turns = human.global_rotations
     hips = human.joints[_HIPS].mean(axis=0)
     body = turns[PELVIS] @ REP_FROM_SMPL.T
 

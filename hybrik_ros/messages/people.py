@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrik_ros.human import Human
+from hybrik_ros.kinematics import global_rotations
 from hybrik_ros.messages.fields import Header
 from hybrik_ros.messages.frames import Frame, frames_of
-from hybrik_ros.pipeline import Human
 from hybrik_ros.rotations import from_quaternion, to_quaternion
 
 HUMAN_MESH = 'hybrik_ros/msg/HumanMesh'
@@ -93,13 +94,15 @@ class MessageMaker:
 def from_human_mesh(message: Any) -> Human:
     """Return the person of a HumanMesh, in the units and frames of Human."""
     vertices = np.asarray(message.vertices, np.float32).reshape(-1, 3)
+    rotations = from_quaternion([[q.x, q.y, q.z, q.w] for q in message.rotations])
     return Human(
         id=message.id,
         confidence=message.confidence,
         box=np.asarray(message.box, np.float64),
         joints=np.array([[joint.x, joint.y, joint.z] for joint in message.joints]),
         joint_confidence=np.asarray(message.joint_confidence, np.float64),
-        rotations=from_quaternion([[q.x, q.y, q.z, q.w] for q in message.rotations]),
+        rotations=rotations,
+        global_rotations=global_rotations(rotations),
         betas=np.asarray(message.betas, np.float64),
         translation=_components(message.translation),
         translation_confidence=message.translation_confidence,

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
 from hybrik_ros.body import BodyModel
+from hybrik_ros.human import Human
 from hybrik_ros.kinematics import forward
-from hybrik_ros.pipeline import Human
 from hybrik_ros.skeleton import NUM_JOINTS, PELVIS
 
 Array = NDArray[np.float64]

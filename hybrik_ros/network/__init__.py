@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 __all__ = ['HybrIKNet', 'load_checkpoint']
 
-_MODULES = {'HybrIKNet': 'hybrik', 'load_checkpoint': 'checkpoint'}
+_MODULES = {'HybrIKNet': 'hybrik_net', 'load_checkpoint': 'checkpoint'}
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hybrik_ros.camera import Region
-from hybrik_ros.inference import create_runner
+from hybrik_ros.inference import open_runner
 from hybrik_ros.network.hybrik_net import IMAGE_SIZE, OUTPUTS, HybrIKNet
 from hybrik_ros.network.operators import TENSORRT_OPERATORS
 from hybrik_ros.network.residual import BasicBlock, Bottleneck
@@ -176,7 +176,7 @@ def _run(model: onnx.ModelProto, images: Iterable[Array]) -> Iterator[dict[str, 
     with TemporaryDirectory() as folder:
         path = Path(folder, 'model.onnx')
         onnx.save(model, path)
-        with create_runner(path, 'onnxruntime') as runner:
+        with open_runner(path, 'onnxruntime') as runner:
             for image in images:
                 yield runner.infer({'image': image})
 

@@ -27,14 +27,14 @@ class Limits:
 
     Attributes
     ----------
-    least_rate: processed frames per second; 0 for none.
-    greatest_latency: seconds, of the median frame, from stamp to last message; 0 for none.
-    greatest_loss: share of the images that are dropped for newer ones; 1 for none.
+    min_rate: processed frames per second; 0 for none.
+    max_latency: seconds, of the median frame, from stamp to last message; 0 for none.
+    max_drop_ratio: share of the images that are dropped for newer ones; 1 for none.
     """
 
-    least_rate: float = 0.0
-    greatest_latency: float = 0.0
-    greatest_loss: float = 1.0
+    min_rate: float = 0.0
+    max_latency: float = 0.0
+    max_drop_ratio: float = 1.0
 
 
 class Diagnostics:
@@ -208,21 +208,21 @@ class Diagnostics:
                 verdicts.append((_ERROR if excess > 2 else _WARN, message))
 
         rate = self._rates['processed'].hertz
-        if limits.least_rate > 0:
+        if limits.min_rate > 0:
             judge(
-                limits.least_rate / max(rate, 1e-9),
-                f'{rate:.1f} frames a second, less than {limits.least_rate:g}',
+                limits.min_rate / max(rate, 1e-9),
+                f'{rate:.1f} frames a second, less than {limits.min_rate:g}',
             )
-        if limits.greatest_latency > 0 and 'total' in self._seconds:
+        if limits.max_latency > 0 and 'total' in self._seconds:
             latency = float(np.median(self._seconds['total']))
             judge(
-                latency / limits.greatest_latency,
-                f'a latency of {latency:.3f} s, more than {limits.greatest_latency:g}',
+                latency / limits.max_latency,
+                f'a latency of {latency:.3f} s, more than {limits.max_latency:g}',
             )
         lost = replaced / max(self._counts['received'], 1)
-        if lost > limits.greatest_loss:
+        if lost > limits.max_drop_ratio:
             verdicts.append(
-                (_WARN, f'{lost:.0%} of the images dropped, more than {limits.greatest_loss:.0%}')
+                (_WARN, f'{lost:.0%} of the images dropped, more than {limits.max_drop_ratio:.0%}')
             )
         return verdicts
 

@@ -19,7 +19,7 @@ from hybrik_ros.node import detections
 from hybrik_ros.node.by_stamp import ByStamp
 from hybrik_ros.node.depth_images import to_depth
 from hybrik_ros.node.topics import camera_topics
-from hybrik_ros.parameters import COMPRESSED
+from hybrik_ros.settings import COMPRESSED
 
 _NEWEST = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 _MOST_MISSED = 10  # images in a row without what belongs to them

@@ -10,8 +10,8 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from hybrik_ros.drawing import Colour, identity_colour, side_colour
+from hybrik_ros.human import Human
 from hybrik_ros.node.conversions import make
-from hybrik_ros.pipeline import Human
 from hybrik_ros.skeleton import NUM_JOINTS, PARENTS
 
 _LIFETIME = Duration(seconds=0.5).to_msg()  # Without a node that renews them people disappear.

@@ -352,7 +352,7 @@ class HybrikNode(LifecycleNode):
         if self._forget:
             self._forget = False
             self._pipeline.reset()
-        self._pipeline.adjust(**parameters.adjustable(self))
+        self._pipeline.adjust(**parameters.dynamic_settings(self))
         self._pipeline.with_vertices = self._outputs.wants_vertices
         humans = self._pipeline(rgb, camera, stamp, *belonging)
         for stage, seconds in self._pipeline.stage_seconds.items():
@@ -458,7 +458,7 @@ class HybrikNode(LifecycleNode):
             return
         limit = {
             name: self.get_parameter(f'diagnostics.{name}').value
-            for name in ('least_rate', 'greatest_latency', 'greatest_loss')
+            for name in ('min_rate', 'max_latency', 'max_drop_ratio')
         }
         assert self._pipeline is not None
         self._reports.publish(

@@ -17,12 +17,12 @@ from visualization_msgs.msg import MarkerArray
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
 from hybrik_ros.drawing import draw_humans
+from hybrik_ros.human import Human
 from hybrik_ros.msg import HumanMesh, HumanMeshArray
 from hybrik_ros.node import rep155
 from hybrik_ros.node.conversions import make, to_image
 from hybrik_ros.node.markers import MarkerMaker
 from hybrik_ros.node.rep155 import Rep155
-from hybrik_ros.pipeline import Human
 from hybrik_ros.skeleton import NUM_JOINTS
 
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)

@@ -9,21 +9,22 @@ from rcl_interfaces.msg import (
     SetParametersResult,
 )
 from rclpy.node import Node
-from rclpy.parameter import Parameter
+from rclpy.parameter import Parameter as RosParameter
 
-from hybrik_ros.parameters import DECLARATIONS, Declaration, check_setting, suggest
+from hybrik_ros.settings import PARAMETERS, RENAMED, SETTINGS, Parameter, suggest
 
-_BY_NAME = {declaration.name: declaration for declaration in DECLARATIONS}
+_BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 
 
-def descriptor(declaration: Declaration) -> ParameterDescriptor:
+def descriptor(parameter: Parameter) -> ParameterDescriptor:
     """Return the descriptor that tools such as rqt and `ros2 param describe` show."""
-    descriptor = ParameterDescriptor(description=declaration.description)
-    if declaration.choices:
-        descriptor.additional_constraints = f'One of: {", ".join(declaration.choices)}.'
-    if declaration.limits is not None:
-        low, high = declaration.limits
-        if isinstance(declaration.default, float):
+    unit = f' Unit: {parameter.unit}.' if parameter.unit else ''
+    descriptor = ParameterDescriptor(description=parameter.description + unit)
+    if parameter.choices:
+        descriptor.additional_constraints = f'One of: {", ".join(parameter.choices)}.'
+    if parameter.limits is not None:
+        low, high = parameter.limits
+        if isinstance(parameter.default, float):
             span = FloatingPointRange(from_value=float(low), to_value=float(high))
             descriptor.floating_point_range = [span]
         else:
@@ -33,40 +34,50 @@ def descriptor(declaration: Declaration) -> ParameterDescriptor:
 
 
 def declare(node: Node) -> None:
-    """Declare all parameters on a node; warn of those that it was started with and does not have.
+    """Declare all parameters on a node; warn of unknown parameters that it was started with.
 
     Raises
     ------
     ValueError
-        The node was started with a value that ROS lets pass and that is not allowed.
+        The node was started with a value that ROS lets pass and that is not allowed, or with the
+        earlier name of a parameter.
     """
-    for declaration in DECLARATIONS:
-        whole = _whole_number(node, declaration)
+    _refuse_renamed(node)
+    for parameter in PARAMETERS:
+        whole = _whole_number(node, parameter)
         node.declare_parameter(
-            declaration.name,
-            declaration.default if whole is None else whole,
-            descriptor(declaration),
+            parameter.name,
+            parameter.default if whole is None else whole,
+            descriptor(parameter),
             ignore_override=whole is not None,
         )
     _warn_of_unknown(node)
-    given = [node.get_parameter(declaration.name) for declaration in DECLARATIONS]
+    given = [node.get_parameter(parameter.name) for parameter in PARAMETERS]
     checked = validate(given, configured=False)
     if not checked.successful:
         raise ValueError(checked.reason)
 
 
-def _overrides(node: Node) -> dict[str, Parameter]:
+def _overrides(node: Node) -> dict[str, RosParameter]:
     """Return the parameters that a node was started with; rclpy has no public way to list them."""
-    overrides: dict[str, Parameter] = node._parameter_overrides
+    overrides: dict[str, RosParameter] = node._parameter_overrides
     return overrides
 
 
-def _whole_number(node: Node, declaration: Declaration) -> float | None:
+def _refuse_renamed(node: Node) -> None:
+    renamed = [
+        f'{name} is called {RENAMED[name]} now' for name in _overrides(node) if name in RENAMED
+    ]
+    if renamed:
+        raise ValueError(f'renamed parameters: {", ".join(sorted(renamed))}')
+
+
+def _whole_number(node: Node, parameter: Parameter) -> float | None:
     """Return the integer that a node was started with for a double, which ROS would refuse."""
-    given = _overrides(node).get(declaration.name)
-    if given is None or not isinstance(declaration.default, float):
+    given = _overrides(node).get(parameter.name)
+    if given is None or not isinstance(parameter.default, float):
         return None
-    return float(given.value) if given.type_ == Parameter.Type.INTEGER else None
+    return float(given.value) if given.type_ == RosParameter.Type.INTEGER else None
 
 
 def _warn_of_unknown(node: Node) -> None:
@@ -85,50 +96,48 @@ def _warn_of_unknown(node: Node) -> None:
 
 
 def settings(node: Node) -> dict[str, Any]:
-    """Return the present Settings of the pipeline, by name."""
+    """Return the present values of the pipeline's Settings by field."""
     return {
-        declaration.setting: node.get_parameter(declaration.name).value
-        for declaration in DECLARATIONS
-        if declaration.setting
+        field: node.get_parameter(parameter.name).value for field, parameter in SETTINGS.items()
     }
 
 
-def adjustable(node: Node) -> dict[str, Any]:
-    """Return those of the present Settings that a running pipeline can change to, by name."""
+def dynamic_settings(node: Node) -> dict[str, Any]:
+    """Return the present values of those Settings that a running pipeline can change, by field."""
     return {
-        declaration.setting: node.get_parameter(declaration.name).value
-        for declaration in DECLARATIONS
-        if declaration.setting and declaration.dynamic
+        field: node.get_parameter(parameter.name).value
+        for field, parameter in SETTINGS.items()
+        if parameter.dynamic
     }
 
 
-def validate(parameters: list[Parameter], configured: bool) -> SetParametersResult:
+def validate(parameters: list[RosParameter], configured: bool) -> SetParametersResult:
     """Refuse, with the reason, values that the ranges of descriptors cannot catch.
 
     Parameters
     ----------
-    parameters: about to be set.
-    configured: whether the node is running on its present values.
+    parameters : list of rclpy.parameter.Parameter
+        Parameters about to be set.
+    configured : bool
+        Whether the node is configured with its present values.
+
+    Returns
+    -------
+    SetParametersResult
+        With the reason of a refusal.
     """
-    for parameter in parameters:
-        declaration = _BY_NAME.get(parameter.name)
-        if declaration is None:
+    for given in parameters:
+        parameter = _BY_NAME.get(given.name)
+        if parameter is None:
             continue
-        if declaration.choices and parameter.value not in declaration.choices:
-            return SetParametersResult(
-                successful=False,
-                reason=f'{parameter.name} must be one of {", ".join(declaration.choices)}, '
-                f'not {parameter.value!r}',
-            )
         try:
-            if declaration.setting:
-                check_setting(declaration, parameter.value)
+            parameter.check(given.value)
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        if configured and not declaration.dynamic:
+        if configured and not parameter.dynamic:
             return SetParametersResult(
                 successful=False,
-                reason=f'{parameter.name} takes effect on configure: deactivate and clean up '
+                reason=f'{given.name} takes effect on configure: deactivate and clean up '
                 f'the node first (ros2 lifecycle set)',
             )
     return SetParametersResult(successful=True)

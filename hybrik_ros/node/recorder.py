@@ -11,11 +11,11 @@ from sensor_msgs.msg import CameraInfo
 from tf2_msgs.msg import TFMessage
 
 from hybrik_ros.camera import Camera
+from hybrik_ros.human import Human
 from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.messages.images import to_camera
 from hybrik_ros.messages.people import from_human_mesh
 from hybrik_ros.msg import HumanMesh, HumanMeshArray
-from hybrik_ros.pipeline import Human
 
 # The topics of which the serialised messages are kept, with their types.
 _KEPT_TYPES = {'/human_pose': HumanMesh, '/tf': TFMessage}

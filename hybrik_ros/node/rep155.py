@@ -29,9 +29,9 @@ from std_msgs.msg import Header, String
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
+from hybrik_ros.human import Human
 from hybrik_ros.node.rep155_angles import joint_angles
 from hybrik_ros.node.rep155_urdf import to_urdf
-from hybrik_ros.pipeline import Human
 
 _BODIES = '/humans/bodies'
 _DEPTH = 10

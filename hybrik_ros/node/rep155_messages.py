@@ -21,10 +21,9 @@ from std_msgs.msg import Header
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
-from hybrik_ros.kinematics import global_rotations
+from hybrik_ros.human import Human
 from hybrik_ros.node.conversions import make, to_image
 from hybrik_ros.node.rep155_angles import HINGES, HIPS
-from hybrik_ros.pipeline import Human
 from hybrik_ros.skeleton import JOINT_NAMES, SHOULDERS
 
 _POINTS = 18
@@ -117,7 +116,7 @@ def to_velocity(human: Human, header: Header) -> TwistStamped:
 def _face(human: Human, body: BodyModel) -> NDArray[np.float64]:
     """Return _LANDMARKS (5, 3), metres, in the optical frame: they turn with the head."""
     rest = np.stack([body.landmark(name, human.betas) for name in _LANDMARKS])
-    turn = global_rotations(human.rotations)[_HEAD]
+    turn = human.global_rotations[_HEAD]
     offsets = rest - body.rest_joints(human.betas)[_HEAD]
     return np.asarray(human.joints[_HEAD] + offsets @ turn.T)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrik_ros.camera import Region
-from hybrik_ros.inference import Runner, create_runner
+from hybrik_ros.inference import Runner, open_runner
 from hybrik_ros.perception import blazepose, detector
 from hybrik_ros.perception.blazepose import BlazePose
 from hybrik_ros.perception.detector import MIRRORED, PersonDetector
@@ -48,7 +48,7 @@ def prove_detector(runner: Runner, size: int) -> None:
     picture = _picture()
     margin = max(0, len(picture) * size // _SIZE - len(picture))  # MoveNet overlooks giants.
     canvas = np.pad(picture, ((0, margin), (0, margin), (0, 0)))
-    with create_runner(detector.MODEL, 'onnxruntime') as reference:
+    with open_runner(detector.MODEL, 'onnxruntime') as reference:
         found, expected = (
             PersonDetector(one, size, _THRESHOLD)(canvas) for one in (runner, reference)
         )
@@ -73,7 +73,7 @@ def prove_landmarks(runner: Runner, people: int) -> None:
     people: as many as are looked at in one inference.
     """
     picture = _picture()
-    with create_runner(blazepose.MODEL, 'onnxruntime') as reference:
+    with open_runner(blazepose.MODEL, 'onnxruntime') as reference:
         found, expected = (
             BlazePose(one)(picture, [_whole(picture)] * people) for one in (runner, reference)
         )
@@ -100,7 +100,7 @@ def prove_joints(runner: Runner, model: Path) -> None:
         return
     picture = _picture()
     people = runner.inputs['image'].shape[0] or 1
-    with create_runner(model, 'onnxruntime') as reference:
+    with open_runner(model, 'onnxruntime') as reference:
         found, expected = (
             HybrIK(one)(picture, [_whole(picture)] * people) for one in (runner, reference)
         )

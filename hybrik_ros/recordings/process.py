@@ -16,11 +16,12 @@ from hybrik_ros import __version__
 from hybrik_ros.bags import BagReader, BagWriter, make, serialise
 from hybrik_ros.messages.fields import REORDERED_SECONDS, nanoseconds
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY, TF
-from hybrik_ros.pipeline import Pipeline, Settings
+from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.recordings.prefetch import read_ahead
 from hybrik_ros.recordings.recording import Recording, RecordingError, fingerprint
 from hybrik_ros.recordings.report import RecordingReport
 from hybrik_ros.recordings.sources import Picture, PictureSource, open_source
+from hybrik_ros.settings import Settings
 from hybrik_ros.writing import writing
 
 HUMAN_POSE, HUMAN_POSES, TF_TOPIC = '/human_pose', '/human_poses', '/tf'

@@ -27,7 +27,7 @@ from hybrik_ros.bags.reader import CUT_OFF
 from hybrik_ros.inference import Runner
 from hybrik_ros.messages.camera_info import KEPT
 from hybrik_ros.perception.detector import PersonDetector
-from hybrik_ros.pipeline import Settings, finder_of
+from hybrik_ros.pipeline import open_detector
 from hybrik_ros.recordings.process import (
     HUMAN_POSES,
     TF_TOPIC,
@@ -41,6 +41,7 @@ from hybrik_ros.recordings.process import (
 from hybrik_ros.recordings.recording import RecordingError
 from hybrik_ros.recordings.report import RecordingReport
 from hybrik_ros.recordings.sources import BagSource, is_whole_calibration
+from hybrik_ros.settings import Settings
 
 _LOOK_SECONDS = 0.5  # between two looks of the scan
 _MARGIN_SECONDS = 1.0  # for which nobody is there, beyond what anybody is remembered for
@@ -166,7 +167,7 @@ def _seams(job: Job, stopped: Callable[[], bool]) -> list[Seam]:
     calibrations: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
     seams: list[Seam] = []
     newest = 0
-    with BagSource(job.recording) as source, finder_of(settings) as runner:
+    with BagSource(job.recording) as source, open_detector(settings) as runner:
         look = _Lookout(source, settings, runner)
         for message in source.raw():
             if stopped():

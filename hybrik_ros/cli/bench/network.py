@@ -18,10 +18,11 @@ from rich.table import Table
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
 from hybrik_ros.cli.pictures import read_pictures
-from hybrik_ros.inference import Runner, create_runner
+from hybrik_ros.inference import Runner, open_runner
 from hybrik_ros.perception import blazepose, detector
 from hybrik_ros.perception.hybrik import CUBE
-from hybrik_ros.pipeline import Pipeline, Settings
+from hybrik_ros.pipeline import Pipeline
+from hybrik_ros.settings import Settings
 from hybrik_ros.share import SAMPLE
 
 _NETWORKS = {'res34': 'ResNet-34', 'hrw48': 'HRNet-W48'}
@@ -65,7 +66,7 @@ def _time_hybrik(
         with console.status(f'Making models of {name}, up to two minutes ...'):
             in_torch, paths = write_models(architecture, folder)
         runners = {
-            precision: stack.enter_context(create_runner(path, 'onnxruntime'))
+            precision: stack.enter_context(open_runner(path, 'onnxruntime'))
             for precision, path in paths.items()
         }
         medians = _medians(
@@ -84,7 +85,7 @@ def _time_hybrik(
 
 def _time_blazepose(console: Console) -> dict[str, float]:
     image = np.random.default_rng(1).random((1, _SIDE, _SIDE, 3)).astype(np.float32)
-    with create_runner(blazepose.MODEL, 'onnxruntime') as runner:
+    with open_runner(blazepose.MODEL, 'onnxruntime') as runner:
         return _medians(
             {'ONNX Runtime FP32': lambda: runner.infer({'input_1': image})}, 'BlazePose', console
         )
@@ -114,33 +115,26 @@ class _Timed(Runner):
 
     def __init__(self, runner: Runner, answer: dict[str, NDArray[Any]] | None = None) -> None:
         self.seconds = 0.0
-        self.backend = runner.backend
+        self.backend, self.inputs = runner.backend, runner.inputs
         self._runner = runner
         self._answer = answer
 
-    def activate(self) -> None:
-        """Load the network."""
-        self._runner.activate()
-        self.inputs = self._runner.inputs
-
-    def infer(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run the network."""
+    def _run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         start = time.perf_counter()
         outputs = self._runner.infer(feeds)
         self.seconds += time.perf_counter() - start
         return self._answer or outputs
 
-    def deactivate(self) -> None:
-        """Free the network."""
-        self._runner.deactivate()
+    def _free(self) -> None:
+        self._runner.close()
 
 
 def _time_frames(name: str, model: Path, console: Console) -> dict[str, float]:
     """Return the milliseconds of a frame of one person in the sample clip, by what takes them."""
     body = BodyModel.load()
     is_hybrik = model != blazepose.MODEL
-    finder = _Timed(create_runner(detector.MODEL, 'onnxruntime'))
-    network = _Timed(create_runner(model, 'onnxruntime'), _standing(body) if is_hybrik else None)
+    finder = _Timed(open_runner(detector.MODEL, 'onnxruntime'))
+    network = _Timed(open_runner(model, 'onnxruntime'), _standing(body) if is_hybrik else None)
     settings = Settings(hybrik_model=str(model)) if is_hybrik else Settings()
     frames = [picture for _, picture in islice(read_pictures(SAMPLE), *_FRAMES)]
     camera = Camera.from_field_of_view(_FIELD_OF_VIEW, frames[0].shape[1], frames[0].shape[0])

@@ -29,11 +29,13 @@ from hybrik_ros.cli.bench.measures import (
     switches,
 )
 from hybrik_ros.cli.pictures import write_contact_sheet
-from hybrik_ros.inference import create_runner
+from hybrik_ros.human import Human
+from hybrik_ros.inference import open_runner
 from hybrik_ros.perception import blazepose, detector
 from hybrik_ros.perception.blazepose import BlazePose, Landmarks
 from hybrik_ros.perception.detector import PersonDetector
-from hybrik_ros.pipeline import Human, Pipeline, Settings
+from hybrik_ros.pipeline import Pipeline
+from hybrik_ros.settings import Settings
 from hybrik_ros.share import share_path
 from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
 
@@ -134,7 +136,7 @@ def _follow_raw(clip: Clip) -> dict[int, Landmarks]:
     """Follow one person as MediaPipe does: each region from the landmarks before."""
     settings = Settings()
     found: dict[int, Landmarks] = {}
-    with create_runner(detector.MODEL) as finder, create_runner(blazepose.MODEL) as network:
+    with open_runner(detector.MODEL) as finder, open_runner(blazepose.MODEL) as network:
         detect = PersonDetector(finder, settings.detector_size, settings.detector_threshold)
         estimate = BlazePose(network)
         region = None

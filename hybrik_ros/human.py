@@ -1,0 +1,55 @@
+"""The result for one person in one frame. Needs numpy only: subscribers load nothing heavy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Human:
+    """One person in one frame, in metres, seconds and the camera's optical frame.
+
+    Attributes
+    ----------
+    id : str
+        Id of the track, unique in the stream.
+    confidence : float
+        Confidence in [0, 1] that this is a person.
+    box : ndarray
+        Bounding box (4): x_min, y_min, x_max, y_max in pixels.
+    joints : ndarray
+        Joints (24, 3) of the solved body.
+    joint_confidence : ndarray
+        Confidence (24) of each joint in [0, 1]; 0 where a joint is inferred, not seen.
+    rotations : ndarray
+        Parent-relative rotations (24, 3, 3); [0] maps the body's rest frame to the optical frame.
+    global_rotations : ndarray
+        Rotations (24, 3, 3) that map the rest frame of each joint to the optical frame.
+    betas : ndarray
+        Shape parameters (num_betas) of the body model.
+    translation : ndarray
+        Translation (3): an SMPL layer with these betas and rotations, moved by it, has the joints.
+    translation_confidence : float
+        Confidence in [0, 1]. At most 0.5 where the camera's intrinsics are assumed, even with a
+        depth image: the lateral position follows from them too.
+    velocity : ndarray
+        Velocity (3) of the pelvis in metres per second.
+    vertices : ndarray or None
+        Vertices (V, 3) of the mesh, float32; None where they were not requested.
+    """
+
+    id: str
+    confidence: float
+    box: Array
+    joints: Array
+    joint_confidence: Array
+    rotations: Array
+    global_rotations: Array
+    betas: Array
+    translation: Array
+    translation_confidence: float
+    velocity: Array
+    vertices: NDArray[np.float32] | None = None
