@@ -11,9 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.compiling import floats, kernel
-
-Array = NDArray[np.float64]
 
 # Fewer digits than this and the iteration of OpenCV's undistortion shows in millimetres.
 _UNDISTORTION = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 40, 1e-8)
@@ -22,6 +21,10 @@ _UNDISTORTION = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 40, 1e-8)
 # The squared angle, in radians, below which rays are one.
 _ONE_RAY = 1e-14
 _TOO_FEW = 'at least two points on different rays must count'
+
+
+class ImpossiblePoseError(ValueError):
+    """No person in front of the camera can have these landmarks or joints."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,10 +148,10 @@ def on_rays(rays: Array, depths: Array) -> Array:
 
     Raises
     ------
-    ValueError: one of them lies behind the camera.
+    ImpossiblePoseError: one of them does not lie in front of the camera.
     """
-    if depths.min() <= 0:
-        raise ValueError('points lie behind the camera')
+    if not depths.min() > 0:
+        raise ImpossiblePoseError('points lie behind the camera')
     return np.concatenate([rays, np.ones((len(rays), 1))], axis=1) * depths[:, None]
 
 
@@ -168,13 +171,13 @@ def locate(points: ArrayLike, rays: ArrayLike, weights: ArrayLike) -> Array:
 
     Raises
     ------
-    ValueError: fewer than two points count, or they lie on one ray.
+    ImpossiblePoseError: fewer than two points count, or they lie on one ray.
     """
     points, rays = np.asarray(points, float), np.asarray(rays, float)
     weights = np.asarray(weights, float)
     translation = np.empty(3)
     if not _regress(points, rays, weights, translation):
-        raise ValueError(_TOO_FEW)
+        raise ImpossiblePoseError(_TOO_FEW)
     return translation
 
 
@@ -242,6 +245,13 @@ class Region:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         cropped = cv2.warpAffine(image, self.to_image(side), (side, side), flags=flags)
         return np.asarray(cropped, np.uint8)
+
+
+def bounding_box(points: Array, camera: Camera) -> Array:
+    """Return the box (4) around points (N, 2) within the image: x_min, y_min, x_max, y_max."""
+    limit = np.array([camera.width, camera.height], float)
+    corners = points.min(axis=0), points.max(axis=0)
+    return np.concatenate([np.clip(corner, 0, limit) for corner in corners])
 
 
 def overlaps(first: Array, second: Array) -> Array:

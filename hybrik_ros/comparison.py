@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.human import Human
 from hybrik_ros.rotations import to_rotation_vector
 from hybrik_ros.skeleton import NUM_JOINTS, PELVIS
@@ -17,7 +18,6 @@ from hybrik_ros.writing import writing
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Array = NDArray[np.float64]
 Frames = Mapping[int, Sequence[Human]]
 
 # Mean distance of joints in the picture, in lengths of the person there (from the pelvis to the

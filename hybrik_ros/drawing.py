@@ -16,13 +16,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrik_ros.arrays import Array, Image
 from hybrik_ros.camera import Camera
 from hybrik_ros.compiling import floats, kernel
 from hybrik_ros.human import Human
 from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS, PELVIS
 
-Array = NDArray[np.float64]
-Image = NDArray[np.uint8]
 Points = NDArray[np.floating]
 Faces = NDArray[np.integer]
 Colour = tuple[int, int, int]

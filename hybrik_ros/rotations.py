@@ -5,11 +5,10 @@ Shapes: matrices (..., 3, 3), rotation vectors and axes (..., 3), quaternions (.
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.compiling import floats, kernel
-
-Array = NDArray[np.float64]
 
 _TINY = 1e-12
 

@@ -6,6 +6,8 @@ Joint order is SMPL's; leaves follow as joints 24 to 28, so that every array of 
 Source: Loper et al., SMPL (2015); Li et al., HybrIK (CVPR 2021), section 3.
 """
 
+from collections.abc import Sequence
+
 JOINT_NAMES: tuple[str, ...] = (
     'pelvis', 'left_hip', 'right_hip', 'spine1', 'left_knee', 'right_knee', 'spine2',
     'left_ankle', 'right_ankle', 'spine3', 'left_foot', 'right_foot', 'neck', 'left_collar',
@@ -56,15 +58,19 @@ LANDMARK_VERTICES: dict[str, int] = {
 }  # fmt: skip
 
 
-def _mirror(name: str) -> str:
-    if name.startswith('left_'):
-        return 'right_' + name[len('left_') :]
-    if name.startswith('right_'):
-        return 'left_' + name[len('right_') :]
-    return name
+def mirror_indices(names: Sequence[str]) -> tuple[int, ...]:
+    """Return for each name the index of that on the other side of the body: left_x of right_x.
 
+    A name without a side is its own mirror.
+    """
+    other = {'left': 'right', 'right': 'left'}
 
-_POINT_NAMES = JOINT_NAMES + LEAF_NAMES
+    def mirrored(name: str) -> str:
+        side, separator, rest = name.partition('_')
+        return f'{other[side]}_{rest}' if separator and side in other else name
+
+    return tuple(names.index(mirrored(name)) for name in names)
+
 
 # MIRROR[i] is the joint or leaf on the other side of the body (i itself on the midline).
-MIRROR: tuple[int, ...] = tuple(_POINT_NAMES.index(_mirror(name)) for name in _POINT_NAMES)
+MIRROR: tuple[int, ...] = mirror_indices(JOINT_NAMES + LEAF_NAMES)

@@ -1,91 +1,102 @@
-"""Steadiness over time: the One-Euro filter, for vectors and for rotations.
+"""The One-Euro filter, for vectors and for rotations.
 
-A low-pass filter whose cutoff rises with speed. What hardly moves is smoothed hard, since there
-jitter shows; what moves fast is smoothed little, since there lag shows.
+A low-pass filter whose cutoff frequency rises with speed: slow motion, where jitter shows, is
+smoothed strongly; fast motion, where latency shows, is smoothed little.
 
-Source: Casiez, Roussel and Vogel, 1€ Filter (CHI 2012).
+References
+----------
+Casiez, Roussel and Vogel: 1€ Filter (CHI 2012).
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.rotations import from_rotation_vector, to_rotation_vector
 
-Array = NDArray[np.float64]
-
-_SHORTEST = 1e-9  # seconds; stamps resolve no less
-
-# Landmarks: hertz, and hertz for each metre per second.
-_DEPTH_CUTOFF, _DEPTH_SLOPE = 1.0, 16.0
-# The logarithm of the distance: hertz, and hertz for each unit per second.
-_DISTANCE_CUTOFF, _DISTANCE_SLOPE = 0.3, 1.5
-# Whole bodies do not turn back as often as limbs.
-_BODY_SPEED_CUTOFF = 0.5  # hertz
+_MIN_ELAPSED = 1e-9  # seconds; stamps resolve no less
 
 
-class _OneEuro(ABC):
-    """The filter on any space in which things differ by vectors.
+@dataclass(frozen=True, eq=False)
+class FilterState:
+    """What a filter remembers. Never changed: a step makes another one.
 
-    Parameters and attributes
-    -------------------------
-    cutoff: hertz, of what does not move.
-    slope: hertz that the cutoff rises by for each unit of speed, per second.
-
-    Parameters
+    Attributes
     ----------
-    speed_cutoff: hertz, of the low-pass filter that the speed itself goes through.
-    lead: whether the filter moves on by that speed from frame to frame, so that steady motion
-        is not delayed at all. Motion that often turns back is better off without.
+    measured : ndarray
+        The last measured value.
+    value : ndarray
+        The last smoothed value.
+    velocity : ndarray
+        The smoothed velocity per second; a scalar 0 at the first value.
     """
 
-    def __init__(
-        self, cutoff: float, slope: float, speed_cutoff: float = 1.0, *, lead: bool = False
-    ) -> None:
-        self.cutoff = cutoff
-        self.slope = slope
-        self._speed_cutoff = speed_cutoff
-        self._lead = lead
-        self.reset()
+    measured: Array
+    value: Array
+    velocity: Array
 
-    def reset(self) -> None:
-        """Forget all; the next value is taken as it is."""
-        self._measured: Array | None = None
-        self._smooth = np.zeros(0)
-        self._velocity: Array | float = 0.0
 
-    def __call__(self, measured: ArrayLike, elapsed: float) -> Array:
-        """Take in a value; return the smoothed one, of the same shape.
+@dataclass(frozen=True)
+class OneEuroFilter(ABC):
+    """The filter on a space whose elements differ by vectors. Pure: a step changes nothing.
+
+    Attributes
+    ----------
+    min_cutoff : float
+        Cutoff frequency at rest in Hz; infinite for no smoothing.
+    beta : float
+        Increase of the cutoff (Hz) per unit of speed (1/s).
+    velocity_cutoff : float
+        Cutoff frequency of the velocity's own low-pass filter in Hz.
+    predict : bool
+        Whether the value moves on by the velocity from frame to frame, so that steady motion is not
+        delayed. Motion that often reverses is better off without.
+    """
+
+    min_cutoff: float
+    beta: float
+    velocity_cutoff: float = 1.0
+    predict: bool = False
+
+    def step(self, state: FilterState | None, measured: ArrayLike, elapsed: float) -> FilterState:
+        """Return the state after a measurement; its `value` is the smoothed one.
 
         Parameters
         ----------
-        measured: as the class says; each of the leading dimensions is a filter of its own.
-        elapsed: seconds since the last call, any that frames are apart; none, or less, changes
-            nothing but in the first call.
+        state : FilterState or None
+            The state before; None at the first measurement, which is taken as it is.
+        measured : array_like
+            The measurement; each of the leading dimensions is a filter of its own.
+        elapsed : float
+            Seconds since the last measurement. With 0 or less the state stays as it is.
         """
         measured = np.asarray(measured, float)
-        if self._measured is None:
-            self._measured, self._smooth = measured, measured.copy()
-            return measured.copy()
-        if elapsed < _SHORTEST:
-            return self._smooth.copy()
-        velocity = self._difference(self._measured, measured) / elapsed
-        self._measured = measured
-        self._velocity += _share(self._speed_cutoff, elapsed) * (velocity - self._velocity)
-        speed = np.sqrt(np.sum(np.square(self._velocity), axis=-1, keepdims=True))
-        if self._lead:
-            self._smooth = self._moved(self._smooth, self._velocity * elapsed)
-        step = self._difference(self._smooth, measured)
-        share = _share(self.cutoff + self.slope * speed, elapsed)
-        self._smooth = self._moved(self._smooth, share * step)
-        return self._smooth.copy()
+        if state is None:
+            return FilterState(measured.copy(), measured.copy(), np.zeros(()))
+        if elapsed < _MIN_ELAPSED:
+            return state
+        change = self._difference(state.measured, measured) / elapsed
+        velocity = state.velocity + _gain(self.velocity_cutoff, elapsed) * (change - state.velocity)
+        speed = np.sqrt(np.sum(np.square(velocity), axis=-1, keepdims=True))
+        value = state.value
+        if self.predict:
+            value = self._move(value, velocity * elapsed)
+        gain = _gain(self.min_cutoff + self.beta * speed, elapsed)
+        value = self._move(value, gain * self._difference(value, measured))
+        return FilterState(measured.copy(), value, velocity)
 
-    def shift(self, step: Array) -> None:
-        """Take all values so far to have been apart by this vector, which was no motion."""
-        if self._measured is not None:
-            self._measured = self._moved(self._measured, step)
-            self._smooth = self._moved(self._smooth, step)
+    def shift(self, state: FilterState | None, offset: Array) -> FilterState | None:
+        """Return the state as if all measurements had been elsewhere by a vector."""
+        if state is None:
+            return None
+        return replace(
+            state,
+            measured=self._move(state.measured, offset),
+            value=self._move(state.value, offset),
+        )
 
     @staticmethod
     @abstractmethod
@@ -94,11 +105,11 @@ class _OneEuro(ABC):
 
     @staticmethod
     @abstractmethod
-    def _moved(start: Array, step: Array) -> Array:
+    def _move(start: Array, offset: Array) -> Array:
         """Return where a vector leads from start."""
 
 
-class VectorFilter(_OneEuro):
+class VectorFilter(OneEuroFilter):
     """The filter for vectors (..., n)."""
 
     @staticmethod
@@ -106,97 +117,22 @@ class VectorFilter(_OneEuro):
         return end - start
 
     @staticmethod
-    def _moved(start: Array, step: Array) -> Array:
-        return start + step
+    def _move(start: Array, offset: Array) -> Array:
+        return start + offset
 
 
-class RotationFilter(_OneEuro):
-    """The filter for rotations (..., 3, 3): along geodesics, speed in radians per second."""
+class RotationFilter(OneEuroFilter):
+    """The filter for rotations (..., 3, 3): along geodesics, speed in rad/s."""
 
     @staticmethod
     def _difference(start: Array, end: Array) -> Array:
         return to_rotation_vector(np.swapaxes(start, -1, -2) @ end)
 
     @staticmethod
-    def _moved(start: Array, step: Array) -> Array:
-        return start @ from_rotation_vector(step)
+    def _move(start: Array, offset: Array) -> Array:
+        return start @ from_rotation_vector(offset)
 
 
-class PoseFilter:
-    """All that is smoothed of one person.
-
-    What a camera sees well is smoothed little: rotations, and the direction in which somebody is.
-    How far away they are, and each landmark, it sees badly: these are smoothed harder.
-
-    Parameters
-    ----------
-    rotation_min_cutoff, rotation_beta: of the parent-relative rotations; hertz, and hertz for each
-        radian per second.
-    bearing_min_cutoff, bearing_beta: of the direction, as x / z and y / z; hertz, and hertz for
-        each unit per second.
-    enabled: if not, everything passes through as it is.
-    """
-
-    def __init__(
-        self,
-        rotation_min_cutoff: float,
-        rotation_beta: float,
-        bearing_min_cutoff: float,
-        bearing_beta: float,
-        enabled: bool = True,
-    ) -> None:
-        self._rotations = RotationFilter(rotation_min_cutoff, rotation_beta)
-        self._depths = VectorFilter(_DEPTH_CUTOFF, _DEPTH_SLOPE)
-        self._bearing = VectorFilter(
-            bearing_min_cutoff, bearing_beta, _BODY_SPEED_CUTOFF, lead=True
-        )
-        self._distance = VectorFilter(
-            _DISTANCE_CUTOFF, _DISTANCE_SLOPE, _BODY_SPEED_CUTOFF, lead=True
-        )
-        self.adjust(rotation_min_cutoff, rotation_beta, bearing_min_cutoff, bearing_beta, enabled)
-
-    def adjust(
-        self,
-        rotation_min_cutoff: float,
-        rotation_beta: float,
-        bearing_min_cutoff: float,
-        bearing_beta: float,
-        enabled: bool = True,
-    ) -> None:
-        """Change the parameters of the filter, and keep what it has taken in."""
-        for one, cutoff, slope in (
-            (self._rotations, rotation_min_cutoff, rotation_beta),
-            (self._depths, _DEPTH_CUTOFF, _DEPTH_SLOPE),
-            (self._bearing, bearing_min_cutoff, bearing_beta),
-            (self._distance, _DISTANCE_CUTOFF, _DISTANCE_SLOPE),
-        ):
-            one.cutoff, one.slope = cutoff if enabled else np.inf, slope
-
-    def reset(self) -> None:
-        """Forget all, as after a gap in time."""
-        for one in (self._rotations, self._depths, self._bearing, self._distance):
-            one.reset()
-
-    def rescale(self, ratio: float) -> None:
-        """Take the person to have been so many times as far away all along."""
-        self._distance.shift(np.log([ratio]))
-
-    def depths(self, depths: Array, elapsed: float) -> Array:
-        """Return the smoothed depths (N), metres, of a person's landmarks about their middle."""
-        return self._depths(depths[:, None], elapsed)[:, 0]
-
-    def rotations(self, rotations: Array, elapsed: float) -> Array:
-        """Return the smoothed parent-relative rotations (24, 3, 3)."""
-        return self._rotations(rotations, elapsed)
-
-    def position(self, position: Array, elapsed: float) -> Array:
-        """Return the smoothed position (3), metres, in the optical frame; z is above 0."""
-        bearing = self._bearing(position[:2] / position[2], elapsed)
-        # In proportion: the farther, the worse.
-        [distance] = np.exp(self._distance(np.log(position[2:]), elapsed))
-        return np.append(bearing, 1.0) * distance
-
-
-def _share(cutoff: ArrayLike, elapsed: float) -> Array:
+def _gain(cutoff: ArrayLike, elapsed: float) -> Array:
     """Return the share of a step that a low-pass filter of this cutoff takes in so many seconds."""
     return -np.expm1(-2 * np.pi * np.asarray(cutoff, float) * elapsed)

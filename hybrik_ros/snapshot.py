@@ -1,51 +1,59 @@
-"""What is remembered of people as plain data, which can be stored and read again, to the bit.
+"""What is known of people as plain data, which can be stored and read again, to the bit.
 
-Nothing in it can run code: only the classes below are made, and none of their functions called.
+Nothing in it can run code: only the dataclasses below are made, of the fields that they declare.
 """
 
 from base64 import b64decode, b64encode
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from hybrik_ros.body import BodyModel
+from hybrik_ros.body.proportions import Proportions
 from hybrik_ros.camera import Region
-from hybrik_ros.perception import hybrik, landmarks
-from hybrik_ros.smoothing import PoseFilter, RotationFilter, VectorFilter
-from hybrik_ros.tracking import Shape, Sighting, State, Track
+from hybrik_ros.perception.hybrik import JointObservation
+from hybrik_ros.perception.landmarks import LandmarkObservation
+from hybrik_ros.smoothing import FilterState
+from hybrik_ros.tracking import Memory, ShapeEstimate, Sighting, State, Track
+from hybrik_ros.tracking.track import FilterStates
+
+VERSION = 2  # To be raised when a class below changes its fields.
 
 _CLASSES = {
-    f'{kind.__module__}.{kind.__name__}': kind
+    kind.__name__: kind
     for kind in (
-        Track, Shape, Sighting, Region, PoseFilter, RotationFilter, VectorFilter,
-        landmarks.Proportions, landmarks.Observation, hybrik.Observation,
+        Track, Memory, ShapeEstimate, Sighting, Region, FilterStates, FilterState, Proportions,
+        LandmarkObservation, JointObservation,
     )
 }  # fmt: skip
-_NAMES = {kind: name for name, kind in _CLASSES.items()}
 _PLAIN = (bool, int, float, str, type(None))
 
 
 def to_plain(value: Any) -> Any:
-    """Return a value as what json can store; bodies are left out.
+    """Return a value as what json can store.
 
     Raises
     ------
-    TypeError: it holds anything else than people.
+    TypeError
+        It holds something other than people.
     """
-    return _Packer().pack(value)
+    return {'version': VERSION, 'content': _Packer().pack(value)}
 
 
-def from_plain(plain: Any, body: BodyModel) -> Any:
-    """Return what to_plain was given, with this body in it.
+def from_plain(plain: Any) -> Any:
+    """Return what to_plain was given.
 
     Raises
     ------
-    ValueError: this does not come from to_plain.
+    ValueError
+        This does not come from to_plain, or from that of another version.
     """
     try:
-        return _Unpacker(body).unpack(plain)
-    except (KeyError, TypeError, IndexError, ValueError) as error:
-        raise ValueError(f'this is nothing that was stored here: {error!r}') from error
+        if plain['version'] != VERSION:
+            raise ValueError(f'its version is {plain["version"]!r}, not {VERSION}')
+        return _Unpacker().unpack(plain['content'])
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
+        raise ValueError(f'this is no snapshot: {error!r}') from error
 
 
 class _Packer:
@@ -61,20 +69,17 @@ class _Packer:
             return value
         if isinstance(value, list):
             return [self.pack(item) for item in value]
-        if isinstance(value, tuple):
-            return {'tuple': [self.pack(item) for item in value]}
         if isinstance(value, np.ndarray):
             return self._pack_array(value)
         if isinstance(value, State):
             return {'state': value.value}
-        if isinstance(value, BodyModel):
-            return {'body': value.name}
         if isinstance(value, dict):
             return {'dict': {key: self.pack(item) for key, item in value.items()}}
-        if type(value) in _NAMES:
-            fields = {name: self.pack(item) for name, item in vars(value).items()}
-            return {'class': _NAMES[type(value)], 'fields': fields}
-        raise TypeError(f'{type(value).__name__} cannot be stored')
+        name = type(value).__name__
+        if _CLASSES.get(name) is type(value):
+            packed = {each.name: self.pack(getattr(value, each.name)) for each in fields(value)}
+            return {'class': name, 'fields': packed}
+        raise TypeError(f'{name} cannot be stored')
 
     def _pack_array(self, array: np.ndarray) -> Any:
         if id(array) in self._numbers:
@@ -85,8 +90,7 @@ class _Packer:
 
 
 class _Unpacker:
-    def __init__(self, body: BodyModel) -> None:
-        self._body = body
+    def __init__(self) -> None:
         self._arrays: list[np.ndarray] = []
 
     def unpack(self, plain: Any) -> Any:
@@ -95,10 +99,9 @@ class _Unpacker:
         if not isinstance(plain, dict):
             return plain
         if 'class' in plain:
-            return self._unpack_object(plain)
+            kind = _CLASSES[plain['class']]
+            return kind(**{name: self.unpack(item) for name, item in plain['fields'].items()})
         [(kind, content)] = plain.items()
-        if kind == 'tuple':
-            return tuple(self.unpack(item) for item in content)
         if kind == 'dict':
             return {key: self.unpack(item) for key, item in content.items()}
         if kind == 'array':
@@ -110,12 +113,4 @@ class _Unpacker:
             return self._arrays[content]
         if kind == 'state':
             return State(content)
-        if kind == 'body':
-            return self._body
         raise ValueError(f'nothing of the kind {kind!r} is stored here')
-
-    def _unpack_object(self, plain: dict[str, Any]) -> Any:
-        kind = _CLASSES[plain['class']]
-        value = kind.__new__(kind)
-        vars(value).update({name: self.unpack(item) for name, item in plain['fields'].items()})
-        return value

@@ -14,10 +14,10 @@ PACKAGE = Path(hybrik_ros.__file__).parent
 
 # From top to bottom.
 ROOMS = (
-    'arguments', 'advice', 'compiling', 'share', 'writing', 'skeleton', 'rotations', 'human',
-    'settings', 'kinematics', 'body', 'camera', 'inference', 'perception', 'smoothing', 'tracking',
-    'snapshot', 'pipeline', 'drawing', 'motion', 'comparison', 'findings', 'messages', 'node',
-    'network', 'bags', 'recordings', 'cli',
+    'arguments', 'arrays', 'advice', 'compiling', 'vectors', 'share', 'writing', 'skeleton',
+    'rotations', 'human', 'settings', 'kinematics', 'camera', 'body', 'inference', 'smoothing',
+    'perception', 'tracking', 'posing', 'snapshot', 'pipeline', 'drawing', 'motion', 'comparison',
+    'findings', 'messages', 'node', 'network', 'bags', 'recordings', 'cli',
 )  # fmt: skip
 
 # These do not know each other, save that body uses kinematics.

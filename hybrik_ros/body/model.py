@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.body.reading import read_body_file
 from hybrik_ros.body.skinning import skin, strongest_weights
 from hybrik_ros.kinematics import forward
 from hybrik_ros.kinematics.validation import real_array
 from hybrik_ros.skeleton import LANDMARK_VERTICES, LEAF_VERTICES, NUM_JOINTS, PARENTS
-
-Array = NDArray[np.float64]
 
 DEFAULT_BODY = Path(__file__).parent.parent / 'data' / 'body.npz'
 

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.body.model import BodyModel
-
-Array = NDArray[np.float64]
 
 # Betas are standard-normal by construction; beyond these, bodies stop being human.
 BETA_LIMITS = (-2.0, 3.0)

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.compiling import floats, kernel
 from hybrik_ros.skeleton import NUM_JOINTS
 
-Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
 
 # SMPL's own weights have four per vertex.

@@ -21,8 +21,8 @@ from hybrik_ros.cli.progress import Count
 
 # The modules that have kernels.
 MODULES = (
-    'kinematics.kernels', 'perception.landmarks', 'perception.blazepose', 'rotations', 'camera',
-    'body.skinning', 'drawing',
+    'kinematics.kernels', 'perception.landmark_joints', 'perception.blazepose', 'rotations',
+    'camera', 'body.proportions', 'body.skinning', 'drawing',
 )  # fmt: skip
 # More gain nothing: one kernel takes a third of the time of all.
 _MAX_WORKERS = 4

@@ -127,7 +127,9 @@ def find_people(source: Path, console: Console) -> list[list[NDArray[np.float32]
         detect = PersonDetector(runner, settings.detector_size, settings.detector_threshold)
         pictures = spread_pictures(source, _MOST_PICTURES)
         for picture in track(pictures, 'Looking for people', console=console, transient=True):
-            found.append([hybrik.crop(picture, hybrik.region_of(one)) for one in detect(picture)])
+            found.append(
+                [hybrik.crop(picture, hybrik.region_around(one.box)) for one in detect(picture)]
+            )
     found = [people for people in found if people]
     if not found:
         raise ValueError(f'{source} shows nobody')

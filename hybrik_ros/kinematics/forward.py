@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.kinematics import kernels
-from hybrik_ros.kinematics.validation import Array, flattened, real_array
+from hybrik_ros.kinematics.validation import flattened, real_array
 from hybrik_ros.skeleton import NUM_JOINTS, NUM_POINTS, PARENTS, PELVIS
 
 

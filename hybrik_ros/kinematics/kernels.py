@@ -12,6 +12,7 @@ called with arguments of one type: contiguous arrays, and no literals (see _TRUE
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.compiling import compiled, floats, kernel
 from hybrik_ros.skeleton import (
     BONE_TARGETS,
@@ -21,8 +22,7 @@ from hybrik_ros.skeleton import (
     PELVIS,
     THREE_CHILDREN,
 )
-
-Array = NDArray[np.float64]
+from hybrik_ros.vectors import cross, norm
 
 _parents = np.array(PARENTS)
 _targets = np.array(BONE_TARGETS)
@@ -118,23 +118,10 @@ def _multiply_back(a: Array, b: Array, out: Array) -> None:
 
 
 @compiled
-def _cross(a: Array, b: Array, out: Array) -> None:
-    """Write a x b to out, which is neither a nor b."""
-    out[0] = a[1] * b[2] - a[2] * b[1]
-    out[1] = a[2] * b[0] - a[0] * b[2]
-    out[2] = a[0] * b[1] - a[1] * b[0]
-
-
-@compiled
 def _identity(out: Array) -> None:
     for r in range(3):
         for c in range(3):
             out[r, c] = 1.0 if r == c else 0.0
-
-
-@compiled
-def _norm(v: Array) -> float:
-    return np.sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2])
 
 
 @compiled
@@ -196,7 +183,7 @@ def _swing(t: Array, p: Array, out: Array) -> None:
     HybrIK, equations 6 to 8. For opposite directions, where the axis is free, it is a half turn
     about the axis across t that lies nearest to a coordinate axis.
     """
-    length_t, length_p = _norm(t), _norm(p)
+    length_t, length_p = norm(t), norm(p)
     if length_t < _TINY or length_p < _TINY:
         _identity(out)
         return
@@ -221,7 +208,7 @@ def _swing(t: Array, p: Array, out: Array) -> None:
 def _add_twist(swing: Array, t: Array, cos: float, sin: float, out: Array) -> bool:
     """Write swing @ twist about t to out, unless the twist is undefined: (0, 0), NaN, infinite."""
     radius = np.hypot(cos, sin)
-    length = _norm(t)
+    length = norm(t)
     if not 0 < radius < np.inf or length < _TINY:
         return False
     twist = np.empty((3, 3))
@@ -605,7 +592,7 @@ def _across(direction: Array, axis: Array) -> None:
 @compiled
 def _unit(vector: Array) -> bool:
     """Make a vector's length 1, in place; tell whether it has a direction at all."""
-    length = _norm(vector)
+    length = norm(vector)
     if not _TINY < length < np.inf:
         return False
     for k in range(3):
@@ -698,8 +685,8 @@ def point(
                 for k in range(3):
                     seen[k] -= aside[k]
             weight = sureness[i] * (seen[0] ** 2 + seen[1] ** 2 + seen[2] ** 2)
-            if sureness[i] > 0 and _norm(at_rest) > _TINY:
-                _cross(at_rest, seen, normal)
+            if sureness[i] > 0 and norm(at_rest) > _TINY:
+                cross(at_rest, seen, normal)
                 angle = np.arctan2(
                     axis[0] * normal[0] + axis[1] * normal[1] + axis[2] * normal[2],
                     at_rest[0] * seen[0] + at_rest[1] * seen[1] + at_rest[2] * seen[2],
@@ -770,7 +757,7 @@ def _descent(
             continue
         for k in range(3):
             residual[k] = target[j, k] - rebuilt[j, k]
-        distance = _norm(target[j])
+        distance = norm(target[j])
         in_depth = 0.0
         if depth_weight < 1 and distance > _TINY:
             in_depth = weight * (1 - depth_weight)
@@ -794,7 +781,7 @@ def _descent(
                 normal[0, 0, r, c] -= in_depth * sight[r] * sight[c]
         if in_depth > 0:
             for a in range(length):
-                _cross(lever[a], sight, moment[a])
+                cross(lever[a], sight, moment[a])
         for a in range(length):
             x, y, z = lever[a]
             row = chain[a] + 1
@@ -919,7 +906,7 @@ def _turn(turns: Array, rotations: Array, global_rotations: Array) -> None:
     turn = np.empty((3, 3))
     turned = np.empty((3, 3))
     for i in range(NUM_JOINTS):
-        angle = _norm(turns[i])
+        angle = norm(turns[i])
         if angle < _TINY:
             continue
         x, y, z = turns[i, 0] / angle, turns[i, 1] / angle, turns[i, 2] / angle

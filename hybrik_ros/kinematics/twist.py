@@ -11,15 +11,14 @@ from dataclasses import dataclass, field
 from numbers import Real
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.kinematics import kernels
 from hybrik_ros.kinematics.inverse import sound_arguments
 from hybrik_ros.kinematics.validation import real_array
 from hybrik_ros.rotations import scaled
 from hybrik_ros.skeleton import NUM_JOINTS
-
-Array = NDArray[np.float64]
 
 # How far across its bone a seen direction must point to outweigh the others that have a say, as
 # the sine of the angle between them. A nearly straight elbow tells little about the upper arm:

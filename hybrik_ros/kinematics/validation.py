@@ -3,9 +3,9 @@
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.float64]
+from hybrik_ros.arrays import Array
 
 _FLOAT64 = np.dtype(np.float64)
 

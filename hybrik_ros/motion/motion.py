@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.body import BodyModel
 from hybrik_ros.human import Human
 from hybrik_ros.kinematics import forward
 from hybrik_ros.skeleton import NUM_JOINTS, PELVIS
 
-Array = NDArray[np.float64]
 Gaps = Literal['interpolate', 'split']
 
 _SECOND = 1e9  # nanoseconds

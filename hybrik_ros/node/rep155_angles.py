@@ -13,14 +13,13 @@ Source: REP-155 (Human-Robot Interaction) and its human_description.
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.kinematics import forward
 from hybrik_ros.messages.frames import REP_FROM_SMPL
 from hybrik_ros.rotations import from_axis, unit
 from hybrik_ros.skeleton import JOINT_NAMES, PELVIS
-
-Array = NDArray[np.float64]
 
 _X, _Y, _Z = np.eye(3)
 HIPS = [JOINT_NAMES.index('left_hip'), JOINT_NAMES.index('right_hip')]

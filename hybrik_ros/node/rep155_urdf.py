@@ -11,11 +11,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.messages.frames import REP_FROM_SMPL
 from hybrik_ros.node.rep155_angles import ARMS, HEAD, HIPS, LEGS, WAIST, Hinge, Limb
 from hybrik_ros.skeleton import JOINT_NAMES, LEAF_NAMES, NUM_JOINTS, SHOULDERS
-
-Array = NDArray[np.float64]
 
 _NECK = JOINT_NAMES.index('neck')
 _HEAD_TOP = NUM_JOINTS + LEAF_NAMES.index('head_top')

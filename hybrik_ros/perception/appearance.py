@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from hybrik_ros.arrays import Array
+from hybrik_ros.perception import coco
 
 NOT_SEEN: Array = np.full((2, 3), np.nan)
 
@@ -16,7 +17,7 @@ _DIFFERENT = 20.0
 
 # Where a shirt and trousers are looked at, as shares of shoulders, hips and knees, left and right:
 # all over the trunk but its rim, and along the thighs.
-_CORNERS = [5, 6, 11, 12, 13, 14]  # in COCO's order
+_CORNERS = coco.SHOULDERS + coco.HIPS + coco.KNEES
 _SHIRT = np.array(
     [
         ((1 - down) * (1 - across), (1 - down) * across, down * (1 - across), down * across, 0, 0)

@@ -11,13 +11,27 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.camera import Region
 from hybrik_ros.compiling import floats, kernel
 from hybrik_ros.inference import Runner
-
-Array = NDArray[np.float64]
+from hybrik_ros.perception.coco import KEYPOINT_NAMES
+from hybrik_ros.skeleton import mirror_indices
 
 MODEL = Path(__file__).parent.parent / 'data' / 'blazepose_landmark_heavy.onnx'
+
+LANDMARK_NAMES: tuple[str, ...] = (
+    'nose', 'left_eye_inner', 'left_eye', 'left_eye_outer', 'right_eye_inner', 'right_eye',
+    'right_eye_outer', 'left_ear', 'right_ear', 'left_mouth', 'right_mouth', 'left_shoulder',
+    'right_shoulder', 'left_elbow', 'right_elbow', 'left_wrist', 'right_wrist', 'left_pinky',
+    'right_pinky', 'left_index', 'right_index', 'left_thumb', 'right_thumb', 'left_hip',
+    'right_hip', 'left_knee', 'right_knee', 'left_ankle', 'right_ankle', 'left_heel', 'right_heel',
+    'left_toe', 'right_toe',
+)  # fmt: skip
+NUM_LANDMARKS = len(LANDMARK_NAMES)
+INDEX = {name: index for index, name in enumerate(LANDMARK_NAMES)}
+# MIRROR[i] is the landmark on the other side of the body.
+MIRROR: tuple[int, ...] = mirror_indices(LANDMARK_NAMES)
 
 NOSE = 0
 LEFT_EAR, RIGHT_EAR = 7, 8
@@ -31,11 +45,8 @@ LEFT_KNEE, RIGHT_KNEE = 25, 26
 LEFT_ANKLE, RIGHT_ANKLE = 27, 28
 LEFT_HEEL, RIGHT_HEEL = 29, 30
 LEFT_TOE, RIGHT_TOE = 31, 32
-NUM_LANDMARKS = 33
 
-# The landmarks that COCO has too, in its order: face, then left and right from shoulder to ankle.
-_COCO = [NOSE, 2, 5, LEFT_EAR, RIGHT_EAR, *range(LEFT_SHOULDER, LEFT_PINKY),
-         *range(LEFT_HIP, LEFT_HEEL)]  # fmt: skip
+_COCO = [INDEX[name] for name in KEYPOINT_NAMES]
 
 # Two auxiliary points: the centre of the next region, and a point on its upper rim.
 _CENTRE, _RIM = 33, 34

@@ -16,11 +16,10 @@ This changes how far away people are placed, not how big they are nor how they p
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
 from hybrik_ros.skeleton import JOINT_NAMES
-
-Array = NDArray[np.float64]
 
 _TORSO = [
     JOINT_NAMES.index(name)
@@ -37,17 +36,21 @@ _BEHIND = 0.25
 _PLAUSIBLE = (0.5, 2.0)  # times as far: from a small child to a giant
 
 
+class DepthError(ValueError):
+    """A depth image cannot belong to its camera."""
+
+
 def check_depth(depth: NDArray[np.float32], camera: Camera) -> None:
-    """Raise a ValueError where a depth image cannot be one of this camera.
+    """Raise a DepthError where a depth image cannot be one of this camera.
 
     It has the size of the camera's image, or a whole multiple or fraction of it.
     """
     if depth.ndim != 2 or depth.dtype != np.float32 or 0 in depth.shape:
-        raise ValueError(f'depth must be (H, W) float32, metres, not {depth.shape} {depth.dtype}')
+        raise DepthError(f'depth must be (H, W) float32, metres, not {depth.shape} {depth.dtype}')
     height, width = depth.shape
     small, large = sorted([(width, height), (camera.width, camera.height)])
     if large[0] % small[0] or large[0] * small[1] != large[1] * small[0]:
-        raise ValueError(
+        raise DepthError(
             f'the depth image has {width} x {height} pixels, the camera {camera.width} x '
             f'{camera.height}: give depth that is registered to the image, of its size or a '
             'whole fraction or multiple of it'

@@ -10,36 +10,35 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.camera import Camera, Region, overlaps
 from hybrik_ros.inference import Runner
-
-Array = NDArray[np.float64]
+from hybrik_ros.perception import coco
 
 MODEL = Path(__file__).parent.parent / 'data' / 'movenet_multipose.onnx'
 
 _STRIDE = 32  # The network takes any size whose sides are multiples of this.
-_KEYPOINTS = 17
-_SHOULDERS, _HIPS = [5, 6], [11, 12]
-_ABOVE, _LEGS = slice(0, 7), slice(13, 17)  # head and shoulders; knees and ankles
-_SEEN = 0.2  # Keypoint scores of this network run low,
-_HIPS_SEEN = 0.4  # and those of hips are high.
-_OVERLAP = 0.5  # Two boxes that share more than this are one person,
-_MOST = 2 / 3  # and two of whom so many joints
-_SAME_JOINTS = 0.1  # lie nearer to each other than this part of a person.
-MIRRORED = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]  # COCO's left and right
+_MIN_SCORE = 0.2  # of a keypoint that counts as seen: this network's scores run low,
+_MIN_HIP_SCORE = 0.4  # and those of hips run high.
+# Two detections are one person where the intersection over union of their boxes exceeds the first,
+# or where more than a share of their keypoints are nearer than a share of the person's size.
+_MIN_OVERLAP = 0.5
+_MIN_SAME_KEYPOINTS, _SAME_KEYPOINT_DISTANCE = 2 / 3, 0.1
 
-# Of the way from the hips to the shoulders, where the crown of the head is.
+# Position of the crown of the head on the line from the hips to the shoulders.
 _CROWN = 1.9
-_FACE = 5  # keypoints: nose, eyes, ears
-_MUCH, _HARDLY = 0.15, 0.4  # in scores
-_HIPS_BELOW = 4.5  # times the size of a face
-# The landmark network was trained on regions that leave this much room around the person.
+# A face is without a body where the score of the face exceeds that of the body by the first, and
+# the body's is below the second or the hips, expected below the eyes by this many sizes of the
+# face, would lie in the image.
+_FACE_LEAD, _MAX_BODY_SCORE = 0.15, 0.4
+_EYES_TO_HIPS = 4.5
+# The landmark network was trained on regions of this many times the size of the person.
 _MARGIN = 1.25
-# Of somebody at the lower edge of the image, that much of it is seen: from the head to somewhere
-# between chest and feet. The middle of the body is this far down the box, about; and so many times
-# the box's height is a square around all of the body, about.
-_EDGE = 0.02  # of the image's height
-_DOWN, _REACH = 0.75, 2.0
+# A person whose box ends within this share of the image's height from the lower edge may continue
+# below it. The middle of the body is about this far down the box, and the side of the square
+# around the whole body about so many times its height.
+_EDGE = 0.02
+_MIDDLE, _WHOLE = 0.75, 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +61,12 @@ class Detection:
 
         height: pixels, of the image, below which a body may go on.
         """
-        points, scores = self.keypoints[:_FACE, :2], self.keypoints[:, 2]
-        face, body = np.sort(scores[:_FACE])[-3:].mean(), np.sort(scores[_FACE:])[-2:].mean()
+        points, scores = self.keypoints[coco.FACE, :2], self.keypoints[:, 2]
+        face = np.sort(scores[coco.FACE])[-3:].mean()
+        body = np.sort(scores[coco.FACE.stop :])[-2:].mean()
         eyes, size = points[:, 1].mean(), np.ptp(points, axis=0).max()
-        has_room = eyes + _HIPS_BELOW * size < height
-        return bool(body < face - _MUCH and (body < _HARDLY or has_room))
+        has_room = eyes + _EYES_TO_HIPS * size < height
+        return bool(body < face - _FACE_LEAD and (body < _MAX_BODY_SCORE or has_room))
 
     @property
     def is_less_than_legs(self) -> bool:
@@ -75,8 +75,9 @@ class Detection:
         Into what is seen the landmark network would squeeze the whole body.
         """
         scores = self.keypoints[:, 2]
-        above, hips, legs = (scores[part].max() for part in (_ABOVE, _HIPS, _LEGS))
-        return bool(above < _SEEN and hips < _HIPS_SEEN and above < legs)
+        parts = (coco.HEAD_AND_SHOULDERS, coco.HIPS, coco.LOWER_LEGS)
+        above, hips, legs = (scores[part].max() for part in parts)
+        return bool(above < _MIN_SCORE and hips < _MIN_HIP_SCORE and above < legs)
 
     def is_same(self, keypoints: Array, box: Array) -> bool:
         """Tell whether this is the person with these keypoints (17, 2) and this box, pixels."""
@@ -85,38 +86,57 @@ class Detection:
     def region(self) -> Region:
         """Return the square around the whole person, upright along the trunk."""
         points, scores = self.keypoints[:, :2], self.keypoints[:, 2]
-        hips, shoulders = points[_HIPS].mean(axis=0), points[_SHOULDERS].mean(axis=0)
+        hips, shoulders = points[coco.HIPS].mean(axis=0), points[coco.SHOULDERS].mean(axis=0)
         trunk = shoulders - hips
         length = float(np.linalg.norm(trunk))
         if length < 1.0:  # Seen from above or along the trunk: take the box.
             return Region.around(self.box, _MARGIN)
-        seen = points[scores > _SEEN]
+        seen = points[scores > _MIN_SCORE]
         reach = np.linalg.norm(seen - hips, axis=1).max(initial=_CROWN * length)
         return Region(hips, 2 * _MARGIN * float(reach), float(np.arctan2(trunk[0], -trunk[1])))
 
 
 class PersonDetector:
-    """Finds people by MoveNet MultiPose.
+    """Finds people with MoveNet MultiPose.
 
     Parameters
     ----------
-    runner: active, of the MoveNet model.
+    runner : Runner
+        Runner of the MoveNet model; the detector closes it.
+    size : int
+        Longer side in pixels of the image that the network sees. Where the runner takes any size,
+        each side is padded; otherwise the image is placed in one of the runner's size.
+    threshold : float
+        Minimum score of a detection in [0, 1].
 
-    Parameters and attributes
-    -------------------------
-    size: longer side of the image that the network sees, pixels. Where the runner leaves it open,
-        each side is padded; otherwise the image is put in one of the runner's size.
-    threshold: least score of a person.
+    Attributes
+    ----------
+    threshold : float
+        Minimum score; may change between two images.
     """
 
     def __init__(self, runner: Runner, size: int, threshold: float) -> None:
         self._runner = runner
-        self.size = size
+        self._size = size
         self.threshold = threshold
+
+    @property
+    def model(self) -> Path:
+        """File of the network."""
+        return MODEL
+
+    @property
+    def backend(self) -> str:
+        """Inference library that runs the network."""
+        return self._runner.backend
+
+    def close(self) -> None:
+        """Free the network."""
+        self._runner.close()
 
     def __call__(self, rgb: NDArray[np.uint8]) -> list[Detection]:
         """Return the people in an image (H, W, 3), best first."""
-        scale = self.size / max(rgb.shape[:2])
+        scale = self._size / max(rgb.shape[:2])
         fitted = [max(1, round(side * scale)) for side in rgb.shape[:2]]
         small = cv2.resize(rgb, fitted[::-1], interpolation=cv2.INTER_AREA)
         given = self._runner.inputs['input'].shape[1:3]
@@ -131,7 +151,7 @@ class PersonDetector:
         for person in sorted(people, key=lambda row: -row[55]):
             if person[55] < self.threshold:
                 break
-            keypoints = person[: 3 * _KEYPOINTS].reshape(_KEYPOINTS, 3)[:, [1, 0, 2]].astype(float)
+            keypoints = person[: 3 * coco.NUM_KEYPOINTS].reshape(-1, 3)[:, [1, 0, 2]].astype(float)
             keypoints[:, :2] *= to_pixels
             box = person[[52, 51, 54, 53]] * np.tile(to_pixels, 2)
             detection = Detection(float(person[55]), np.clip(box, 0, limits), keypoints)
@@ -153,13 +173,13 @@ def region_in(box: Array, camera: Camera) -> Region:
     if bottom < (1 - _EDGE) * camera.height:
         return Region.around(box, _MARGIN)
     height = bottom - top
-    size = max(_REACH * height, _MARGIN * (right - left))
-    return Region(np.array([(left + right) / 2, top + _DOWN * height]), float(size))
+    size = max(_WHOLE * height, _MARGIN * (right - left))
+    return Region(np.array([(left + right) / 2, top + _MIDDLE * height]), float(size))
 
 
 def same_box(first: Array, second: Array) -> bool:
     """Tell whether two boxes (4) are of one person, as they share most of what they cover."""
-    return bool(overlaps(first[None], second[None])[0, 0] > _OVERLAP)
+    return bool(overlaps(first[None], second[None])[0, 0] > _MIN_OVERLAP)
 
 
 def same_person(first: Array, first_box: Array, second: Array, second_box: Array) -> bool:
@@ -174,6 +194,6 @@ def same_person(first: Array, first_box: Array, second: Array, second_box: Array
     if same_box(first_box, second_box):
         return True
     size = max(np.ptp(first, axis=0).max(), np.ptp(second, axis=0).max(), 1.0)
-    either_way = np.stack([second, second[MIRRORED]])
-    near = np.linalg.norm(first - either_way, axis=2) < _SAME_JOINTS * size
-    return bool(near.mean(axis=1).max() > _MOST)
+    either_way = np.stack([second, second[list(coco.MIRROR)]])
+    near = np.linalg.norm(first - either_way, axis=2) < _SAME_KEYPOINT_DISTANCE * size
+    return bool(near.mean(axis=1).max() > _MIN_SAME_KEYPOINTS)

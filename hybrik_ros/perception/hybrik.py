@@ -6,18 +6,21 @@ that the user has under its licence.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrik_ros.camera import Camera, Region, locate, on_rays
+from hybrik_ros.arrays import Array, Image
+from hybrik_ros.body.proportions import Proportions
+from hybrik_ros.camera import Camera, ImpossiblePoseError, Region, bounding_box, locate, on_rays
 from hybrik_ros.inference import Runner
 from hybrik_ros.kinematics import forward, solve
+from hybrik_ros.perception.coco import KEYPOINT_NAMES
 from hybrik_ros.perception.detector import Detection
-from hybrik_ros.perception.landmarks import SEEN, Proportions
+from hybrik_ros.perception.estimator import Observation
+from hybrik_ros.perception.landmark_joints import SEEN
 from hybrik_ros.skeleton import JOINT_NAMES, MIRROR, NUM_JOINTS, SHOULDERS
-
-Array = NDArray[np.float64]
 
 _SIDE = 256  # of the crop
 _MARGIN = 1.25  # of the crop, about the person
@@ -32,16 +35,12 @@ _OUTPUTS = {
 _NO_DOUBT = 0.1  # Above this sigma, a joint does not count for the distance.
 
 _HIPS = [1, 2]
-# COCO's order: face, then left and right of each.
-_COCO = [JOINT_NAMES.index('head')] * 5 + [
-    JOINT_NAMES.index(f'{side}_{name}')
-    for name in ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
-    for side in ('left', 'right')
-]
+# The joint of each of COCO's keypoints; the head stands for the whole face.
+_COCO = [JOINT_NAMES.index(name if name in JOINT_NAMES else 'head') for name in KEYPOINT_NAMES]
 
 
 @dataclass(frozen=True, eq=False)
-class Estimate:
+class Prediction:
     """What HybrIK's network says of one person.
 
     Attributes
@@ -79,11 +78,12 @@ class Estimate:
 
 
 @dataclass(frozen=True, eq=False)
-class Observation:
-    """The joints of one person on their rays, and what else the network says of them.
+class JointObservation:
+    """The joints of one person on their rays, and what else the network says; see Observation.
 
     Attributes
     ----------
+    score, box, keypoints, next_region: as of Observation.
     rays: (29, 2), x / z and y / z.
     depths: (29), metres, about the pelvis.
     distance: metres, of the pelvis, as if the person had average size.
@@ -93,6 +93,10 @@ class Observation:
     betas: (10), of SMPL's shape space.
     """
 
+    score: float
+    box: Array
+    keypoints: Array
+    next_region: Region
     rays: Array
     depths: Array
     distance: float
@@ -112,15 +116,15 @@ class Observation:
         """Tell whether two of shoulders and hips are seen."""
         return bool(np.sum(self.confidence[[*_HIPS, *SHOULDERS]] >= SEEN) >= 2)
 
-    def with_depths(self, depths: Array) -> 'Observation':
+    def with_depths(self, depths: Array) -> 'JointObservation':
         """Return the same joints at other depths (29), metres."""
         return replace(self, depths=depths)
 
-    def exchanged(self) -> 'Observation':
+    def exchanged(self) -> 'JointObservation':
         """Return the same: the network knows left from right by its twist, or not at all."""
         return self
 
-    def away_from(self, other: 'Observation') -> float:
+    def distance_in_image(self, other: Observation) -> float:
         """Return how far the joints are from where another one has them in the image, metres."""
         return float(self.distance * np.linalg.norm(self.rays - other.rays, axis=1).mean())
 
@@ -133,7 +137,7 @@ class Observation:
 
         Raises
         ------
-        ValueError: a joint lies behind the camera, or nearly all are in doubt.
+        ImpossiblePoseError: a joint lies behind the camera, or nearly all are in doubt.
         """
         guess = on_rays(self.rays, self.depths + self.distance)
         posed = forward(solve(guess, body.rest, self.seen_twist, method='naive'), body.rest)[0]
@@ -147,7 +151,7 @@ class Observation:
         """Tell which joints (29) are no better than a guess: none, the network knows bodies."""
         return np.zeros(len(joints), bool)
 
-    def head_turn(self, _body: Proportions) -> None:
+    def head_rotation(self, body: Proportions) -> None:
         """Return None: only the joints tell how the head is turned."""
 
     def twist(
@@ -157,31 +161,41 @@ class Observation:
         return self.seen_twist
 
 
-def observe(estimate: Estimate, camera: Camera) -> Observation:
+def observe(prediction: Prediction, camera: Camera) -> JointObservation:
     """Put every joint on the ray of its pixel.
 
     Raises
     ------
-    ValueError: the network says nothing that a person in front of the camera can have.
+    ImpossiblePoseError: the network says nothing that a person in front of the camera can have.
     """
     # f / Z pixels cover a metre.
     focal = np.sqrt(camera.matrix[0, 0] * camera.matrix[1, 1])
     with np.errstate(divide='ignore'):
-        distance = float(np.divide(focal, estimate.pixels_per_metre))
-    numbers = (estimate.pixels, estimate.depths, estimate.twist, estimate.betas, estimate.sigma)
+        distance = float(np.divide(focal, prediction.pixels_per_metre))
+    numbers = (
+        prediction.pixels,
+        prediction.depths,
+        prediction.twist,
+        prediction.betas,
+        prediction.sigma,
+    )
     if not (0 < distance < np.inf and all(np.isfinite(array).all() for array in numbers)):
-        raise ValueError('no person in front of the camera has such joints')
+        raise ImpossiblePoseError('no person in front of the camera has such joints')
     size = [camera.width, camera.height]
-    inside = ((estimate.pixels >= 0) & (estimate.pixels < size)).all(axis=1)
-    confidence = np.where(inside, np.clip(1.0 - estimate.sigma, 0.0, 1.0), 0.0)
-    return Observation(
-        rays=camera.rays(estimate.pixels),
-        depths=estimate.depths,
+    inside = ((prediction.pixels >= 0) & (prediction.pixels < size)).all(axis=1)
+    confidence = np.where(inside, np.clip(1.0 - prediction.sigma, 0.0, 1.0), 0.0)
+    return JointObservation(
+        score=prediction.score,
+        box=bounding_box(prediction.pixels, camera),
+        keypoints=prediction.keypoints,
+        next_region=prediction.next_region,
+        rays=camera.rays(prediction.pixels),
+        depths=prediction.depths,
         distance=distance,
-        sigma=estimate.sigma,
+        sigma=prediction.sigma,
         confidence=confidence,
-        seen_twist=estimate.twist,
-        betas=estimate.betas,
+        seen_twist=prediction.twist,
+        betas=prediction.betas,
     )
 
 
@@ -198,7 +212,7 @@ class HybrIK:
         self._runner = runner
         self._flip_test = flip_test
 
-    def __call__(self, rgb: NDArray[np.uint8], regions: Sequence[Region]) -> list[Estimate]:
+    def __call__(self, rgb: NDArray[np.uint8], regions: Sequence[Region]) -> list[Prediction]:
         """Return the person in each region of an image (H, W, 3).
 
         As many at once as the model takes, whose batch is fixed.
@@ -233,9 +247,60 @@ class HybrIK:
         return found
 
 
-def region_of(detection: Detection) -> Region:
-    """Return where the network looks at somebody who was found."""
-    return region_around(detection.box)
+class HybrikEstimator:
+    """HybrIK's own network as an estimator; see Estimator.
+
+    Parameters
+    ----------
+    model : Path
+        File that `hybrik export` wrote.
+    runner : Runner
+        Runner of that file; the estimator closes it.
+    flip_test : bool
+        Whether to average the predictions for the image and its mirror.
+
+    Raises
+    ------
+    ValueError
+        `hybrik export` does not write such a model.
+    """
+
+    def __init__(self, model: Path, runner: Runner, flip_test: bool = False) -> None:
+        if set(runner.inputs) != {'image'}:
+            raise ValueError(f'{model} is no model that `hybrik export` writes')
+        self.model = model
+        self._runner = runner
+        self._network = HybrIK(runner, flip_test)
+
+    @property
+    def backend(self) -> str:
+        """Inference library that runs the network."""
+        return self._runner.backend
+
+    def region_of(self, detection: Detection) -> Region:
+        """Return the region to observe for a detection."""
+        return region_around(detection.box)
+
+    def region_around(self, box: Array, camera: Camera) -> Region:
+        """Return the region to observe for the box (4) of another detector, in pixels."""
+        return region_around(box)
+
+    def observe(
+        self, rgb: Image, regions: Sequence[Region], camera: Camera, min_score: float
+    ) -> list[JointObservation]:
+        """Observe the person in each region of an image; see Estimator."""
+        found = []
+        for prediction in self._network(rgb, regions):
+            if prediction.score >= min_score:
+                try:
+                    found.append(observe(prediction, camera))
+                except ImpossiblePoseError:
+                    continue
+        return found
+
+    def close(self) -> None:
+        """Free the network."""
+        self._runner.close()
 
 
 def region_around(box: Array) -> Region:
@@ -275,9 +340,9 @@ def _mirrored(outputs: Mapping[str, Array]) -> dict[str, Array]:
     }
 
 
-def _decode(region: Region, outputs: Mapping[str, Array]) -> Estimate:
+def _decode(region: Region, outputs: Mapping[str, Array]) -> Prediction:
     uvd, scale = outputs['uvd'], float(outputs['cam'][0])
-    return Estimate(
+    return Prediction(
         pixels=region.centre + region.size * uvd[:, :2],
         depths=CUBE * uvd[:, 2],
         # Published as Z = 1000 / (256 scale) for a focal length of 1000 size / 256 pixels.

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from hybrik_ros.camera import Region
 from hybrik_ros.inference import Runner, open_runner
-from hybrik_ros.perception import blazepose, detector
+from hybrik_ros.perception import blazepose, coco, detector
 from hybrik_ros.perception.blazepose import BlazePose
-from hybrik_ros.perception.detector import MIRRORED, PersonDetector
+from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.perception.hybrik import HybrIK
 from hybrik_ros.share import SAMPLE
 
@@ -57,7 +57,7 @@ def prove_detector(runner: Runner, size: int) -> None:
     for one, other in zip(found, expected, strict=True):
         points, wanted = one.keypoints[:, :2], other.keypoints[:, :2]
         # Of somebody seen from the side MoveNet confuses left and right.
-        nearest = np.minimum(np.abs(points - wanted), np.abs(points - wanted[MIRRORED]))
+        nearest = np.minimum(np.abs(points - wanted), np.abs(points - wanted[list(coco.MIRROR)]))
         check('joints', nearest, _PIXELS)
         check("joints' scores", one.keypoints[:, 2] - other.keypoints[:, 2], 2 * _SHARE)
         check('box', one.box - other.box, 2 * _PIXELS)

@@ -182,7 +182,7 @@ class Processor:
         seconds = time.perf_counter() - started
         report.damage = dict(source.faults)
         report.notes += [note for note in source.notes if note not in report.notes]
-        report.ids, report.knows_nobody = self._numbers.used, self._pipeline.knows_nobody
+        report.ids, report.has_tracks = self._numbers.used, self._pipeline.has_tracks
         report.state = None if report.complete else self._pipeline.state()
         return Outcome(report, report.frames - frames, seconds, spent)
 

@@ -28,7 +28,7 @@ class RecordingReport:
     reasons: what was wrong with the first of each kind.
     damage: of the file itself, how often, by its kind.
     notes: what else the user should know.
-    knows_nobody: whether nobody was followed at its end.
+    has_tracks: whether people were tracked at its end.
     state: of the pipeline, where it is to go on; None where it is complete.
     """
 
@@ -45,7 +45,7 @@ class RecordingReport:
     reasons: dict[str, str] = field(default_factory=dict)
     damage: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    knows_nobody: bool = True
+    has_tracks: bool = False
     state: Any = None
 
     def fault(self, kind: str, reason: str) -> None:

@@ -18,16 +18,16 @@ import re
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hybrik_ros.bags import BagReader, BagWriter, Message, deserialise, serialise
 from hybrik_ros.bags.reader import CUT_OFF
-from hybrik_ros.inference import Runner
 from hybrik_ros.messages.camera_info import KEPT
 from hybrik_ros.perception.detector import PersonDetector
-from hybrik_ros.pipeline import open_detector
+from hybrik_ros.perception.opening import open_detector
 from hybrik_ros.recordings.process import (
     HUMAN_POSES,
     TF_TOPIC,
@@ -167,8 +167,8 @@ def _seams(job: Job, stopped: Callable[[], bool]) -> list[Seam]:
     calibrations: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
     seams: list[Seam] = []
     newest = 0
-    with BagSource(job.recording) as source, open_detector(settings) as runner:
-        look = _Lookout(source, settings, runner)
+    with BagSource(job.recording) as source, closing(open_detector(settings)) as detector:
+        look = _Lookout(source, settings, detector)
         for message in source.raw():
             if stopped():
                 return []
@@ -189,9 +189,9 @@ def _seams(job: Job, stopped: Callable[[], bool]) -> list[Seam]:
 class _Lookout:
     """Looks at an image now and then, and tells where nobody has been for long enough."""
 
-    def __init__(self, source: BagSource, settings: Settings, runner: Runner) -> None:
+    def __init__(self, source: BagSource, settings: Settings, detector: PersonDetector) -> None:
         self._pixels = source.pixels
-        self._detect = PersonDetector(runner, settings.detector_size, settings.detector_threshold)
+        self._detector = detector
         needed = max(settings.forget_after, _REMEMBERED_SECONDS) + _MARGIN_SECONDS
         self._needed = needed * _SECOND
         self._looked = 0
@@ -203,7 +203,7 @@ class _Lookout:
             return False
         self._looked = message.time
         try:
-            empty = not self._detect(self._pixels(message))
+            empty = not self._detector(self._pixels(message))
         except ValueError:  # Damaged; the next one will tell.
             return False
         if not empty:
@@ -308,7 +308,7 @@ def _fit(before: Sequence[RecordingReport], after: RecordingReport) -> bool:
     same_models = before[-1].recipe['models'] == after.recipe['models']
     last = next((each.last for each in reversed(before) if each.last is not None), None)
     in_order = after.first is None or last is None or after.first > last
-    return before[-1].knows_nobody and in_order and same_models
+    return not before[-1].has_tracks and in_order and same_models
 
 
 def _sum(reports: Sequence[RecordingReport]) -> RecordingReport:

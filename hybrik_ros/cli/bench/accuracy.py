@@ -5,17 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.body import BodyModel
 from hybrik_ros.kinematics import METHODS, forward, solve
 from hybrik_ros.rotations import angle_between, from_rotation_vector, swing_twist
 from hybrik_ros.share import share_path
 from hybrik_ros.skeleton import BONE_TARGETS, NUM_JOINTS
 
-Array = NDArray[np.float64]
 Figures = dict[str, dict[str, dict[str, float]]]
 
 _NOISES = (5, 10, 20)  # millimetres, as in the golden poses

@@ -20,10 +20,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.camera import Camera
 from hybrik_ros.cli.pictures import read_pictures
 
-Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
 _POSE2SIM = 'pose2sim==0.10.49'

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.body import DEFAULT_BODY, BodyModel
 from hybrik_ros.cli.bench.accuracy import measure_accuracy
 from hybrik_ros.drawing import vertex_normals
@@ -21,7 +22,6 @@ from hybrik_ros.rotations import from_rotation_vector, to_rotation_vector
 from hybrik_ros.share import share_path
 from hybrik_ros.skeleton import NUM_JOINTS
 
-Array = NDArray[np.float64]
 Case = Callable[[], object]
 
 _BATCHES = (1, 8, 64)

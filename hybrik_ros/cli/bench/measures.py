@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.comparison import jitters
-
-Array = NDArray[np.float64]
 
 _HIPS = [6, 7]  # of TRUE_JOINTS
 

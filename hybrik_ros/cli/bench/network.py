@@ -20,7 +20,9 @@ from hybrik_ros.camera import Camera
 from hybrik_ros.cli.pictures import read_pictures
 from hybrik_ros.inference import Runner, open_runner
 from hybrik_ros.perception import blazepose, detector
-from hybrik_ros.perception.hybrik import CUBE
+from hybrik_ros.perception.detector import PersonDetector
+from hybrik_ros.perception.hybrik import CUBE, HybrikEstimator
+from hybrik_ros.perception.landmarks import BlazePoseEstimator
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.settings import Settings
 from hybrik_ros.share import SAMPLE
@@ -139,17 +141,19 @@ def _time_frames(name: str, model: Path, console: Console) -> dict[str, float]:
     frames = [picture for _, picture in islice(read_pictures(SAMPLE), *_FRAMES)]
     camera = Camera.from_field_of_view(_FIELD_OF_VIEW, frames[0].shape[1], frames[0].shape[0])
     rows = []
-    with finder, network, Pipeline(settings, body, finder, network) as pipeline:
+    people = PersonDetector(finder, settings.detector_size, settings.detector_threshold)
+    estimator = HybrikEstimator(model, network) if is_hybrik else BlazePoseEstimator(network)
+    with Pipeline(settings, body, people, estimator) as pipeline:
         for number, frame in track(
             list(enumerate(frames)), f'Timing frames, {name}', console=console, transient=True
         ):
             finder.seconds = network.seconds = 0.0
             picture = frame.copy()  # as one from a camera, just written
             start = time.perf_counter()
-            people = pipeline(picture, camera, number / 30)
+            humans = pipeline(picture, camera, number / 30)
             whole = time.perf_counter() - start
             inferred, stages = finder.seconds + network.seconds, pipeline.stage_seconds
-            if len(people) == 1:
+            if len(humans) == 1:
                 rows.append(
                     {
                         'whole frame': whole,

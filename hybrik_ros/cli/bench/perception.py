@@ -10,12 +10,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from scipy.optimize import linear_sum_assignment
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.camera import Camera
 from hybrik_ros.cli.bench import footage
 from hybrik_ros.cli.bench.footage import Clip, Image
@@ -39,7 +39,6 @@ from hybrik_ros.settings import Settings
 from hybrik_ros.share import share_path
 from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
 
-Array = NDArray[np.float64]
 _Role = dict[int, Human]  # who was somebody, by the number of the frame
 
 _PARTS = ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')

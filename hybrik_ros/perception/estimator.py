@@ -1,0 +1,149 @@
+"""The interface of pose estimators: from an image and regions to observations of people."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrik_ros.arrays import Array, Image
+from hybrik_ros.body.proportions import Proportions
+from hybrik_ros.camera import Camera, Region
+from hybrik_ros.perception.detector import Detection
+
+
+class Observation(Protocol):
+    """One person's N landmarks in one image, in the camera's optical frame.
+
+    Which landmarks these are is the estimator's matter: `joints` turns them to the solver's joints.
+    An observation is never changed.
+    """
+
+    @property
+    def score(self) -> float:
+        """Confidence in [0, 1] that the image shows a person there."""
+
+    @property
+    def box(self) -> Array:
+        """Box (4) around the person within the image: x_min, y_min, x_max, y_max in pixels."""
+
+    @property
+    def keypoints(self) -> Array:
+        """COCO's keypoints (17, 2) in pixels."""
+
+    @property
+    def next_region(self) -> Region:
+        """Where the person is expected in the next frame."""
+
+    @property
+    def rays(self) -> Array:
+        """Rays (N, 2) of the landmarks: x / z and y / z."""
+
+    @property
+    def confidence(self) -> Array:
+        """Confidence (N) of the landmarks in [0, 1]; 0 outside of the image."""
+
+    @property
+    def depths(self) -> Array:
+        """Depths (N) of the landmarks in metres, relative to the middle of the body."""
+
+    @property
+    def distance(self) -> float:
+        """Distance of the middle of the body along the optical axis in metres."""
+
+    @property
+    def betas(self) -> Array | None:
+        """Shape parameters (10) in SMPL's shape space; None where the network has none."""
+
+    @property
+    def hips(self) -> Array:
+        """The point (3) between the hips in metres.
+
+        Raises
+        ------
+        ImpossiblePoseError
+            It lies behind the camera.
+        """
+
+    @property
+    def shows_trunk(self) -> bool:
+        """Whether at least two of shoulders and hips are seen: a face alone may be a poster's."""
+
+    def with_depths(self, depths: Array) -> 'Observation':
+        """Return the same landmarks at other depths (N) in metres.
+
+        Raises
+        ------
+        ImpossiblePoseError
+            A landmark lies behind the camera.
+        """
+
+    def exchanged(self) -> 'Observation':
+        """Return the same person facing the other way, left and right exchanged."""
+
+    def distance_in_image(self, other: 'Observation') -> float:
+        """Return the mean distance of limbs and trunk from those of another one, in metres."""
+
+    def joints(self, body: Proportions) -> tuple[Array, Array]:
+        """Return joints and leaves (29, 3) in metres and their confidence (29) in [0, 1].
+
+        Raises
+        ------
+        ImpossiblePoseError
+            No person in front of the camera has such joints.
+        """
+
+    def guesses(self, joints: Array, confidence: Array, body: Proportions) -> NDArray[np.bool_]:
+        """Return which joints (29) are no better than a guess."""
+
+    def head_rotation(self, body: Proportions) -> Array | None:
+        """Return the global rotation (3, 3) of the head; None where the image does not show it."""
+
+    def twist(
+        self, joints: Array, body: Proportions, weights: Array, previous: Array | None
+    ) -> Array:
+        """Return the twist (23, 2) as cosine and sine, as `kinematics.solve` takes it."""
+
+
+class Estimator(Protocol):
+    """A pose network with all that belongs to it."""
+
+    @property
+    def model(self) -> Path:
+        """File of the network."""
+
+    @property
+    def backend(self) -> str:
+        """Inference library that runs the network."""
+
+    def region_of(self, detection: Detection) -> Region:
+        """Return the region to observe for a detection."""
+
+    def region_around(self, box: Array, camera: Camera) -> Region:
+        """Return the region to observe for the box (4) of another detector, in pixels."""
+
+    def observe(
+        self, rgb: Image, regions: Sequence[Region], camera: Camera, min_score: float
+    ) -> Sequence[Observation]:
+        """Observe the person in each region of an image.
+
+        Parameters
+        ----------
+        rgb : ndarray
+            Image (H, W, 3), uint8.
+        regions : sequence of Region
+            Regions to look at.
+        camera : Camera
+            Camera of the image.
+        min_score : float
+            Minimum score of an observation.
+
+        Returns
+        -------
+        sequence of Observation
+            Regions without a person are left out.
+        """
+
+    def close(self) -> None:
+        """Free the network."""

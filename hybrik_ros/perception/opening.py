@@ -1,0 +1,48 @@
+"""Opens the networks that settings ask for, each proven where TensorRT runs it."""
+
+import logging
+from functools import partial
+from pathlib import Path
+
+from hybrik_ros.inference import open_runner
+from hybrik_ros.perception import blazepose, detector, proof
+from hybrik_ros.perception.detector import PersonDetector
+from hybrik_ros.perception.estimator import Estimator
+from hybrik_ros.perception.hybrik import HybrikEstimator
+from hybrik_ros.perception.landmarks import BlazePoseEstimator
+from hybrik_ros.settings import Settings
+
+_LOGGER = logging.getLogger(__name__)
+
+MAX_PEOPLE = 6  # as many as MoveNet finds
+
+
+def open_detector(settings: Settings) -> PersonDetector:
+    """Load the person detector. Raises as `open_runner` does."""
+    size = settings.detector_size
+    prove = partial(proof.prove_detector, size=size)
+    side = detector.padded(size)
+    runner = open_runner(detector.MODEL, settings.backend, settings.threads, prove, side)
+    return PersonDetector(runner, size, settings.detector_threshold)
+
+
+def open_estimator(settings: Settings) -> Estimator:
+    """Load the pose estimator.
+
+    Raises
+    ------
+    FileNotFoundError, RuntimeError, ValueError
+        As `open_runner`, or the file is no model of the estimator.
+    """
+    if not settings.hybrik_model:
+        prove = partial(proof.prove_landmarks, people=MAX_PEOPLE)
+        runner = open_runner(blazepose.MODEL, settings.backend, settings.threads, prove)
+        return BlazePoseEstimator(runner)
+    model = Path(settings.hybrik_model).expanduser()
+    prove_joints = partial(proof.prove_joints, model=model)
+    runner = open_runner(model, settings.backend, settings.threads, prove_joints)
+    try:
+        return HybrikEstimator(model, runner, settings.flip_test)
+    except ValueError:
+        runner.close()
+        raise

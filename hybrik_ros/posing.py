@@ -1,0 +1,412 @@
+"""From an observation and the memory of a person to a posed body. Pure: nothing is changed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrik_ros.arrays import Array
+from hybrik_ros.body import BodyModel
+from hybrik_ros.body.proportions import Proportions
+from hybrik_ros.camera import ImpossiblePoseError, locate
+from hybrik_ros.kinematics import forward, solve
+from hybrik_ros.perception.estimator import Observation
+from hybrik_ros.perception.landmark_joints import (
+    SEEN,
+    SHAPE_PAIRS,
+    SHAPE_SIGMAS,
+    measure_lengths,
+)
+from hybrik_ros.rotations import from_rotation_vector, to_rotation_vector
+from hybrik_ros.settings import Settings
+from hybrik_ros.skeleton import (
+    BONE_TARGETS,
+    JOINT_NAMES,
+    NUM_JOINTS,
+    PELVIS,
+    SHOULDERS,
+    THREE_CHILDREN,
+    TRUNK,
+)
+from hybrik_ros.smoothing import RotationFilter, VectorFilter
+from hybrik_ros.tracking.association import GLANCE_SECONDS
+from hybrik_ros.tracking.shape import ShapeEstimator
+from hybrik_ros.tracking.track import MEMORY_SECONDS, FilterStates, Memory
+
+# Returns measured over apparent distance of a body with these vertices (V, 3) and joint confidence
+# (24); None where it was not measured.
+MeasureDistance = Callable[[NDArray[np.float32], Array], float | None]
+
+# Minimum weight of the trunk's joints and of seen ones: the network's guess of a hidden joint is
+# better than none.
+_MIN_WEIGHT = 0.1
+# Square metres: a turn of one radian from the last rotation costs as much as missing a seen joint
+# by 12 cm. Halves the steps of rotations at no cost of accuracy.
+_PREVIOUS_WEIGHT = 0.12**2
+# The network's error in depth is six times that in the image.
+_DEPTH_WEIGHT = 1 / 6**2
+# The joints of the trunk that no landmark shows by itself.
+_CORE = [joint for joint in TRUNK if joint not in SHOULDERS]
+_SPINE = tuple(JOINT_NAMES.index(name) for name in ('spine1', 'spine2', 'spine3'))
+_NECK = tuple(JOINT_NAMES.index(name) for name in ('neck', 'head'))
+_LINKS = np.array([[len(_SPINE)], [len(_NECK)]])
+_MAX_NECK_ANGLE = np.radians(45)  # of each joint of the neck
+_RELAX_SECONDS = 1.0  # time constant with which a limb that is not seen comes to rest
+# The ends of the bones of each joint (24, 3).
+_BONE_ENDS = np.array(
+    [THREE_CHILDREN.get(joint, 3 * (end,)) for joint, end in enumerate(BONE_TARGETS[:NUM_JOINTS])]
+)
+_HALF_CONFIDENCE_DISTANCE = 0.15  # metres from its ray at which a joint's confidence halves
+
+# Exchanged sides: minimum distance in metres that limbs jump by, maximum speed in metres per second
+# of people who turn round, and maximum share of the jump that remains after an exchange.
+_MIN_JUMP, _MAX_TURN_SPEED = 0.1, 3.0
+_MAX_REMAINDER = 0.5
+_MAX_EXCHANGED_SECONDS = 0.5  # for which sides that seem exchanged are taken for a mistake
+_MIN_SAME_SECONDS = 0.15  # for which the sides must have been the same before
+
+# One-Euro filters: minimum cutoff in Hz, and beta in Hz per unit of speed.
+_DEPTH_FILTER = (1.0, 16.0)  # of landmarks, metres
+_DISTANCE_FILTER = (0.3, 1.5)  # of the logarithm of the pelvis' distance
+_VELOCITY_FILTER = VectorFilter(0.6, 0.1)  # of the pelvis, metres per second
+# Hz: whole bodies reverse their motion less often than limbs.
+_BODY_VELOCITY_CUTOFF = 0.5
+_MAX_VELOCITY_SECONDS = 2.0  # between two frames that tell a velocity
+
+
+@dataclass(frozen=True, eq=False)
+class Posed:
+    """The pose of one person, in metres and the camera's optical frame.
+
+    Attributes
+    ----------
+    joints : ndarray
+        Joints (24, 3) of the posed body.
+    joint_confidence : ndarray
+        Confidence (24) in [0, 1]; 0 where a joint is inferred, not seen.
+    rotations, global_rotations : ndarray
+        Rotations (24, 3, 3), parent-relative, and of each joint from the rest frame.
+    betas : ndarray
+        Shape parameters (num_betas).
+    translation : ndarray
+        Translation (3) of the SMPL layer.
+    confidence : float
+        Mean confidence of the joints, in [0, 1].
+    velocity : ndarray
+        Velocity (3) of the pelvis in metres per second.
+    memory : Memory
+        What to remember until the next frame.
+    """
+
+    joints: Array
+    joint_confidence: Array
+    rotations: Array
+    global_rotations: Array
+    betas: Array
+    translation: Array
+    confidence: float
+    velocity: Array
+    memory: Memory
+
+
+@dataclass(frozen=True)
+class _Filters:
+    """The filters of one person, as the settings have them."""
+
+    rotations: RotationFilter
+    depths: VectorFilter
+    bearing: VectorFilter
+    distance: VectorFilter
+
+    @classmethod
+    def of(cls, options: Settings) -> '_Filters':
+        def cutoff(hertz: float) -> float:
+            return hertz if options.smoothing else np.inf
+
+        body = _BODY_VELOCITY_CUTOFF
+        return cls(
+            RotationFilter(cutoff(options.rotation_min_cutoff), options.rotation_beta),
+            VectorFilter(cutoff(_DEPTH_FILTER[0]), _DEPTH_FILTER[1]),
+            VectorFilter(cutoff(options.bearing_min_cutoff), options.bearing_beta, body, True),
+            VectorFilter(cutoff(_DISTANCE_FILTER[0]), _DISTANCE_FILTER[1], body, True),
+        )
+
+
+def start_memory(body: BodyModel) -> Memory:
+    """Return the memory of a person who was never seen: the mean body."""
+    shape = _shape_estimator(body).start()
+    return Memory(shape, Proportions.of(body, shape.betas))
+
+
+def pose(
+    observation: Observation,
+    memory: Memory,
+    body: BodyModel,
+    options: Settings,
+    elapsed: float,
+    measure_distance: MeasureDistance | None = None,
+) -> Posed:
+    """Pose a body of fixed proportions where an observation shows it.
+
+    Parameters
+    ----------
+    observation : Observation
+        What a frame shows of the person.
+    memory : Memory
+        What is remembered of the person; `start_memory` for a new one.
+    body : BodyModel
+        The body to pose.
+    options : Settings
+        Whether and how to smooth.
+    elapsed : float
+        Seconds since the memory; infinite for a new person.
+    measure_distance : callable, optional
+        Measures how far away the body is, for example in a depth image.
+
+    Returns
+    -------
+    Posed
+        With the memory for the next frame.
+
+    Raises
+    ------
+    ImpossiblePoseError
+        No person in front of the camera can look like that.
+    """
+    if memory.rotations is None or elapsed >= MEMORY_SECONDS:
+        states = FilterStates(velocity=memory.filters.velocity)
+        memory = replace(memory, rotations=None, filters=states)
+    if options.smoothing:
+        observation, memory = _keep_sides(observation, memory, elapsed)
+    filters = _Filters.of(options)
+    observation, memory = _smooth_depths(observation, memory, filters, elapsed)
+    joints, confidence = observation.joints(memory.proportions)
+    memory = _update_shape(observation, joints, confidence, memory, body, elapsed)
+    solved = _solve(observation, joints, confidence, memory, options, elapsed)
+    memory = replace(memory, rotations=solved)
+
+    rays, confidence = joints[:NUM_JOINTS, :2] / joints[:NUM_JOINTS, 2:], confidence[:NUM_JOINTS]
+    rest = memory.proportions.rest
+    pelvis = _locate_pelvis(solved, rest, rays, confidence)
+    if measure_distance is not None:
+        vertices = body.vertices(solved, memory.shape.betas, pelvis - rest[PELVIS])
+        memory = _take_distance(memory, filters, measure_distance(vertices, confidence))
+    pelvis, memory = _smooth_motion(pelvis * memory.distance_ratio, memory, filters, elapsed)
+    state = filters.rotations.step(memory.filters.rotations, solved, elapsed)
+    memory = replace(memory, filters=replace(memory.filters, rotations=state))
+    posed, global_rotations = forward(state.value, rest)
+    translation = pelvis - rest[PELVIS]
+    posed = posed[:NUM_JOINTS] + translation
+    # A person of another size than the body is at its pixels at the apparent distance.
+    at_pixels = posed - pelvis * (1 - 1 / memory.distance_ratio)
+    velocity = memory.filters.velocity
+    assert velocity is not None
+    return Posed(
+        joints=posed,
+        joint_confidence=_joint_confidence(confidence, at_pixels, rays),
+        rotations=state.value.copy(),
+        global_rotations=global_rotations,
+        betas=memory.shape.betas.copy(),
+        translation=translation,
+        confidence=float(confidence.mean()),
+        velocity=velocity.value.copy(),
+        memory=memory,
+    )
+
+
+def _keep_sides(
+    observation: Observation, memory: Memory, elapsed: float
+) -> tuple[Observation, Memory]:
+    """Return the observation with its sides as just before, and the memory of that.
+
+    Networks now and then take a back for a front, above all of half a body, and exchange left and
+    right. No person turns round within a frame; but a network that insists, for as long as the
+    sides were the same before or for half a second, is right.
+    """
+    last = memory.observation
+    same_before, exchanged_before = memory.same_seconds, memory.exchanged_seconds
+    same = exchanged = 0.0
+    if last is not None and elapsed < GLANCE_SECONDS:
+        jump = observation.distance_in_image(last)
+        jumped = jump > max(_MIN_JUMP, _MAX_TURN_SPEED * elapsed)
+        other = observation.exchanged() if jumped else observation
+        fits = jumped and other.distance_in_image(last) < _MAX_REMAINDER * jump
+        if not fits:
+            same = same_before + elapsed
+        elif _MIN_SAME_SECONDS < same_before > exchanged_before < _MAX_EXCHANGED_SECONDS:
+            same, exchanged = same_before, exchanged_before + elapsed
+            observation = other
+    memory = replace(
+        memory, observation=observation, same_seconds=same, exchanged_seconds=exchanged
+    )
+    return observation, memory
+
+
+def _smooth_depths(
+    observation: Observation, memory: Memory, filters: _Filters, elapsed: float
+) -> tuple[Observation, Memory]:
+    state = filters.depths.step(memory.filters.depths, observation.depths[:, None], elapsed)
+    memory = replace(memory, filters=replace(memory.filters, depths=state))
+    return observation.with_depths(state.value[:, 0]), memory
+
+
+def _shape_estimator(body: BodyModel) -> ShapeEstimator:
+    return ShapeEstimator(body, SHAPE_PAIRS, SHAPE_SIGMAS)
+
+
+def _update_shape(
+    observation: Observation,
+    joints: Array,
+    confidence: Array,
+    memory: Memory,
+    body: BodyModel,
+    elapsed: float,
+) -> Memory:
+    """Return the memory with the shape after this frame, and its proportions."""
+    estimator = _shape_estimator(body)
+    if observation.betas is not None and not body.shape_names:  # SMPL's own shape space
+        betas = observation.betas[: body.num_betas]
+        shape = estimator.take_betas(memory.shape, betas, float(confidence.mean()), elapsed)
+    else:
+        shape = estimator.measure(memory.shape, *measure_lengths(joints, confidence), elapsed)
+    if shape.betas is memory.shape.betas:
+        return replace(memory, shape=shape)
+    return replace(memory, shape=shape, proportions=Proportions.of(body, shape.betas))
+
+
+def _solve(
+    observation: Observation,
+    joints: Array,
+    confidence: Array,
+    memory: Memory,
+    options: Settings,
+    elapsed: float,
+) -> Array:
+    """Return the rotations (24, 3, 3) that pose the body like the joints (29, 3)."""
+    proportions = memory.proportions
+    guesses = observation.guesses(joints, confidence, proportions)
+    weights = _solver_weights(confidence, guesses)
+    previous = memory.rotations
+    held = None if previous is None else _relax(previous, weights, elapsed)
+    twist = observation.twist(joints, proportions, weights, held if options.smoothing else None)
+    rotations = solve(
+        joints, proportions.rest, twist, confidence=weights, previous=held,
+        previous_weight=_PREVIOUS_WEIGHT if options.smoothing else 0.0,
+        depth_weight=_DEPTH_WEIGHT,
+    )  # fmt: skip
+    return bend_evenly(rotations, observation.head_rotation(proportions))
+
+
+def _locate_pelvis(rotations: Array, rest: Array, rays: Array, confidence: Array) -> Array:
+    """Return where the pelvis (3) is when the body's joints are nearest to their rays."""
+    posed = forward(rotations, rest)[0][:NUM_JOINTS]
+    pelvis = rest[PELVIS] + locate(posed, rays, confidence)
+    if not pelvis[2] > 0:
+        raise ImpossiblePoseError('the body lies behind the camera')
+    return np.asarray(pelvis)
+
+
+def _take_distance(memory: Memory, filters: _Filters, ratio: float | None) -> Memory:
+    """Return the memory with a measured distance ratio.
+
+    The first one has held all along: the person did not move there.
+    """
+    if ratio is None:
+        return memory
+    if not memory.has_distance:
+        distance = filters.distance.shift(memory.filters.distance, np.log([ratio]))
+        position = None if memory.position is None else ratio * memory.position
+        states = replace(memory.filters, distance=distance)
+        memory = replace(memory, has_distance=True, filters=states, position=position)
+    return replace(memory, distance_ratio=ratio)
+
+
+def _smooth_motion(
+    position: Array, memory: Memory, filters: _Filters, elapsed: float
+) -> tuple[Array, Memory]:
+    """Return the smoothed position (3) of the pelvis, and the memory with its velocity."""
+    states = memory.filters
+    bearing = filters.bearing.step(states.bearing, position[:2] / position[2], elapsed)
+    # Of the logarithm: the error of a distance is in proportion to it.
+    distance = filters.distance.step(states.distance, np.log(position[2:]), elapsed)
+    smooth = np.append(bearing.value, 1.0) * np.exp(distance.value)[0]
+    velocity = states.velocity
+    if memory.position is None or elapsed >= _MAX_VELOCITY_SECONDS:
+        velocity = _VELOCITY_FILTER.step(None, np.zeros(3), 0.0)
+    elif elapsed > 0:
+        velocity = _VELOCITY_FILTER.step(velocity, (smooth - memory.position) / elapsed, elapsed)
+    states = replace(states, bearing=bearing, distance=distance, velocity=velocity)
+    return smooth, replace(memory, filters=states, position=smooth)
+
+
+def _solver_weights(confidence: Array, guesses: NDArray[np.bool_]) -> Array:
+    """Return the weight of each joint (29) for the solver.
+
+    Guesses and limbs outside of the image have none. The trunk always has some: without it nothing
+    says which way is up. What no landmark shows of it has the weight of its most certain joint,
+    which places all of it.
+    """
+    seen = (confidence > 0) & ~guesses
+    weights = np.where(seen, np.maximum(confidence, _MIN_WEIGHT), 0.0)
+    weights[list(TRUNK)] = np.maximum(weights[list(TRUNK)], _MIN_WEIGHT)
+    weights[_CORE] = weights[list(TRUNK)].max()
+    return weights
+
+
+def bend_evenly(rotations: Array, head_rotation: Array | None) -> Array:
+    """Return rotations in which the joints of the spine, and of the neck, share their bending.
+
+    No landmark lies between hips and shoulders, nor between shoulders and ears. Where these are
+    seen too near to each other, short bones would fold back to make up for it.
+
+    Parameters
+    ----------
+    rotations : ndarray
+        Parent-relative rotations (24, 3, 3).
+    head_rotation : ndarray or None
+        Global rotation (3, 3) of the head, if that is known by itself.
+    """
+    spine1, spine2, spine3, neck, head = rotations[list(_SPINE + _NECK)]
+    spine = spine1 @ spine2 @ spine3
+    nod = neck @ head if head_rotation is None else (rotations[PELVIS] @ spine).T @ head_rotation
+    spine_share, neck_share = to_rotation_vector(np.stack([spine, nod])) / _LINKS
+    angle = float(np.linalg.norm(neck_share))
+    neck_share *= min(1.0, _MAX_NECK_ANGLE / max(angle, _MAX_NECK_ANGLE))
+    shares = from_rotation_vector(np.stack([spine_share, neck_share]))
+    bent = rotations.copy()
+    bent[list(_SPINE)], bent[list(_NECK)] = shares
+    return bent
+
+
+def _relax(rotations: Array, weights: Array, elapsed: float) -> Array:
+    """Return the last rotations (24, 3, 3), nearer to rest where no bone of a joint is seen.
+
+    A limb that leaves the image continues as it was at first, but its pose becomes unknown.
+
+    Parameters
+    ----------
+    rotations : ndarray
+        The last rotations (24, 3, 3).
+    weights : ndarray
+        Weights (29) of the joints.
+    elapsed : float
+        Seconds since then.
+    """
+    unseen = np.flatnonzero(weights[_BONE_ENDS].max(axis=1) == 0)
+    if not len(unseen):
+        return rotations
+    share = np.exp(-max(elapsed, 0.0) / _RELAX_SECONDS)
+    relaxed = rotations.copy()
+    relaxed[unseen] = from_rotation_vector(share * to_rotation_vector(rotations[unseen]))
+    return relaxed
+
+
+def _joint_confidence(confidence: Array, joints: Array, rays: Array) -> Array:
+    """Return the confidence (24) of solved joints (24, 3); 0 where they are inferred, not seen.
+
+    It is the network's, and less where the solved joint is off the ray of the seen one.
+    """
+    missed = np.linalg.norm(joints[:, :2] - rays * joints[:, 2:], axis=1)
+    confidence = confidence * 0.5 ** ((missed / _HALF_CONFIDENCE_DISTANCE) ** 2)
+    return np.where(confidence >= SEEN, confidence, 0.0)

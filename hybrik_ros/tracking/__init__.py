@@ -1,0 +1,7 @@
+"""People over time: which person is which, and what is remembered of each."""
+
+from hybrik_ros.tracking.shape import ShapeEstimate
+from hybrik_ros.tracking.track import Memory, Sighting, State, Track
+from hybrik_ros.tracking.tracker import Seen, Tracker
+
+__all__ = ['Memory', 'Seen', 'ShapeEstimate', 'Sighting', 'State', 'Track', 'Tracker']

@@ -1,0 +1,173 @@
+"""The shape of one person, from bone lengths averaged over all frames so far.
+
+A length that is known well enough is measured no more. So the shape of a person who is seen whole
+is frozen after about ninety frames, and stays the same to the bit from then on; that of a person
+who is seen in half stays until the other half comes into view.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrik_ros.arrays import Array
+from hybrik_ros.body import BodyModel, fit_betas
+from hybrik_ros.skeleton import MIRROR
+
+# Standard deviation in metres of the network's constant error of a length, which no number of
+# frames averages away.
+_LENGTH_BIAS = 0.015
+# Maximum standard deviation in metres of the mean of a length that counts as known.
+_KNOWN_SIGMA = 0.5 * _LENGTH_BIAS
+_MIN_GROWTH = 1.05  # ratio of the total weight since the last fit that is worth another one
+_ENOUGH_BETAS = 30  # frames, fully confident, after which the mean of a network's betas is known
+_TRANSITION_SECONDS = 0.5  # in which the betas move to a new estimate
+
+
+@dataclass(frozen=True, eq=False)
+class ShapeEstimate:
+    """What is known of a person's shape. Never changed: a measurement makes another one.
+
+    Attributes
+    ----------
+    betas : ndarray
+        Shape parameters (num_betas), moving smoothly to the most probable ones.
+    target : ndarray
+        The most probable shape parameters (num_betas) so far.
+    remaining : float
+        Seconds until betas reach the target; 0 or less once there.
+    weights, sums : ndarray
+        Total weight (N) of the measurements of each length, and their weighted sum (N) in metres.
+    known : ndarray
+        Whether each length (N) is known.
+    fitted_weight : float
+        Total weight at the last fit.
+    told : float
+        Total confidence of the betas that a network estimated.
+    """
+
+    betas: Array
+    target: Array
+    weights: Array
+    sums: Array
+    known: NDArray[np.bool_]
+    remaining: float = 0.0
+    fitted_weight: float = 0.0
+    told: float = 0.0
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the betas will not change any more."""
+        known = bool(self.known.all()) or self.told >= _ENOUGH_BETAS
+        return known and self.remaining <= 0
+
+
+class ShapeEstimator:
+    """Estimates shapes. Keeps no state of a person.
+
+    Parameters
+    ----------
+    body : BodyModel
+        The body whose betas are estimated.
+    pairs : sequence of tuple
+        N pairs of joints whose distances are measured.
+    sigmas : ndarray
+        Standard deviation (N) in metres of a single, fully confident measurement.
+    """
+
+    def __init__(self, body: BodyModel, pairs: Sequence[tuple[int, int]], sigmas: Array) -> None:
+        self._body = body
+        self._pairs = pairs
+        self._sigmas = sigmas
+        self._mirror = _mirror_pairs(tuple(pairs))
+
+    def start(self) -> ShapeEstimate:
+        """Return the estimate before any measurement: the mean body."""
+        betas, nothing = np.zeros(self._body.num_betas), np.zeros(len(self._pairs))
+        return ShapeEstimate(betas, betas, nothing, nothing, np.zeros(len(self._pairs), bool))
+
+    def measure(
+        self, shape: ShapeEstimate, lengths: Array, confidence: Array, elapsed: float = np.inf
+    ) -> ShapeEstimate:
+        """Return the estimate after the lengths of a frame.
+
+        Parameters
+        ----------
+        shape : ShapeEstimate
+            The estimate before.
+        lengths, confidence : ndarray
+            Measured lengths (N) in metres, and the confidence (N) of each in [0, 1].
+        elapsed : float
+            Seconds since the last frame; infinite for the first.
+        """
+        new = np.where(shape.known, 0.0, confidence)
+        if new.any():
+            shape = self._add(shape, lengths, new)
+        return _advance(shape, elapsed)
+
+    def take_betas(
+        self, shape: ShapeEstimate, betas: Array, confidence: float, elapsed: float = np.inf
+    ) -> ShapeEstimate:
+        """Return the estimate after betas (num_betas) that a network estimated.
+
+        Parameters
+        ----------
+        shape : ShapeEstimate
+            The estimate before.
+        betas : ndarray
+            Shape parameters (num_betas).
+        confidence : float
+            Confidence of the frame in [0, 1].
+        elapsed : float
+            Seconds since the last frame; infinite for the first.
+        """
+        if confidence > 0 and shape.told < _ENOUGH_BETAS:
+            mean = shape.target if shape.told > 0 else betas
+            told = shape.told + confidence
+            target = mean + confidence / told * (betas - mean)
+            shape = replace(shape, told=told, target=target, remaining=_TRANSITION_SECONDS)
+        return _advance(shape, elapsed)
+
+    def _add(self, shape: ShapeEstimate, lengths: Array, confidence: Array) -> ShapeEstimate:
+        """Add measurements, and fit the betas anew where that is worth it."""
+        weights, sums = shape.weights + confidence, shape.sums + confidence * lengths
+        # Bodies are symmetric: the other side counts as well.
+        both = weights + np.where(self._mirror >= 0, weights[self._mirror], 0.0)
+        known = self._sigmas <= _KNOWN_SIGMA * np.sqrt(both)
+        total = float(weights.sum())
+        grown = total >= _MIN_GROWTH * shape.fitted_weight
+        is_new = bool((known & ~shape.known).any())
+        shape = replace(shape, weights=weights, sums=sums, known=known)
+        if not (grown or is_new):
+            return shape
+        target = self._fit(weights, sums)
+        return replace(shape, target=target, fitted_weight=total, remaining=_TRANSITION_SECONDS)
+
+    def _fit(self, weights: Array, sums: Array) -> Array:
+        """Return the most probable betas."""
+        seen = weights > 0
+        safe = np.where(seen, weights, 1.0)
+        sigmas = np.where(seen, np.hypot(self._sigmas / np.sqrt(safe), _LENGTH_BIAS), np.inf)
+        return fit_betas(self._body, self._pairs, sums / safe, sigmas)
+
+
+def _advance(shape: ShapeEstimate, elapsed: float) -> ShapeEstimate:
+    """Move the betas towards the target."""
+    if shape.remaining <= 0:
+        return shape
+    elapsed = max(elapsed, 0.0)
+    if elapsed >= shape.remaining:
+        betas = shape.target
+    else:
+        betas = shape.betas + elapsed / shape.remaining * (shape.target - shape.betas)
+    return replace(shape, betas=betas, remaining=shape.remaining - elapsed)
+
+
+@lru_cache(maxsize=8)
+def _mirror_pairs(pairs: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:
+    """Return for each pair the index of the same one on the body's other side; -1 for none."""
+    indices = {frozenset(pair): index for index, pair in enumerate(pairs)}
+    others = [indices.get(frozenset(MIRROR[joint] for joint in pair), -1) for pair in pairs]
+    return np.array([-1 if other == i else other for i, other in enumerate(others)])

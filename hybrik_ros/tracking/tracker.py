@@ -1,0 +1,137 @@
+"""The life of tracks: tentative, tracked, lost, forgotten.
+
+A person who is seen becomes a track: tentative until seen for long enough to be no mistake, then
+tracked. Not seen any more, the track is lost, and found again where the person is expected by then;
+after a while it is forgotten.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from hybrik_ros.camera import Region
+from hybrik_ros.tracking.association import GLANCE_SECONDS, assign, find_occluded
+from hybrik_ros.tracking.track import Memory, Sighting, State, Track
+
+_MAX_INTERVAL = 2.0  # seconds between two frames of which the second still knows the tracks
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A person in a frame whose pose is known.
+
+    Attributes
+    ----------
+    track : Track or None
+        The track that `Tracker.assign` found; None for a new person.
+    sighting : Sighting
+        Where the person is.
+    region : Region
+        Where the person is expected in the next frame.
+    memory : Memory
+        The memory of the pose after this frame.
+    """
+
+    track: Track | None
+    sighting: Sighting
+    region: Region
+    memory: Memory
+
+
+class Tracker:
+    """Keeps the tracks. Only `update` and `reset` change them, once per frame.
+
+    Parameters
+    ----------
+    confirm_after, forget_after : float
+        As the attributes.
+    ids : iterator of str, optional
+        Ids of new tracks, each of which comes once; p1, p2, ... by default.
+
+    Attributes
+    ----------
+    confirm_after : float
+        Minimum time in seconds that a person must be seen to count.
+    forget_after : float
+        Maximum time in seconds that a track is kept while the person is not seen.
+    tracks : list of Track
+        All tracks that are not forgotten.
+    """
+
+    def __init__(
+        self, confirm_after: float, forget_after: float, ids: Iterator[str] | None = None
+    ) -> None:
+        self.tracks: list[Track] = []
+        self.confirm_after = confirm_after
+        self.forget_after = forget_after
+        self._ids = (f'p{number}' for number in count(1)) if ids is None else ids
+
+    @property
+    def followed(self) -> list[Track]:
+        """The tracks of the people seen in the last frame."""
+        return [track for track in self.tracks if track.state is not State.LOST]
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether a track is lost, or there is none."""
+        return len(self.followed) < len(self.tracks) or not self.tracks
+
+    def expected(self, stamp: float) -> list[Track]:
+        """Return the tracks to look for in their regions: followed, or lost just now."""
+        lost = [track for track in self.tracks if track.state is State.LOST]
+        return self.followed + [track for track in lost if track.elapsed(stamp) < GLANCE_SECONDS]
+
+    def assign(self, sightings: Sequence[Sighting], stamp: float) -> list[Track | None]:
+        """Return the track of each sighting; None for a new person. Changes nothing."""
+        return assign(sightings, self._remembered(self.tracks, stamp), stamp)
+
+    def update(self, people: Sequence[Seen], stamp: float) -> list[Track]:
+        """Take in the people of a frame.
+
+        Returns
+        -------
+        list of Track
+            The track of each person, old or new, in their order. All other tracks are lost.
+        """
+        found = [person.track for person in people]
+        self.tracks = self._remembered(self.tracks, stamp)
+        for track in self.tracks:
+            if track not in found:
+                track.state = State.LOST
+        # A track that was never confirmed was no person.
+        confirmed = [t for t in self.tracks if t.last - t.first >= self.confirm_after]
+        kept = self._remembered(confirmed, stamp)
+        self.tracks = [track for track in self.tracks if track in found or track in kept]
+        lost = [track for track in self.tracks if track.state is State.LOST]
+        occluded = find_occluded([person.sighting for person in people], lost, stamp)
+        tracks = [
+            self._take(person, is_occluded, stamp)
+            for person, is_occluded in zip(people, occluded, strict=True)
+        ]
+        for track in tracks:
+            is_confirmed = stamp - track.first >= self.confirm_after
+            track.state = State.TRACKED if is_confirmed else State.TENTATIVE
+        return tracks
+
+    def reset(self) -> None:
+        """Forget all tracks. No id comes back."""
+        self.tracks = []
+
+    def _remembered(self, tracks: Sequence[Track], stamp: float) -> list[Track]:
+        """Return the tracks that are still known at this time, even if frames come seldom."""
+        return [
+            track
+            for track in tracks
+            if (track.state is not State.LOST and track.elapsed(stamp) < _MAX_INTERVAL)
+            or track.elapsed(stamp) <= self.forget_after
+        ]
+
+    def _take(self, person: Seen, is_occluded: bool, stamp: float) -> Track:
+        if person.track is not None:
+            person.track.remember(person.sighting, person.region, person.memory, is_occluded, stamp)
+            return person.track
+        track = Track.start(
+            next(self._ids), person.sighting, person.region, person.memory, is_occluded, stamp
+        )
+        self.tracks.append(track)
+        return track
