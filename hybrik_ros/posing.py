@@ -178,7 +178,7 @@ def pose(
         states = FilterStates(velocity=memory.filters.velocity)
         memory = replace(memory, rotations=None, filters=states)
     if options.smoothing:
-        observation, memory = _keep_sides(observation, memory, elapsed)
+        observation, memory = keep_sides(observation, memory, elapsed)
     filters = _Filters.of(options)
     observation, memory = _smooth_depths(observation, memory, filters, elapsed)
     joints, confidence = observation.joints(memory.proportions)
@@ -191,7 +191,7 @@ def pose(
     pelvis = _locate_pelvis(solved, rest, rays, confidence)
     if measure_distance is not None:
         vertices = body.vertices(solved, memory.shape.betas, pelvis - rest[PELVIS])
-        memory = _take_distance(memory, filters, measure_distance(vertices, confidence))
+        memory = take_distance(memory, options, measure_distance(vertices, confidence))
     pelvis, memory = _smooth_motion(pelvis * memory.distance_ratio, memory, filters, elapsed)
     state = filters.rotations.step(memory.filters.rotations, solved, elapsed)
     memory = replace(memory, filters=replace(memory.filters, rotations=state))
@@ -215,7 +215,7 @@ def pose(
     )
 
 
-def _keep_sides(
+def keep_sides(
     observation: Observation, memory: Memory, elapsed: float
 ) -> tuple[Observation, Memory]:
     """Return the observation with its sides as just before, and the memory of that.
@@ -307,15 +307,15 @@ def _locate_pelvis(rotations: Array, rest: Array, rays: Array, confidence: Array
     return np.asarray(pelvis)
 
 
-def _take_distance(memory: Memory, filters: _Filters, ratio: float | None) -> Memory:
-    """Return the memory with a measured distance ratio.
+def take_distance(memory: Memory, options: Settings, ratio: float | None) -> Memory:
+    """Return the memory with a measured distance ratio; None was not measured.
 
     The first one has held all along: the person did not move there.
     """
     if ratio is None:
         return memory
     if not memory.has_distance:
-        distance = filters.distance.shift(memory.filters.distance, np.log([ratio]))
+        distance = _Filters.of(options).distance.shift(memory.filters.distance, np.log([ratio]))
         position = None if memory.position is None else ratio * memory.position
         states = replace(memory.filters, distance=distance)
         memory = replace(memory, has_distance=True, filters=states, position=position)
@@ -331,13 +331,31 @@ def _smooth_motion(
     # Of the logarithm: the error of a distance is in proportion to it.
     distance = filters.distance.step(states.distance, np.log(position[2:]), elapsed)
     smooth = np.append(bearing.value, 1.0) * np.exp(distance.value)[0]
-    velocity = states.velocity
+    states = replace(states, bearing=bearing, distance=distance)
+    return smooth, move(replace(memory, filters=states), smooth, elapsed)
+
+
+def move(memory: Memory, position: Array, elapsed: float) -> Memory:
+    """Return the memory of a person who is at another position, with the velocity that tells.
+
+    The velocity is smoothed over about a quarter of a second, and zero in the first frame.
+
+    Parameters
+    ----------
+    memory : Memory
+        The memory before.
+    position : ndarray
+        Position (3) of the pelvis in metres.
+    elapsed : float
+        Seconds since the memory.
+    """
+    velocity = memory.filters.velocity
     if memory.position is None or elapsed >= _MAX_VELOCITY_SECONDS:
         velocity = _VELOCITY_FILTER.step(None, np.zeros(3), 0.0)
     elif elapsed > 0:
-        velocity = _VELOCITY_FILTER.step(velocity, (smooth - memory.position) / elapsed, elapsed)
-    states = replace(states, bearing=bearing, distance=distance, velocity=velocity)
-    return smooth, replace(memory, filters=states, position=smooth)
+        velocity = _VELOCITY_FILTER.step(velocity, (position - memory.position) / elapsed, elapsed)
+    states = replace(memory.filters, velocity=velocity)
+    return replace(memory, filters=states, position=position.copy())
 
 
 def _solver_weights(confidence: Array, guesses: NDArray[np.bool_]) -> Array:

@@ -46,6 +46,8 @@ class Parameter:
         The allowed texts; empty where any is allowed.
     pattern : str
         Regular expression that a text must match entirely; empty where any is allowed.
+    form : str
+        The pattern in words.
     dynamic : bool
         Whether a new value takes effect with the next frame; otherwise with the next configure.
     setting : str
@@ -59,6 +61,7 @@ class Parameter:
     limits: tuple[float, float] | None = None
     choices: tuple[str, ...] = ()
     pattern: str = ''
+    form: str = ''
     dynamic: bool = True
     setting: str = ''
 
@@ -93,7 +96,7 @@ class Parameter:
         if self.choices and value not in self.choices:
             raise ValueError(f'{name} must be one of {", ".join(self.choices)}, not {value!r}')
         if self.pattern and not re.fullmatch(self.pattern, str(value)):
-            raise ValueError(f'{name} must match {self.pattern}, not {value!r}')
+            raise ValueError(f'{name} must be {self.form}, not {value!r}')
 
 
 def _setting(name: str, default: T, description: str, **declaration: Any) -> T:
@@ -198,6 +201,7 @@ class Settings:
         'Prefix of person ids: a letter followed by letters or digits. Cameras that share one TF '
         'tree need different prefixes.',
         pattern='[A-Za-z][A-Za-z0-9]*',
+        form='a letter followed by letters or digits',
         dynamic=False,
     )
     smoothing: bool = _setting(

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from poses import random_rotations, twist_of
 
 from hybrik_ros.body import BodyModel
+from hybrik_ros.body.proportions import Proportions
 from hybrik_ros.camera import Camera, Region
 from hybrik_ros.inference import Runner
 from hybrik_ros.inference.runner import TensorSpec
 from hybrik_ros.kinematics import forward
 from hybrik_ros.perception.hybrik import HybrIK, observe, region_around
-from hybrik_ros.perception.landmarks import Proportions
 from hybrik_ros.skeleton import MIRROR, NUM_JOINTS, NUM_POINTS
 
 DEPTH = 2.2  # metres, the side of HybrIK's cube
@@ -28,16 +28,13 @@ class Oracle(Runner):
         self.shown: list[NDArray] = []
         self._answers = list(answers)
 
-    def activate(self) -> None:
-        """Nothing to load."""
-
-    def infer(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def _run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Return the next answer, as a batch of one in single precision."""
         self.shown.append(feeds['image'])
         answer = self._answers.pop(0)
         return {name: value[None].astype(np.float32) for name, value in answer.items()}
 
-    def deactivate(self) -> None:
+    def _free(self) -> None:
         """Nothing to free."""
 
 

@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 from shown import POINT, SIDES, landmark_points, landmarks_of
 
 from hybrik_ros.body import BodyModel
+from hybrik_ros.body.proportions import Proportions
 from hybrik_ros.camera import Camera, Region, overlaps
 from hybrik_ros.inference import open_runner
 from hybrik_ros.kinematics import forward, solve, twist_from_pointers
@@ -16,17 +17,14 @@ from hybrik_ros.perception import blazepose as bp
 from hybrik_ros.perception import detector
 from hybrik_ros.perception.blazepose import BlazePose
 from hybrik_ros.perception.detector import Detection, PersonDetector, same_person
-from hybrik_ros.perception.landmarks import (
+from hybrik_ros.perception.landmark_joints import (
     SHAPE_PAIRS,
     SHAPE_SIGMAS,
-    Observation,
-    Proportions,
-    guessed,
-    measured_lengths,
-    observe,
-    place_joints,
-    pointers,
+    find_guesses,
+    find_pointers,
+    measure_lengths,
 )
+from hybrik_ros.perception.landmarks import LandmarkObservation, observe
 from hybrik_ros.skeleton import JOINT_NAMES
 
 LOOKED_AT = [36, 60, 84, 108, 132]
@@ -376,7 +374,7 @@ def placed(known, body, camera):
     found = []
     for betas, _, _, points in known:
         observation = observe(landmarks_of(points, camera), camera)
-        found.append((observation, *place_joints(observation, Proportions.of(body, betas))))
+        found.append((observation, *observation.joints(Proportions.of(body, betas))))
     return found
 
 
@@ -539,7 +537,7 @@ def test_a_joint_is_as_sure_as_the_landmarks_it_is_taken_from(known, camera, bod
     landmarks = landmarks_of(points, camera)
     landmarks.visibility[bp.LEFT_WRIST] = 0.2
     landmarks.visibility[bp.RIGHT_HIP] = 0.4
-    _, confidence = place_joints(observe(landmarks, camera), Proportions.of(body, betas))
+    _, confidence = observe(landmarks, camera).joints(Proportions.of(body, betas))
     by_name = dict(zip(POINT, confidence, strict=True))
     assert by_name['left_wrist'] == pytest.approx(0.2)
     for name in ('left_hand', 'left_middle_tip'):  # a little less: knuckles are nearer
@@ -568,8 +566,9 @@ def test_a_trunk_of_which_half_is_not_seen_is_straight(body, camera, pair, why):
     else:
         points[unseen] = points[unseen[::-1]]  # swapped, as it does too
     rays = points[:, :2] / np.maximum(points[:, 2:], 1)
-    observation = Observation(points, confidence, rays, 3.0)
-    joints, sure = place_joints(observation, Proportions.of(body, np.zeros(body.num_betas)))
+    nowhere = np.zeros(4), np.zeros((17, 2)), Region(np.zeros(2), 1.0)
+    observation = LandmarkObservation(1.0, *nowhere, points, confidence, rays, 3.0)
+    joints, sure = observation.joints(Proportions.of(body, np.zeros(body.num_betas)))
     trunk = [0, 1, 2, 3, 6, 9, 12, 13, 14, 16, 17]
     truth = rest @ facing.T + [0.0, 0.0, 3.0]
     assert np.abs(joints - truth)[trunk].max() < 0.02
@@ -592,8 +591,7 @@ def test_a_trunk_that_is_made_up_on_legs_goes_on_from_them(body):
                     np.zeros(0), 640, 480)  # fmt: skip
     upper = slice(0, bp.LEFT_HIP)
     points[upper, 1] = hips[1] + 0.5 * (hips[1] - points[upper, 1])
-    found, sure = place_joints(
-        observe(landmarks_of(points, camera), camera),
+    found, sure = observe(landmarks_of(points, camera), camera).joints(
         Proportions.of(body, np.zeros(body.num_betas)),
     )
     names = ('spine1', 'spine2', 'spine3', 'neck', 'left_shoulder', 'right_shoulder')
@@ -609,12 +607,17 @@ def test_the_head_is_as_sure_as_nose_and_ears(known, camera, body, landmark):
     landmarks = landmarks_of(points, camera)
     landmarks.visibility[landmark] = 0.3
     observation, proportions = observe(landmarks, camera), Proportions.of(body, betas)
-    _, confidence = place_joints(observation, proportions)
-    sure = {pointer.joint: pointer.confidence for pointer in pointers(observation, proportions)}
+    _, confidence = observation.joints(proportions)
+    told = pointers(observation, proportions)
+    sure = {pointer.joint: pointer.confidence for pointer in told}
     for name in ('head', 'head_top'):
         assert confidence[POINT[name]] == pytest.approx(0.3)
     for name in ('head', 'neck'):
         assert sure[POINT[name]] == pytest.approx(0.3)
+
+
+def pointers(observation, proportions):
+    return find_pointers(observation.points, observation.confidence, proportions)
 
 
 def names_of(guesses):
@@ -623,7 +626,7 @@ def names_of(guesses):
 
 def test_what_is_seen_is_no_guess(placed, known, body):
     for (betas, *_), (_, joints, confidence) in zip(known, placed, strict=True):
-        assert not names_of(guessed(joints, confidence, Proportions.of(body, betas)))
+        assert not names_of(find_guesses(joints, confidence, Proportions.of(body, betas)))
 
 
 def test_hidden_hands_and_feet_are_guesses_and_hidden_arms_that_look_short(known, camera, body):
@@ -635,7 +638,7 @@ def test_hidden_hands_and_feet_are_guesses_and_hidden_arms_that_look_short(known
             points[bp.LEFT_WRIST] = points[[bp.LEFT_WRIST, bp.LEFT_ELBOW]].mean(axis=0)
         landmarks = landmarks_of(points, camera)
         landmarks.visibility[[bp.LEFT_WRIST, bp.LEFT_ELBOW, bp.LEFT_TOE]] = 0.2
-        found = names_of(guessed(*place_joints(observe(landmarks, camera), whole), whole))
+        found = names_of(find_guesses(*observe(landmarks, camera).joints(whole), whole))
         ends = {'left_hand', 'left_middle_tip', 'left_foot', 'left_big_toe'}
         assert found == ends | ({'left_wrist'} if shrunk else set())
 
@@ -646,9 +649,10 @@ def test_a_hand_that_shrinks_to_a_point_tells_nothing(known, camera, body):
     for knuckle in (bp.LEFT_INDEX, bp.LEFT_PINKY):
         points[knuckle] = 0.9 * points[bp.LEFT_WRIST] + 0.1 * points[knuckle]
     observation = observe(landmarks_of(points, camera), camera)
-    joints, confidence = place_joints(observation, whole)
-    assert {'left_hand', 'left_middle_tip'} == names_of(guessed(joints, confidence, whole))
-    sure = {pointer.joint: pointer.confidence for pointer in pointers(observation, whole)}
+    joints, confidence = observation.joints(whole)
+    assert {'left_hand', 'left_middle_tip'} == names_of(find_guesses(joints, confidence, whole))
+    told = pointers(observation, whole)
+    sure = {pointer.joint: pointer.confidence for pointer in told}
     for part in ('elbow', 'wrist'):
         assert sure[POINT[f'left_{part}']] < 0.05
         assert sure[POINT[f'right_{part}']] > 0.5
@@ -659,7 +663,7 @@ def test_measured_lengths_are_the_distances_of_the_pairs(placed):
     for _, joints, confidence in placed:
         doubted = confidence.copy()
         doubted[POINT['left_knee']] = 0.3
-        lengths, sureness = measured_lengths(joints, doubted)
+        lengths, sureness = measure_lengths(joints, doubted)
         for (a, b), length, sure in zip(SHAPE_PAIRS, lengths, sureness, strict=True):
             assert length == pytest.approx(np.linalg.norm(joints[a] - joints[b]))
             assert sure == pytest.approx(0.3 if POINT['left_knee'] in (a, b) else 1.0)
@@ -680,8 +684,8 @@ def test_shape_pairs_are_symmetric():
 def test_landmarks_of_the_clip_are_placed_as_a_person(seen, body):
     camera = read_camera()
     for _, landmarks in seen.values():
-        joints, _ = place_joints(
-            observe(landmarks, camera), Proportions.of(body, np.zeros(body.num_betas))
+        joints, _ = observe(landmarks, camera).joints(
+            Proportions.of(body, np.zeros(body.num_betas))
         )
         # The focal length of the clip assumes ten metres.
         assert 7 < joints[0, 2] < 13

@@ -25,10 +25,10 @@ from hybrik_ros.kinematics import forward
 from hybrik_ros.perception import blazepose as bp
 from hybrik_ros.perception.blazepose import BlazePose
 from hybrik_ros.perception.landmarks import observe
-from hybrik_ros.pipeline import Pipeline, _bend_evenly, _Seen
+from hybrik_ros.pipeline import Pipeline
+from hybrik_ros.posing import bend_evenly, pose, start_memory
 from hybrik_ros.settings import Settings
 from hybrik_ros.skeleton import JOINT_NAMES, MIRROR, NUM_JOINTS
-from hybrik_ros.tracking import Sighting
 
 FIRST, COUNT = 60, 20
 MIRRORED = list(MIRROR[:NUM_JOINTS])
@@ -409,7 +409,7 @@ def test_without_smoothing_a_pose_knows_nothing_of_the_one_before(frames, camera
                 pipeline(frames[9], camera, 0.0)
                 [track] = pipeline._tracker.tracks
                 turn = Rotation.from_euler('x', angle, degrees=True).as_matrix()
-                track.rotations[thighs] = track.rotations[thighs] @ turn
+                track.memory.rotations[thighs] = track.memory.rotations[thighs] @ turn
                 [human] = pipeline(frames[10], camera, 0.04)
                 found.append(human.rotations[thighs])
     assert np.abs(found[0] - found[1]).max() < 1e-6
@@ -513,7 +513,9 @@ def test_spine_and_neck_bend_evenly_to_the_same_end(seed, with_face):
     was = rotations.copy()
     chest = Rotation.from_matrix(was[0] @ was[3] @ was[6] @ was[9])
     head = chest * Rotation.from_rotvec(rng.uniform(-0.8, 0.8, 3))
-    _bend_evenly(rotations, head.as_matrix() if with_face else None)
+    given = rotations
+    rotations = bend_evenly(given, head.as_matrix() if with_face else None)
+    assert np.array_equal(given, was)
     found = [Rotation.from_matrix(rotations[joint]) for joint in range(NUM_JOINTS)]
     bent = Rotation.from_matrix(rotations[0]) * found[3] * found[6] * found[9]
     assert (chest.inv() * bent).magnitude() < 1e-6
@@ -528,8 +530,8 @@ def test_spine_and_neck_bend_evenly_to_the_same_end(seed, with_face):
 
 def test_no_head_is_back_to_front():
     rotations = np.tile(np.eye(3), (NUM_JOINTS, 1, 1))
-    _bend_evenly(rotations, Rotation.from_euler('y', 170, degrees=True).as_matrix())
-    angles = Rotation.from_matrix(rotations[NECK]).magnitude()
+    bent = bend_evenly(rotations, Rotation.from_euler('y', 170, degrees=True).as_matrix())
+    angles = Rotation.from_matrix(bent[NECK]).magnitude()
     assert np.degrees(angles) == pytest.approx([45, 45])
 
 
@@ -543,11 +545,9 @@ def test_a_trunk_seen_too_short_does_not_fold_the_spine(pipeline, camera):
     _, points = landmark_points(body, np.zeros(body.num_betas), rotations, np.array([0, 0, 4.0]))
     hips, shoulders = [bp.LEFT_HIP, bp.RIGHT_HIP], [bp.LEFT_SHOULDER, bp.RIGHT_SHOULDER]
     points[hips] += 0.1 * (points[shoulders].mean(axis=0) - points[hips].mean(axis=0))
-    landmarks = landmarks_of(points, camera)
-    sighting = Sighting(np.zeros(3), np.zeros(4), 1.0)
-    person = _Seen(landmarks, observe(landmarks, camera), sighting)
-    human = pipeline._solve(person, camera, pipeline._new_track('p1'), 0.0)
-    assert np.degrees(Rotation.from_matrix(human.rotations[SPINE]).magnitude()).max() < 25
+    observation = observe(landmarks_of(points, camera), camera)
+    posed = pose(observation, start_memory(body), body, Settings(), np.inf)
+    assert np.degrees(Rotation.from_matrix(posed.rotations[SPINE]).magnitude()).max() < 25
 
 
 def test_a_bust_has_a_straight_trunk(frames, camera, humans):

@@ -9,7 +9,9 @@ from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
 from hybrik_ros.inference import Runner, open_runner
 from hybrik_ros.perception import blazepose, detector
-from hybrik_ros.perception.landmarks import SEEN
+from hybrik_ros.perception.detector import PersonDetector
+from hybrik_ros.perception.landmark_joints import SEEN
+from hybrik_ros.perception.landmarks import BlazePoseEstimator
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.settings import Settings
 from hybrik_ros.skeleton import PELVIS
@@ -49,12 +51,19 @@ def runners():
         yield finder, network
 
 
+def pipeline_of(runners):
+    finder, network = runners
+    settings = Settings(confirm_after=0.0)
+    detector = PersonDetector(finder, settings.detector_size, settings.detector_threshold)
+    return Pipeline(settings, BodyModel.load(), detector, BlazePoseEstimator(network))
+
+
 @pytest.fixture
 def create(runners):
     def create_pipeline():
         for runner in runners:
             runner.count = 0
-        return Pipeline(Settings(confirm_after=0.0), BodyModel.load(), *runners)
+        return pipeline_of(runners)
 
     return create_pipeline
 
@@ -70,7 +79,7 @@ def follow(pipeline, frames, camera, **inputs):
 @pytest.fixture(scope='module')
 def alone(runners, frames, camera):
     """The one person in each frame, by the image alone, with her skin."""
-    pipeline = Pipeline(Settings(confirm_after=0.0), BodyModel.load(), *runners)
+    pipeline = pipeline_of(runners)
     pipeline.with_vertices = True
     return [human for [human] in follow(pipeline, frames, camera)]
 

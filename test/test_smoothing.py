@@ -12,8 +12,12 @@ from hybrik_ros.smoothing import RotationFilter, VectorFilter
 RATE = 60.0
 
 
-def smoothed(filter_, values, rate=RATE):
-    return np.array([filter_(value, 1 / rate) for value in values])
+def smoothed(filter_, values, rate=RATE, state=None):
+    found = []
+    for value in values:
+        state = filter_.step(state, value, 1 / rate)
+        found.append(state.value)
+    return np.array(found)
 
 
 def plain_one_euro(values, rate, cutoff, slope, speed_cutoff):
@@ -48,7 +52,7 @@ def test_it_is_the_filter_of_the_paper():
 def test_what_does_not_move_stays():
     place, turn = np.array([1.0, 2.0, 3.0]), random_rotations(np.random.default_rng(1), 1)[0]
     for filter_, value in (
-        (VectorFilter(1, 1), place), (VectorFilter(1, 1, lead=True), place),
+        (VectorFilter(1, 1), place), (VectorFilter(1, 1, predict=True), place),
         (RotationFilter(1, 1), turn),
     ):  # fmt: skip
         assert smoothed(filter_, [value] * 50)[-1] == pytest.approx(value, abs=1e-12)
@@ -62,7 +66,7 @@ def test_jitter_goes_and_the_value_stays():
     rng = np.random.default_rng(2)
     noisy = [1.0, -2.0, 0.5] + rng.normal(0, 0.01, (600, 3))
     for lead in (False, True):
-        found = smoothed(VectorFilter(1.0, 0.1, 0.5, lead=lead), noisy)
+        found = smoothed(VectorFilter(1.0, 0.1, 0.5, predict=lead), noisy)
         assert jitter(found) < 0.15 * jitter(noisy)
         assert found[300:].mean(axis=0) == pytest.approx([1.0, -2.0, 0.5], abs=0.003)
     turn = random_rotations(rng, 1)[0]
@@ -79,7 +83,7 @@ def test_steady_motion_is_late_by_the_cutoff_or_with_lead_not_at_all(rate):
     places = np.arange(0, seconds, 1 / rate)[:, None] * [speed, 0, 0]
     late = smoothed(VectorFilter(1.0, 0.0), places, rate)
     assert (places - late)[-1, 0] / speed == pytest.approx(1 / (2 * np.pi), abs=1 / rate)
-    led = smoothed(VectorFilter(1.0, 0.0, lead=True), places, rate)
+    led = smoothed(VectorFilter(1.0, 0.0, predict=True), places, rate)
     assert (places - led)[-1, 0] == pytest.approx(0, abs=1e-3)
 
 
@@ -100,10 +104,10 @@ def test_frames_may_come_at_any_interval():
     for _ in range(5):
         stamps = np.sort(rng.uniform(0, 4, 300))
         stamps = np.concatenate([[0], stamps, [4]])
-        filter_ = VectorFilter(1.0, 0.5)
+        filter_, state = VectorFilter(1.0, 0.5), None
         for before, stamp in zip(stamps[:1].tolist() + stamps[:-1].tolist(), stamps, strict=True):
-            end = filter_(np.array([np.sin(stamp)]), stamp - before)
-        ends.append(end[0])
+            state = filter_.step(state, np.array([np.sin(stamp)]), stamp - before)
+        ends.append(state.value[0])
     assert np.ptp(ends) < 0.01
 
 
@@ -118,35 +122,38 @@ def test_each_of_many_is_filtered_alone():
 
 @pytest.mark.parametrize('elapsed', [0.0, -1.0])
 def test_no_time_no_change(elapsed):
-    filter_ = VectorFilter(1.0, 1.0, lead=True)
-    filter_(np.zeros(3), 0.1)
-    before = filter_(np.ones(3), 0.1)
-    assert np.array_equal(filter_(np.full(3, 9.0), elapsed), before)
+    filter_ = VectorFilter(1.0, 1.0, predict=True)
+    state = filter_.step(filter_.step(None, np.zeros(3), 0.1), np.ones(3), 0.1)
+    assert filter_.step(state, np.full(3, 9.0), elapsed) is state
 
 
-def test_after_a_reset_it_begins_anew():
-    filter_ = RotationFilter(0.1, 0.0)
-    first, second = random_rotations(np.random.default_rng(5), 2)
-    filter_(first, 0.0)
-    filter_.reset()
-    assert np.array_equal(filter_(second, 0.01), second)
+def test_the_first_value_is_taken_as_it_is():
+    first = random_rotations(np.random.default_rng(5), 1)[0]
+    assert np.array_equal(RotationFilter(0.1, 0.0).step(None, first, 0.01).value, first)
 
 
-def test_a_shift_is_as_if_all_had_been_elsewhere():
+def test_a_step_leaves_the_state_and_the_measurement_unchanged():
+    filter_ = VectorFilter(1.0, 1.0, predict=True)
+    measured = np.ones(3)
+    state = filter_.step(filter_.step(None, np.zeros(3), 0.1), measured, 0.1)
+    before = [array.copy() for array in (state.measured, state.value, state.velocity)]
+    measured[:] = 7
+    filter_.step(state, np.full(3, 9.0), 0.1)
+    after = state.measured, state.value, state.velocity
+    assert all(np.array_equal(*pair) for pair in zip(before, after, strict=True))
+
+
+def test_a_shift_is_as_if_all_measurements_had_been_elsewhere():
     values = np.random.default_rng(6).normal(0, 1, (20, 2))
-    here, there = (VectorFilter(1.0, 1.0, lead=True) for _ in range(2))
-    here.shift(np.ones(2))  # Nothing is known yet.
-    first = smoothed(here, values[:10])
-    assert smoothed(there, values[:10] + 5) == pytest.approx(first + 5)
-    here.shift(np.full(2, 5.0))
-    assert smoothed(here, values[10:] + 5) == pytest.approx(smoothed(there, values[10:] + 5))
-
-
-def test_what_it_returns_is_the_callers():
-    filter_ = VectorFilter(1.0, 1.0)
-    for _ in range(3):
-        filter_(np.ones(3), 0.1)[:] = 7
-    assert np.array_equal(filter_(np.ones(3), 0.1), np.ones(3))
+    filter_ = VectorFilter(1.0, 1.0, predict=True)
+    assert filter_.shift(None, np.ones(2)) is None  # Nothing is known yet.
+    here = there = None
+    for value in values[:10]:
+        here, there = filter_.step(here, value, 0.1), filter_.step(there, value + 5, 0.1)
+        assert there.value == pytest.approx(here.value + 5)
+    moved = filter_.shift(here, np.full(2, 5.0))
+    found, expected = (smoothed(filter_, values[10:] + 5, 10.0, state) for state in (moved, there))
+    assert found == pytest.approx(expected)
 
 
 @given(
@@ -157,10 +164,11 @@ def test_what_it_returns_is_the_callers():
 )
 def test_rotations_stay_rotations_and_between(intervals, cutoff, slope, seed):
     rotations = random_rotations(np.random.default_rng(seed), len(intervals), 1.5)
-    filter_ = RotationFilter(cutoff, slope)
+    filter_, state = RotationFilter(cutoff, slope), None
     before = None
     for rotation, elapsed in zip(rotations, intervals, strict=True):
-        found = filter_(rotation, elapsed)
+        state = filter_.step(state, rotation, elapsed)
+        found = state.value
         unit = np.swapaxes(found, -1, -2) @ found
         assert unit == pytest.approx(np.broadcast_to(np.eye(3), unit.shape), abs=1e-9)
         if before is not None:

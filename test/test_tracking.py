@@ -11,14 +11,60 @@ from shown import landmark_points, landmarks_of
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.body.shape import BETA_LIMITS
-from hybrik_ros.camera import Camera
-from hybrik_ros.perception.landmarks import Proportions, observe
-from hybrik_ros.smoothing import PoseFilter
-from hybrik_ros.tracking import Shape, Sighting, State, Track, Tracker
+from hybrik_ros.camera import Camera, Region
+from hybrik_ros.perception.landmarks import observe
+from hybrik_ros.posing import keep_sides, move, start_memory, take_distance
+from hybrik_ros.settings import Settings
+from hybrik_ros.tracking import Seen, Sighting, State, Track, Tracker
+from hybrik_ros.tracking.shape import ShapeEstimator
 
 PAIRS = [(1, 4), (4, 7), (16, 18), (18, 20), (16, 17), (1, 16)]
 BOTH_SIDES = [*PAIRS, (2, 5), (5, 8), (17, 19), (19, 21), (2, 17)]
 SIGMAS = np.full(len(PAIRS), 0.03)
+REGION = Region(np.zeros(2), 1.0)
+
+
+class Shape:
+    """The estimates of one person's shape, frame after frame."""
+
+    def __init__(self, body, pairs, sigmas):
+        self._estimator = ShapeEstimator(body, pairs, sigmas)
+        self._estimate = self._estimator.start()
+
+    def measure(self, *frame):
+        self._estimate = self._estimator.measure(self._estimate, *frame)
+
+    @property
+    def betas(self):
+        return self._estimate.betas
+
+    @property
+    def frozen(self):
+        return self._estimate.is_frozen
+
+
+class Person:
+    """The memory of one person, frame after frame."""
+
+    def __init__(self, body):
+        self.memory = start_memory(body)
+        self._stamp = -np.inf
+
+    def move(self, position, stamp):
+        self.memory = move(self.memory, position, stamp - self._stamp)
+        self._stamp = stamp
+        return self.memory.filters.velocity.value
+
+    def tell_distance(self, ratio):
+        self.memory = take_distance(self.memory, Settings(), ratio)
+
+    def untangled(self, seen, elapsed):
+        kept, self.memory = keep_sides(seen, self.memory, elapsed)
+        return kept
+
+    def predicted(self, stamp):
+        track = Track.start('p1', sighting((0, 0, 4)), REGION, self.memory, False, self._stamp)
+        return track.predict_position(stamp)
 
 
 @pytest.fixture(scope='module')
@@ -161,15 +207,9 @@ def test_the_shape_changes_smoothly(body, shape):
 # One track
 
 
-def make_track(body, id='p1'):
-    shape = Shape(body, PAIRS, SIGMAS)
-    pose_filter = PoseFilter(3, 1, 1, 10)
-    return Track(id, shape, Proportions.of(body, shape.betas), pose_filter)
-
-
 @pytest.fixture
 def track(body):
-    return make_track(body)
+    return Person(body)
 
 
 def test_the_first_frame_has_no_velocity(track):
@@ -205,14 +245,11 @@ def test_a_gap_in_time_begins_anew(track):
     assert np.array_equal(track.move(np.zeros(3), 4.0), np.zeros(3))
 
 
-def test_what_is_handed_out_and_taken_in_is_the_callers(track):
+def test_positions_taken_in_stay_the_callers(track):
     position = np.zeros(3)
     track.move(position, 0.0)
     position[:] = 50.0
-    first = track.move(np.array([0.1, 0, 0]), 0.1)
-    assert 0 < first[0] < 1
-    first[:] = 50.0
-    assert track.move(np.array([0.2, 0, 0]), 0.2)[0] < 1
+    assert 0 < track.move(np.array([0.1, 0, 0]), 0.1)[0] < 1
 
 
 def test_a_distance_that_is_told_late_is_no_motion(track):
@@ -235,23 +272,16 @@ def test_who_walks_where_depth_says_is_expected_where_they_seem_to_be(track):
     assert track.predicted(3.0) == pytest.approx(seeming * 3 + [0, 0, 4], abs=0.02)
 
 
-def test_rotations_are_remembered_for_half_a_second(track):
-    assert track.previous(0.0) is None
-    track.rotations = np.tile(np.eye(3), (24, 1, 1))
-    track.move(np.zeros(3), 10.0)
-    assert track.previous(10.4) is track.rotations
-    assert track.previous(10.6) is None
-
-
 # Who is who
 
+NEWCOMER = start_memory(BodyModel.load())
 RATE = 30.0
 CONFIRM, FORGET = 0.2, 1.5
 
 
 @pytest.fixture
 def tracker(body):
-    return Tracker(lambda id: make_track(body, id), CONFIRM, FORGET)
+    return Tracker(CONFIRM, FORGET)
 
 
 def sighting(position):
@@ -262,12 +292,19 @@ def sighting(position):
     return Sighting(np.array(position, float), box, 600 / z)
 
 
+def show(tracker, sightings, stamp):
+    """Show these sightings to the tracker; return their tracks."""
+    people = []
+    for track, seen in zip(tracker.assign(sightings, stamp), sightings, strict=True):
+        before = NEWCOMER if track is None else track.memory
+        elapsed = np.inf if track is None else track.elapsed(stamp)
+        people.append(Seen(track, seen, REGION, move(before, seen.position, elapsed)))
+    return tracker.update(people, stamp)
+
+
 def step(tracker, positions, stamp):
-    """Show these people to the tracker; return their tracks."""
-    tracks = tracker.update([sighting(position) for position in positions], stamp)
-    for track, position in zip(tracks, positions, strict=True):
-        track.move(np.array(position, float), stamp)
-    return tracks
+    """Show people at these positions to the tracker; return their tracks."""
+    return show(tracker, [sighting(position) for position in positions], stamp)
 
 
 def ids_along(tracker, paths, stamps, shuffle=None):
@@ -297,7 +334,7 @@ def test_somebody_counts_after_a_while(tracker):
 
 
 def test_who_need_not_be_confirmed_counts_at_once(body):
-    tracker = Tracker(lambda id: make_track(body, id), 0.0, FORGET)
+    tracker = Tracker(0.0, FORGET)
     assert step(tracker, [(0, 0, 4)], 7.0)[0].state is State.TRACKED
 
 
@@ -332,7 +369,7 @@ def test_who_leaves_for_long_is_forgotten(tracker):
         step(tracker, [(0, 0, 4)], stamp)
     assert tracker.update([], 1.0) == []
     assert [track.state for track in tracker.tracks] == [State.LOST]
-    assert tracker.searching
+    assert tracker.is_searching
     assert tracker.followed == []
     assert step(tracker, [(0, 0, 4)], 3.0)[0].id == 'p2'
     assert len(tracker.tracks) == 1
@@ -341,7 +378,7 @@ def test_who_leaves_for_long_is_forgotten(tracker):
 @pytest.mark.parametrize('forget_after', [0.0, 0.01, 1.5])
 @pytest.mark.parametrize('interval', [0.3, 1.8])
 def test_who_is_seen_in_every_frame_is_never_forgotten(body, forget_after, interval):
-    tracker = Tracker(lambda id: make_track(body, id), CONFIRM, forget_after)
+    tracker = Tracker(CONFIRM, forget_after)
     for stamp in interval * np.arange(10):
         [track] = step(tracker, [(0, 0, 4)], stamp)
         assert track.id == 'p1'
@@ -353,8 +390,7 @@ def in_clothes(position, colours):
 
 def stand_for_a_second(tracker, colours):
     for stamp in stamps_of(1):
-        [track] = tracker.update([in_clothes((0, 0, 4), colours)], stamp)
-        track.move(np.array([0.0, 0, 4]), stamp)
+        show(tracker, [in_clothes((0, 0, 4), colours)], stamp)
 
 
 RED, BLUE = [[25, 60, 45], [25, 60, 45]], [[15, 30, -60], [15, 30, -60]]
@@ -363,14 +399,11 @@ RED, BLUE = [[25, 60, 45], [25, 60, 45]], [[15, 30, -60], [15, 30, -60]]
 def test_a_stranger_in_other_clothes_takes_nobodys_place(tracker):
     stand_for_a_second(tracker, RED)
     tracker.update([], 1.1)
-    [other] = tracker.update([in_clothes((0.3, 0, 4), BLUE)], 1.5)
-    other.move(np.array([0.3, 0, 4]), 1.5)
+    [other] = show(tracker, [in_clothes((0.3, 0, 4), BLUE)], 1.5)
     assert other.id != 'p1'
     ids = [
         track.id
-        for track in tracker.update(
-            [in_clothes((0.3, 0, 4), BLUE), in_clothes((0, 0, 4), RED)], 1.6
-        )
+        for track in show(tracker, [in_clothes((0.3, 0, 4), BLUE), in_clothes((0, 0, 4), RED)], 1.6)
     ]
     assert ids == [other.id, 'p1']
 
@@ -378,14 +411,13 @@ def test_a_stranger_in_other_clothes_takes_nobodys_place(tracker):
 def test_a_change_of_light_in_a_missed_frame_costs_nobody_the_id(tracker):
     stand_for_a_second(tracker, RED)
     tracker.update([], 1.0)
-    [track] = tracker.update([in_clothes((0, 0, 4), BLUE)], 1.03)
+    [track] = show(tracker, [in_clothes((0, 0, 4), BLUE)], 1.03)
     assert track.id == 'p1'
 
 
 def test_who_is_followed_may_change_into_the_shade(tracker):
     for n, stamp in enumerate(stamps_of(1)):
-        [track] = tracker.update([in_clothes((0, 0, 4), RED if n < 15 else BLUE)], stamp)
-        track.move(np.array([0.0, 0, 4]), stamp)
+        [track] = show(tracker, [in_clothes((0, 0, 4), RED if n < 15 else BLUE)], stamp)
         assert track.id == 'p1'
 
 
@@ -462,7 +494,7 @@ def test_many_are_kept_apart_in_any_order(tracker, people):
     st.lists(st.floats(0, 2), min_size=20, max_size=20),
 )
 def test_whatever_is_seen_everybody_has_one_track(body, frames, intervals):
-    tracker = Tracker(lambda id: make_track(body, id), CONFIRM, FORGET)
+    tracker = Tracker(CONFIRM, FORGET)
     for positions, stamp in zip(frames, np.cumsum(intervals), strict=False):
         tracks = step(tracker, positions, stamp)
         assert len(tracks) == len(positions)
@@ -503,15 +535,15 @@ def test_who_is_exchanged_twice_is_the_same(standing):
     assert again.points == pytest.approx(standing.points)
     assert np.array_equal(again.confidence, standing.confidence)
     assert standing.exchanged().hips == pytest.approx(standing.hips, abs=1e-4)
-    assert standing.away_from(standing) == 0
-    assert standing.exchanged().away_from(standing) > 0.2
+    assert standing.distance_in_image(standing) == 0
+    assert standing.exchanged().distance_in_image(standing) > 0.2
 
 
 @pytest.mark.parametrize('rate', [15, 30, 60])
 def test_sides_that_are_exchanged_for_a_moment_are_put_right(track, standing, rate):
     def shown(seconds, seen):
         found = [track.untangled(seen, 1 / rate) for _ in range(round(seconds * rate))]
-        return [one is standing or one.away_from(standing) < 1e-6 for one in found]
+        return [one is standing or one.distance_in_image(standing) < 1e-6 for one in found]
 
     other = standing.exchanged()
     assert all(shown(1.0, standing))
