@@ -1,4 +1,4 @@
-"""A body: a template mesh with shape directions, a joint regressor and skinning weights."""
+"""Body model: a template mesh with shape directions, a joint regressor and skinning weights."""
 
 from pathlib import Path
 from typing import Any
@@ -15,28 +15,47 @@ from hybrik_ros.skeleton import LANDMARK_VERTICES, LEAF_VERTICES, NUM_JOINTS, PA
 
 DEFAULT_BODY = Path(__file__).parent.parent / 'data' / 'body.npz'
 
-# Official SMPL files carry up to 300 shape directions; HybrIK and nearly everyone use ten.
+# Maximum number of betas used. Official SMPL files have up to 300 shape directions; HybrIK and most
+# other methods use the first ten.
 MAX_BETAS = 10
 _NUM_POSE_FEATURES = 9 * (NUM_JOINTS - 1)
-# Shapes that are remembered: those of all the people in an image, and some.
-_KEPT_TEMPLATES = 8
+# Maximum number of cached shapes: more than the people that a frame shows (opening.MAX_PEOPLE).
+_MAX_CACHED_SHAPES = 8
 
 
 class BodyModel:
-    """An SMPL-shaped body: 24 joints, 5 leaves, a skinned mesh; its shape given by betas.
+    """A body with SMPL's structure: 24 joints, 5 leaves, a skinned mesh, a shape given by betas.
 
-    The rest frame of a body: x to the subject's left, y up, z to the front, metres; T-pose.
-    The default body is derived from MakeHuman's CC0 mesh and has SMPL's joints and vertex
-    count. Its betas are other quantities than SMPL's (see shape_names).
+    The rest frame of a body, in which it stands in T-pose: x to the subject's left, y up, z to the
+    front, metres. The default body is derived from MakeHuman's CC0 mesh and has SMPL's joints and
+    vertex count. Its betas are other quantities than SMPL's (see shape_names).
+
+    Parameters
+    ----------
+    arrays : dict of ndarray
+        Arrays of an SMPL file by name, as `read_body_file` returns them.
+    name : str
+        Name of the body.
 
     Attributes
     ----------
-    name: of the file, without suffix; goes into the messages as body_model.
-    faces: (F, 3) int32, counter-clockwise as seen from outside.
-    num_betas: number of shape directions, at most 10.
-    shape_names: what each beta stands for, where the file says so.
+    name : str
+        Name of the file without suffix; the field body_model of messages.
+    faces : ndarray
+        Triangles (F, 3), int32: vertex indices, counter-clockwise as seen from outside.
+    num_betas : int
+        Number of shape directions, at most MAX_BETAS.
+    shape_names : tuple of str
+        Meaning of each beta; empty where the file does not give it.
 
-    Source: Loper et al., SMPL: A Skinned Multi-Person Linear Model (2015).
+    Raises
+    ------
+    ValueError
+        An array is missing or has the wrong shape, or the kinematic tree is not SMPL's.
+
+    References
+    ----------
+    Loper et al.: SMPL: A Skinned Multi-Person Linear Model (2015).
     """
 
     def __init__(self, arrays: dict[str, NDArray[Any]], name: str) -> None:
@@ -50,8 +69,8 @@ class BodyModel:
         self._influences, self._weights = strongest_weights(arrays['weights'])
         self._posedirs = _pose_directions(arrays)
         regressor = np.asarray(arrays['J_regressor'], dtype=np.float64)
-        self._mean_joints = self._points(regressor, self._template)
-        self._joint_directions = self._points(regressor, self._shapedirs)
+        self._mean_joints = _regress_points(regressor, self._template)
+        self._joint_directions = _regress_points(regressor, self._shapedirs)
         self._shaped_templates: dict[bytes, tuple[NDArray[np.float32], Array]] = {}
 
     @classmethod
@@ -60,20 +79,26 @@ class BodyModel:
 
         Parameters
         ----------
-        path: a .npz or .pkl in SMPL's format (from https://smpl.is.tue.mpg.de, under its own
-            licence). Pickles are read by a restricted reader that runs nothing in them.
+        path : str or Path, optional
+            A .npz or .pkl file in SMPL's format (from https://smpl.is.tue.mpg.de, under its own
+            licence). A restricted reader reads pickles and runs no code of theirs.
 
         Raises
         ------
-        FileNotFoundError, hybrik_ros.body.reading.UnsafeFileError, ValueError: as they say.
+        FileNotFoundError
+            The file does not exist.
+        hybrik_ros.body.reading.UnsafeFileError
+            A pickle contains something other than arrays; no code of it has run.
+        ValueError
+            The file is not a body file.
         """
         path = DEFAULT_BODY if path is None else Path(path).expanduser()
         name = 'default' if path == DEFAULT_BODY else path.stem
         return cls(dict(read_body_file(path)), name)
 
     def rest_joints(self, betas: ArrayLike | None = None) -> Array:
-        """Return the joints and leaves of the T-pose, (29, 3) metres, of betas (num_betas)."""
-        return self._mean_joints + self._joint_directions @ self._checked_betas(betas)
+        """Return the joints and leaves (29, 3) of the T-pose in metres for betas (num_betas)."""
+        return self._mean_joints + self._joint_directions @ self._check_betas(betas)
 
     @property
     def joint_directions(self) -> Array:
@@ -82,18 +107,18 @@ class BodyModel:
 
     @property
     def vertex_joints(self) -> NDArray[np.uint8]:
-        """The joint (V) that each vertex of the mesh follows most."""
+        """The joint (V) with the largest skinning weight of each vertex."""
         return self._influences[:, 0]
 
     @property
     def skinning(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """The joints (V, 4) that each vertex follows, and their weights (V, 4), of sum 1."""
+        """The joints (V, 4) of each vertex and their skinning weights (V, 4), with a sum of 1."""
         return self._influences, self._weights
 
     def landmark(self, name: str, betas: ArrayLike | None = None) -> Array:
-        """Return the rest position (3), metres, of a point in skeleton.LANDMARK_VERTICES."""
+        """Return the rest position (3) in metres of a point of skeleton.LANDMARK_VERTICES."""
         vertex = LANDMARK_VERTICES[name]
-        return self._template[vertex] + self._shapedirs[vertex] @ self._checked_betas(betas)
+        return self._template[vertex] + self._shapedirs[vertex] @ self._check_betas(betas)
 
     def vertices(
         self, rotations: ArrayLike, betas: ArrayLike | None, translation: ArrayLike
@@ -102,22 +127,27 @@ class BodyModel:
 
         Parameters
         ----------
-        rotations: (24, 3, 3), parent-relative; [0] maps the rest frame to the wanted frame.
-        betas: (num_betas) or None. The last shaped templates are kept from call to call, so
-            unchanged betas cost nothing.
-        translation: (3), metres, added to all, as in a SMPL layer.
+        rotations : array_like
+            Parent-relative rotations (24, 3, 3); [0] maps the rest frame to the output frame.
+        betas : array_like or None
+            Shape parameters (num_betas); None for the mean body. The last shaped templates are
+            cached, so that betas of an earlier call are fast.
+        translation : array_like
+            Translation (3) in metres, added to all vertices as in an SMPL layer.
 
         Returns
         -------
-        (V, 3) float32, metres.
+        ndarray
+            Vertices (V, 3), float32, in metres.
 
         Raises
         ------
-        ValueError: a shape is wrong; the message names the argument.
+        ValueError
+            An argument has the wrong shape; the message names it.
         """
-        rotations = _shaped_as('rotations', rotations, (NUM_JOINTS, 3, 3))
-        translation = _shaped_as('translation', translation, (3,))
-        shaped, rest = self._shaped(betas)
+        rotations = _check_shape('rotations', rotations, (NUM_JOINTS, 3, 3))
+        translation = _check_shape('translation', translation, (3,))
+        shaped, rest = self._shape_template(betas)
         joints, global_rotations = forward(rotations, rest)
         joints += translation
         if self._posedirs is not None:
@@ -127,25 +157,22 @@ class BodyModel:
         skin(shaped, self._influences, self._weights, global_rotations, rest, joints, vertices)
         return vertices
 
-    def _points(self, regressor: Array, values: Array) -> Array:
-        joints = np.tensordot(regressor, values, axes=1)
-        return np.concatenate([joints, values[list(LEAF_VERTICES)]])
-
-    def _shaped(self, betas: ArrayLike | None) -> tuple[NDArray[np.float32], Array]:
-        """Return template and joints (24, 3) of these betas: kept, if lately asked for."""
-        betas = self._checked_betas(betas)
+    def _shape_template(self, betas: ArrayLike | None) -> tuple[NDArray[np.float32], Array]:
+        """Return template (V, 3) and joints (24, 3) for betas, from the cache where possible."""
+        betas = self._check_betas(betas)
         key = betas.tobytes()
         shaped = self._shaped_templates.pop(key, None)
         if shaped is None:
             template = (self._template + self._shapedirs @ betas).astype(np.float32)
             shaped = template, self.rest_joints(betas)[:NUM_JOINTS]
         templates = {**self._shaped_templates, key: shaped}
-        for oldest in list(templates)[:-_KEPT_TEMPLATES]:
+        for oldest in list(templates)[:-_MAX_CACHED_SHAPES]:
             del templates[oldest]
         self._shaped_templates = templates
         return shaped
 
-    def _checked_betas(self, betas: ArrayLike | None) -> Array:
+    def _check_betas(self, betas: ArrayLike | None) -> Array:
+        """Return betas as an array; zeros for None."""
         if betas is None:
             return np.zeros(self.num_betas)
         betas = real_array('betas', betas)
@@ -157,7 +184,13 @@ class BodyModel:
         return betas
 
 
-def _shaped_as(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
+def _regress_points(regressor: Array, values: Array) -> Array:
+    """Return values of joints and leaves (29, ...) from those of vertices (V, ...)."""
+    joints = np.tensordot(regressor, values, axes=1)
+    return np.concatenate([joints, values[list(LEAF_VERTICES)]])
+
+
+def _check_shape(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
     array = real_array(name, value)
     if array.shape != shape:
         raise ValueError(f'{name} must have shape {shape}, not {array.shape}')
@@ -165,11 +198,11 @@ def _shaped_as(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
 
 
 def _check(arrays: dict[str, NDArray[Any]], name: str) -> None:
-    """Raise a ValueError that says what is missing or wrong in a body file."""
+    """Raise ValueError where arrays are not those of an SMPL body."""
     needed = ('v_template', 'shapedirs', 'J_regressor', 'weights', 'kintree_table', 'f')
     missing = [key for key in needed if key not in arrays]
     if missing:
-        raise ValueError(f'the body {name!r} lacks {", ".join(missing)}: it is no SMPL file')
+        raise ValueError(f'the body {name!r} lacks {", ".join(missing)}: it is not an SMPL file')
     count = arrays['v_template'].size // 3
     shapes = {
         'v_template': (count, 3),
@@ -192,7 +225,7 @@ def _check(arrays: dict[str, NDArray[Any]], name: str) -> None:
         raise ValueError(f'the body {name!r} has {count} vertices; SMPL has 6890')
     faces = arrays['f']
     if faces.ndim != 2 or faces.shape[1] != 3 or faces.max() >= count:
-        raise ValueError(f'f of the body {name!r} is no list of triangles between its vertices')
+        raise ValueError(f'f of the body {name!r} is not a list of triangles between its vertices')
     # The root's parent is 2³² - 1 in the official files: -1 as an unsigned number.
     parents = np.asarray(arrays['kintree_table'][0]).astype(np.int64)
     if tuple(parents[1:]) != PARENTS[1:NUM_JOINTS]:
@@ -204,6 +237,6 @@ def _pose_directions(arrays: dict[str, NDArray[Any]]) -> NDArray[np.float32] | N
     posedirs = arrays.get('posedirs')
     if posedirs is None or not np.any(posedirs):
         return None
-    # A feature a row: so the product runs twice as fast as with a coordinate a row.
+    # One row per feature: the product is twice as fast as with one row per coordinate.
     by_coordinate = np.asarray(posedirs, dtype=np.float32).reshape(-1, _NUM_POSE_FEATURES)
     return np.ascontiguousarray(by_coordinate.T)

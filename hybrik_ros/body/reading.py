@@ -1,10 +1,10 @@
-"""Safe reading of body files: SMPL's .pkl and .npz, with nothing in them able to run code.
+"""Safe reading of SMPL body files (.pkl and .npz), without running any code in them.
 
-The official SMPL files are Python 2 pickles that hold chumpy arrays and scipy sparse matrices.
-A pickle may name any function to be called on loading. Here every name that such a file needs
-leads to a stub, which keeps what it is given; all others are refused. No code of numpy, scipy or
-chumpy sees anything of a pickle but plain numbers of checked type and count: their own ways of
-being unpickled trust what they are told of types, sizes and indices.
+The official SMPL files are Python 2 pickles of chumpy arrays and scipy sparse matrices. A pickle
+can name any function to be called on loading. Here, each name that an SMPL file needs is resolved
+to a stub that only stores its arguments, and all other names are refused. numpy, scipy and chumpy
+do not unpickle anything themselves, because they do not validate types, sizes and indices; they
+get plain numbers of checked type and count.
 """
 
 import pickle
@@ -16,24 +16,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# What a BodyModel is made of. Files hold more, some of it no plain array.
+# The arrays that a BodyModel needs. Files contain more, some of it not plain arrays.
 _NAMES = (
     'v_template', 'shapedirs', 'posedirs', 'J_regressor', 'weights', 'kintree_table', 'f',
     'shape_axis_names',
 )  # fmt: skip
 
-# Booleans, integers, floats and text, as numpy names the types: nothing that holds objects.
-_PLAIN = re.compile(r'[biufSU]\d+')
-_MAX_SPARSE_SIZE = 10**7  # numbers of a sparse matrix made dense; SMPL's regressor has 165,360
-_MAX_NPZ_BYTES = 2**30  # unpacked; SMPL with all its 300 shape directions has 90 MB
+# numpy's names of booleans, integers, floats and text: types without references to objects.
+_PLAIN_TYPE = re.compile(r'[biufSU]\d+')
+# Maximum number of elements of a sparse matrix made dense; SMPL's regressor has 165,360.
+_MAX_SPARSE_SIZE = 10**7
+# Maximum number of bytes of an unpacked .npz; SMPL with all its 300 shape directions has 90 MB.
+_MAX_NPZ_BYTES = 2**30
 
 
 class UnsafeFileError(ValueError):
-    """A body file names something that is no array: it may be meant to run code."""
+    """A body file contains something other than arrays, which could run code."""
 
 
 class _Stub:
-    """Stands in for any object of a pickle: keeps its state, computes nothing."""
+    """Replacement of an object in a pickle: stores its state and computes nothing."""
 
     def __init__(self, *arguments: Any) -> None:
         self.arguments = arguments
@@ -43,27 +45,27 @@ class _Stub:
         self.state = state
 
     def array(self) -> NDArray[Any]:
-        """Return the array that the object stands for."""
-        raise ValueError('an object of the file is no array')
+        """Return the array that the object represents."""
+        raise ValueError('an object in the file is not an array')
 
 
 class _Dtype(_Stub):
-    """numpy.dtype('f8', False, True), with a state that matters for its byte order only."""
+    """numpy.dtype('f8', False, True); only the byte order of its state is used."""
 
     def dtype(self) -> np.dtype:
         name = str(self.arguments[0])
-        if not _PLAIN.fullmatch(name):
-            raise ValueError(f'an array of the file holds {name}, not numbers or text')
+        if not _PLAIN_TYPE.fullmatch(name):
+            raise ValueError(f'an array in the file is of type {name}, not numbers or text')
         order: Any = self.state[1] if self.state else '='
         return np.dtype(name).newbyteorder(order)
 
 
 class _Array(_Stub):
-    """numpy.ndarray: its state is (version, shape, dtype, in Fortran's order, bytes)."""
+    """numpy.ndarray; its state is (version, shape, dtype, is_fortran, bytes)."""
 
     def array(self) -> NDArray[Any]:
         _, shape, dtype, fortran, content = self.state
-        if isinstance(content, str):  # as Python 2's bytes are read
+        if isinstance(content, str):  # bytes of Python 2
             content = content.encode('latin1')
         flat = np.frombuffer(content, dtype.dtype())
         return flat.reshape(shape, order='F' if fortran else 'C')
@@ -73,7 +75,7 @@ class _SparseMatrix(_Stub):
     """scipy.sparse.coo_matrix; its state is a dictionary of arrays."""
 
     def indices(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the row and the column of each number."""
+        """Return the row and the column of each element."""
         if 'coords' in self.state:  # from scipy 1.13 on
             row, column = self.state['coords']
             return row.array(), column.array()
@@ -83,7 +85,10 @@ class _SparseMatrix(_Stub):
         """Return the checked number of rows and columns."""
         rows, columns = (int(size) for size in self.state['_shape'])
         if min(rows, columns) < 1 or rows * columns > _MAX_SPARSE_SIZE:
-            raise ValueError(f'a sparse matrix of {rows} x {columns} numbers belongs to no body')
+            raise ValueError(
+                f'a sparse matrix of {rows} x {columns} elements is larger than a body needs '
+                f'(at most {_MAX_SPARSE_SIZE} elements)'
+            )
         return rows, columns
 
     def array(self) -> NDArray[Any]:
@@ -94,25 +99,25 @@ class _SparseMatrix(_Stub):
 
 
 class _ColumnMatrix(_SparseMatrix):
-    """scipy.sparse.csc_matrix: the numbers column by column."""
+    """scipy.sparse.csc_matrix: elements column by column."""
 
     def indices(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        return self.state['indices'].array(), self._run(self.shape()[1])
+        return self.state['indices'].array(), self._expand_starts(self.shape()[1])
 
-    def _run(self, count: int) -> NDArray[np.int64]:
-        """Return to which of so many columns each number belongs."""
+    def _expand_starts(self, count: int) -> NDArray[np.int64]:
+        """Return the column of each element, or the row, of a number of columns or rows."""
         starts = self.state['indptr'].array().astype(np.int64)
         lengths = np.diff(starts)
         if len(lengths) != count or starts[-1] != len(self.state['data'].array()):
-            raise ValueError('a sparse matrix does not fit together')
+            raise ValueError('the arrays of a sparse matrix do not fit together')
         return np.repeat(np.arange(count), lengths)
 
 
 class _RowMatrix(_ColumnMatrix):
-    """scipy.sparse.csr_matrix: the numbers row by row."""
+    """scipy.sparse.csr_matrix: elements row by row."""
 
     def indices(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        return self._run(self.shape()[0]), self.state['indices'].array()
+        return self._expand_starts(self.shape()[0]), self.state['indices'].array()
 
 
 class _Ch(_Stub):
@@ -123,7 +128,7 @@ class _Ch(_Stub):
 
 
 class _Select(_Stub):
-    """chumpy.reordering.Select: some numbers of an array, in another shape."""
+    """chumpy.reordering.Select: selected elements of an array, reshaped."""
 
     def array(self) -> NDArray[Any]:
         selected = self.state['a'].array().ravel()[self.state['idxs'].array()]
@@ -132,28 +137,28 @@ class _Select(_Stub):
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """By _codecs.encode, with which protocol 2 writes the bytes of Python 3."""
+    """Replace _codecs.encode, by which pickle protocol 2 stores the bytes of Python 3."""
     if encoding != 'latin1':
-        raise UnsafeFileError(f'the file encodes text as {encoding!r}, which no array needs')
+        raise UnsafeFileError(f'the file encodes text as {encoding!r}; arrays only need latin1')
     return text.encode('latin1')
 
 
 def _reconstruct_array(kind: type, shape: Any, typecode: Any) -> _Array:
-    """By numpy's _reconstruct: an empty array, whose state follows."""
+    """Replace numpy's _reconstruct: return an empty array; its state is set afterwards."""
     return _Array()
 
 
 def _array_from_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> _Array:
-    """By numpy's _frombuffer, of pickle protocol 5."""
+    """Replace numpy's _frombuffer of pickle protocol 5."""
     array = _Array()
     array.state = (1, shape, dtype, order == 'F', content)
     return array
 
 
 def _reconstruct_object(kind: Any, base: Any, state: Any) -> _Stub:
-    """By copyreg._reconstructor, of pickle protocols 0 and 1: an object whose state follows."""
+    """Replace copyreg._reconstructor of pickle protocols 0 and 1: return an empty object."""
     if not (isinstance(kind, type) and issubclass(kind, _Stub)):
-        raise UnsafeFileError('the file builds an object that is no array')
+        raise UnsafeFileError('the file creates an object that is not an array; it was not loaded')
     return kind()
 
 
@@ -170,7 +175,7 @@ _SPARSE = {
     for kind in ('matrix', 'array')
 }
 _CHUMPY = {'Ch': _Ch, 'Select': _Select}
-# The names of Python 2 and 3.
+# By the module names of Python 2 and 3.
 _PYTHON = {
     **{(module, 'object'): _Stub for module in ('__builtin__', 'builtins')},
     **{(module, 'set'): set for module in ('__builtin__', 'builtins')},
@@ -180,10 +185,10 @@ _PYTHON = {
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Finds stubs of arrays, sparse matrices and chumpy objects, and nothing else."""
+    """Resolves names to stubs of arrays, sparse matrices and chumpy objects; refuses others."""
 
     def find_class(self, module: str, name: str) -> Any:
-        # The modules below numpy and scipy.sparse were renamed over the years.
+        # Only the package counts: submodules of numpy and scipy.sparse were renamed over the years.
         package = module.split('.')[0]
         if package == 'chumpy':
             return _CHUMPY.get(name, _Stub)
@@ -194,42 +199,51 @@ class _ArrayUnpickler(pickle.Unpickler):
         if (module, name) in _PYTHON:
             return _PYTHON[module, name]
         raise UnsafeFileError(
-            f'the file wants to load {module}.{name}, which is no array. It was not loaded: '
-            f'a pickle can run code. Use an original SMPL file, or one saved as .npz.'
+            f'the file refers to {module}.{name}, which is not an array. It was not loaded, '
+            f'because a pickle can run code. Use an original SMPL file, or one saved as .npz.'
         )
 
 
 def read_body_file(path: Path) -> Mapping[str, NDArray[Any]]:
-    """Read those arrays of an SMPL-format body that a BodyModel needs, as far as they are there.
+    """Read the arrays of an SMPL-format body file that a BodyModel needs.
 
     Parameters
     ----------
-    path: a .npz, or a .pkl as the SMPL project distributes it.
+    path : Path
+        A .npz file, or a .pkl file as the SMPL project distributes it.
+
+    Returns
+    -------
+    mapping of ndarray
+        Arrays by name; arrays that the file does not contain are left out.
 
     Raises
     ------
-    FileNotFoundError: there is no such file.
-    UnsafeFileError: a pickle wants anything but arrays; nothing of it has run.
-    ValueError: the file is no body file.
+    FileNotFoundError
+        The file does not exist.
+    UnsafeFileError
+        A pickle contains something other than arrays; no code of it has run.
+    ValueError
+        The file is not a body file.
     """
     if not path.is_file():
-        raise FileNotFoundError(f'no body file at {path}')
+        raise FileNotFoundError(f'no body file at {path}: check the path')
     readers = {'.npz': _read_npz, '.pkl': _read_pickle}
     if path.suffix not in readers:
         suffix = path.suffix or 'without suffix'
-        raise ValueError(f'{path}: a body file is .npz or .pkl, not {suffix}')
+        raise ValueError(f'{path}: a body file must be .npz or .pkl, not {suffix}')
     try:
         return readers[path.suffix](path)
     except UnsafeFileError:
         raise
-    except Exception as error:  # Damaged files make readers raise nearly anything.
-        raise ValueError(f'{path} is no readable body file: {error}') from error
+    except Exception as error:  # Damaged files can raise nearly any exception.
+        raise ValueError(f'{path} cannot be read as a body file: {error}') from error
 
 
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
     with np.load(path, allow_pickle=False) as stored:
         if sum(member.file_size for member in stored.zip.infolist()) > _MAX_NPZ_BYTES:
-            raise ValueError('it unpacks to more than any body needs')
+            raise ValueError(f'it unpacks to more than {_MAX_NPZ_BYTES} bytes, too much for a body')
         return {name: stored[name] for name in _NAMES if name in stored.files}
 
 
@@ -237,9 +251,9 @@ def _read_pickle(path: Path) -> dict[str, NDArray[Any]]:
     with path.open('rb') as stream:
         content = _ArrayUnpickler(stream, encoding='latin1').load()
     if not isinstance(content, dict):
-        raise ValueError('it holds no dictionary of arrays')
+        raise ValueError('it does not contain a dictionary of arrays')
     found = {name: content[name] for name in _NAMES if name in content}
     plain = [name for name, value in found.items() if not isinstance(value, _Stub)]
     if plain:
-        raise ValueError(f'no array by the name of {", ".join(plain)}')
+        raise ValueError(f'{", ".join(plain)} must be an array')
     return {name: value.array() for name, value in found.items()}

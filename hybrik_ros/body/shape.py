@@ -1,4 +1,4 @@
-"""Shape from bone lengths: the betas that a skeleton's proportions ask for."""
+"""Shape estimation: betas from bone lengths."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,10 @@ from numpy.typing import ArrayLike
 from hybrik_ros.arrays import Array
 from hybrik_ros.body.model import BodyModel
 
-# Betas are standard-normal by construction; beyond these, bodies stop being human.
+# Minimum and maximum of a fitted beta. Betas are standard-normal by construction; meshes outside of
+# these limits do not look human.
 BETA_LIMITS = (-2.0, 3.0)
-_STEPS = 3
+_STEPS = 3  # of Gauss-Newton
 
 
 def fit_betas(
@@ -19,30 +20,39 @@ def fit_betas(
     lengths: ArrayLike,
     sigmas: ArrayLike,
 ) -> Array:
-    """Find the most probable betas of a body with these distances between its joints.
+    """Return the most probable betas of a body with measured distances between its joints.
 
-    Joints are linear in the betas; their distances nearly are, so three Gauss-Newton steps
-    suffice. The prior is the standard normal distribution, without which the fit follows the
-    noise (fewer than ten distances, most of them seen badly).
+    Joints are linear in the betas; their distances nearly are, so that three Gauss-Newton steps
+    suffice. The prior is the standard normal distribution; without it the fit follows the noise,
+    as there are few distances and most of them are measured inaccurately.
 
     Parameters
     ----------
-    body: whose betas are wanted.
-    pairs: N pairs of joints or leaves (indices below 29).
-    lengths: (N), metres, the distance measured for each pair.
-    sigmas: (N), metres, the standard deviation of each; infinite for a pair not seen.
+    body : BodyModel
+        Body model to fit.
+    pairs : sequence of tuple
+        N pairs of joints or leaves (indices below 29).
+    lengths : array_like
+        Measured distance (N) of each pair in metres.
+    sigmas : array_like
+        Standard deviation (N) of each distance in metres; infinite for a pair that was not seen.
 
     Returns
     -------
-    (num_betas), within BETA_LIMITS.
+    ndarray
+        Betas (num_betas), within BETA_LIMITS.
 
     Raises
     ------
-    ValueError: the three do not have the same length.
+    ValueError
+        pairs, lengths and sigmas do not have the same length.
     """
     lengths, sigmas = np.asarray(lengths, float), np.asarray(sigmas, float)
     if not len(pairs) == len(lengths) == len(sigmas):
-        raise ValueError('pairs, lengths and sigmas must have the same length')
+        raise ValueError(
+            f'pairs, lengths and sigmas must have the same length, not {len(pairs)}, '
+            f'{len(lengths)} and {len(sigmas)}'
+        )
     first, second = np.array(pairs).T
     directions = body.joint_directions[second] - body.joint_directions[first]
     seen = np.isfinite(sigmas) & np.isfinite(lengths)

@@ -1,4 +1,4 @@
-"""Linear blend skinning, compiled: every vertex follows its few strongest joints."""
+"""Linear blend skinning, compiled, with the four largest weights of each vertex."""
 
 from typing import Any
 
@@ -11,15 +11,25 @@ from hybrik_ros.skeleton import NUM_JOINTS
 
 Floats = NDArray[np.float32]
 
-# SMPL's own weights have four per vertex.
+# Joints per vertex; SMPL's own weights have as many.
 INFLUENCES = 4
 
 
 def strongest_weights(weights: NDArray[Any]) -> tuple[NDArray[np.uint8], Floats]:
-    """Return the joints (V, 4) and the weights (V, 4), of sum 1, of dense weights (V, 24).
+    """Return the four largest skinning weights of each vertex.
 
-    The strongest comes first; a vertex that follows fewer joints has zeros at the end. Unsigned
-    indices cannot count from the end, so the loop need not look whether they do.
+    Parameters
+    ----------
+    weights : ndarray
+        Weights (V, 24) of all joints.
+
+    Returns
+    -------
+    joints : ndarray
+        Joints (V, 4), largest weight first. Unsigned: the compiled loop then needs no test for
+        negative indices.
+    weights : ndarray
+        Their weights (V, 4), with a sum of 1; 0 at the end for a vertex with fewer joints.
     """
     joints = np.argsort(-weights, axis=1, kind='stable')[:, :INFLUENCES]
     strongest = np.take_along_axis(weights, joints, axis=1).astype(np.float64)
@@ -41,11 +51,22 @@ def skin(
     posed_joints: Array,
     vertices: Floats,
 ) -> None:
-    """Fill vertices (V, 3): the shaped template (V, 3) carried along by its joints.
+    """Fill vertices by linear blend skinning.
 
-    Joints are those of the rest pose and of the pose, (24, 3); their rotations (24, 3, 3).
+    Parameters
+    ----------
+    shaped : ndarray
+        Template (V, 3) of the person's shape in metres.
+    joints, weights : ndarray
+        Joints (V, 4) of each vertex and their weights (V, 4), as of `strongest_weights`.
+    global_rotations : ndarray
+        Global rotations (24, 3, 3) of the joints.
+    rest_joints, posed_joints : ndarray
+        Joints (24, 3) of T-pose and pose in metres.
+    vertices : ndarray
+        Vertices (V, 3) in metres; written.
     """
-    # [R | t] of each joint in single precision: the whole table stays in the fastest cache.
+    # [R | t] of each joint in single precision, so that the table fits into the L1 cache.
     moves = np.empty((NUM_JOINTS, 3, 4), np.float32)
     for j in range(NUM_JOINTS):
         for r in range(3):
