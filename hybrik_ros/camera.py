@@ -1,4 +1,4 @@
-"""The camera: pinhole intrinsics with lens distortion, in ROS's optical frame.
+"""Camera model: pinhole intrinsics with lens distortion, and regions of the image.
 
 Optical frame (REP-103): x right, y down, z forward, metres. Pixels: (u, v), u to the right, v
 down, (0, 0) at the centre of the first pixel, as in OpenCV and sensor_msgs/CameraInfo.
@@ -14,17 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 from hybrik_ros.arrays import Array
 from hybrik_ros.compiling import floats, kernel
 
-# Fewer digits than this and the iteration of OpenCV's undistortion shows in millimetres.
-_UNDISTORTION = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 40, 1e-8)
+# End of OpenCV's iterative undistortion. With a larger tolerance its error exceeds a millimetre.
+_UNDISTORTION_CRITERIA = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 40, 1e-8)
 
-
-# The squared angle, in radians, below which rays are one.
-_ONE_RAY = 1e-14
-_TOO_FEW = 'at least two points on different rays must count'
+_MIN_RAY_SPREAD = 1e-14  # radians squared; rays with a smaller variance count as one ray
 
 
 class ImpossiblePoseError(ValueError):
-    """No person in front of the camera can have these landmarks or joints."""
+    """Landmarks or joints that no person in front of the camera can have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,16 +30,22 @@ class Camera:
 
     Parameters
     ----------
-    matrix: (3, 3), K of sensor_msgs/CameraInfo, pixels.
-    distortion: (n), D of CameraInfo: n = 0, 4, 5, 8, 12 or 14 as OpenCV orders them
+    matrix : array_like
+        Camera matrix (3, 3) in pixels: K of sensor_msgs/CameraInfo.
+    distortion : array_like
+        Distortion coefficients (n), D of CameraInfo: n = 0, 4, 5, 8, 12 or 14 in OpenCV's order
         (plumb_bob, rational_polynomial), or 4 with fisheye.
-    width, height: of the image, pixels.
-    fisheye: the distortion is OpenCV's fisheye model, which ROS calls equidistant.
-    assumed: nobody measured these intrinsics; distances are guesses.
+    width, height : int
+        Size of the image in pixels.
+    fisheye : bool
+        Whether the distortion is OpenCV's fisheye model, called equidistant in ROS.
+    assumed : bool
+        Whether the intrinsics were assumed, not calibrated; distances are guesses then.
 
     Raises
     ------
-    ValueError: a shape is wrong, a focal length is not positive or a number is not finite.
+    ValueError
+        A shape is wrong, a focal length is not positive, or a number is not finite.
     """
 
     matrix: Array
@@ -58,23 +61,37 @@ class Camera:
         if matrix.shape != (3, 3):
             raise ValueError(f'matrix must have shape (3, 3), not {matrix.shape}')
         if not np.isfinite(matrix).all() or matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
-            raise ValueError('matrix must be finite with positive focal lengths: is K all zero?')
+            raise ValueError(
+                f'matrix must be finite with positive focal lengths, not {matrix.tolist()}: an '
+                'uncalibrated camera publishes a K of zeros; calibrate it'
+            )
         allowed = (0, 4) if self.fisheye else (0, 4, 5, 8, 12, 14)
         if len(distortion) not in allowed or not np.isfinite(distortion).all():
-            raise ValueError(f'distortion must be {allowed} finite numbers, not {distortion}')
+            counts = ', '.join(map(str, allowed))
+            raise ValueError(
+                f'distortion must have one of {counts} finite numbers, not {distortion.tolist()}'
+            )
         object.__setattr__(self, 'matrix', matrix)
         object.__setattr__(self, 'distortion', distortion)
 
     @classmethod
     def from_field_of_view(cls, degrees: float, width: int, height: int) -> 'Camera':
-        """Return an undistorted camera of an assumed horizontal field of view in degrees.
+        """Return a camera without distortion, with assumed intrinsics.
+
+        Parameters
+        ----------
+        degrees : float
+            Horizontal field of view in degrees, between 0 and 180.
+        width, height : int
+            Size of the image in pixels.
 
         Raises
         ------
-        ValueError: it is not between 0 and 180.
+        ValueError
+            The field of view is not between 0 and 180 degrees.
         """
         if not 0 < degrees < 180:
-            raise ValueError(f'a field of view lies between 0 and 180 degrees, not at {degrees}')
+            raise ValueError(f'field of view must be between 0 and 180 degrees, not {degrees}')
         focal = width / 2 / math.tan(math.radians(degrees) / 2)
         centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
         matrix = np.array([[focal, 0, centre_x], [0, focal, centre_y], [0, 0, 1]])
@@ -82,30 +99,32 @@ class Camera:
 
     @property
     def distorted(self) -> bool:
-        """Whether the lens bends rays at all."""
+        """Whether any distortion coefficient is not zero."""
         return bool(self.distortion.any())
 
     def rays(self, pixels: ArrayLike) -> Array:
-        """Return where the ray of each pixel meets the plane z = 1.
+        """Return the undistorted ray of each pixel: its intersection with the plane z = 1.
 
         Parameters
         ----------
-        pixels: (..., 2).
+        pixels : array_like
+            Pixels (..., 2).
 
         Returns
         -------
-        (..., 2): x / z and y / z in the optical frame, with the distortion taken out.
+        ndarray
+            Rays (..., 2): x / z and y / z in the optical frame.
         """
         pixels = np.asarray(pixels, dtype=np.float64)
         if self.distorted:
-            pixels = self._undistorted(pixels)
+            pixels = self._undistort(pixels)
         matrix = self.matrix
         y = (pixels[..., 1] - matrix[1, 2]) / matrix[1, 1]
         x = (pixels[..., 0] - matrix[0, 2] - matrix[0, 1] * y) / matrix[0, 0]
         return np.stack([x, y], axis=-1)
 
-    def _undistorted(self, pixels: Array) -> Array:
-        """Return where the pixels would lie without distortion, by the same matrix."""
+    def _undistort(self, pixels: Array) -> Array:
+        """Return the pixels (..., 2) without distortion, for the same camera matrix."""
         flat = pixels.reshape(-1, 1, 2)
         if self.fisheye:
             ideal = cv2.fisheye.undistortPoints(flat, self.matrix, self.distortion, P=self.matrix)
@@ -114,19 +133,17 @@ class Camera:
         return np.asarray(ideal, np.float64).reshape(pixels.shape)
 
     def project(self, points: ArrayLike) -> Array:
-        """Return the pixels (..., 2) of points (..., 3) in the optical frame, metres, z > 0."""
+        """Return the pixels (..., 2) of points (..., 3) in metres, optical frame, with z > 0."""
         points = np.asarray(points, dtype=np.float64)
         if not self.distorted:
             homogeneous = points @ self.matrix.T
             return homogeneous[..., :2] / homogeneous[..., 2:]
         flat = points.reshape(-1, 1, 3)
-        nowhere = np.zeros(3)
+        zero = np.zeros(3)
         if self.fisheye:
-            pixels, _ = cv2.fisheye.projectPoints(
-                flat, nowhere, nowhere, self.matrix, self.distortion
-            )
+            pixels, _ = cv2.fisheye.projectPoints(flat, zero, zero, self.matrix, self.distortion)
         else:
-            pixels, _ = cv2.projectPoints(flat, nowhere, nowhere, self.matrix, self.distortion)
+            pixels, _ = cv2.projectPoints(flat, zero, zero, self.matrix, self.distortion)
         return np.asarray(pixels, np.float64).reshape(*points.shape[:-1], 2)
 
 
@@ -134,59 +151,70 @@ def _undistort_points(pixels: Array, matrix: Array, distortion: Array) -> Array:
     """Return pixels (N, 1, 2) without the distortion of the polynomial models.
 
     OpenCV 4.5.4 lacks undistortImagePoints and OpenCV 5 lacks undistortPointsIter. Where both
-    exist, their points are equal to the bit.
+    exist, their results are equal to the bit.
     """
+    criteria = _UNDISTORTION_CRITERIA
     if hasattr(cv2, 'undistortPointsIter'):
-        ideal = cv2.undistortPointsIter(pixels, matrix, distortion, None, matrix, _UNDISTORTION)
+        ideal = cv2.undistortPointsIter(pixels, matrix, distortion, None, matrix, criteria)
     else:
-        ideal = cv2.undistortImagePoints(pixels, matrix, distortion, None, _UNDISTORTION)
+        ideal = cv2.undistortImagePoints(pixels, matrix, distortion, None, criteria)
     return np.asarray(ideal, np.float64)
 
 
 def on_rays(rays: Array, depths: Array) -> Array:
-    """Return points (N, 3), metres, on their rays (N, 2), so far away along z (N).
+    """Return points (N, 3) in metres on rays (N, 2) at depths (N) in metres along z.
 
     Raises
     ------
-    ImpossiblePoseError: one of them does not lie in front of the camera.
+    ImpossiblePoseError
+        A point is not in front of the camera.
     """
     if not depths.min() > 0:
-        raise ImpossiblePoseError('points lie behind the camera')
+        raise ImpossiblePoseError(f'a point lies behind the camera, at a depth of {depths.min()} m')
     return np.concatenate([rays, np.ones((len(rays), 1))], axis=1) * depths[:, None]
 
 
 def locate(points: ArrayLike, rays: ArrayLike, weights: ArrayLike) -> Array:
-    """Find the translation that brings points of known shape onto their rays.
+    """Return the translation that brings points of known relative positions onto their rays.
+
+    It minimises the weighted sum of the squared distances of the translated points from their
+    rays, each measured in the plane of the point parallel to the image.
 
     Parameters
     ----------
-    points: (N, 3), metres, about any origin, along the axes of the optical frame.
-    rays: (N, 2), x / z and y / z of the pixel in which each is seen.
-    weights: (N), not negative; 0 leaves a point out.
+    points : array_like
+        Points (N, 3) in metres about any origin, along the axes of the optical frame.
+    rays : array_like
+        Rays (N, 2), x / z and y / z, of the pixels of the points.
+    weights : array_like
+        Weights (N), not negative; 0 excludes a point.
 
     Returns
     -------
-    (3), metres: added to the points it minimises, in the plane of each, the weighted squares of
-    their distances from the rays.
+    ndarray
+        Translation (3) in metres.
 
     Raises
     ------
-    ImpossiblePoseError: fewer than two points count, or they lie on one ray.
+    ImpossiblePoseError
+        Fewer than two points have a positive weight, or all of these are on one ray.
     """
     points, rays = np.asarray(points, float), np.asarray(rays, float)
     weights = np.asarray(weights, float)
     translation = np.empty(3)
     if not _regress(points, rays, weights, translation):
-        raise ImpossiblePoseError(_TOO_FEW)
+        raise ImpossiblePoseError(
+            'at least two points on different rays must have a weight above 0'
+        )
     return translation
 
 
 @kernel(floats(2), floats(2), floats(1), floats(1))
 def _regress(points: Array, rays: Array, weights: Array, translation: Array) -> bool:
-    """Fill in the translation (3) of locate; tell whether there is one.
+    """Fill the translation (3) of `locate`; return whether it exists.
 
-    x + tx = (z + tz) u and y + ty = (z + tz) v: a regression of the offsets on the rays, whose
-    slope is tz and whose intercept is (tx, ty).
+    x + tx = (z + tz) u and y + ty = (z + tz) v: a linear regression of the offsets on the rays,
+    with slope tz and intercept (tx, ty).
     """
     total = 0.0
     for weight in weights:
@@ -205,7 +233,7 @@ def _regress(points: Array, rays: Array, weights: Array, translation: Array) -> 
             offset = rays[n, k] * points[n, 2] - points[n, k] - mean_offset[k]
             spread += weights[n] / total * ray * ray
             slope += weights[n] / total * ray * offset
-    if not spread > _ONE_RAY * (1 + mean_ray[0] ** 2 + mean_ray[1] ** 2):
+    if not spread > _MIN_RAY_SPREAD * (1 + mean_ray[0] ** 2 + mean_ray[1] ** 2):
         return False
     translation[2] = -slope / spread
     for k in range(2):
@@ -215,13 +243,16 @@ def _regress(points: Array, rays: Array, weights: Array, translation: Array) -> 
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """A square of the image, turned in its plane: what a network gets to see of a person.
+    """A rotated square region of interest (ROI) of an image: the input of a pose network.
 
     Parameters
     ----------
-    centre: (2), pixels.
-    size: side of the square, pixels.
-    angle: radians, clockwise as seen; the region's up direction is the image's, so turned.
+    centre : ndarray
+        Centre (2) in pixels.
+    size : float
+        Side of the square in pixels.
+    angle : float
+        Rotation in radians, clockwise in the image, of the region's up direction from the image's.
     """
 
     centre: Array
@@ -230,25 +261,25 @@ class Region:
 
     @classmethod
     def around(cls, box: Array, margin: float) -> 'Region':
-        """Return the upright square about a box (4), pixels, margin times its longer side."""
+        """Return the upright square around a box (4) in pixels, margin times its longer side."""
         return cls((box[:2] + box[2:]) / 2, margin * float(np.max(box[2:] - box[:2])))
 
     def to_image(self, side: int) -> Array:
-        """Return the affine map (2, 3) from the pixels of a crop of this side to the image's."""
+        """Return the affine map (2, 3) to the image's pixels from those of a crop of this side."""
         cos, sin = math.cos(self.angle), math.sin(self.angle)
         linear = np.array([[cos, -sin], [sin, cos]]) * (self.size / side)
         corner = np.asarray(self.centre, float) - linear @ np.full(2, side / 2)
         return np.concatenate([linear, corner[:, None]], axis=1)
 
     def crop(self, image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-        """Cut the region out of an image (H, W, 3), bilinear, black outside: (side, side, 3)."""
+        """Return the crop (side, side, 3) of an image (H, W, 3), bilinear, black outside of it."""
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         cropped = cv2.warpAffine(image, self.to_image(side), (side, side), flags=flags)
         return np.asarray(cropped, np.uint8)
 
 
 def bounding_box(points: Array, camera: Camera) -> Array:
-    """Return the box (4) around points (N, 2) within the image: x_min, y_min, x_max, y_max."""
+    """Return the box (4), x_min, y_min, x_max, y_max, of pixels (N, 2), clipped to the image."""
     limit = np.array([camera.width, camera.height], float)
     corners = points.min(axis=0), points.max(axis=0)
     return np.concatenate([np.clip(corner, 0, limit) for corner in corners])
@@ -257,7 +288,7 @@ def bounding_box(points: Array, camera: Camera) -> Array:
 def overlaps(first: Array, second: Array) -> Array:
     """Return the intersection over union (N, M), in [0, 1], of boxes (N, 4) and (M, 4).
 
-    Boxes: x_min, y_min, x_max, y_max.
+    A box is x_min, y_min, x_max, y_max.
     """
     first, second = first[:, None], second[None]
     sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(

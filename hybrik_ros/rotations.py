@@ -10,24 +10,24 @@ from numpy.typing import ArrayLike
 from hybrik_ros.arrays import Array
 from hybrik_ros.compiling import floats, kernel
 
-_TINY = 1e-12
+_TINY = 1e-12  # minimum length of a vector, or sine of an angle, that has a direction
 
 
 def unit(vectors: ArrayLike) -> Array:
-    """Return (..., n) vectors at length 1; one that is zero stays zero."""
+    """Return vectors (..., n) normalised to length 1; zero vectors stay zero."""
     vectors = np.asarray(vectors, float)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), _TINY)
 
 
 def scaled(vectors: ArrayLike) -> Array:
-    """Return vectors (..., N) with a largest coordinate of 1, so that no square is lost."""
+    """Return vectors (..., n) scaled to a largest coordinate of 1, so that no square underflows."""
     vectors = np.asarray(vectors, float)
     largest = np.abs(vectors).max(axis=-1, keepdims=True)
     return vectors / np.where(largest > 0, largest, 1.0)
 
 
 def skew(vector: ArrayLike) -> Array:
-    """Return the (..., 3, 3) matrix K of a (..., 3) vector v, such that K @ u = v x u."""
+    """Return the matrices K (..., 3, 3) of vectors v (..., 3), such that K @ u = v x u."""
     x, y, z = np.moveaxis(np.asarray(vector, float), -1, 0)
     zero = np.zeros_like(x)
     rows = [zero, -z, y, z, zero, -x, -y, x, zero]
@@ -35,16 +35,19 @@ def skew(vector: ArrayLike) -> Array:
 
 
 def from_axis(axis: ArrayLike, cos: ArrayLike, sin: ArrayLike) -> Array:
-    """Return the rotation about a unit axis by the angle with this cosine and sine.
+    """Return the rotations about unit axes by angles with given cosine and sine.
 
     Parameters
     ----------
-    axis: (..., 3), unit length.
-    cos, sin: (...), with cos² + sin² = 1.
+    axis : array_like
+        Axes (..., 3) of unit length.
+    cos, sin : array_like
+        Cosine and sine (...) of the angles, with cos² + sin² = 1.
 
     Returns
     -------
-    (..., 3, 3), by Rodrigues' formula: I + sin [a] + (1 - cos) [a]².
+    ndarray
+        Rotations (..., 3, 3) by Rodrigues' formula: I + sin [a] + (1 - cos) [a]².
     """
     cross = skew(axis)
     sine, versine = np.asarray(sin, float), 1 - np.asarray(cos, float)
@@ -52,15 +55,15 @@ def from_axis(axis: ArrayLike, cos: ArrayLike, sin: ArrayLike) -> Array:
 
 
 def from_rotation_vector(vector: ArrayLike) -> Array:
-    """Return the (..., 3, 3) matrix of a (..., 3) rotation vector (axis times angle)."""
+    """Return the matrices (..., 3, 3) of rotation vectors (..., 3), axis times angle."""
     vectors = np.array(vector, float)
     matrices = np.empty((*vectors.shape, 3))
-    _turns(vectors.reshape(-1, 3), matrices.reshape(-1, 3, 3))
+    _fill_matrices(vectors.reshape(-1, 3), matrices.reshape(-1, 3, 3))
     return matrices
 
 
 @kernel(floats(2), floats(3))
-def _turns(vectors: Array, matrices: Array) -> None:
+def _fill_matrices(vectors: Array, matrices: Array) -> None:
     """Fill matrices (N, 3, 3) of rotation vectors (N, 3) by Rodrigues' formula."""
     for n in range(len(vectors)):
         x, y, z = vectors[n, 0], vectors[n, 1], vectors[n, 2]
@@ -81,17 +84,17 @@ def _turns(vectors: Array, matrices: Array) -> None:
 
 
 def to_rotation_vector(rotation: ArrayLike) -> Array:
-    """Return the (..., 3) rotation vector, of an angle in [0, pi], of (..., 3, 3) matrices."""
+    """Return the rotation vectors (..., 3), of angles in [0, pi], of matrices (..., 3, 3)."""
     matrices = np.array(rotation, float)
     vectors = np.empty(matrices.shape[:-1])
     quaternions = np.empty((vectors.size // 3, 4))
-    _quaternions(matrices.reshape(-1, 3, 3), quaternions)
-    _vectors(quaternions, vectors.reshape(-1, 3))
+    _fill_quaternions(matrices.reshape(-1, 3, 3), quaternions)
+    _fill_vectors(quaternions, vectors.reshape(-1, 3))
     return vectors
 
 
 @kernel(floats(2), floats(2))
-def _vectors(quaternions: Array, vectors: Array) -> None:
+def _fill_vectors(quaternions: Array, vectors: Array) -> None:
     """Fill rotation vectors (N, 3) of unit quaternions (N, 4) of either sign."""
     for n in range(len(vectors)):
         x, y, z, w = quaternions[n, 0], quaternions[n, 1], quaternions[n, 2], quaternions[n, 3]
@@ -104,32 +107,35 @@ def _vectors(quaternions: Array, vectors: Array) -> None:
         vectors[n, 0], vectors[n, 1], vectors[n, 2] = scale * x, scale * y, scale * z
 
 
-def to_quaternion(rotation: ArrayLike, previous: ArrayLike | None = None) -> Array:
+def to_quaternion(rotation: ArrayLike) -> Array:
     """Return the unit quaternions (x, y, z, w) of rotation matrices.
+
+    Shepperd's method: the largest component is computed from the diagonal and the others are
+    divided by it, so that precision is the same for all angles.
 
     Parameters
     ----------
-    rotation: (..., 3, 3).
-    previous: (..., 4); the sign, which a rotation leaves open, is the nearer one to these.
-        Without them w is not negative.
+    rotation : array_like
+        Rotations (..., 3, 3).
 
     Returns
     -------
-    (..., 4). Shepperd's method: the largest component is taken from the diagonal, the others
-    divide by it, so that no angle loses digits.
+    ndarray
+        Quaternions (..., 4) with w not negative.
+
+    References
+    ----------
+    Shepperd: Quaternion from Rotation Matrix (1978).
     """
     matrices = np.array(rotation, float)
     quaternion = np.empty((*matrices.shape[:-2], 4))
-    _quaternions(matrices.reshape(-1, 3, 3), quaternion.reshape(-1, 4))
-    if previous is None:
-        flip = quaternion[..., 3] < 0
-    else:
-        flip = np.sum(quaternion * np.asarray(previous, float), axis=-1) < 0
+    _fill_quaternions(matrices.reshape(-1, 3, 3), quaternion.reshape(-1, 4))
+    flip = quaternion[..., 3] < 0
     return np.where(flip[..., None], -quaternion, quaternion)
 
 
 @kernel(floats(3), floats(2))
-def _quaternions(matrices: Array, quaternions: Array) -> None:
+def _fill_quaternions(matrices: Array, quaternions: Array) -> None:
     """Fill quaternions (N, 4) of matrices (N, 3, 3), of either sign."""
     for n in range(len(matrices)):
         m, q = matrices[n], quaternions[n]
@@ -138,7 +144,7 @@ def _quaternions(matrices: Array, quaternions: Array) -> None:
         for i in range(3):
             if m[i, i] > trace and (k == 3 or m[i, i] > m[k, k]):
                 k = i
-        # 4 q[k] q is built from sums of the matrix's numbers.
+        # These sums of matrix elements are 4 q[k] q.
         if k == 3:
             q[0], q[1], q[2] = m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]
             q[3] = 1 + trace
@@ -153,7 +159,7 @@ def _quaternions(matrices: Array, quaternions: Array) -> None:
 
 
 def from_quaternion(quaternion: ArrayLike) -> Array:
-    """Return the (..., 3, 3) matrices of (..., 4) quaternions (x, y, z, w) of any length > 0."""
+    """Return the matrices (..., 3, 3) of quaternions (..., 4), (x, y, z, w), of any length > 0."""
     unit = scaled(quaternion)
     unit /= np.linalg.norm(unit, axis=-1, keepdims=True)
     imaginary, real = unit[..., :3], unit[..., 3, None, None]
@@ -166,12 +172,18 @@ def swing_between(source: ArrayLike, target: ArrayLike) -> Array:
 
     Parameters
     ----------
-    source, target: (..., 3), of any length. Where either is zero the result is the identity;
-        for opposite directions it is a half turn about some axis across the source.
+    source, target : array_like
+        Directions (..., 3) of any length.
 
     Returns
     -------
-    (..., 3, 3). HybrIK (CVPR 2021), equations 6 to 8.
+    ndarray
+        Rotations (..., 3, 3); the identity where either direction is zero, and a half turn about
+        an axis perpendicular to the source for opposite directions.
+
+    References
+    ----------
+    Li et al.: HybrIK (CVPR 2021), equations 6 to 8.
     """
     source, target = np.broadcast_arrays(scaled(source), scaled(target))
     lengths = np.linalg.norm(source, axis=-1) * np.linalg.norm(target, axis=-1)
@@ -181,8 +193,8 @@ def swing_between(source: ArrayLike, target: ArrayLike) -> Array:
     sin = np.linalg.norm(normal, axis=-1)
     cos = np.where(defined, np.sum(source * target, axis=-1) / scale, 1.0)
     axis = np.where((sin > _TINY)[..., None], normal / np.maximum(sin, _TINY)[..., None],
-                    _across(source))  # fmt: skip
-    # Near half a turn rounding leaves a part of the source in it.
+                    _perpendicular(source))  # fmt: skip
+    # Near half a turn, rounding leaves a component along the source in the axis.
     along = np.sum(axis * source, axis=-1, keepdims=True)
     square = np.sum(source**2, axis=-1, keepdims=True)
     axis = unit(axis - source * (along / np.where(square > 0, square, 1.0)))
@@ -190,8 +202,8 @@ def swing_between(source: ArrayLike, target: ArrayLike) -> Array:
     return from_axis(axis, np.cos(angle), np.sin(angle))
 
 
-def _across(vector: Array) -> Array:
-    """Return a unit vector at right angles to each (..., 3) vector (any, where it is zero)."""
+def _perpendicular(vector: Array) -> Array:
+    """Return a unit vector perpendicular to each vector (..., 3); any where the vector is zero."""
     least = np.eye(3)[np.argmin(np.abs(vector), axis=-1)]
     across = np.cross(vector, least)
     length = np.linalg.norm(across, axis=-1, keepdims=True)
@@ -199,17 +211,21 @@ def _across(vector: Array) -> Array:
 
 
 def swing_twist(rotation: ArrayLike, axis: ArrayLike) -> tuple[Array, Array]:
-    """Split rotations into swing @ twist, the twist about the given axis.
+    """Split rotations into swing @ twist, with the twist about a given axis.
 
     Parameters
     ----------
-    rotation: (..., 3, 3).
-    axis: (..., 3), of any length but zero.
+    rotation : array_like
+        Rotations (..., 3, 3).
+    axis : array_like
+        Axes (..., 3) of any length above 0.
 
     Returns
     -------
-    swing: (..., 3, 3), the smallest rotation that turns the axis as the whole rotation does.
-    twist: (..., 2), cosine and sine of the angle about the axis that comes before the swing.
+    swing : ndarray
+        Smallest rotations (..., 3, 3) that turn the axes as the whole rotations do.
+    twist : ndarray
+        Cosine and sine (..., 2) of the angle of the rotation about the axis before the swing.
     """
     rotation = np.asarray(rotation, float)
     unit = scaled(axis)
@@ -224,6 +240,6 @@ def swing_twist(rotation: ArrayLike, axis: ArrayLike) -> tuple[Array, Array]:
 
 
 def angle_between(first: ArrayLike, second: ArrayLike) -> Array:
-    """Return the geodesic distance (...), an angle in [0, pi], of (..., 3, 3) rotations."""
+    """Return the geodesic distance (...) of rotations (..., 3, 3): an angle in [0, pi]."""
     relative = np.swapaxes(np.asarray(first, float), -1, -2) @ np.asarray(second, float)
     return np.linalg.norm(to_rotation_vector(relative), axis=-1)

@@ -1,9 +1,13 @@
-"""SMPL's kinematic tree: 24 joints, and the 5 leaves at which HybrIK aims the last bones.
+"""SMPL's kinematic tree: 24 joints, and 5 leaves at the ends of the last bones.
 
-Joint order is SMPL's; leaves follow as joints 24 to 28, so that every array of joints is
-(..., 24, 3), or (..., 29, 3) with leaves. Left and right are the subject's own.
+Joints are in SMPL's order. The leaves, HybrIK's targets of the last bones, follow as joints 24 to
+28, so that arrays of joints are (..., 24, 3), or (..., 29, 3) with leaves. Left and right are the
+subject's own.
 
-Source: Loper et al., SMPL (2015); Li et al., HybrIK (CVPR 2021), section 3.
+References
+----------
+Loper et al.: SMPL: A Skinned Multi-Person Linear Model (2015).
+Li et al.: HybrIK (CVPR 2021), section 3.
 """
 
 from collections.abc import Sequence
@@ -23,32 +27,32 @@ NUM_JOINTS = len(JOINT_NAMES)
 NUM_LEAVES = len(LEAF_NAMES)
 NUM_POINTS = NUM_JOINTS + NUM_LEAVES
 
-# PARENTS[i] is the joint that joint or leaf i hangs from; parents come before their children.
+# PARENTS[i] is the parent of joint or leaf i, -1 for the root; parents precede their children.
 PARENTS: tuple[int, ...] = (
     -1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21,
     15, 22, 23, 10, 11,
 )  # fmt: skip
 
-# BONE_TARGETS[i] is the child at which the bone of joint i aims: where a joint has several
-# children, the one that carries on the limb or the spine. Leaves have none.
+# BONE_TARGETS[i] is the child at the end of the bone of joint i: where a joint has several
+# children, the next one of the limb or the spine. -1 for leaves, which have no bone.
 BONE_TARGETS: tuple[int, ...] = (
     3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 27, 28, 15, 16, 17, 24, 18, 19, 20, 21, 22, 23, 25, 26,
     -1, -1, -1, -1, -1,
 )  # fmt: skip
 
-# The joints with three children. Their whole rotation follows from the joints (Procrustes).
+# The joints with three children, which determine their whole rotation (Procrustes fit).
 PELVIS = 0
 SPINE3 = 9
 THREE_CHILDREN: dict[int, tuple[int, int, int]] = {PELVIS: (1, 2, 3), SPINE3: (12, 13, 14)}
 
-# Pelvis, hips, spine, neck, collars and shoulders: what has an orientation of its own.
+# Pelvis, hips, spine, neck, collars and shoulders: the orientation of the body.
 TRUNK: tuple[int, ...] = (0, 1, 2, 3, 6, 9, 12, 13, 14, 16, 17)
 SHOULDERS: tuple[int, int] = (16, 17)
 
-# The mesh vertices at which the leaves sit, the same in every SMPL-shaped body.
+# The mesh vertices of the leaves, the same in all bodies with SMPL's mesh.
 LEAF_VERTICES: tuple[int, ...] = (411, 2445, 5905, 3216, 6617)
 
-# Vertices at anatomical points of the skin, also the same in every SMPL-shaped body.
+# The mesh vertices of anatomical landmarks, also the same in all bodies with SMPL's mesh.
 LANDMARK_VERTICES: dict[str, int] = {
     'nose': 332,
     'left_eye': 2800, 'right_eye': 6260,
@@ -59,9 +63,9 @@ LANDMARK_VERTICES: dict[str, int] = {
 
 
 def mirror_indices(names: Sequence[str]) -> tuple[int, ...]:
-    """Return for each name the index of that on the other side of the body: left_x of right_x.
+    """Return for each name the index of the name on the other side: left_x for right_x.
 
-    A name without a side is its own mirror.
+    A name without a side gives its own index.
     """
     other = {'left': 'right', 'right': 'left'}
 
@@ -72,5 +76,5 @@ def mirror_indices(names: Sequence[str]) -> tuple[int, ...]:
     return tuple(names.index(mirrored(name)) for name in names)
 
 
-# MIRROR[i] is the joint or leaf on the other side of the body (i itself on the midline).
+# MIRROR[i] is the joint or leaf on the other side of the body; i itself on the midline.
 MIRROR: tuple[int, ...] = mirror_indices(JOINT_NAMES + LEAF_NAMES)

@@ -359,7 +359,7 @@ def test_images_of_another_size_than_the_window_are_told_of() -> None:
     [
         (calibration(k=[0.0] * 9), 'zero K', 'all-zero K.*field_of_view'),
         (calibration(distortion_model='fov'), 'distortion model', "'fov'"),
-        (calibration(d=[0.1, 0.2]), 'camera_info', 'distortion must be'),
+        (calibration(d=[0.1, 0.2]), 'camera_info', 'distortion must have'),
         (calibration(roi=region(600, 0, 41, 480)), 'camera_info', 'sticks out of its 640 x 480'),
         (calibration(roi=region(0, 400, 640, 81)), 'camera_info', 'sticks out of its 640 x 480'),
         (calibration(k=[-1.0, 0, 1, 0, 1, 1, 0, 0, 1]), 'camera_info', 'positive focal'),

@@ -93,17 +93,6 @@ def test_quaternions_of_any_length_are_taken(vector, scale):
     assert matrix == pytest.approx(rotation.as_matrix(), abs=1e-12)
 
 
-def test_quaternions_stay_continuous_through_whole_turns():
-    turns = so3.from_rotation_vector(np.linspace(0, 4 * np.pi, 200)[:, None] * [0.6, 0.0, 0.8])
-    quaternion = so3.to_quaternion(turns[0])
-    for rotation in turns[1:]:
-        following = so3.to_quaternion(rotation, previous=quaternion)
-        assert np.linalg.norm(following - quaternion) < 0.05
-        quaternion = following
-    # Twice around: once would have ended at the negative.
-    assert quaternion == pytest.approx([0, 0, 0, 1], abs=1e-9)
-
-
 @given(directions, directions, scales, scales)
 def test_a_swing_turns_source_to_target_by_the_least_angle(source, target, stretch, shrink):
     swing = so3.swing_between(source * stretch, target * shrink)
