@@ -19,9 +19,9 @@ def report(
 def test_counts_and_latencies() -> None:
     diagnostics = Diagnostics('node')
     for milliseconds in range(1, 101):
-        diagnostics.received()
-        diagnostics.took('solve', milliseconds / 1000)
-        diagnostics.processed(milliseconds % 2)
+        diagnostics.count_received()
+        diagnostics.add_time('solve', milliseconds / 1000)
+        diagnostics.count_processed(milliseconds % 2)
     status, values = report(diagnostics)
     assert status.level == DiagnosticStatus.OK
     assert values['received'] == values['processed'] == '100'
@@ -34,8 +34,8 @@ def test_counts_and_latencies() -> None:
 
 def test_a_fault_is_an_error_until_it_stops() -> None:
     diagnostics = Diagnostics('node')
-    diagnostics.fault('encoding')
-    diagnostics.fault('encoding')
+    diagnostics.count_fault('encoding')
+    diagnostics.count_fault('encoding')
     status, values = report(diagnostics)
     assert status.level == DiagnosticStatus.ERROR
     assert 'encoding' in status.message
@@ -47,7 +47,7 @@ def test_a_fault_is_an_error_until_it_stops() -> None:
 
 def test_silence_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     diagnostics = Diagnostics('node')
-    diagnostics.received()
+    diagnostics.count_received()
     later = time.monotonic() + 9
     monkeypatch.setattr('time.monotonic', lambda: later)
     status, _ = report(diagnostics)
@@ -63,17 +63,17 @@ def test_an_assumed_camera_is_a_warning() -> None:
 
 def test_a_frame_that_never_ends_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     diagnostics = Diagnostics('node')
-    diagnostics.received()
-    diagnostics.began()
+    diagnostics.count_received()
+    diagnostics.start_frame()
     now = time.monotonic()
     monkeypatch.setattr(time, 'monotonic', lambda: now + 10)
-    diagnostics.received()
+    diagnostics.count_received()
     status = diagnostics.report(header=Header()).status[0]
     assert (status.level, status.message) == (
         DiagnosticStatus.ERROR,
         'a frame has taken 10 s so far',
     )
-    diagnostics.processed(1)
+    diagnostics.count_processed(1)
     assert diagnostics.report(header=Header()).status[0].level == DiagnosticStatus.OK
 
 
@@ -86,5 +86,5 @@ def test_warnings_are_over_but_for_those_that_nobody_takes_back(
     assert diagnostics.report(header=Header()).status[0].message == 'lasting; passing'
     now = time.monotonic()
     monkeypatch.setattr(time, 'monotonic', lambda: now + 6)
-    diagnostics.received()
+    diagnostics.count_received()
     assert diagnostics.report(header=Header()).status[0].message == 'lasting'

@@ -9,10 +9,15 @@ from unittest.mock import Mock
 import pytest
 import rclpy
 from rclpy.lifecycle import TransitionCallbackReturn
+from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 from test_node import Peer
 
+from hybrik_ros.node.complaints import Complaints
+from hybrik_ros.node.diagnostics import Diagnostics
+from hybrik_ros.node.frames import FrameProcessor
 from hybrik_ros.node.node import HybrikNode
+from hybrik_ros.node.worker import Worker
 from hybrik_ros.pipeline import Pipeline
 
 
@@ -35,9 +40,13 @@ def node(ros_environment: dict[str, str]) -> Iterator[HybrikNode]:
 def test_who_wants_it_to_end_does_not_wait_for_a_frame_that_takes_long(
     node: HybrikNode,
 ) -> None:
-    released = threading.Event()
-    node._worker = threading.Thread(target=released.wait, daemon=True)
+    released, entered = threading.Event(), threading.Event()
+    frames, complaints = Mock(FrameProcessor), Mock(Complaints)
+    frames.process.side_effect = lambda *_: (entered.set(), released.wait())
+    node._worker = Worker(frames, Mock(Diagnostics), complaints, Mock())
     node._worker.start()
+    node._worker.put(Image())
+    assert entered.wait(10)
     node._stopping.set()
     start = time.monotonic()
     node._stop()

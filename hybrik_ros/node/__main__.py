@@ -20,7 +20,7 @@ def main() -> int:
     check_arguments(sys.argv[1:])
     profile = set_transport_profile()
     try:
-        from hybrik_ros.node.node import run
+        from hybrik_ros.node.run import run
     except ImportError as error:
         reason = explain(error)
         if reason is None:

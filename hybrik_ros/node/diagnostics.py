@@ -65,7 +65,7 @@ class Diagnostics:
         self._people = 0
         self._began = self._last_image = time.monotonic()
 
-    def received(self) -> None:
+    def count_received(self) -> None:
         """Count an image that came in."""
         with self._lock:
             self._counts['received'] += 1
@@ -77,22 +77,22 @@ class Diagnostics:
         """Whether no image has come for a while."""
         return time.monotonic() - self._last_image > _STALLED_SECONDS
 
-    def began(self) -> None:
+    def start_frame(self) -> None:
         """Note that a frame is being worked on, until processed or fault."""
         with self._lock:
             self._busy_since = time.monotonic()
 
-    def nobody(self) -> None:
+    def clear_people(self) -> None:
         """Note that nobody is followed any more."""
         with self._lock:
             self._people = 0
 
-    def used(self, what: str) -> None:
+    def count_used(self, what: str) -> None:
         """Count a frame in which something that need not be there was used, such as depth."""
         with self._lock:
             self._used[what] += 1
 
-    def processed(self, people: int) -> None:
+    def count_processed(self, people: int) -> None:
         """Count a frame that was looked at, and whether somebody was in it."""
         with self._lock:
             self._busy_since = None
@@ -101,7 +101,7 @@ class Diagnostics:
             self._rates['processed'].count()
             self._people = people
 
-    def fault(self, kind: str) -> None:
+    def count_fault(self, kind: str) -> None:
         """Count a fault that cost a frame."""
         with self._lock:
             self._busy_since = None
@@ -116,7 +116,7 @@ class Diagnostics:
         with self._lock:
             self._warned[key] = message, until
 
-    def took(self, stage: str, seconds: float) -> None:
+    def add_time(self, stage: str, seconds: float) -> None:
         """Note how long a frame spent in a stage."""
         with self._lock:
             self._seconds.setdefault(stage, deque(maxlen=_WINDOW)).append(seconds)

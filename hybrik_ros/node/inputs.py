@@ -1,4 +1,4 @@
-"""What the node subscribes to while it is active: images, and what belongs to them."""
+"""What the node subscribes to while it is active: images, and the data that belongs to them."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -17,16 +17,17 @@ from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.messages.images import UnusableInputError
 from hybrik_ros.node import detections
 from hybrik_ros.node.by_stamp import ByStamp
+from hybrik_ros.node.complaints import Complaints
 from hybrik_ros.node.depth_images import to_depth
 from hybrik_ros.node.topics import camera_topics
 from hybrik_ros.settings import COMPRESSED
 
 _NEWEST = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
-_MOST_MISSED = 10  # images in a row without what belongs to them
-_KEPT = 8  # depth images, or detections, until the image of their stamp is processed
-_SAME_SECONDS = 0.02  # between stamps of one moment
-# Depth and detections are computed from what the camera saw, and come a little later.
-_PATIENCE_SECONDS = 0.1
+_MAX_MISSED = 10  # images in a row without the depth image or detections of their stamp
+_BUFFER_LENGTH = 8  # depth images, or detections, kept until their image is processed
+_MAX_STAMP_DIFFERENCE = 0.02  # seconds between an image and the data that belongs to it
+# Maximum wait in seconds: depth and detections are computed from the image, and arrive later.
+_MAX_WAIT_SECONDS = 0.1
 
 
 class Inputs:
@@ -34,14 +35,12 @@ class Inputs:
 
     Parameters
     ----------
-    node: whose parameters say what is subscribed to.
-    take_image, take_camera_info: called with every message, in the executor's thread.
-    say: tells the user of a fault that costs no frame; lasting=True of one that may be over
-        without anybody's knowing.
-
-    Attributes
-    ----------
-    topics: full names of those that are subscribed to.
+    node : Node
+        Whose parameters select the topics.
+    take_image, take_camera_info : callable
+        Called with every message, in the executor's thread.
+    complaints : Complaints
+        Told of faults that cost no frame.
     """
 
     def __init__(
@@ -49,10 +48,10 @@ class Inputs:
         node: Node,
         take_image: Callable[[Image | CompressedImage], None],
         take_camera_info: Callable[[CameraInfo], None],
-        say: Callable[..., None],
+        complaints: Complaints,
     ) -> None:
         self._node = node
-        self._say = say
+        self._complaints = complaints
         self._subscriptions: list[Subscription] = []
         self._depths: ByStamp[Image] | None = None
         self._boxes: ByStamp[list[detections.Box]] | None = None
@@ -65,19 +64,20 @@ class Inputs:
 
     @property
     def topics(self) -> list[str]:
-        """The full names of what is subscribed to."""
+        """Full names of the subscribed topics."""
         return [subscription.topic_name for subscription in self._subscriptions]
 
     def depth_of(self, header: Header) -> NDArray | None:
-        """Return the depth image (H, W) of an image, metres, or None where there is none.
+        """Return the depth image (H, W) of an image in metres; None where there is none.
 
         Raises
         ------
-        UnusableInputError: it cannot be read.
+        UnusableInputError
+            It cannot be read.
         """
         if self._depths is None:
             return None
-        message = self._depths.take(_seconds(header), _SAME_SECONDS, _PATIENCE_SECONDS)
+        message = self._depths.take(_seconds(header), _MAX_STAMP_DIFFERENCE, _MAX_WAIT_SECONDS)
         self._expect('depth', message)
         if message is None:
             return None
@@ -85,16 +85,16 @@ class Inputs:
         if all(frames) and frames[0] != frames[1]:
             raise UnusableInputError(
                 'depth frame',
-                f'the depth image is of the frame {frames[0]!r}, the image of {frames[1]!r}: it '
-                f"has to be registered to the image, as depth_image_proc's register node does",
+                f'the depth image is in the frame {frames[0]!r}, the image in {frames[1]!r}: '
+                f"register it to the image, for example with depth_image_proc's register node",
             )
         return to_depth(message)
 
     def boxes_of(self, header: Header) -> list[detections.Box] | None:
-        """Return the people that another detector found in an image; None for our own to look."""
+        """Return the boxes of another detector in an image; None where the own detector runs."""
         if self._boxes is None:
             return None
-        found = self._boxes.take(_seconds(header), _SAME_SECONDS, _PATIENCE_SECONDS)
+        found = self._boxes.take(_seconds(header), _MAX_STAMP_DIFFERENCE, _MAX_WAIT_SECONDS)
         self._expect('detections', found)
         return found or []
 
@@ -105,12 +105,12 @@ class Inputs:
         self._subscriptions = []
 
     def _expect(self, topic: str, found: object | None) -> None:
-        """Tell the user where nothing comes that belongs to the images."""
+        """Warn where no data with the stamps of the images arrives."""
         self._missed[topic] = 0 if found is not None else self._missed[topic] + 1
-        if self._missed[topic] >= _MOST_MISSED:
-            self._say(
-                f'nothing with the stamps of the images comes on '
-                f'{self._node.resolve_topic_name(topic)}: see that it is published, and remap it'
+        if self._missed[topic] >= _MAX_MISSED:
+            self._complaints.warn(
+                f'no message with the stamps of the images on '
+                f'{self._node.resolve_topic_name(topic)}: check that it is published, or remap it'
             )
 
     def _subscribe_all(
@@ -119,13 +119,13 @@ class Inputs:
         take_camera_info: Callable[[CameraInfo], None],
     ) -> None:
         image, camera_info = camera_topics(self._node)
-        # The calibration first: of messages that wait together it is then the first to be read.
+        # The calibration first: of messages that wait together, it is then read first.
         self._subscribe(CameraInfo, camera_info, take_camera_info)
         if self._node.get_parameter('depth.enabled').value:
-            self._depths = ByStamp(_KEPT)
+            self._depths = ByStamp(_BUFFER_LENGTH)
             self._subscribe(Image, 'depth', self._take_depth)
         if self._node.get_parameter('detector.external').value:
-            self._boxes = ByStamp(_KEPT)
+            self._boxes = ByStamp(_BUFFER_LENGTH)
             self._subscribe(detections.message_type(), 'detections', self._take_detections)
         if self._node.get_parameter('image_transport').value == COMPRESSED:
             self._subscribe(CompressedImage, f'{image}/compressed', take_image)
@@ -142,7 +142,7 @@ class Inputs:
         try:
             boxes = detections.to_boxes(message, threshold)
         except UnusableInputError as fault:
-            self._say(str(fault))
+            self._complaints.warn(str(fault))
             return
         self._boxes.put(_seconds(message.header), boxes)
 
@@ -150,9 +150,9 @@ class Inputs:
         def complain(info: QoSRequestedIncompatibleQoSInfo) -> None:
             policy = QoSPolicyKind(info.last_policy_kind).name.lower()
             name = self._node.resolve_topic_name(topic)
-            self._say(
-                f'a publisher of {name} offers another {policy} than the node asks for, so that '
-                f'nothing comes from it: change it there, or the parameter '
+            self._complaints.warn(
+                f'incompatible QoS ({policy}) with a publisher on {name}: its messages will not be '
+                f'received. Change it there, or set the parameter '
                 f'qos_overrides.{name}.subscription.{policy} here',
                 lasting=True,
             )

@@ -1,4 +1,4 @@
-"""What the node publishes, each part only where it is wanted and somebody listens."""
+"""What the node publishes, each output only while it is enabled and has a subscriber."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ from hybrik_ros.node.rep155 import Rep155
 from hybrik_ros.skeleton import NUM_JOINTS
 
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-# By the names of the parameters that switch them.
+# By the names of the parameters that enable them.
 _TOPICS = {
     'publish.human_pose': (HumanMesh, 'human_pose', 10),
     'publish.human_poses': (HumanMeshArray, 'human_poses', 10),
@@ -41,15 +41,18 @@ class Outputs:
 
     Parameters
     ----------
-    node: whose parameters publish.* switch them.
-    body: that is published.
-    say: tells the user of a fault that costs no frame.
+    node : LifecycleNode
+        Whose parameters publish.* enable them.
+    body : BodyModel
+        The body that is published.
+    warn : callable
+        Called with faults that cost no frame.
     """
 
-    def __init__(self, node: LifecycleNode, body: BodyModel, say: Callable[[str], None]) -> None:
+    def __init__(self, node: LifecycleNode, body: BodyModel, warn: Callable[[str], None]) -> None:
         self._node = node
         self._body = body
-        self._say = say
+        self._warn = warn
         self._make_markers = MarkerMaker(body.faces)
         self._publishers = {
             switch: node.create_lifecycle_publisher(kind, topic, depth)
@@ -60,13 +63,13 @@ class Outputs:
 
     @property
     def wants_vertices(self) -> bool:
-        """Whether somebody listens to what is made of vertices."""
+        """Whether an output that needs vertices has a subscriber."""
         return self._with_vertices or any(
-            self._heard(switch) for switch in ('publish.markers', 'publish.overlay')
+            self._active(switch) for switch in ('publish.markers', 'publish.overlay')
         )
 
     def publish_body(self) -> None:
-        """Publish the body at rest, for all who come later too."""
+        """Publish the body at rest, latched."""
         at_rest = self._body.vertices(np.tile(np.eye(3), (NUM_JOINTS, 1, 1)), None, np.zeros(3))
         triangles = [MeshTriangle(vertex_indices=face) for face in self._body.faces.astype('u4')]
         vertices = [Point(x=x, y=y, z=z) for x, y, z in at_rest.tolist()]
@@ -77,11 +80,16 @@ class Outputs:
 
         Parameters
         ----------
-        humans: with vertices where wants_vertices was true.
-        rgb, camera: the frame.
-        header: of the image.
+        humans : list of Human
+            With vertices where wants_vertices was true.
+        rgb : ndarray
+            Image (H, W, 3), uint8.
+        camera : Camera
+            Camera of the image.
+        header : Header
+            Header of the image.
         """
-        singles, arrays = self._heard('publish.human_pose'), self._heard('publish.human_poses')
+        singles, arrays = self._active('publish.human_pose'), self._active('publish.human_poses')
         if singles or arrays:
             with_vertices = self._with_vertices
             name = self._body.name
@@ -92,15 +100,15 @@ class Outputs:
             if arrays:
                 arrays.publish(make.array(messages, header))
         if humans and not header.frame_id:
-            self._say(
+            self._warn(
                 'the images have no frame_id, so TF and RViz cannot place the people: set the '
                 'frame_id of the camera driver'
             )
-        elif humans and (frames := self._heard('publish.tf')):
+        elif humans and (frames := self._active('publish.tf')):
             frames.publish(make.tf(humans, header))
-        if markers := self._heard('publish.markers'):
+        if markers := self._active('publish.markers'):
             markers.publish(self._make_markers(humans, header))
-        if overlay := self._heard('publish.overlay'):
+        if overlay := self._active('publish.overlay'):
             picture = rgb.copy()
             draw_humans(picture, humans, self._body.faces, camera)
             overlay.publish(to_image(picture, header))
@@ -110,13 +118,13 @@ class Outputs:
             else:
                 self._rep155.forget_all()
 
-    def say_nobody(self) -> None:
-        """Tell who keeps a list of people that nobody is followed any more."""
+    def clear_people(self) -> None:
+        """Publish an empty list of tracked bodies."""
         if self._rep155 is not None:
             self._rep155.forget_all()
 
     def close(self) -> None:
-        """Take the publishers down."""
+        """Destroy the publishers."""
         if self._rep155 is not None:
             self._rep155.close()
         for publisher in (*self._publishers.values(), self._topology):
@@ -126,8 +134,8 @@ class Outputs:
     def _with_vertices(self) -> bool:
         return bool(self._node.get_parameter('publish.vertices').value)
 
-    def _heard(self, switch: str) -> Publisher | None:
-        """Return the publisher of a switch, None where it is off or nobody listens."""
+    def _active(self, switch: str) -> Publisher | None:
+        """Return the publisher of a parameter; None where it is disabled or has no subscriber."""
         publisher = self._publishers[switch]
         if self._node.get_parameter(switch).value and publisher.get_subscription_count():
             return publisher

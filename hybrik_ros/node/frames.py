@@ -1,0 +1,151 @@
+"""One frame in the node: from an image message to everything that is published of it."""
+
+import time
+
+from numpy.typing import NDArray
+from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from hybrik_ros.camera import Camera
+from hybrik_ros.human import Human
+from hybrik_ros.messages.camera_info import CameraInfoBuffer
+from hybrik_ros.messages.fields import nanoseconds
+from hybrik_ros.messages.images import UnusableInputError, decompress, to_rgb
+from hybrik_ros.node import parameters
+from hybrik_ros.node.complaints import Complaints
+from hybrik_ros.node.detections import Box
+from hybrik_ros.node.diagnostics import Diagnostics
+from hybrik_ros.node.inputs import Inputs
+from hybrik_ros.node.outputs import Outputs
+from hybrik_ros.node.stamps import StampCheck
+from hybrik_ros.perception.depth import DepthError
+from hybrik_ros.pipeline import Pipeline
+
+_OTHER_CLOCK_SECONDS = 60.0  # minimum age of a stamp that belongs to another clock
+
+
+class FrameProcessor:
+    """Processes images; used by one thread at a time.
+
+    Parameters
+    ----------
+    node : Node
+        Whose parameters and clock count.
+    pipeline : Pipeline
+        Finds the people.
+    outputs : Outputs
+        Publishes them.
+    camera_infos : CameraInfoBuffer
+        Knows the calibration of an image.
+    diagnostics : Diagnostics
+        Counts and times.
+    complaints : Complaints
+        Told of faults that cost no frame.
+
+    Attributes
+    ----------
+    inputs : Inputs or None
+        Where depth images and detections come from; None while the node does not subscribe.
+    is_reset_requested : bool
+        Set to forget all tracks before the next frame.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        pipeline: Pipeline,
+        outputs: Outputs,
+        camera_infos: CameraInfoBuffer,
+        diagnostics: Diagnostics,
+        complaints: Complaints,
+    ) -> None:
+        self.inputs: Inputs | None = None
+        self.is_reset_requested = False
+        self._node = node
+        self._pipeline = pipeline
+        self._outputs = outputs
+        self._camera_infos = camera_infos
+        self._diagnostics = diagnostics
+        self._complaints = complaints
+        self._stamps = StampCheck(node.get_logger(), complaints)
+
+    def process(self, message: Image | CompressedImage, received: float) -> None:
+        """Process an image that was received at a time of the monotonic clock, in seconds.
+
+        Raises
+        ------
+        UnusableInputError
+            The image cannot be used.
+        """
+        started = time.monotonic()
+        self._diagnostics.start_frame()
+        self._diagnostics.add_time('wait', started - received)
+        rgb = decompress(message) if isinstance(message, CompressedImage) else to_rgb(message)
+        field_of_view = self._node.get_parameter('field_of_view').value
+        height, width = rgb.shape[:2]
+        camera = self._camera_infos.camera_of(message.header, width, height, field_of_view)
+        stamp = self._stamps.advance(message.header)
+        depth, boxes = self._matching(message.header)
+        self._diagnostics.add_time('decode', time.monotonic() - started)
+
+        if self.is_reset_requested:
+            self.is_reset_requested = False
+            self._pipeline.reset()
+        self._pipeline.adjust(**parameters.dynamic_settings(self._node))
+        self._pipeline.with_vertices = self._outputs.wants_vertices
+        humans = self._find_people(rgb, camera, stamp, depth, boxes)
+        for stage, seconds in self._pipeline.stage_seconds.items():
+            self._diagnostics.add_time(stage, seconds)
+
+        started = time.monotonic()
+        self._outputs.publish(humans, rgb, camera, message.header)
+        self._diagnostics.add_time('publish', time.monotonic() - started)
+        self.time_since(message.header, 'total')
+        self._diagnostics.count_processed(len(humans))
+
+    def clear_people(self) -> None:
+        """Publish an empty list of tracked people, as after the last image of a stream."""
+        self._outputs.clear_people()
+        self._diagnostics.clear_people()
+
+    def time_since(self, header: Header, stage: str) -> None:
+        """Note how long ago a stamp was, if it is one of this clock."""
+        elapsed = (self._node.get_clock().now().nanoseconds - nanoseconds(header)) * 1e-9
+        if abs(elapsed) < _OTHER_CLOCK_SECONDS:
+            self._diagnostics.add_time(stage, elapsed)
+        else:
+            self._complaints.warn(
+                f'the image timestamps are {elapsed:.0f} s from the clock of this machine, so TF '
+                f'does not match and latencies are unknown: play bags with --clock and set '
+                f'use_sim_time; otherwise synchronise the clocks'
+            )
+
+    def _matching(self, header: Header) -> tuple[NDArray | None, list[Box] | None]:
+        """Return the depth image and the detections of an image; None where there are none."""
+        inputs = self.inputs  # The executor's thread may close them meanwhile.
+        if inputs is None:
+            return None, None
+        boxes = inputs.boxes_of(header)
+        try:
+            return inputs.depth_of(header), boxes
+        except UnusableInputError as fault:  # Distances are as good as without depth.
+            self._complaints.warn(str(fault))
+            return None, boxes
+
+    def _find_people(
+        self,
+        rgb: NDArray,
+        camera: Camera,
+        stamp: float,
+        depth: NDArray | None,
+        boxes: list[Box] | None,
+    ) -> list[Human]:
+        try:
+            humans = self._pipeline(rgb, camera, stamp, depth, boxes)
+        except DepthError as fault:  # It was refused before anything changed.
+            self._complaints.warn(str(fault))
+            return self._pipeline(rgb, camera, stamp, None, boxes)
+        if depth is not None:
+            self._diagnostics.count_used('depth')
+        return humans

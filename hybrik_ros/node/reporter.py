@@ -1,0 +1,90 @@
+"""The node's reports on /diagnostics: a status while it is inactive, figures while it is active."""
+
+from collections.abc import Mapping
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.node import Node
+from std_msgs.msg import Header
+
+from hybrik_ros.messages.camera_info import CameraInfoBuffer
+from hybrik_ros.node.complaints import Complaints
+from hybrik_ros.node.diagnostics import Diagnostics, Limits
+from hybrik_ros.node.topics import camera_topics
+
+_LIMITS = ('min_rate', 'max_latency', 'max_drop_ratio')
+
+
+class Reporter:
+    """Publishes the reports of a node, in the executor's thread.
+
+    Parameters
+    ----------
+    node : Node
+        The node; its parameters diagnostics.* are the limits.
+
+    Attributes
+    ----------
+    diagnostics : Diagnostics
+        Counts of the present activation.
+    complaints : Complaints
+        Faults of the present activation.
+    status : tuple or None
+        Level and message that every report has; None while the node is active.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self.status: tuple[bytes, str] | None = (DiagnosticStatus.OK, 'unconfigured')
+        self._node = node
+        # The node reports while inactive too, so this is no lifecycle publisher.
+        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self.renew()
+
+    def renew(self) -> None:
+        """Start counting anew."""
+        # Name and hardware tell the nodes of several cameras apart.
+        name = self._node.get_fully_qualified_name().lstrip('/')
+        self.diagnostics = Diagnostics(name, camera_topics(self._node)[0])
+        self.complaints = Complaints(self._node.get_logger(), self.diagnostics)
+
+    def warn(self, message: str) -> None:
+        """Report and log once what is wrong but costs no frame."""
+        self.complaints.warn(message)
+
+    def set_status(self, level: bytes, message: str) -> None:
+        """Report a status now, and in every report until the node is active."""
+        self.status = level, message
+        self.publish_status(level, message)
+
+    def publish_status(self, level: bytes, message: str) -> None:
+        """Report a status now."""
+        self._publisher.publish(self.diagnostics.status(level, message, self._header()))
+
+    def publish_figures(
+        self, replaced: int, camera_infos: CameraInfoBuffer, facts: Mapping[str, object]
+    ) -> None:
+        """Report the figures of an active node.
+
+        Parameters
+        ----------
+        replaced : int
+            Number of images dropped for newer ones.
+        camera_infos : CameraInfoBuffer
+            Knows where the intrinsics come from.
+        facts : mapping
+            What else to show, by name.
+        """
+        limits = {name: self._node.get_parameter(f'diagnostics.{name}').value for name in _LIMITS}
+        smoothing = 'on' if self._node.get_parameter('smoothing.enabled').value else 'off'
+        self._publisher.publish(
+            self.diagnostics.report(
+                header=self._header(),
+                replaced=replaced,
+                camera=camera_infos.state,
+                assumed=camera_infos.assumed,
+                limits=Limits(**limits),
+                facts={**facts, 'smoothing': smoothing},
+            )
+        )
+
+    def _header(self) -> Header:
+        return Header(stamp=self._node.get_clock().now().to_msg())

@@ -1,0 +1,79 @@
+"""The process of the node: starts it, spins it, and ends it cleanly."""
+
+import os
+import signal
+import sys
+import threading
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
+
+from hybrik_ros.advice import explain, one_line
+from hybrik_ros.msg import HumanMeshArray
+from hybrik_ros.node.node import STOP_SECONDS, HybrikNode
+
+_POLL_SECONDS = 0.1
+
+
+def run(stopping: threading.Event, profile: str) -> int:
+    """Run the node until it is told to stop.
+
+    Parameters
+    ----------
+    stopping : threading.Event
+        Set when the process is to end.
+    profile : str
+        What `set_transport_profile` did, for the log.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
+    if stopping.is_set():
+        return 0
+    try:
+        HumanMeshArray.__class__.__import_type_support__()  # Fails if built for another Python.
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        node = HybrikNode(stopping)
+    except Exception as error:  # Wrong arguments and parameters raise all sorts of things.
+        print(f'hybrik_node: {explain(error) or one_line(error)}', file=sys.stderr)
+        rclpy.try_shutdown()
+        return 1
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        if profile:
+            node.get_logger().info(profile)
+        return _spin(node, executor, stopping)
+    finally:
+        _end(node, executor)
+
+
+def _spin(node: HybrikNode, executor: SingleThreadedExecutor, stopping: threading.Event) -> int:
+    """Configure and activate the node where it does so by itself, and spin it."""
+    if node.get_parameter('autostart').value:
+        for trigger in (node.trigger_configure, node.trigger_activate):
+            if trigger() != TransitionCallbackReturn.SUCCESS:
+                return 0 if stopping.is_set() else 1
+    while not stopping.is_set():
+        executor.spin_once(timeout_sec=_POLL_SECONDS)
+    return 0
+
+
+def _end(node: HybrikNode, executor: SingleThreadedExecutor) -> None:
+    if not node.is_finalized:
+        node.trigger_shutdown()
+    executor.shutdown(timeout_sec=STOP_SECONDS)
+    is_busy = node.is_busy
+    node.destroy_node()
+    rclpy.shutdown()
+    # Python's own clean-up restores the default of our handlers, but not of ignored signals: an
+    # impatient second Ctrl-C would then still kill the process.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if is_busy:  # A thread that was left alone must not delay the end.
+        sys.stdout.flush()
+        os._exit(0)

@@ -1,0 +1,115 @@
+"""The thread that processes the newest image."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from sensor_msgs.msg import CompressedImage, Image
+
+from hybrik_ros.messages.camera_info import NO_CAMERA_INFO
+from hybrik_ros.messages.images import UnusableInputError
+from hybrik_ros.node.complaints import Complaints
+from hybrik_ros.node.diagnostics import Diagnostics
+from hybrik_ros.node.frames import FrameProcessor
+from hybrik_ros.node.mailbox import Mailbox
+
+# Images may arrive a little before the calibration that belongs to them.
+_CAMERA_INFO_GRACE_SECONDS = 2.0
+_MAX_FAILURES = 5  # failed frames in a row, after which something is wrong for good
+
+
+class Worker:
+    """Processes images in a thread of its own; images that come meanwhile replace each other.
+
+    Parameters
+    ----------
+    frames : FrameProcessor
+        Processes one image.
+    diagnostics : Diagnostics
+        Counts frames and faults.
+    complaints : Complaints
+        Told of faults.
+    give_up : callable
+        Called from the thread when it ends because too many frames in a row failed.
+
+    Attributes
+    ----------
+    failure : str
+        Why the thread gave up; empty where it did not.
+    """
+
+    def __init__(
+        self,
+        frames: FrameProcessor,
+        diagnostics: Diagnostics,
+        complaints: Complaints,
+        give_up: Callable[[], None],
+    ) -> None:
+        self.failure = ''
+        self._frames = frames
+        self._diagnostics = diagnostics
+        self._complaints = complaints
+        self._give_up = give_up
+        self._failures = 0
+        self._started = time.monotonic()
+        # Images, with the time at which they were received; None to clear the people.
+        self._mailbox: Mailbox[tuple[Image | CompressedImage | None, float]] = Mailbox()
+        self._thread = threading.Thread(target=self._work, name='hybrik worker', daemon=True)
+
+    @property
+    def replaced(self) -> int:
+        """Number of images dropped for newer ones."""
+        return self._mailbox.replaced
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def put(self, message: Image | CompressedImage | None) -> None:
+        """Give it the newest image; None to clear the people instead."""
+        self._mailbox.put((message, time.monotonic()))
+
+    def stop(self, timeout: float | None) -> None:
+        """End the thread after its present frame.
+
+        Parameters
+        ----------
+        timeout : float or None
+            Maximum time in seconds to wait for that; None to wait until the end.
+        """
+        self._mailbox.close()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+
+    def _work(self) -> None:
+        while (item := self._mailbox.take()) is not None:
+            message, received = item
+            try:
+                if message is None:
+                    self._frames.clear_people()
+                    continue
+                self._frames.process(message, received)
+                self._failures = 0
+            except UnusableInputError as fault:
+                self._lose(fault.kind, str(fault))
+            except Exception as error:  # A fault in one frame never ends the node.
+                self._lose(type(error).__name__, f'a frame failed: {error!r}')
+                self._failures += 1
+                if self._failures >= _MAX_FAILURES:
+                    self.failure = f'{self._failures} frames in a row failed: {error!r}'
+                    self._give_up()
+                    return
+
+    def _lose(self, kind: str, message: str) -> None:
+        """Count a lost frame, and log why the first time."""
+        is_settling = time.monotonic() - self._started < _CAMERA_INFO_GRACE_SECONDS
+        if kind == NO_CAMERA_INFO and is_settling:
+            self._diagnostics.count_fault('waiting for camera_info')
+        else:
+            self._diagnostics.count_fault(kind)
+            self._complaints.log_once(message)
