@@ -10,7 +10,7 @@ from hybrik_ros.arrays import Array
 from hybrik_ros.body.reading import read_body_file
 from hybrik_ros.body.skinning import skin, strongest_weights
 from hybrik_ros.kinematics import forward
-from hybrik_ros.kinematics.validation import real_array
+from hybrik_ros.kinematics.validation import to_real_array
 from hybrik_ros.skeleton import LANDMARK_VERTICES, LEAF_VERTICES, NUM_JOINTS, PARENTS
 
 DEFAULT_BODY = Path(__file__).parent.parent / 'data' / 'body.npz'
@@ -175,7 +175,7 @@ class BodyModel:
         """Return betas as an array; zeros for None."""
         if betas is None:
             return np.zeros(self.num_betas)
-        betas = real_array('betas', betas)
+        betas = to_real_array('betas', betas)
         if betas.shape != (self.num_betas,) or not np.isfinite(betas).all():
             raise ValueError(
                 f'betas must be {self.num_betas} finite numbers for the body {self.name!r}, '
@@ -191,7 +191,7 @@ def _regress_points(regressor: Array, values: Array) -> Array:
 
 
 def _check_shape(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
-    array = real_array(name, value)
+    array = to_real_array(name, value)
     if array.shape != shape:
         raise ValueError(f'{name} must have shape {shape}, not {array.shape}')
     return array

@@ -1,4 +1,4 @@
-"""Forward and inverse kinematics on SMPL's tree: the one solver for every estimator."""
+"""Forward and inverse kinematics on SMPL's tree: the solver of all pose estimators."""
 
 from hybrik_ros.kinematics.forward import forward, global_rotations
 from hybrik_ros.kinematics.inverse import METHODS, Method, solve

@@ -629,7 +629,7 @@ def _belief(turn: float) -> float:
     *(floats(2), floats(2), floats(2), floats(1), floats(1), floats(1)),
     *('float64', 'float64', floats(2), floats(1)),
 )
-def point(
+def estimate_twist(
     target: Array,
     rest: Array,
     confidence: Array,

@@ -1,4 +1,4 @@
-"""Checks of the arguments, and batch dimensions flattened for the kernels and put back."""
+"""Argument checks, and batch dimensions flattened to one for the kernels."""
 
 import math
 
@@ -10,28 +10,33 @@ from hybrik_ros.arrays import Array
 _FLOAT64 = np.dtype(np.float64)
 
 
-def flattened(
+def flatten_batches(
     arguments: dict[str, tuple[ArrayLike, tuple[int, ...]]],
 ) -> tuple[tuple[int, ...], list[Array]]:
-    """Broadcast the batch dimensions of some arguments together and flatten them to one.
+    """Broadcast the batch dimensions of arguments together and flatten them to one.
 
     Parameters
     ----------
-    arguments: by name, the value (..., *core) and its core shape.
+    arguments : dict
+        Value (..., *core) and core shape of each argument by name.
 
     Returns
     -------
-    The common batch shape, and the values as float64 arrays (B, *core), in the order given:
-    contiguous and writable, for which alone the kernels are compiled.
+    batch : tuple of int
+        The common batch shape.
+    arrays : list of ndarray
+        The values as arrays (B, *core) in the order of the arguments: float64, contiguous and
+        writable, as the kernels are compiled for.
 
     Raises
     ------
-    ValueError: naming the arguments, where a shape does not end in core, or the batch dimensions
-        do not broadcast.
+    ValueError
+        A shape does not end in core, or the batch dimensions do not broadcast. The message names
+        the argument.
     """
     arrays, shapes = [], []
     for name, (value, core) in arguments.items():
-        array = real_array(name, value)
+        array = to_real_array(name, value)
         split = array.ndim - len(core)
         if array.shape[split:] != core:
             wanted = ', '.join(str(size) for size in core)
@@ -43,7 +48,7 @@ def flattened(
         batch = distinct.pop() if len(distinct) == 1 else np.broadcast_shapes(*distinct)
     except ValueError:
         listed = ', '.join(f'{n} {shape}' for n, shape in zip(arguments, shapes, strict=True))
-        raise ValueError(f'batch dimensions do not fit together: {listed}') from None
+        raise ValueError(f'batch dimensions do not broadcast: {listed}') from None
     size = math.prod(batch)
     flat = []
     for array, shape, (_, core) in zip(arrays, shapes, arguments.values(), strict=True):
@@ -55,15 +60,16 @@ def flattened(
     return batch, flat
 
 
-def real_array(name: str, value: ArrayLike) -> Array:
+def to_real_array(name: str, value: ArrayLike) -> Array:
     """Return a value as a float64 array.
 
     Raises
     ------
-    ValueError: naming the argument, where it is anything else than real numbers, evenly nested.
+    ValueError
+        The value is not an array of real numbers. The message names the argument.
     """
     if type(value) is np.ndarray and value.dtype is _FLOAT64:
-        return value  # What most are, at once.
+        return value  # the usual case, without any cost
     try:
         array = np.asarray(value)
         if array.dtype.kind not in 'biufO':
