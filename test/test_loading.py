@@ -15,7 +15,7 @@ from test_node import Peer
 
 from hybrik_ros.node.complaints import Complaints
 from hybrik_ros.node.diagnostics import Diagnostics
-from hybrik_ros.node.frames import FrameProcessor
+from hybrik_ros.node.frame_processor import FrameProcessor
 from hybrik_ros.node.node import HybrikNode
 from hybrik_ros.node.worker import Worker
 from hybrik_ros.pipeline import Pipeline

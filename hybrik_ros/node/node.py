@@ -16,7 +16,7 @@ from std_srvs.srv import SetBool, Trigger
 from hybrik_ros.advice import explain
 from hybrik_ros.messages.camera_info import CameraInfoBuffer
 from hybrik_ros.node import detections, parameters
-from hybrik_ros.node.frames import FrameProcessor
+from hybrik_ros.node.frame_processor import FrameProcessor
 from hybrik_ros.node.inputs import Inputs
 from hybrik_ros.node.loader import Loader
 from hybrik_ros.node.outputs import Outputs

@@ -10,7 +10,7 @@ from hybrik_ros.messages.camera_info import NO_CAMERA_INFO
 from hybrik_ros.messages.images import UnusableInputError
 from hybrik_ros.node.complaints import Complaints
 from hybrik_ros.node.diagnostics import Diagnostics
-from hybrik_ros.node.frames import FrameProcessor
+from hybrik_ros.node.frame_processor import FrameProcessor
 from hybrik_ros.node.mailbox import Mailbox
 
 # Images may arrive a little before the calibration that belongs to them.
