@@ -51,7 +51,7 @@ def test_architecture_is_seen_from_the_keys(path: Path, architecture: str) -> No
         ),
         ({'decphi.weight': None, 'decphi.bias': None, 'decpi.bias': torch.ones(46)},
          r'missing: decphi\.weight, decphi\.bias; unexpected: decpi\.bias$'),
-        ({'decphi.bias': [0.0] * 46}, r"'decphi.bias' names no tensor"),
+        ({'decphi.bias': [0.0] * 46}, r"'decphi.bias' is not a tensor"),
         ({'init_cam': torch.full((3,), torch.nan)}, r'network: not finite: init_cam$'),
         ({'init_cam': torch.ones(3) * 1j}, r'network: not of real numbers: init_cam$'),
     ],
@@ -103,7 +103,7 @@ def test_what_is_no_checkpoint_is_refused(path: Path, content: bytes) -> None:
 
 def test_list_is_no_state_dict(path: Path) -> None:
     torch.save([torch.ones(2)], path)
-    with pytest.raises(CheckpointError, match='holds no state dict, but a list'):
+    with pytest.raises(CheckpointError, match='contains no state dict, but a list'):
         load_checkpoint(path)
 
 

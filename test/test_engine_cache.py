@@ -188,10 +188,10 @@ def give_away(folder: Path) -> None:
         (truncate, 'it is damaged'),
         (lose_sidecar, 'No such file'),
         (garble_sidecar, "can't decode"),
-        (empty_sidecar, 'is no sidecar'),
+        (empty_sidecar, 'is not a sidecar'),
         (bring_from_elsewhere, 'it was built for gpu Thor, not Orin'),
         (link, 'is a symbolic link'),
-        (open_to_the_group, 'other users can change'),
+        (open_to_the_group, 'other users can write to'),
         (give_away, 'belongs to another user'),
     ],
 )
@@ -245,13 +245,13 @@ def test_a_plan_that_kills_the_process_is_not_loaded_again(
     assert child(folder, code).wait() == -signal.SIGSEGV
     [entry] = runtime.cache.entries()
     for _ in range(2):
-        with pytest.raises(UnusableError, match='died of it'):
+        with pytest.raises(UnusableError, match='loaded this engine crashed'):
             runtime.cache.check(entry, runtime.deserialise)
     caplog.clear()
     for _ in range(2):
         assert runtime.load() == PLAN.decode()
     assert runtime.builds == 2
-    assert 'died of it' in caplog.messages[0]
+    assert 'loaded this engine crashed' in caplog.messages[0]
 
 
 def test_two_builders_at_once_build_once(folder: Path) -> None:
@@ -267,7 +267,7 @@ def test_two_builders_at_once_build_once(folder: Path) -> None:
     assert 'there is none yet' in first.stdout.readline()
     assert first.stdout.readline() == 'building\n'
     second = child(folder, code)
-    assert 'waiting for somebody else' in second.stdout.readline()
+    assert 'waiting for another process' in second.stdout.readline()
     assert first.communicate('\n', timeout=30)[0] == f'{PLAN.decode()}\n'
     assert second.communicate(timeout=30)[0] == f'{PLAN.decode()}\n'
 
@@ -289,8 +289,8 @@ def test_a_full_disk_is_an_error_that_says_what_to_do_and_leaves_nothing(
     """The disk is not full, but the system breaks the write off in the middle, as it then does."""
     runtime.load()
     output, _ = child(folder, LIMITED).communicate(timeout=30)
-    assert 'engine of 0.0 MB cannot be kept' in output
-    assert 'Make room' in output
+    assert 'engine of 0.0 MB cannot be written' in output
+    assert 'make room' in output
     assert sorted(path.suffix for path in folder.iterdir()) == ['.json', '.lock', '.lock', '.plan']
     assert runtime.load() == PLAN.decode()
     assert runtime.builds == 1

@@ -78,7 +78,7 @@ def test_what_cannot_be_built_is_an_error(
     fake_tensorrt: ModuleType, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(['engine', 'build', str(model), '--precision', 'fp16']) == 1
-    assert 'fake.onnx: it cannot be put to FP16: ' in capsys.readouterr().err
+    assert 'fake.onnx: it cannot be converted to FP16: ' in capsys.readouterr().err
     assert main(['engine', 'build', 'nowhere.onnx']) == 1
     assert 'no model at nowhere.onnx' in capsys.readouterr().err
 
@@ -113,7 +113,8 @@ def test_check_finds_what_is_sound_foreign_damaged_and_refused(
 
     fake_tensorrt.__version__ = '10.13.0'
     status, said = check()
-    assert (status, 'sound, but not for here: tensorrt 10.3.0, not 10.13.0' in said) == (0, True)
+    assert status == 0
+    assert 'valid, but not for this machine: tensorrt 10.3.0, not 10.13.0' in said
     fake_tensorrt.__version__ = '10.3.0'
 
     fake_tensorrt.Runtime.deserialize_cuda_engine = lambda self, plan: None
@@ -142,7 +143,7 @@ def test_a_copy_under_another_name_is_no_engine(
     assert main(['engine', 'check']) == 1
     said = capsys.readouterr().out
     assert said.count('can be loaded') == 1
-    assert 'it has the name of another engine' in said
+    assert 'its name is that of another engine' in said
 
 
 def test_the_side_is_the_detectors_alone(

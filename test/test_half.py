@@ -187,7 +187,7 @@ def test_a_model_that_branches_is_refused() -> None:
     )
     choose = helper.make_node('If', ['yes'], ['maps'], then_branch=branch, else_branch=branch)
     yes = numpy_helper.from_array(np.array(True), 'yes')
-    with pytest.raises(ValueError, match=r'If .* has a graph within'):
+    with pytest.raises(ValueError, match=r'If .* contains a subgraph'):
         halve(small_model([CONVOLUTION, choose], WEIGHT, yes))
 
 

@@ -36,7 +36,7 @@ def built(model: bytes, precision: str) -> int:
     assert config.set_compute_capability(tensorrt_rtx.ComputeCapability.SM86, 0)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise RuntimeError(tensorrt_engine.complaint())
+        raise RuntimeError(tensorrt_engine.last_errors())
     return plan.nbytes
 
 

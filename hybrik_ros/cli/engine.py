@@ -1,4 +1,4 @@
-"""`hybrik engine`: TensorRT's engines are built beforehand, listed and checked."""
+"""`hybrik engine`: build, list and check TensorRT engines."""
 
 import argparse
 import functools
@@ -22,26 +22,26 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     """Add the engine command."""
     parser = subparsers.add_parser(
         'engine',
-        help="build, list and check TensorRT's engines",
-        description='TensorRT compiles a model for one GPU, which takes minutes. The node does so '
-        'the first time that it runs there; this command does so beforehand. Engines are kept in '
-        f'{engine_cache.default_folder()}.',
+        help='build, list and check TensorRT engines',
+        description='TensorRT compiles a model into an engine for one GPU, which takes minutes. '
+        'The node does this at its first start; this command does it beforehand. Engines are '
+        f'stored in {engine_cache.default_folder()}.',
     )
     actions = parser.add_subparsers(required=True, metavar='ACTION')
-    build = actions.add_parser('build', help='build the engines of models, where there are none')
+    build = actions.add_parser('build', help='build the engines of models, unless they exist')
     build.add_argument(
         'models',
         nargs='*',
         type=Path,
         metavar='MODEL',
         default=[detector.MODEL, blazepose.MODEL],
-        help='.onnx files (default: the two that come with this package)',
+        help='.onnx files (default: the two models of this package)',
     )
     build.add_argument(
         '--precision',
         choices=tensorrt_engine.PRECISIONS,
         default='fp32',
-        help='of the convolutions; from TensorRT 10 on, fp16 needs: pip install onnx '
+        help='precision of the convolutions; from TensorRT 10 on, fp16 needs: pip install onnx '
         '(default: fp32)',
     )
     build.add_argument(
@@ -49,16 +49,17 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         type=_side,
         default=SIDE,
         metavar='PIXELS',
-        help="of the detector's images, for which its engine is built: the parameter "
-        'detector.size (default: %(default)s)',
+        help="image size of the detector's engine, equal to the parameter detector.size "
+        '(default: %(default)s)',
     )
     build.set_defaults(run=run, action=_build)
     actions.add_parser('list', help='list the engines').set_defaults(run=run, action=_list)
-    check = actions.add_parser('check', help='check TensorRT, and that the engines are sound')
+    check = actions.add_parser('check', help='check TensorRT and the stored engines')
     check.set_defaults(run=run, action=_check)
 
 
 def _side(text: str) -> int:
+    """Parse and check --side; return it padded as the detector does."""
     side = int(text)
     try:
         SETTINGS['detector_size'].check(side, 'it')
@@ -68,7 +69,7 @@ def _side(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what was asked; return 0, or 1 with the reason on stderr."""
+    """Run the chosen action; return 0, or 1 with the reason on stderr."""
     try:
         return int(args.action(args, Console(soft_wrap=True, highlight=False)))
     except (OSError, RuntimeError) as error:
@@ -77,19 +78,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace, console: Console) -> int:
-    tensorrt_engine.require()  # before there is a bar
+    """Build the engines of models; return the exit status."""
+    tensorrt_engine.require()  # fails before the progress bar appears
     columns = TextColumn('{task.description}'), Bar(), TimeElapsedColumn()
     for model in args.models:
         with Progress(*columns, console=console, transient=True) as progress:
             progress.add_task(model.name, total=UNKNOWN)
             side = args.side if model.name == detector.MODEL.name else SIDE
-            tensorrt_engine.load_engine(model, args.precision, _shown_in(progress), side)
+            tensorrt_engine.load_engine(model, args.precision, _show_phases(progress), side)
         console.print(f'{model.name} has an engine in {args.precision}.', markup=False)
     return 0
 
 
-def _shown_in(progress: Progress) -> tensorrt_engine.Progress:
-    """Return what shows the phases of a build, each for as long as it lasts."""
+def _show_phases(progress: Progress) -> tensorrt_engine.Progress:
+    """Return a function that shows each phase of a build while it lasts."""
     tasks: dict[str, TaskID] = {}
 
     def show(phase: str, done: int, steps: int) -> None:
@@ -103,24 +105,26 @@ def _shown_in(progress: Progress) -> tensorrt_engine.Progress:
 
 
 def _list(args: argparse.Namespace, console: Console) -> int:
+    """Print a table of the engines; return the exit status."""
     cache = EngineCache()
-    lacking = tensorrt_engine.missing()
+    missing = tensorrt_engine.missing()
     table = Table('model', 'precision', 'side', 'MB', 'TensorRT', 'CUDA', 'GPU', 'usable here')
     for entry in cache.entries():
         key = entry.key
         size = f'{cache.size(key) / 1e6:.1f}'
         gpu = f'{key.gpu} ({key.compute_capability})'
-        usable = '?' if lacking else '; '.join(_differences(entry)) or _fault(cache, entry) or 'yes'
+        usable = '?' if missing else '; '.join(_differences(entry)) or _fault(cache, entry) or 'yes'
         side = str(key.side)
         table.add_row(entry.name, key.precision, side, size, key.tensorrt, key.cuda, gpu, usable)
     console.print(table if table.rows else f'There are no engines in {cache.folder}.')
-    _tell_strays(cache, console)
-    if lacking:
-        console.print(f'Nothing runs in TensorRT here: {lacking}.', markup=False)
+    _print_unusable(cache, console)
+    if missing:
+        console.print(f'TensorRT does not work here: {missing}.', markup=False)
     return 0
 
 
 def _check(args: argparse.Namespace, console: Console) -> int:
+    """Check TensorRT and all engines; return 1 if any engine is unusable, else 0."""
     trt, gpu = tensorrt_engine.require()
     console.print(
         f'TensorRT {trt.__version__} works on {gpu.name}, compute capability '
@@ -133,22 +137,22 @@ def _check(args: argparse.Namespace, console: Console) -> int:
         try:
             state = _state(trt, cache, entry)
         except UnusableError as fault:
-            state = f'is unusable: {fault}. Run hybrik engine build with the model'
+            state = f'is unusable: {fault}. Run hybrik engine build with this model'
             status = 1
         console.print(f'{entry.name}, {entry.key.precision}, {state}.', markup=False)
-    return 1 if _tell_strays(cache, console) else status
+    return 1 if _print_unusable(cache, console) else status
 
 
-def _tell_strays(cache: EngineCache, console: Console) -> int:
-    """Print which files are no engines; return how many there are."""
-    strays = cache.strays()
-    for path, reason in strays:
+def _print_unusable(cache: EngineCache, console: Console) -> int:
+    """Print the files that are not valid entries; return their number."""
+    files = cache.find_unusable()
+    for path, reason in files:
         console.print(f'{path} is unusable: {reason}. It can be removed.', markup=False)
-    return len(strays)
+    return len(files)
 
 
 def _fault(cache: EngineCache, entry: Entry) -> str:
-    """Return why an engine would not be loaded; nothing where it would."""
+    """Return why an engine cannot be loaded; empty if it can."""
     try:
         cache.read(entry.key)
     except UnusableError as fault:
@@ -157,17 +161,17 @@ def _fault(cache: EngineCache, entry: Entry) -> str:
 
 
 def _state(trt: Any, cache: EngineCache, entry: Entry) -> str:
-    """Return what an engine is good for. Raises UnusableError where that is nothing."""
+    """Return the state of an engine; raise UnusableError if it is unusable."""
     if differences := _differences(entry):
         cache.read(entry.key)
-        return f'is sound, but not for here: {"; ".join(differences)}'
+        return f'is valid, but not for this machine: {"; ".join(differences)}'
     cache.check(entry, functools.partial(tensorrt_engine.deserialise, trt))
     return 'can be loaded'
 
 
 def _differences(entry: Entry) -> list[str]:
-    """Return what an engine was built for that this machine has not."""
+    """Return the properties that an engine was built for and this machine does not have."""
     trt, gpu = tensorrt_engine.require()
     key = entry.key
-    here = tensorrt_engine.key_here(trt, gpu, key.model, key.precision, key.side)
+    here = tensorrt_engine.make_key(trt, gpu, key.model, key.precision, key.side)
     return here.differences(key)

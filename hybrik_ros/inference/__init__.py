@@ -1,4 +1,4 @@
-"""Networks behind one interface, for several inference libraries."""
+"""One interface to networks for all inference libraries."""
 
 from hybrik_ros.inference.choice import open_runner
 from hybrik_ros.inference.runner import InputError, Runner

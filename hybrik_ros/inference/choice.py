@@ -1,4 +1,4 @@
-"""Opens a network with the best inference library that works here."""
+"""Choice of the inference library that runs a network."""
 
 import logging
 from pathlib import Path
@@ -23,26 +23,25 @@ def open_runner(
     model : Path
         The .onnx file.
     backend : str
-        One of BACKENDS; 'auto' takes TensorRT where it works, else ONNX Runtime, and logs which and
-        why.
+        One of BACKENDS; 'auto' selects TensorRT if it works, else ONNX Runtime, and logs the
+        selection and its reason.
     threads : int
-        CPU threads of one inference.
+        CPU threads of one inference; for ONNX Runtime only.
     prove : callable, optional
-        Raises RuntimeError where TensorRT computes something other than the model says. By default
-        TensorRT is trusted.
+        Raises RuntimeError if the outputs of TensorRT are wrong. None accepts them unchecked.
     side : int
-        Side in pixels of the square images that will be given, for which TensorRT builds an engine
-        where the model takes images of any size. ONNX Runtime takes any size all the same.
+        Side in pixels of the square images, for which TensorRT builds an engine if the model
+        accepts images of any size. ONNX Runtime does not use it.
 
     Returns
     -------
     Runner
-        To be closed.
+        The loaded network; the caller closes it.
 
     Raises
     ------
     FileNotFoundError
-        There is no such file.
+        The file does not exist.
     RuntimeError
         The model cannot be loaded.
     ValueError

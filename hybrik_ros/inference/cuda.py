@@ -1,8 +1,8 @@
-"""What we need of CUDA: a GPU, a stream of work for it, and the memory that it works on.
+"""Minimal binding of the CUDA driver API: GPU query, streams, graphs and memory.
 
-By ctypes, from the driver's own library: wherever TensorRT can run it is there, with the same
-interface from CUDA 11.4 to 13. A package for it would be one more to install, in the version that
-fits the driver.
+ctypes calls the driver's library directly. It is installed wherever TensorRT runs, and its
+interface is the same from CUDA 11.4 to 13. A CUDA package for Python would have to match the
+version of the driver.
 """
 
 import ctypes
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 LIBRARY = 'libcuda.so.1'
 
-# What cuda.h names without _v2 goes by these names in the library. Handles are pointers.
+# Argument types of the driver's functions, by symbol name. cuda.h maps its names to those with _v2.
+# Handles are pointers.
 PROTOTYPES: dict[str, tuple[Any, ...]] = {
     'cuInit': (c_uint,),
     'cuGetErrorString': (c_int, POINTER(c_char_p)),
@@ -46,16 +47,16 @@ PROTOTYPES: dict[str, tuple[Any, ...]] = {
     'cuGraphExecDestroy': (c_void_p,),
 }
 
-# Of cuda.h's enumerations.
-_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76
-_STREAM_NON_BLOCKING = 1  # does not wait for the default stream
-_CAPTURE_THREAD_LOCAL = 1  # Other threads may go on allocating meanwhile.
+# Values of enumerations in cuda.h.
+_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76  # CUdevice_attribute
+_STREAM_NON_BLOCKING = 1  # CUstream_flags: no implicit synchronisation with the default stream
+_CAPTURE_THREAD_LOCAL = 1  # CUstreamCaptureMode: other threads may allocate during a capture
 
-_CONTAINER = 'in a container, start that with --gpus all or, on a Jetson, --runtime nvidia'
+_CONTAINER_HINT = 'in a container, start it with --gpus all or, on a Jetson, --runtime nvidia'
 
 
 class CudaError(RuntimeError):
-    """CUDA does not work, or has stopped working; the message says why."""
+    """CUDA is not available, or a call failed; the message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,12 @@ class Gpu:
 
     Attributes
     ----------
-    name: such as Orin.
-    compute_capability: such as 8.7.
-    cuda: the newest version of CUDA that the driver runs, such as 12.6.
+    name : str
+        Product name, such as 'Orin'.
+    compute_capability : str
+        Architecture, such as '8.7'.
+    cuda : str
+        Maximum CUDA version that the driver supports, such as '12.6'.
     """
 
     name: str
@@ -75,11 +79,17 @@ class Gpu:
 
 
 def find_gpu() -> Gpu:
-    """Return the first GPU, of those that CUDA_VISIBLE_DEVICES shows.
+    """Return the first GPU that CUDA_VISIBLE_DEVICES selects.
+
+    Returns
+    -------
+    Gpu
+        The GPU and its driver.
 
     Raises
     ------
-    CudaError: there is none, or no driver that works.
+    CudaError
+        There is no GPU, or no working driver.
     """
     driver, device = _driver(LIBRARY), _first_device()
     name = ctypes.create_string_buffer(256)
@@ -97,12 +107,14 @@ def find_gpu() -> Gpu:
 
 @dataclass(frozen=True, eq=False)
 class Buffer:
-    """Memory on the GPU, and as much pinned memory of the host to copy to and from.
+    """Memory on the GPU, and pinned host memory of the same size.
 
     Attributes
     ----------
-    device: the address on the GPU; it stays the same.
-    host: (bytes) uint8.
+    device : int
+        Address on the GPU; constant.
+    host : ndarray
+        Host memory (nbytes), uint8.
     """
 
     device: int
@@ -110,17 +122,19 @@ class Buffer:
 
 
 class CudaStream:
-    """A queue of work for the first GPU, done in order, and the memory that it works on.
+    """A CUDA stream of the first GPU, and the buffers allocated through it.
 
-    Any thread may use it, one at a time, once it has called make_current.
+    One thread at a time may use it, after it has called `make_current`.
 
     Attributes
     ----------
-    handle: CUDA's own, as an address.
+    handle : int
+        Address of the CUstream; 0 after `close`.
 
     Raises
     ------
-    CudaError: by all methods but those that free, where CUDA fails.
+    CudaError
+        A call failed; raised by the constructor and all methods except `discard` and `close`.
     """
 
     def __init__(self) -> None:
@@ -134,11 +148,22 @@ class CudaStream:
         self.handle = handle.value or 0
 
     def make_current(self) -> None:
-        """Let the calling thread use this stream; cheap."""
+        """Make the CUDA context current in the calling thread."""
         self._driver.cuCtxSetCurrent(self._context)
 
     def allocate(self, nbytes: int) -> Buffer:
-        """Return new memory, which close frees."""
+        """Allocate a buffer, which `close` frees.
+
+        Parameters
+        ----------
+        nbytes : int
+            Size in bytes.
+
+        Returns
+        -------
+        Buffer
+            The memory on the GPU and on the host.
+        """
         device, host = c_ulonglong(), c_void_p()
         self._driver.cuMemAlloc_v2(byref(device), nbytes)
         try:
@@ -151,34 +176,45 @@ class CudaStream:
         return self._buffers[-1]
 
     def upload(self, buffer: Buffer, nbytes: int) -> None:
-        """Enqueue a copy of a buffer's first bytes from the host to the GPU."""
+        """Enqueue a copy of the first nbytes of a buffer from the host to the GPU."""
         self._driver.cuMemcpyHtoDAsync_v2(
             buffer.device, buffer.host.ctypes.data, nbytes, self.handle
         )
 
     def download(self, buffer: Buffer, nbytes: int) -> None:
-        """Enqueue a copy of a buffer's first bytes from the GPU to the host."""
+        """Enqueue a copy of the first nbytes of a buffer from the GPU to the host."""
         self._driver.cuMemcpyDtoHAsync_v2(
             buffer.host.ctypes.data, buffer.device, nbytes, self.handle
         )
 
     def synchronise(self) -> None:
-        """Wait until everything that was enqueued is done."""
+        """Wait until all enqueued work is done."""
         self._driver.cuStreamSynchronize(self.handle)
 
     def capture(self, enqueue: Callable[[], None]) -> int:
-        """Return, as a graph, the work that a function enqueues; none of it is done.
+        """Capture the work that a function enqueues as a CUDA graph, without executing it.
+
+        Parameters
+        ----------
+        enqueue : callable
+            Enqueues the work on this stream.
+
+        Returns
+        -------
+        int
+            Address of the executable graph.
 
         Raises
         ------
-        Exception: of the function, which may enqueue what cannot be captured.
+        Exception
+            Any exception of `enqueue`, for example about work that cannot be captured.
         """
         graph, executable = c_void_p(), c_void_p()
         self._driver.cuStreamBeginCapture_v2(self.handle, _CAPTURE_THREAD_LOCAL)
         try:
             try:
                 enqueue()
-            finally:  # Whatever happens, the stream is to work again.
+            finally:  # The stream must leave capture mode in any case.
                 self._driver.cuStreamEndCapture(self.handle, byref(graph))
             self._driver.cuGraphInstantiateWithFlags(byref(executable), graph, 0)
         finally:
@@ -187,16 +223,19 @@ class CudaStream:
         return executable.value or 0
 
     def launch(self, graph: int) -> None:
-        """Enqueue the work of a graph."""
+        """Enqueue a graph."""
         self._driver.cuGraphLaunch(graph, self.handle)
 
     def discard(self, graph: int) -> None:
-        """Free a graph; never raises, as close."""
+        """Free a graph; errors are ignored."""
         with suppress(CudaError):
             self._driver.cuGraphExecDestroy(graph)
 
     def close(self) -> None:
-        """Free everything. After a fault CUDA refuses even that, which is not raised again."""
+        """Free the buffers and the stream; errors are ignored, since all calls fail after a fault.
+
+        Closing again does nothing.
+        """
         if not self.handle:
             return
         with suppress(CudaError):
@@ -210,17 +249,17 @@ class CudaStream:
         with suppress(CudaError):
             self._driver.cuStreamDestroy_v2(self.handle)
             self._driver.cuDevicePrimaryCtxRelease_v2(self._device)
-        self.handle = 0  # The driver crashes where it is given a stream that it has destroyed.
+        self.handle = 0  # The driver crashes if it gets a stream that it has destroyed.
 
 
 @functools.cache
 def _driver(library: str) -> ctypes.CDLL:
-    """Return the driver's library, initialised; its functions raise CudaError where they fail."""
+    """Load and initialise the driver's library; its functions raise CudaError on failure."""
     try:
         driver = ctypes.CDLL(library)
     except OSError as error:
         raise CudaError(
-            f"NVIDIA's driver is missing ({error}): install it or, {_CONTAINER}"
+            f"NVIDIA's driver is missing ({error}): install it or, {_CONTAINER_HINT}"
         ) from error
 
     def check(result: int, function: Any, _arguments: Any) -> int:
@@ -238,19 +277,20 @@ def _driver(library: str) -> ctypes.CDLL:
             function.errcheck = check
     except AttributeError as error:
         raise CudaError(
-            f"NVIDIA's driver is too old ({error}): one for CUDA 11.4 or newer is needed"
+            f"NVIDIA's driver is too old ({error}): install one for CUDA 11.4 or newer"
         ) from error
     try:
         driver.cuInit(0)
     except CudaError as error:
         raise CudaError(
-            f"NVIDIA's driver does not work here ({error}): see what nvidia-smi says or, "
-            f'{_CONTAINER}'
+            f"NVIDIA's driver does not work here ({error}): check the output of nvidia-smi or, "
+            f'{_CONTAINER_HINT}'
         ) from error
     return driver
 
 
 def _first_device() -> int:
+    """Return the ordinal of the first GPU."""
     device = c_int()
     _driver(LIBRARY).cuDeviceGet(byref(device), 0)
     return device.value

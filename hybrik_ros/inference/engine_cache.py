@@ -1,8 +1,8 @@
-"""TensorRT's engines, kept from one start to the next.
+"""Cache of TensorRT engines on disk.
 
-An engine takes minutes to build and fits one model, GPU, driver and version of TensorRT. It is
-executable code: none is loaded from where anybody else can write, or that is not bit by bit what
-was built.
+An engine takes minutes to build and is valid for one model, GPU, driver and version of TensorRT. It
+is executable code: an engine is loaded only from a folder that no other user can write to, and only
+if its hash is that of the engine that was built.
 """
 
 import fcntl
@@ -19,34 +19,43 @@ from pathlib import Path
 from typing import TypeVar
 
 _LOGGER = logging.getLogger(__name__)
-_ELSEWHERE = 'or set XDG_CACHE_HOME to a folder that is yours alone'
+_FOLDER_HINT = 'or set XDG_CACHE_HOME to a folder that only you can write to'
 
 Engine = TypeVar('Engine')
 
 
 class CacheError(RuntimeError):
-    """The cache cannot be used; the message says why and what to do."""
+    """The cache cannot be used; the message gives the reason and the remedy."""
 
 
 class UnusableError(Exception):
-    """An engine is not there, or must not be loaded; the message says why."""
+    """An engine does not exist, or must not be loaded; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class EngineKey:
-    """All that decides whether an engine can be used.
+    """Everything that an engine depends on.
 
     Attributes
     ----------
-    model: SHA-256 of the ONNX file.
-    tensorrt: version of TensorRT.
-    cuda: version of CUDA that the driver runs.
-    gpu, compute_capability: name and architecture of the GPU.
-    precision: 'fp32' or 'fp16'.
-    batch: the numbers of images that it takes, where the model leaves that open.
-    side: of the images, pixels, where the model leaves that open.
-    flags: what else the builder was told.
-    schema: version of this cache's files.
+    model : str
+        SHA-256 of the ONNX file.
+    tensorrt : str
+        Version of TensorRT.
+    cuda : str
+        Maximum CUDA version that the driver supports.
+    gpu, compute_capability : str
+        Name and architecture of the GPU.
+    precision : str
+        'fp32' or 'fp16'.
+    batch : str
+        Supported batch sizes, if the batch dimension of the model is dynamic.
+    side : int
+        Side of the images in pixels, if the image dimensions of the model are dynamic.
+    flags : str
+        Other builder flags.
+    schema : int
+        Version of the format of the cache's files.
     """
 
     model: str
@@ -62,11 +71,11 @@ class EngineKey:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all of it, hexadecimal: the name of the engine's files."""
+        """SHA-256 of all fields, hexadecimal: the stem of the engine's file names."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def differences(self, other: 'EngineKey') -> list[str]:
-        """Return what another key has instead, in words."""
+        """Return the fields in which another key differs, as text."""
         return [
             'another model file' if field.name == 'model' else f'{field.name} {there}, not {here}'
             for field in fields(self)
@@ -76,13 +85,16 @@ class EngineKey:
 
 @dataclass(frozen=True)
 class Entry:
-    """What a sidecar says of the engine beside it.
+    """The content of a sidecar file, which describes the engine beside it.
 
     Attributes
     ----------
-    name: of the model's file.
-    key: of the engine.
-    plan: SHA-256 of the engine's file.
+    name : str
+        Name of the model's file.
+    key : EngineKey
+        Key of the engine.
+    plan : str
+        SHA-256 of the engine's file.
     """
 
     name: str
@@ -91,27 +103,50 @@ class Entry:
 
     @classmethod
     def read(cls, path: Path) -> 'Entry':
-        """Read a sidecar. Raises OSError, UnusableError or, where it is damaged, ValueError."""
+        """Read a sidecar.
+
+        Parameters
+        ----------
+        path : Path
+            The .json file.
+
+        Returns
+        -------
+        Entry
+            Its content.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        UnusableError
+            Another user can write to the file.
+        ValueError
+            The file is damaged.
+        """
         try:
             content = json.loads(_read_private(path))
             return cls(str(content['name']), EngineKey(**content['key']), str(content['plan']))
         except (KeyError, TypeError) as error:
-            raise ValueError(f'{path.name} is no sidecar of an engine: {error}') from error
+            raise ValueError(f'{path.name} is not a sidecar of an engine: {error}') from error
 
 
 class EngineCache:
-    """A folder of engines that is the user's alone.
+    """A private folder of engines.
 
-    Of each engine it holds the plan, as TensorRT calls the file, and a sidecar in JSON with key
-    and hash; of one that had to be replaced, for whoever wants to know why, the same as *.refused.
+    It has two files for each engine: the plan, which is TensorRT's serialised engine, and a JSON
+    sidecar with the key and the hash of the plan. An unusable engine is renamed to *.refused when
+    it is replaced.
 
     Parameters
     ----------
-    folder: created where it is missing; by default hybrik_ros/engines in the user's cache folder.
+    folder : Path, optional
+        Created if missing; `default_folder()` by default.
 
     Raises
     ------
-    CacheError: somebody else can write to it, or it cannot be created.
+    CacheError
+        Another user can write to the folder, or it cannot be created.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -119,7 +154,9 @@ class EngineCache:
         try:
             _make_private(self.folder)
         except OSError as error:
-            raise CacheError(f'no folder for engines can be had: {error}; {_ELSEWHERE}') from error
+            raise CacheError(
+                f'the folder for engines cannot be created ({error}): correct this, {_FOLDER_HINT}'
+            ) from error
 
     def load(
         self,
@@ -128,28 +165,38 @@ class EngineCache:
         build: Callable[[], bytes],
         deserialise: Callable[[bytes], Engine],
     ) -> Engine:
-        """Return an engine, built anew, once, where there is none that can be used.
+        """Load an engine; build it first if there is no usable one.
 
-        Other processes and threads that want the same engine wait meanwhile.
+        Other processes and threads that load the same engine wait until it is built.
 
         Parameters
         ----------
-        key: of the engine.
-        name: of the model's file, for people.
-        build: returns the plan.
-        deserialise: makes an engine of a plan; raises UnusableError where the plan is none for it.
+        key : EngineKey
+            Key of the engine.
+        name : str
+            Name of the model's file, for messages.
+        build : callable
+            Returns the plan.
+        deserialise : callable
+            Returns the engine of a plan; raises UnusableError if TensorRT refuses the plan.
+
+        Returns
+        -------
+        Engine
+            The engine that `deserialise` returned.
 
         Raises
         ------
-        CacheError: the engine cannot be kept, or cannot be loaded even when new.
+        CacheError
+            The engine cannot be stored, or the new engine cannot be loaded.
         """
         with self._locked(key, name):
             try:
                 return self._open(key, name, deserialise)
             except UnusableError as fault:
                 _LOGGER.warning(
-                    'building an engine of %s, %s, for this GPU, which may take minutes: %s',
-                    name, key.precision, fault,
+                    'building the %s engine of %s for this GPU, which may take minutes: %s',
+                    key.precision, name, fault,
                 )  # fmt: skip
             self._write(key, name, build())
             try:
@@ -158,24 +205,43 @@ class EngineCache:
                 raise CacheError(f'the new engine of {name} cannot be loaded: {fault}') from fault
 
     def check(self, entry: Entry, deserialise: Callable[[bytes], object]) -> None:
-        """Load an engine once, to see whether it can be, and leave it as it is.
+        """Check that an engine can be loaded, without replacing it.
+
+        Parameters
+        ----------
+        entry : Entry
+            The engine.
+        deserialise : callable
+            As for `load`.
 
         Raises
         ------
-        UnusableError: it is not what was built, or it cannot be loaded.
+        UnusableError
+            The engine is damaged or cannot be loaded.
         """
         with self._locked(entry.key, entry.name):
             self._try(entry.key, deserialise)
 
     def read(self, key: EngineKey) -> bytes:
-        """Return a plan, once it has been made sure that it is what was built for this key.
+        """Return a plan after checking that it was built for this key and is not damaged.
+
+        Parameters
+        ----------
+        key : EngineKey
+            Key of the engine.
+
+        Returns
+        -------
+        bytes
+            The plan.
 
         Raises
         ------
-        UnusableError: it is not, there is none, or who loaded it last died of it.
+        UnusableError
+            There is no plan, a check failed, or the last process that loaded it crashed.
         """
         if self._path(key, '.loading').exists():
-            raise UnusableError('the process that loaded it last died of it')
+            raise UnusableError('the last process that loaded this engine crashed')
         try:
             plan = _read_private(self._path(key, '.plan'))
             entry = Entry.read(self._path(key, '.json'))
@@ -184,19 +250,19 @@ class EngineCache:
         if differences := key.differences(entry.key):
             raise UnusableError(f'it was built for {"; ".join(differences)}')
         if hashlib.sha256(plan).hexdigest() != entry.plan:
-            raise UnusableError('it is damaged: its hash is not that of what was built')
+            raise UnusableError('it is damaged: its hash differs from that in its sidecar')
         return plan
 
     def entries(self) -> list[Entry]:
-        """Return what is in the cache, the last used last, without what cannot be read."""
+        """Return the readable entries, in order of last use, oldest first."""
         found = []
         for path in self.folder.glob('*.json'):
             with suppress(OSError, ValueError, UnusableError):
                 found.append((path.stat().st_mtime, path.name, self._entry(path.stem)))
         return [entry for _, _, entry in sorted(found, key=lambda item: item[:2])]
 
-    def strays(self) -> list[tuple[Path, str]]:
-        """Return what is in the cache and is no entry, and why."""
+    def find_unusable(self) -> list[tuple[Path, str]]:
+        """Return the files that are not valid entries, each with the reason."""
         files = [*self.folder.glob('*.plan'), *self.folder.glob('*.json')]
         found = []
         for name in sorted({file.stem for file in files}):
@@ -207,14 +273,14 @@ class EngineCache:
         return found
 
     def _entry(self, name: str) -> Entry:
-        """Return the entry whose files bear a name. Raises what Entry.read does."""
+        """Return the entry of files with this stem; raise the errors of Entry.read."""
         entry = Entry.read(self.folder / f'{name}.json')
         if entry.key.digest != name:
-            raise ValueError('it has the name of another engine')
+            raise ValueError('its name is that of another engine')
         return entry
 
     def size(self, key: EngineKey) -> int:
-        """Return the size of a plan in bytes; 0 where there is none."""
+        """Return the size of a plan in bytes; 0 if there is none."""
         path = self._path(key, '.plan')
         return path.lstat().st_size if os.path.lexists(path) else 0
 
@@ -223,27 +289,28 @@ class EngineCache:
 
     @contextmanager
     def _locked(self, key: EngineKey, name: str) -> Iterator[None]:
-        """Keep all others from an engine; the lock of a process that dies is released."""
+        """Lock an engine against other processes; the system releases the lock after a crash."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         path = self._path(key, '.lock')
         try:
             lock = os.open(path, flags, 0o600)
         except OSError as error:
             raise CacheError(
-                f'{path} cannot be had: {error.strerror}. Remove it or make room, {_ELSEWHERE}'
+                f'{path} cannot be opened ({error.strerror}): remove it or make room, '
+                f'{_FOLDER_HINT}'
             ) from error
         with open(lock, 'w') as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                _LOGGER.warning('waiting for somebody else who builds the engine of %s', name)
+                _LOGGER.warning('waiting for another process that builds the engine of %s', name)
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def _open(self, key: EngineKey, name: str, deserialise: Callable[[bytes], Engine]) -> Engine:
-        """Return the engine that is there; move it aside where it cannot be used."""
+        """Return the cached engine; rename its files to *.refused if it is unusable."""
         if not os.path.lexists(self._path(key, '.plan')):
-            raise UnusableError(self._why_none(key, name))
+            raise UnusableError(self._explain_missing(key, name))
         try:
             engine = self._try(key, deserialise)
         except UnusableError as fault:
@@ -253,24 +320,25 @@ class EngineCache:
                 with suppress(FileNotFoundError):
                     os.replace(self._path(key, suffix), self._path(key, f'{suffix}.refused'))
             raise UnusableError(f'{fault} (moved to {aside})') from fault
-        now = time.time_ns()  # The system's own stamps are too coarse to tell two loads apart.
+        now = time.time_ns()  # File system timestamps are too coarse to order two loads.
         with suppress(OSError):
             os.utime(self._path(key, '.json'), ns=(now, now))
         return engine
 
     def _try(self, key: EngineKey, deserialise: Callable[[bytes], Engine]) -> Engine:
+        """Read and deserialise a plan, with a marker file that remains after a crash."""
         plan = self.read(key)
-        mark = self._path(key, '.loading')
-        # Some versions of TensorRT do not refuse a plan, but die of it: the mark survives that.
-        with suppress(OSError):  # A full disk is no reason not to load.
-            mark.touch()
+        marker = self._path(key, '.loading')
+        # Some versions of TensorRT crash on an invalid plan instead of refusing it.
+        with suppress(OSError):  # A full disk does not prevent loading.
+            marker.touch()
         try:
             return deserialise(plan)
         finally:
-            mark.unlink(missing_ok=True)
+            marker.unlink(missing_ok=True)
 
-    def _why_none(self, key: EngineKey, name: str) -> str:
-        """Say what of an engine of this model that is in the cache does not fit."""
+    def _explain_missing(self, key: EngineKey, name: str) -> str:
+        """Return why no cached engine of this model matches the key."""
         differences = [key.differences(entry.key) for entry in self.entries() if entry.name == name]
         if not differences:
             return 'there is none yet'
@@ -278,60 +346,64 @@ class EngineCache:
         return f'the nearest one was built for {"; ".join(fewest)}'
 
     def _write(self, key: EngineKey, name: str, plan: bytes) -> None:
-        """Keep a plan. Wherever this is interrupted, what is there is whole or does not match."""
+        """Write plan and sidecar; after an interruption, their hashes match or are refused."""
         sidecar = {'name': name, 'key': asdict(key), 'plan': hashlib.sha256(plan).hexdigest()}
         try:
             _write_atomically(self._path(key, '.plan'), plan)
             _write_atomically(self._path(key, '.json'), json.dumps(sidecar, indent=2).encode())
         except OSError as error:
             raise CacheError(
-                f'an engine of {len(plan) / 1e6:.1f} MB cannot be kept in {self.folder}: '
-                f'{error.strerror}. Make room there, {_ELSEWHERE}'
+                f'an engine of {len(plan) / 1e6:.1f} MB cannot be written to {self.folder} '
+                f'({error.strerror}): make room there, {_FOLDER_HINT}'
             ) from error
 
 
 def default_folder() -> Path:
-    """Return the folder in the user's cache in which engines are kept."""
+    """Return the default folder of engines: hybrik_ros/engines in the user's cache folder."""
     cache = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
     return Path(cache).expanduser() / 'hybrik_ros' / 'engines'
 
 
 def _make_private(folder: Path) -> None:
-    """Create a folder of mode 0700, or make sure that nobody else can change what is in it.
+    """Create a folder with mode 0700, or check that no other user can write to it.
 
     Raises
     ------
-    CacheError: somebody can.
-    OSError: it cannot be created.
+    CacheError
+        Another user can write to it.
+    OSError
+        It cannot be created.
     """
     for path in reversed([folder, *folder.parents]):
         if not os.path.lexists(path):
             path.mkdir(0o700)
     if folder.is_symlink():
-        raise CacheError(f'{folder} is a symbolic link: make it a folder, {_ELSEWHERE}')
+        raise CacheError(f'{folder} is a symbolic link: replace it by a folder, {_FOLDER_HINT}')
     status = folder.stat()
     if status.st_uid != os.geteuid():
-        raise CacheError(f'{folder} belongs to another user: remove it, {_ELSEWHERE}')
+        raise CacheError(f'{folder} belongs to another user: remove it, {_FOLDER_HINT}')
     if stat.S_IMODE(status.st_mode) & 0o077:
-        raise CacheError(f'{folder} is open to other users: chmod 700 it, {_ELSEWHERE}')
-    # Whoever can rename a folder above it can put another in its place.
+        raise CacheError(f'{folder} is accessible to other users: chmod 700 it, {_FOLDER_HINT}')
+    # A user with write access to a parent folder could replace this one.
     for path in folder.resolve().parents:
         status = path.stat()
         sticky = status.st_mode & stat.S_ISVTX
         if status.st_uid not in (0, os.geteuid()) or (status.st_mode & 0o022 and not sticky):
             raise CacheError(
-                f'other users can change {path}, in which the engines are: chmod go-w it if it is '
-                f'yours, {_ELSEWHERE}'
+                f'other users can write to {path}, which contains the engines: chmod go-w it if it '
+                f'is yours, {_FOLDER_HINT}'
             )
 
 
 def _read_private(path: Path) -> bytes:
-    """Read a file that nobody else can have written.
+    """Read a file that no other user can write to.
 
     Raises
     ------
-    UnusableError: somebody can have.
-    OSError: it cannot be read.
+    UnusableError
+        Another user can write to it.
+    OSError
+        It cannot be read.
     """
     if path.is_symlink():
         raise UnusableError(f'{path.name} is a symbolic link')
@@ -340,14 +412,14 @@ def _read_private(path: Path) -> bytes:
         if status.st_uid != os.geteuid():
             raise UnusableError(f'{path.name} belongs to another user')
         if status.st_mode & 0o022:
-            raise UnusableError(f'other users can change {path.name}')
+            raise UnusableError(f'other users can write to {path.name}')
         return file.read()
 
 
 def _write_atomically(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all. Raises OSError, and then leaves nothing behind."""
+    """Write a file completely, or raise OSError and leave no file."""
     part = path.with_name(f'{path.name}.part')
-    part.unlink(missing_ok=True)  # of somebody who was interrupted
+    part.unlink(missing_ok=True)  # left by an interrupted process
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with open(os.open(part, flags, 0o600), 'wb') as file:

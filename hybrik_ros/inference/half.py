@@ -1,7 +1,8 @@
-"""FP16 for the convolutions of a model, FP32 for the rest: half the size, and fast on a GPU.
+"""Conversion of a model to mixed precision: convolutions in FP16, the remaining layers in FP32.
 
-What a network concludes from what it convolved does not bear such rounding: a mean over the 64^3
-voxels of a heatmap would cost millimetres to centimetres, and pixels would get steps of an eighth.
+This halves the size of the model and is faster on a GPU. The layers after the last convolutions
+need FP32: in FP16, the mean over the 64^3 voxels of a heatmap has an error of millimetres to
+centimetres, and pixel coordinates have a resolution of an eighth of a pixel.
 """
 
 from collections import Counter
@@ -11,57 +12,62 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 _CONVOLUTIONS = {'Conv', 'ConvTranspose'}
-# What goes on in FP16 after them, and which of the inputs may be FP16 then.
+# Operators that stay in FP16 after a convolution, and the indices of their convertible inputs.
 _FOLLOWING = {
     'Add': (0, 1), 'Clip': (0, 1, 2), 'MaxPool': (0,), 'Pad': (0, 2), 'Relu': (0,), 'Resize': (0,),
 }  # fmt: skip
-# What hands on what it gets.
+# Operators that do not change values.
 _REARRANGING = {'Identity', 'Reshape', 'Transpose'}
-_LARGEST = float(np.finfo(np.float16).max)
+_MAX_FP16 = float(np.finfo(np.float16).max)
 
 
 def halve(model: ModelProto) -> None:
-    """Let a model convolve in FP16. Its inputs and outputs stay as they are.
+    """Convert the convolutions of a model to FP16; the types of its inputs and outputs remain.
 
-    Convolutions that give an output themselves, such as coordinates, stay in FP32, too. A model
-    that convolves in FP16 already is left as it is.
+    Convolutions whose result is an output of the model, such as coordinates, stay in FP32. A model
+    with FP16 convolutions is not changed.
 
     Parameters
     ----------
-    model: its batch norms folded; changed in place.
+    model : ModelProto
+        Model with folded batch norms; changed in place.
 
     Raises
     ------
-    ValueError: a weight is too large for FP16, or the model branches or loops.
+    ValueError
+        A weight is too large for FP16, or the model has a branch or a loop.
     """
     graph = model.graph
     if convolves_in_half(graph):
         return
     branching = [node for node in graph.node if any(a.HasField('g') for a in node.attribute)]
     if branching:
-        raise ValueError(f'{branching[0].op_type} {branching[0].name!r} has a graph within')
-    conclusions = _outputs_without_more(graph)
-    halving = _Halving(graph)
+        raise ValueError(
+            f'{branching[0].op_type} {branching[0].name!r} contains a subgraph, which cannot be '
+            f'converted to FP16: use the model in fp32'
+        )
+    outputs = _find_outputs(graph)
+    conversion = _Conversion(graph)
     for node in list(graph.node):
-        if node.op_type in _CONVOLUTIONS and node.output[0] not in conclusions:
-            halving.convert(node, range(len(node.input)))
-        elif halving.goes_on_with(node):
-            halving.convert(node, _FOLLOWING[node.op_type])
+        if node.op_type in _CONVOLUTIONS and node.output[0] not in outputs:
+            conversion.convert(node, range(len(node.input)))
+        elif conversion.can_follow(node):
+            conversion.convert(node, _FOLLOWING[node.op_type])
         else:
-            halving.keep(node)
-    halving.finish()
+            conversion.keep(node)
+    conversion.finish()
 
 
 def convolves_in_half(graph: GraphProto) -> bool:
-    """Tell whether some of the weights that a graph convolves with are FP16."""
+    """Return whether any convolution of a graph has FP16 weights."""
     halves = {
         weight.name for weight in graph.initializer if weight.data_type == TensorProto.FLOAT16
     }
     return any(node.op_type in _CONVOLUTIONS and node.input[1] in halves for node in graph.node)
 
 
-def _outputs_without_more(graph: GraphProto) -> set[str]:
-    """Return the outputs of a graph, and what is only rearranged to be one."""
+def _find_outputs(graph: GraphProto) -> set[str]:
+    """Return the names of the outputs and of tensors that are only rearranged into outputs."""
     found = {output.name for output in graph.output}
     for node in reversed(graph.node):
         if node.op_type in _REARRANGING and node.output[0] in found:
@@ -69,8 +75,8 @@ def _outputs_without_more(graph: GraphProto) -> set[str]:
     return found
 
 
-class _Halving:
-    """A graph of which node by node is put to FP16 or kept."""
+class _Conversion:
+    """Conversion of a graph, node by node in topological order."""
 
     def __init__(self, graph: GraphProto) -> None:
         self._graph = graph
@@ -83,14 +89,14 @@ class _Halving:
         self._uses.update(output.name for output in graph.output)
         self._halved: dict[str, str] = {}  # names of FP16, by those of FP32
         self._nodes: list[NodeProto] = []
-        self._there: set[str] = set()  # what was FP16 and was put back to FP32
+        self._widened: set[str] = set()  # FP32 names of FP16 tensors that also exist in FP32
         for node in graph.node:  # Constants may be stored in FP16 already.
             if node.op_type == 'Cast' and self._is(node.input[0], TensorProto.FLOAT16):
                 self._halved[node.output[0]] = node.input[0]
-                self._there.add(node.output[0])
+                self._widened.add(node.output[0])
 
-    def goes_on_with(self, node: NodeProto) -> bool:
-        """Tell whether a node follows a convolution, and nothing else, in FP16."""
+    def can_follow(self, node: NodeProto) -> bool:
+        """Return whether a node has only FP16 tensors and constants as convertible inputs."""
         if node.op_type not in _FOLLOWING:
             return False
         fed = [node.input[i] for i in _present(node, _FOLLOWING[node.op_type])]
@@ -99,21 +105,21 @@ class _Halving:
         )
 
     def convert(self, node: NodeProto, inputs: Iterable[int]) -> None:
-        """Let a node take these inputs, and give its outputs, in FP16."""
+        """Convert these inputs and all outputs of a node to FP16."""
         for i in _present(node, inputs):
-            node.input[i] = self._narrowed(node.input[i], is_bound=node.op_type == 'Clip' and i > 0)
+            node.input[i] = self._narrow(node.input[i], is_bound=node.op_type == 'Clip' and i > 0)
         for i, name in enumerate(node.output):
             self._halved[name] = node.output[i] = f'{name}_fp16'
         self._nodes.append(node)
 
     def keep(self, node: NodeProto) -> None:
-        """Let a node be as it was."""
+        """Keep a node in FP32."""
         for name in node.input:
             self._widen(name)
         self._nodes.append(node)
 
     def finish(self) -> None:
-        """Give the graph its new nodes, less the constants that nobody needs any more."""
+        """Replace the nodes and constants of the graph; leave out those that are unused."""
         for output in self._graph.output:
             self._widen(output.name)
         used = {name for node in self._nodes for name in node.input}
@@ -130,12 +136,12 @@ class _Halving:
     def _is(self, name: str, kind: int) -> bool:
         return name in self._constants and self._constants[name].data_type == kind
 
-    def _narrowed(self, name: str, is_bound: bool) -> str:
-        """Return the name of the same in FP16. A bound that is out of range is none."""
+    def _narrow(self, name: str, is_bound: bool) -> str:
+        """Return the name of a tensor in FP16, which is added if missing; bounds are clipped."""
         if self._is(name, TensorProto.FLOAT16):
             return name
         if name not in self._halved:
-            # A constant of this node alone keeps its name.
+            # A constant that only this node uses keeps its name.
             alone = name in self._constants and self._uses[name] == 1
             self._halved[name] = name if alone else f'{name}_fp16'
             if name in self._constants:
@@ -144,18 +150,18 @@ class _Halving:
                 self._constants[rounded.name] = rounded
             else:
                 self._nodes.append(_cast(name, self._halved[name], TensorProto.FLOAT16))
-                self._there.add(name)
+                self._widened.add(name)
         return self._halved[name]
 
     def _widen(self, name: str) -> None:
-        """See to it that a name is there in FP32."""
-        if name in self._halved and name not in self._there and name not in self._constants:
+        """Add a cast of a tensor to FP32, if it exists in FP16 only."""
+        if name in self._halved and name not in self._widened and name not in self._constants:
             self._nodes.append(_cast(self._halved[name], name, TensorProto.FLOAT))
-            self._there.add(name)
+            self._widened.add(name)
 
 
 def _present(node: NodeProto, inputs: Iterable[int]) -> Iterator[int]:
-    """Yield those of the inputs that a node has: some may be left out."""
+    """Return those of the input indices that a node has: optional inputs may be missing."""
     return (i for i in inputs if i < len(node.input) and node.input[i])
 
 
@@ -164,12 +170,12 @@ def _cast(source: str, target: str, kind: int) -> NodeProto:
 
 
 def _round(constant: TensorProto, is_bound: bool) -> TensorProto:
-    """Return a constant in FP16."""
+    """Return a constant in FP16; clip it to the range of FP16 if it is a bound."""
     value = numpy_helper.to_array(constant)
     if is_bound:
-        value = value.clip(-_LARGEST, _LARGEST)
+        value = value.clip(-_MAX_FP16, _MAX_FP16)
     with np.errstate(over='ignore'):
         rounded = value.astype(np.float16)
     if not np.isfinite(rounded).all():
-        raise ValueError(f'{constant.name} is too large for FP16: use it in fp32')
+        raise ValueError(f'{constant.name} is too large for FP16: use the model in fp32')
     return numpy_helper.from_array(rounded, constant.name)

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: the backend that works everywhere."""
+"""The ONNX Runtime backend, which needs no GPU."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,39 +26,39 @@ class OnnxRuntimeRunner(Runner):
     model : Path
         The .onnx file.
     threads : int
-        Threads of one inference. One is the default: a robot's cores have other work, and two
-        threads on contended cores are slower than one.
+        Threads of one inference. The default is 1: two threads on contended cores are slower than
+        one.
 
     Raises
     ------
     FileNotFoundError
-        There is no such file.
+        The file does not exist.
     RuntimeError
-        The file is no valid model.
+        The file is not a valid model, or has an input type that this package does not use.
     """
 
     backend = 'onnxruntime'
 
     def __init__(self, model: Path, threads: int = 1) -> None:
         if not model.is_file():
-            raise FileNotFoundError(f'no model at {model}')
+            raise FileNotFoundError(f'no model at {model}: check the path')
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # Waiting threads would otherwise burn the cores that the rest of the robot needs.
+        # Waiting threads must not occupy cores that other processes need.
         options.add_session_config_entry('session.intra_op.allow_spinning', '0')
         options.log_severity_level = 3
         try:
             session = onnxruntime.InferenceSession(
                 str(model), options, providers=['CPUExecutionProvider']
             )
-        except Exception as error:  # ONNX Runtime raises a family of its own, without a base.
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class.
             raise RuntimeError(f'ONNX Runtime cannot load {model}: {error}') from error
         unknown = [t for t in session.get_inputs() if t.type not in _DTYPES]
         if unknown:
             raise RuntimeError(
-                f'{model} has an input {unknown[0].name!r} of type {unknown[0].type}, which '
-                f'no network of this package has: is it the right file?'
+                f'{model} has an input {unknown[0].name!r} of unsupported type {unknown[0].type}: '
+                f'check that it is a model for this package'
             )
         self.inputs = {
             tensor.name: TensorSpec(

@@ -100,5 +100,5 @@ class Runner(ABC):
         self.close()
 
 
-# Raises RuntimeError where a runner computes something other than its model says.
+# Raises RuntimeError if the outputs of a runner are wrong.
 Prove = Callable[[Runner], None]

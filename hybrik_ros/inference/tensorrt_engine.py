@@ -1,6 +1,6 @@
-"""From an ONNX model to a TensorRT engine, by one way for versions 8.5 to 11.
+"""Building of TensorRT engines from ONNX models, for TensorRT 8.5 to 11.
 
-They differ in four names, each of which is looked for before it is used.
+The versions differ in four names of the API; `hasattr` tells which of them exist.
 """
 
 import functools
@@ -19,22 +19,22 @@ from hybrik_ros.inference.runner import SIDE
 PRECISIONS = ('fp32', 'fp16')
 
 Dims = tuple[int, ...]
-# Told the name of a phase of building, how many of its steps are done, and of how many.
+# Called with the name of a phase of the build, the number of completed steps and of all steps.
 Progress = Callable[[str, int, int], None]
 
 _LOGGER = logging.getLogger(__name__)
 
-# Where a model leaves its first dimension open, that counts images. Least, usual and greatest: the
-# pipeline follows up to six people, and TensorRT chooses what is fastest at the usual number.
+# Minimum, optimum and maximum batch size of models with a dynamic batch dimension: the pipeline
+# tracks up to six people, and TensorRT selects the fastest kernels for the optimum.
 _BATCH = (1, 1, 6)
-_FLAGS = 'no TF32'  # Other than by precision and version: part of the key.
-# TensorRT's very last error often is that there is no engine; the one before says why.
+_FLAGS = 'no TF32'  # builder flags that do not follow from precision and version
+# Last two errors of TensorRT: the last one often says only that there is no engine.
 _ERRORS: deque[str] = deque(maxlen=2)
-_LOG_SECONDS = 5.0
+_LOG_SECONDS = 5.0  # minimum interval between two messages about the progress of a build
 
 
 def missing() -> str | None:
-    """Return what is missing for TensorRT to work here and what to do, or None if it works."""
+    """Return why TensorRT does not work here and the remedy; None if it works."""
     try:
         require()
     except RuntimeError as error:
@@ -45,19 +45,27 @@ def missing() -> str | None:
 def require() -> tuple[Any, Gpu]:
     """Return the tensorrt module and the GPU.
 
+    Returns
+    -------
+    module
+        The tensorrt module.
+    Gpu
+        The GPU.
+
     Raises
     ------
-    RuntimeError: something is missing; the message says what, and what to do.
+    RuntimeError
+        TensorRT, the driver or the GPU is missing; the message gives the remedy.
     """
     try:
         import tensorrt
-    except Exception as error:  # Its libraries may be missing, or not be what it expects.
+    except Exception as error:  # Its libraries may be missing or have another version.
         raise RuntimeError(
             f'TensorRT cannot be imported ({error}). On a Jetson it comes with JetPack, for the '
-            f"system's Python: make virtual environments with --system-site-packages. "
+            f"system's Python: create virtual environments with --system-site-packages. "
             f'On a PC with an NVIDIA GPU: pip install tensorrt'
         ) from error
-    if not hasattr(tensorrt, 'Builder'):  # PyPI has modules of this name that are empty.
+    if not hasattr(tensorrt, 'Builder'):  # PyPI has empty modules of this name.
         raise RuntimeError(
             f'the module tensorrt in {getattr(tensorrt, "__file__", None)} is not '
             f"NVIDIA's: it has no Builder. Uninstall it, then install TensorRT"
@@ -75,43 +83,71 @@ def load_engine(
 
     Parameters
     ----------
-    model: the .onnx file.
-    precision: one of PRECISIONS; None for that of the engine of this model that was used last,
-        which `hybrik engine build` changes, or else fp32.
-    on_progress: called while an engine is built.
-    side: of the square images that it is for, pixels, where the model takes images of any size.
+    model : Path
+        The .onnx file.
+    precision : str, optional
+        One of PRECISIONS; None selects that of the engine of this model that was used last, or
+        fp32 if there is none. `hybrik engine build` counts as a use.
+    on_progress : callable, optional
+        Called with the progress of a build; by default it is logged.
+    side : int
+        Side of the square images in pixels, if the model accepts images of any size.
+
+    Returns
+    -------
+    ICudaEngine
+        TensorRT's engine.
 
     Raises
     ------
-    FileNotFoundError: there is no such model.
-    RuntimeError: TensorRT does not work here, cannot build this model, or has no private folder
-        for its engine.
+    FileNotFoundError
+        The model does not exist.
+    RuntimeError
+        TensorRT does not work here or cannot build this model, or there is no private folder for
+        the engine.
     """
     trt, gpu = require()
     if not model.is_file():
-        raise FileNotFoundError(f'no model at {model}')
+        raise FileNotFoundError(f'no model at {model}: check the path')
     onnx = model.read_bytes()
     hash = hashlib.sha256(onnx).hexdigest()
     cache = EngineCache()
     if precision is None:
         used = [entry.key.precision for entry in cache.entries() if entry.key.model == hash]
         precision = used[-1] if used else 'fp32'
-    key = key_here(trt, gpu, hash, precision, side)
+    key = make_key(trt, gpu, hash, precision, side)
 
     def build() -> bytes:
         try:
-            # From version 10 on a model's own types are all that counts.
+            # From version 10 on, the types of the model determine the precision.
             typed = hasattr(trt.NetworkDefinitionCreationFlag, 'STRONGLY_TYPED')
-            model_here = _in_half(onnx) if typed and precision == 'fp16' else onnx
-            return build_plan(trt, model_here, precision, side, on_progress or _log_progress())
+            content = _convert_to_fp16(onnx) if typed and precision == 'fp16' else onnx
+            return build_plan(trt, content, precision, side, on_progress or _log_progress())
         except RuntimeError as error:
             raise RuntimeError(f'TensorRT {trt.__version__}, {model}: {error}') from error
 
     return cache.load(key, model.name, build, lambda plan: deserialise(trt, plan))
 
 
-def key_here(trt: Any, gpu: Gpu, model: str, precision: str, side: int) -> EngineKey:
-    """Return the key of an engine for this machine, of the model with this SHA-256."""
+def make_key(trt: Any, gpu: Gpu, model: str, precision: str, side: int) -> EngineKey:
+    """Return the key of an engine for this machine.
+
+    Parameters
+    ----------
+    trt : module
+        The tensorrt module.
+    gpu : Gpu
+        The GPU of this machine.
+    model : str
+        SHA-256 of the .onnx file.
+    precision, side : str, int
+        As for `load_engine`.
+
+    Returns
+    -------
+    EngineKey
+        The key.
+    """
     return EngineKey(
         model=model,
         tensorrt=trt.__version__,
@@ -128,22 +164,35 @@ def key_here(trt: Any, gpu: Gpu, model: str, precision: str, side: int) -> Engin
 def deserialise(trt: Any, plan: bytes) -> Any:
     """Return the engine of a plan.
 
-    Code that an engine may bring along for the host, engine_host_code_allowed, stays forbidden.
+    Host code in the plan stays forbidden: engine_host_code_allowed is False by default.
+
+    Parameters
+    ----------
+    trt : module
+        The tensorrt module.
+    plan : bytes
+        The serialised engine.
+
+    Returns
+    -------
+    ICudaEngine
+        TensorRT's engine.
 
     Raises
     ------
-    UnusableError: the plan is none for this TensorRT, or this GPU.
+    UnusableError
+        The plan is for another version of TensorRT or another GPU.
     """
     runtime = _runtime(trt)
     _ERRORS.clear()
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
-        raise UnusableError(f'TensorRT refuses it: {complaint()}')
+        raise UnusableError(f'TensorRT refuses it: {last_errors()}')
     return engine
 
 
-def _in_half(content: bytes) -> bytes:
-    """Return a model that convolves in FP16. Raises RuntimeError where that cannot be made."""
+def _convert_to_fp16(content: bytes) -> bytes:
+    """Return a model with FP16 convolutions; raise RuntimeError if the conversion fails."""
     try:
         import onnx
         from google.protobuf.message import DecodeError
@@ -151,14 +200,14 @@ def _in_half(content: bytes) -> bytes:
         from hybrik_ros.inference.half import halve
     except ImportError as error:
         raise RuntimeError(
-            f'from version 10 on TensorRT takes FP16 from the model, and onnx, which would put it '
-            f'there, cannot be imported ({error}): pip install onnx'
+            f'onnx cannot be imported ({error}), which converts the model to FP16 for TensorRT 10 '
+            f'and newer: pip install onnx'
         ) from error
     try:
         model = onnx.load_from_string(content)
         halve(model)
     except (DecodeError, ValueError) as error:
-        raise RuntimeError(f'it cannot be put to FP16: {error}') from error
+        raise RuntimeError(f'it cannot be converted to FP16: {error}') from error
     return model.SerializeToString()
 
 
@@ -167,36 +216,66 @@ def build_plan(trt: Any, onnx: bytes, precision: str, side: int, on_progress: Pr
 
     Parameters
     ----------
-    trt: the tensorrt module.
-    onnx: content of the .onnx file.
-    precision: one of PRECISIONS. From version 10 on it only says what the model's own types are
-        taken to be; up to 8, fp16 lets TensorRT compute in FP16 what the model has in FP32.
-    side: see load_engine.
-    on_progress: called while it is built.
+    trt : module
+        The tensorrt module.
+    onnx : bytes
+        Content of the .onnx file.
+    precision : str
+        One of PRECISIONS. From TensorRT 10 on, it must be the precision of the model's own types;
+        up to 8, fp16 permits TensorRT to run FP32 layers in FP16.
+    side : int
+        As for `load_engine`.
+    on_progress : callable
+        Called with the progress of the build.
+
+    Returns
+    -------
+    bytes
+        The serialised engine.
 
     Raises
     ------
-    RuntimeError: TensorRT cannot build this model, or not in this precision.
+    RuntimeError
+        TensorRT cannot build this model, or not in this precision.
+    KeyboardInterrupt
+        `on_progress` raised it.
     """
     _ERRORS.clear()
     builder = _create(trt, trt.Builder)
     network = parse(trt, builder, onnx, side)
     config = configure(trt, builder, network, precision)
-    monitor = _watch(trt, config, on_progress)
+    monitor = _monitor_progress(trt, config, on_progress)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         if monitor is not None and monitor.interrupted:
             raise KeyboardInterrupt
-        raise RuntimeError(f'it cannot be built: {complaint()}')
+        raise RuntimeError(f'it cannot be built: {last_errors()}')
     return bytes(plan)
 
 
 def parse(trt: Any, builder: Any, onnx: bytes, side: int) -> Any:
-    """Return the network of a model, for square images of a side where the model takes any.
+    """Parse a model into a TensorRT network.
+
+    Parameters
+    ----------
+    trt : module
+        The tensorrt module.
+    builder : Builder
+        TensorRT's builder.
+    onnx : bytes
+        Content of the .onnx file.
+    side : int
+        As for `load_engine`.
+
+    Returns
+    -------
+    INetworkDefinition
+        The network; only its batch size may be dynamic.
 
     Raises
     ------
-    RuntimeError: TensorRT does not know all of it.
+    RuntimeError
+        TensorRT does not support an operator of the model.
     """
     creation = trt.NetworkDefinitionCreationFlag
     flags = 0
@@ -208,30 +287,49 @@ def parse(trt: Any, builder: Any, onnx: bytes, side: int) -> Any:
     parser = trt.OnnxParser(network, logger(trt))
     if not parser.parse(onnx):
         problems = [parser.get_error(i) for i in range(parser.num_errors)]
-        raise RuntimeError(f'not understood: {"; ".join(problem.desc() for problem in problems)}')
+        raise RuntimeError(
+            f'it cannot be parsed: {"; ".join(problem.desc() for problem in problems)}'
+        )
     for i in range(network.num_inputs):
         tensor = network.get_input(i)
         # TensorRT 8.5 fails to build MoveNet for images of any size.
-        tensor.shape = fixed(tensor.shape, side)
+        tensor.shape = fix_sides(tensor.shape, side)
     return network
 
 
-def fixed(shape: Sequence[int], side: int) -> Dims:
-    """Return the shape of an input, its number of images alone left open; -1 is what is open."""
+def fix_sides(shape: Sequence[int], side: int) -> Dims:
+    """Return the shape of an input with dynamic sizes (-1) replaced, except the batch size."""
     return tuple(side if size < 0 and axis else size for axis, size in enumerate(shape))
 
 
 def configure(trt: Any, builder: Any, network: Any, precision: str) -> Any:
-    """Return how to build a network: in which precision, and for which shapes of its inputs.
+    """Return the builder configuration of a network.
+
+    Parameters
+    ----------
+    trt : module
+        The tensorrt module.
+    builder : Builder
+        TensorRT's builder.
+    network : INetworkDefinition
+        The network.
+    precision : str
+        As for `build_plan`.
+
+    Returns
+    -------
+    IBuilderConfig
+        Configuration with the precision and the limits of the input shapes.
 
     Raises
     ------
-    RuntimeError: the network cannot be built in this precision.
+    RuntimeError
+        The network cannot be built in this precision.
     """
     config = builder.create_builder_config()
-    config.clear_flag(trt.BuilderFlag.TF32)  # On by default; its mantissa is that of FP16.
+    config.clear_flag(trt.BuilderFlag.TF32)  # on by default; its mantissa has 10 bits as in FP16
     if hasattr(trt.NetworkDefinitionCreationFlag, 'STRONGLY_TYPED'):
-        _require_types(trt, network, precision)
+        _check_types(trt, network, precision)
     elif hasattr(trt.BuilderFlag, 'FP16') and precision == 'fp16':
         config.set_flag(trt.BuilderFlag.FP16)
     profile = builder.create_optimization_profile()
@@ -243,17 +341,17 @@ def configure(trt: Any, builder: Any, network: Any, precision: str) -> Any:
 
 
 def shape_limits(shape: Sequence[int]) -> tuple[Dims, Dims, Dims]:
-    """Return the least, the usual and the greatest shape of an input that is fixed."""
-    least, usual, greatest = (
+    """Return the minimum, optimum and maximum shape of an input with fixed sides."""
+    minimum, optimum, maximum = (
         tuple(images if size < 0 else size for size in shape) for images in _BATCH
     )
-    return least, usual, greatest
+    return minimum, optimum, maximum
 
 
-def _require_types(trt: Any, network: Any, precision: str) -> None:
-    """Raise RuntimeError unless a network's own types are those of a precision.
+def _check_types(trt: Any, network: Any, precision: str) -> None:
+    """Raise RuntimeError unless the convolutions of a network have this precision.
 
-    Its convolutions tell: weights and indices may have any type before they are cast.
+    Other layers do not count: weights and indices may have any type before they are cast.
     """
     found = 'fp32'
     for i in range(network.num_layers):
@@ -269,8 +367,8 @@ def _require_types(trt: Any, network: Any, precision: str) -> None:
         )
 
 
-def _watch(trt: Any, config: Any, on_progress: Progress) -> Any:
-    """Let a build tell how far it is, and Ctrl-C end it, where TensorRT can: from 10 on."""
+def _monitor_progress(trt: Any, config: Any, on_progress: Progress) -> Any:
+    """Set a progress monitor, through which Ctrl-C ends a build; None before TensorRT 10."""
     if not hasattr(config, 'progress_monitor'):
         return None
 
@@ -282,19 +380,19 @@ def _watch(trt: Any, config: Any, on_progress: Progress) -> Any:
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self._steps[phase_name] = num_steps
-            self._tell(phase_name, 0)
+            self._report(phase_name, 0)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            self._tell(phase_name, step + 1)
+            self._report(phase_name, step + 1)
             return not self.interrupted
 
         def phase_finish(self, phase_name: str) -> None:
-            self._tell(phase_name, self._steps[phase_name])
+            self._report(phase_name, self._steps[phase_name])
 
-        def _tell(self, phase: str, done: int) -> None:
+        def _report(self, phase: str, done: int) -> None:
             try:
                 on_progress(phase, done, self._steps[phase])
-            except KeyboardInterrupt:  # Nothing may be raised through TensorRT.
+            except KeyboardInterrupt:  # No exception may propagate through TensorRT.
                 self.interrupted = True
 
     monitor = Monitor()
@@ -303,30 +401,30 @@ def _watch(trt: Any, config: Any, on_progress: Progress) -> Any:
 
 
 def _log_progress() -> Progress:
-    """Return what logs, every few seconds, how far a build is."""
+    """Return a function that logs the progress of a build every few seconds."""
     last = time.monotonic()
 
     def log(phase: str, done: int, steps: int) -> None:
         nonlocal last
         if time.monotonic() - last >= _LOG_SECONDS:
             last = time.monotonic()
-            _LOGGER.info('building an engine: %s, %d of %d', phase, done, steps)
+            _LOGGER.info('building an engine: %s, step %d of %d', phase, done, steps)
 
     return log
 
 
-def complaint() -> str:
-    """Return what TensorRT said of the last failure."""
-    return '; '.join(_ERRORS) or 'it does not say why'
+def last_errors() -> str:
+    """Return the last error messages of TensorRT."""
+    return '; '.join(_ERRORS) or 'TensorRT gives no reason'
 
 
 @functools.cache
 def logger(trt: Any) -> Any:
-    """Return the one logger that TensorRT takes."""
+    """Return the logger of TensorRT, which takes one only."""
     levels = {
         trt.ILogger.INTERNAL_ERROR: logging.ERROR,
         trt.ILogger.ERROR: logging.ERROR,
-        trt.ILogger.WARNING: logging.INFO,  # It warns of much that is as it should be.
+        trt.ILogger.WARNING: logging.INFO,  # Most of its warnings need no action.
     }
 
     class Logger(trt.ILogger):
@@ -340,14 +438,14 @@ def logger(trt: Any) -> Any:
 
 
 def _create(trt: Any, kind: Any) -> Any:
-    """Return a new Builder or Runtime. Raises RuntimeError where TensorRT cannot make one."""
+    """Return a new Builder or Runtime; raise RuntimeError if TensorRT does not start."""
     try:
         return kind(logger(trt))
-    except TypeError as error:  # its way to say so
-        raise RuntimeError(f'TensorRT does not start: {complaint()}') from error
+    except TypeError as error:  # raised by the binding of a failed constructor
+        raise RuntimeError(f'TensorRT does not start: {last_errors()}') from error
 
 
 @functools.cache
 def _runtime(trt: Any) -> Any:
-    """Return the one runtime, which has to outlive its engines."""
+    """Return the only runtime, which must outlive its engines."""
     return _create(trt, trt.Runtime)

@@ -1,4 +1,4 @@
-"""HybrIK's networks in torch, and their way to ONNX: for `hybrik export`, never for the node."""
+"""HybrIK's networks in torch and their export to ONNX; used by `hybrik export`, not by the node."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ _MODULES = {'HybrIKNet': 'hybrik_net', 'load_checkpoint': 'checkpoint'}
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs torch, which may be missing, once it is asked for."""
+    """Import a name that needs torch, an optional package, at its first use."""
     if name in _MODULES:
         return getattr(import_module(f'{__name__}.{_MODULES[name]}'), name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

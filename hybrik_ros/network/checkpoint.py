@@ -1,4 +1,4 @@
-"""Reading of HybrIK's published checkpoints, with nothing in them able to run code."""
+"""Reading of HybrIK's published checkpoints without executing code in them."""
 
 import pickle
 from collections.abc import Mapping
@@ -9,26 +9,35 @@ from torch import Tensor
 
 from hybrik_ros.network.hybrik_net import ARCHITECTURES, HybrIKNet
 
-_SMPL = 'smpl.'  # Copies of SMPL's body, which our solver and body model take the place of.
-_SHOWN = 5  # faults of a kind in an error
+_SMPL = 'smpl.'  # prefix of the weights of the SMPL layer, which this package does not use
+_MAX_SHOWN = 5  # maximum number of keys listed per kind of fault
 
 
 class CheckpointError(ValueError):
-    """A file is no checkpoint of one of HybrIK's networks."""
+    """A file is not a checkpoint of one of HybrIK's networks."""
 
 
 def load_checkpoint(path: str | Path) -> HybrIKNet:
-    """Read a network, ready for inference.
+    """Load a network from a checkpoint.
 
     Parameters
     ----------
-    path: a state dict as HybrIK publishes it, bare or under the key 'model'; which architecture
-        it belongs to is seen from its keys.
+    path : str or Path
+        A state dict as HybrIK publishes it, bare or under the key 'model'. Its keys determine the
+        architecture.
+
+    Returns
+    -------
+    HybrIKNet
+        The network in eval mode.
 
     Raises
     ------
-    FileNotFoundError: there is no such file.
-    CheckpointError: it cannot be read safely, or a key is missing, unexpected or of wrong shape.
+    FileNotFoundError
+        The file does not exist.
+    CheckpointError
+        The file cannot be read safely; or a key is missing, unexpected or of wrong shape; or a
+        value is complex or not finite.
     """
     state = _read_state_dict(path)
     has_stages = any(key.startswith('preact.stage') for key in state)
@@ -42,31 +51,31 @@ def load_checkpoint(path: str | Path) -> HybrIKNet:
 
 
 def _read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Return the tensors of a file but for those of SMPL."""
+    """Return the tensors of a file without those of SMPL."""
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
     except FileNotFoundError:
         raise
     except pickle.UnpicklingError as error:
-        # torch advises to load it all the same. We do not.
+        # torch's own message advises to load the file without weights_only.
         raise CheckpointError(
-            f'{path} holds something else than tensors, or is damaged. It was not loaded: a '
-            f'pickle can run code. Use a checkpoint as its authors published it.'
+            f'{path} is damaged, or contains objects other than tensors. It was not loaded, since '
+            f'a pickle can run code: use a checkpoint as its authors published it'
         ) from error
-    except Exception as error:  # Damaged files make torch raise nearly anything.
+    except Exception as error:  # torch raises many types for damaged files.
         reason = str(error) or 'it ends too early'
-        raise CheckpointError(f'{path} is no readable checkpoint: {reason}') from error
+        raise CheckpointError(f'{path} is not a readable checkpoint: {reason}') from error
     state = content.get('model', content) if isinstance(content, Mapping) else content
     if not isinstance(state, Mapping):
-        raise CheckpointError(f'{path} holds no state dict, but a {type(state).__name__}')
+        raise CheckpointError(f'{path} contains no state dict, but a {type(state).__name__}')
     for key, value in state.items():
         if not (isinstance(key, str) and isinstance(value, Tensor)):
-            raise CheckpointError(f'{path} holds no state dict: {key!r} names no tensor')
+            raise CheckpointError(f'{path} contains no state dict: {key!r} is not a tensor')
     return {key: value for key, value in state.items() if not key.startswith(_SMPL)}
 
 
 def _faults(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
-    """Say which keys are missing, unexpected, of wrong shape, or hold no numbers to count with."""
+    """Return which keys are missing, unexpected, of wrong shape, complex or not finite."""
     kinds = {
         'missing': [key for key in wanted if key not in given],
         'unexpected': [key for key in given if key not in wanted],
@@ -82,5 +91,6 @@ def _faults(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[s
 
 
 def _shorten(keys: list[str]) -> str:
-    more = f' and {len(keys) - _SHOWN} more' if len(keys) > _SHOWN else ''
-    return ', '.join(keys[:_SHOWN]) + more
+    """Return the first keys and the number of the others, as text."""
+    more = f' and {len(keys) - _MAX_SHOWN} more' if len(keys) > _MAX_SHOWN else ''
+    return ', '.join(keys[:_MAX_SHOWN]) + more

@@ -1,4 +1,4 @@
-"""From a published checkpoint to a verified ONNX file."""
+"""Export of a published checkpoint to a verified ONNX file."""
 
 import hashlib
 import os
@@ -31,16 +31,29 @@ from hybrik_ros.network.verification import (
 )
 
 PRECISIONS = ('fp32', 'fp16', 'int8')
-# Of the pictures for INT8, the last of so many parts shows what it costs, and is not used for it.
-_PARTS = 4
-_LEAST_PICTURES = 8
+# INT8 uses all but the last 1/_HELD_OUT of the pictures for calibration, and the last for
+# validation.
+_HELD_OUT = 4
+_MIN_PICTURES = 8  # minimum number of pictures with people for INT8
+
+# The people in each picture, as crops (3, 256, 256), normalised for the network.
+Pictures = Sequence[Sequence[NDArray[np.float32]]]
 
 
 class ExportReport(NamedTuple):
-    """What was written, and how it was proven.
+    """Result of an export.
 
-    moved_mm: how far rounding to FP16 or INT8 moves the joints, mean and 95th percentile: of FP16
-        in images of noise, of INT8 of people in pictures held out. None of FP32.
+    Attributes
+    ----------
+    title : str
+        Architecture and precision.
+    operators : list of str
+        Operators of the model.
+    differences : dict
+        Differences between ONNX Runtime and torch, by input.
+    moved_mm : tuple of float, optional
+        Mean and 95th percentile of the distances in millimetres by which rounding moves the joints:
+        for FP16 in images of noise, for INT8 in the pictures held out; None for FP32.
     """
 
     title: str
@@ -54,40 +67,41 @@ def export(
     output: Path,
     batch: int = 1,
     precision: str = 'fp32',
-    pictures: Sequence[Sequence[NDArray[np.float32]]] = (),
+    pictures: Pictures = (),
 ) -> ExportReport:
-    """Write a checkpoint's network as ONNX, once it is proven to do the same.
+    """Write the network of a checkpoint as ONNX, after verifying it.
 
     Parameters
     ----------
-    checkpoint: as load_checkpoint takes it.
-    output: the .onnx to write; an older one is replaced as a whole or not at all.
-    batch: images at once.
-    precision: one of PRECISIONS; 'fp16' and 'int8' end at the heatmaps.
-    pictures: the people in each, (3, 256, 256), normalised, as the network will see them: for
-        'int8'.
+    checkpoint : Path
+        A .pth file, as for `load_checkpoint`.
+    output : Path
+        The .onnx file to write; an existing one is replaced atomically.
+    batch : int
+        Batch size.
+    precision : str
+        One of PRECISIONS; 'fp16' and 'int8' apply up to the heatmaps.
+    pictures : sequence of sequence of ndarray
+        For 'int8', the people in each picture, as crops (3, 256, 256), normalised for the network.
+
+    Returns
+    -------
+    ExportReport
+        What was written, and how it differs from the network in torch.
 
     Raises
     ------
-    FileNotFoundError: there is no such checkpoint, or no folder for the output.
-    ValueError: another argument is wrong, a weight too large for FP16, or too few pictures.
-    CheckpointError: the checkpoint does not fit, or cannot be read safely.
-    VerificationError: the model is not what it should be.
+    FileNotFoundError
+        The checkpoint or the folder of the output does not exist.
+    ValueError
+        Another argument is wrong, a weight is too large for FP16, or there are too few pictures.
+    CheckpointError
+        The checkpoint does not fit, or cannot be read safely.
+    VerificationError
+        The model is invalid, or its outputs differ from those of torch.
     """
-    if output.suffix != '.onnx':
-        raise ValueError(f'the output must be named .onnx, not {output.name}')
-    if not output.parent.is_dir():
-        raise FileNotFoundError(f'there is no folder {output.parent} to write to')
-    if batch < 1:
-        raise ValueError(f'the batch must be at least 1, not {batch}')
-    if precision not in PRECISIONS:
-        raise ValueError(f'the precision must be one of {", ".join(PRECISIONS)}, not {precision!r}')
-    if precision == 'int8' and len(pictures) < _LEAST_PICTURES:
-        raise ValueError(
-            f'INT8 takes at least {_LEAST_PICTURES} pictures with people, and there are '
-            f'{len(pictures)}'
-        )
-    # Threads that wait for a core in use would make all this many times slower.
+    _check_arguments(output, batch, precision, pictures)
+    # On contended cores, several threads are many times slower than one.
     torch.set_num_threads(1)
     net = load_checkpoint(checkpoint)
     folded = deepcopy(net)
@@ -100,33 +114,56 @@ def export(
         halve(model)
         moved = half_shift_mm(folded, batch)
         round_weights(folded)
-        net = folded  # What rounding costs is no fault of the model's.
+        net = folded  # The comparison must not include the rounding of the weights.
     title = f'{ARCHITECTURES[net.architecture]}, {precision}'
     report = ExportReport(title, check_operators(model), compare(model, net, batch))
     if precision == 'int8':
-        shown, held_out = (
-            [np.repeat(image[None], batch, axis=0) for people in part for image in people]
-            for part in _divided(pictures)
-        )
-        exact, model = model, quantize(model, shown)
-        moved = joint_shift_mm(exact, model, held_out)
-        check_rounded(model, moved)
+        model, moved = _quantize(model, batch, pictures)
     if precision != 'fp32':
         report = report._replace(moved_mm=moved)
     _write(output, model.SerializeToString())
     return report
 
 
-def _divided(
-    pictures: Sequence[Sequence[NDArray[np.float32]]],
-) -> tuple[Sequence[Sequence[NDArray[np.float32]]], Sequence[Sequence[NDArray[np.float32]]]]:
-    """Return the pictures that are used, and those held out: of a video, its end."""
-    used = len(pictures) - len(pictures) // _PARTS
+def _check_arguments(output: Path, batch: int, precision: str, pictures: Pictures) -> None:
+    """Raise the errors of `export` about its arguments."""
+    if output.suffix != '.onnx':
+        raise ValueError(f'the output must be named .onnx, not {output.name}')
+    if not output.parent.is_dir():
+        raise FileNotFoundError(f'there is no folder {output.parent} to write to')
+    if batch < 1:
+        raise ValueError(f'the batch must be at least 1, not {batch}')
+    if precision not in PRECISIONS:
+        raise ValueError(f'the precision must be one of {", ".join(PRECISIONS)}, not {precision!r}')
+    if precision == 'int8' and len(pictures) < _MIN_PICTURES:
+        raise ValueError(
+            f'INT8 needs at least {_MIN_PICTURES} pictures with people, not {len(pictures)}: add '
+            f'pictures'
+        )
+
+
+def _quantize(
+    model: onnx.ModelProto, batch: int, pictures: Pictures
+) -> tuple[onnx.ModelProto, tuple[float, float]]:
+    """Return the checked INT8 model, and by how much it moves the joints in held-out pictures."""
+    calibration, held_out = (
+        [np.repeat(image[None], batch, axis=0) for people in part for image in people]
+        for part in _split(pictures)
+    )
+    quantized = quantize(model, calibration)
+    moved = joint_shift_mm(model, quantized, held_out)
+    check_rounded(quantized, moved)
+    return quantized, moved
+
+
+def _split(pictures: Pictures) -> tuple[Pictures, Pictures]:
+    """Return the pictures for calibration and those held out: the end of a video."""
+    used = len(pictures) - len(pictures) // _HELD_OUT
     return pictures[:used], pictures[used:]
 
 
 def _describe(model: onnx.ModelProto, checkpoint: Path, architecture: str, precision: str) -> None:
-    """Write down in the model what it was made from, and with what."""
+    """Store the origin of a model in its metadata."""
     properties = {
         'architecture': architecture,
         'precision': precision,
@@ -141,7 +178,7 @@ def _describe(model: onnx.ModelProto, checkpoint: Path, architecture: str, preci
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file atomically."""
     with TemporaryDirectory(dir=path.parent, prefix=f'.{path.name}-') as folder:
         unfinished = Path(folder, path.name)
         unfinished.write_bytes(content)

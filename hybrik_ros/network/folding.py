@@ -1,4 +1,4 @@
-"""Batch normalisation folded into convolutions: what inference computes, in fewer steps."""
+"""Folding of batch normalisation into convolutions, which computes the same in fewer steps."""
 
 from itertools import pairwise
 
@@ -7,13 +7,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def fold_batch_norms(net: nn.Module) -> None:
-    """Fold every batch normalisation of a network into the convolution that stands before it.
+    """Fold every batch normalisation of a network into the convolution before it.
 
-    It is done in FP32, before any rounding to FP16, in which small variances vanish.
+    Fold in FP32, before a conversion to FP16, in which small variances become zero.
 
     Parameters
     ----------
-    net: in eval mode; changed in place.
+    net : Module
+        Network in eval mode; changed in place.
     """
     for parent in net.modules():
         for (name, layer), (next_name, following) in pairwise(list(parent.named_children())):

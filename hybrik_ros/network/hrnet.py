@@ -1,8 +1,13 @@
-"""HRNet-W48 (Wang et al., 2020, arXiv 1908.07919): resolutions side by side.
+"""HRNet-W48, with the heads for heatmaps and for a feature.
 
-Up to four branches, each of half the resolution and twice the channels of the one before. The
-first gives the heatmaps, as in the paper's pose network; all together give the feature, by the
-head of the paper's classification network.
+Up to four parallel branches, each with half the resolution and twice the channels of the previous
+one. The first branch gives the heatmaps, as in the paper's pose network; all branches give the
+feature, through the head of the paper's classification network.
+
+References
+----------
+Wang et al.: Deep High-Resolution Representation Learning for Visual Recognition (2020, arXiv
+1908.07919).
 """
 
 from collections.abc import Sequence
@@ -16,7 +21,7 @@ from torch.nn.functional import relu
 from hybrik_ros.network.residual import BasicBlock, Bottleneck, convolution
 
 _WIDTHS = (48, 96, 192, 384)  # channels of the branches
-_HEAD_WIDTHS = (32, 64, 128, 256)  # of the head's bottlenecks, which return four times as many
+_HEAD_WIDTHS = (32, 64, 128, 256)  # widths of the head's bottlenecks; outputs are 4 times wider
 
 
 def _step(inputs: int, outputs: int, stride: int) -> nn.Sequential:
@@ -27,7 +32,7 @@ def _step(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 
 
 def _exchange(source: int, target: int) -> nn.Module:
-    """Return what takes the maps of one branch to the shape of another's."""
+    """Return layers that convert the maps of one branch to the shape of another."""
     inputs, outputs = _WIDTHS[source], _WIDTHS[target]
     if source == target:
         return nn.Identity()
@@ -43,15 +48,15 @@ def _exchange(source: int, target: int) -> nn.Module:
 
 
 class _Parallel(nn.ModuleList):
-    """Layers side by side, each for maps of its own."""
+    """Parallel layers, one for each element of the input."""
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Return what becomes of each."""
+        """Return the output of each layer."""
         return [layer(own) for layer, own in zip(self, maps, strict=True)]
 
 
 class _Exchange(nn.Module):
-    """Four blocks on every branch; then each becomes the sum of them all."""
+    """Four blocks per branch, then fusion: each branch becomes the sum over all branches."""
 
     def __init__(self, branches: int) -> None:
         super().__init__()
@@ -65,29 +70,32 @@ class _Exchange(nn.Module):
         )
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """Return maps of the shapes that the given have: (B, width, H, W), one a branch."""
+        """Return maps of the input shapes (B, width, H, W), one per branch."""
         maps = self.branches(maps)
         return [relu(reduce(torch.add, layers(maps))) for layers in self.fuse_layers]
 
 
 def _stage(branches: int, modules: int) -> nn.Sequential:
+    """Return a stage of several exchange modules."""
     return nn.Sequential(*(_Exchange(branches) for _ in range(modules)))
 
 
 def _new_branch(branches: int) -> _Parallel:
-    """Return layers that leave so many branches as they are, and begin the next from the last."""
+    """Return layers that keep the branches and derive one more from the last."""
     inputs, outputs = _WIDTHS[branches - 1 : branches + 1]
     kept = [nn.Identity() for _ in range(branches)]
     return _Parallel([*kept, nn.Sequential(_step(inputs, outputs, stride=2))])
 
 
 class HRNetW48(nn.Module):
-    """From an image to heatmaps of a quarter of its size, and to the feature's maps.
+    """HRNet-W48 with two outputs: heatmaps and feature maps.
 
     Parameters
     ----------
-    heatmaps: number of the heatmaps.
-    features: number of the feature's maps.
+    heatmaps : int
+        Number of heatmaps.
+    features : int
+        Number of feature maps.
     """
 
     def __init__(self, heatmaps: int, features: int) -> None:
@@ -110,6 +118,7 @@ class HRNetW48(nn.Module):
         self._add_head(features)
 
     def _add_head(self, features: int) -> None:
+        """Add the layers of the feature's head."""
         outputs = [4 * width for width in _HEAD_WIDTHS]
         self.incre_modules = _Parallel(
             nn.Sequential(Bottleneck(inputs, width))
@@ -128,12 +137,19 @@ class HRNetW48(nn.Module):
         )
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Take an image (B, 3, H, W).
+        """Run the network.
+
+        Parameters
+        ----------
+        image : Tensor
+            Images (B, 3, H, W).
 
         Returns
         -------
-        heatmaps: (B, heatmaps, H / 4, W / 4), not normalised.
-        maps: (B, features, H / 32, W / 32).
+        heatmaps : Tensor
+            Heatmaps (B, heatmaps, H / 4, W / 4), not normalised.
+        maps : Tensor
+            Feature maps (B, features, H / 32, W / 32).
         """
         stem = relu(self.bn2(self.conv2(relu(self.bn1(self.conv1(image))))))
         maps = [self.layer1(stem)]
@@ -143,7 +159,7 @@ class HRNetW48(nn.Module):
         return self.final_layer(maps[0]), self._feature_maps(maps)
 
     def _feature_maps(self, maps: list[Tensor]) -> Tensor:
-        """Add each branch to the finer ones, brought to its resolution."""
+        """Downsample the finer branches step by step and add each branch."""
         first, *others = self.incre_modules(maps)
         for down, own in zip(self.downsamp_modules, others, strict=True):
             first = own + down(first)

@@ -1,4 +1,10 @@
-"""HybrIK's networks (Li et al., 2021, arXiv 2011.14672): joints, twist and shape from an image."""
+"""HybrIK's networks, which estimate joints, twist and shape from an image.
+
+References
+----------
+Li et al.: HybrIK: A Hybrid Analytical-Neural Inverse Kinematics Solution for 3D Human Pose and
+Shape Estimation (CVPR 2021, arXiv 2011.14672).
+"""
 
 import torch
 from torch import Tensor, nn
@@ -12,23 +18,25 @@ ARCHITECTURES = {'res34': 'ResNet-34', 'hrw48': 'HRNet-W48'}
 IMAGE_SIZE = 256  # pixels
 OUTPUTS = ('uvd', 'shape', 'phi', 'cam', 'sigma')
 
-_HEATMAP_SIZE = 64  # voxels along each axis
+_HEATMAP_SIZE = 64  # voxels along each axis of a heatmap
 _NUM_BETAS = 10
 _NUM_TWISTS = NUM_JOINTS - 1
 
 
 class HybrIKNet(nn.Module):
-    """Heatmaps of joints, and a feature from which shape, twist, camera and doubt are read.
+    """Network with heatmaps of the joints, and linear heads for shape, twist, camera and sigma.
 
-    The entries of its state dict have the names that the published checkpoints use.
+    The keys of its state dict are those of the published checkpoints.
 
     Parameters
     ----------
-    architecture: one of ARCHITECTURES.
+    architecture : str
+        One of ARCHITECTURES.
 
     Raises
     ------
-    ValueError: an unknown architecture.
+    ValueError
+        The architecture is unknown.
     """
 
     init_shape: Tensor
@@ -62,21 +70,27 @@ class HybrIKNet(nn.Module):
         self.register_buffer('init_cam', torch.tensor(camera))
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Estimate one person.
+        """Estimate one person per image.
 
         Parameters
         ----------
-        image: (B, 3, 256, 256), RGB, normalised as in training.
+        image : Tensor
+            Images (B, 3, 256, 256), RGB, normalised as in training.
 
         Returns
         -------
-        uvd: (B, 29, 3), joints and leaves: right, down and away in the image's cube, whose
-            middle is 0 and whose side is 1.
-        shape: (B, 10), betas of SMPL.
-        phi: (B, 23, 2), cosine and sine of the twist of every joint but the pelvis, times some
-            length.
-        cam: (B, 3), scale and translation, with ResNet-34; (B, 1), scale, with HRNet-W48.
-        sigma: (B, 29), doubt about each joint, from 0 to 1.
+        uvd : Tensor
+            Joints and leaves (B, 29, 3): right, down and forward in the cube of the crop, with the
+            origin in its centre and a side of 1.
+        shape : Tensor
+            SMPL betas (B, 10).
+        phi : Tensor
+            Cosine and sine (B, 23, 2) of the twist of every joint except the pelvis, not
+            normalised.
+        cam : Tensor
+            Scale and translation (B, 3) for ResNet-34, scale (B, 1) for HRNet-W48.
+        sigma : Tensor
+            Uncertainty (B, 29) of each joint, in [0, 1].
         """
         if self.architecture == 'res34':
             maps = self.preact(image)
@@ -96,6 +110,6 @@ class HybrIKNet(nn.Module):
 
 
 def _deconvolution(inputs: int, outputs: int) -> list[nn.Module]:
-    """Return layers that double the resolution."""
+    """Return layers that double the resolution of maps."""
     deconvolution = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False)
     return [deconvolution, nn.BatchNorm2d(outputs), nn.ReLU()]

@@ -1,7 +1,7 @@
-"""INT8 for the CPU: what is convolved is rounded to 8 bits, as far as images show that it may be.
+"""Static INT8 quantisation of a model for ONNX Runtime on a CPU, calibrated with images.
 
-The heatmaps' own layer and all that follows stay in FP32: a mean over the 64^3 voxels of a heatmap
-does not bear such rounding.
+The layer of the heatmaps and all later layers stay in FP32: the mean over the 64^3 voxels of a
+heatmap needs that precision.
 """
 
 import logging
@@ -24,15 +24,20 @@ from torch import Tensor, nn
 
 Images = Sequence[NDArray[np.float32]]
 
-# Rows (and columns) of the 4 x 4 kernel that reach the even and the odd rows of what it doubles.
+# Rows, and columns, of the 4 x 4 kernel that contribute to the even and the odd rows of the output.
 _TAPS = ((3, 1), (2, 0))
 
 
 class UpConvolution(nn.Module):
-    """A transposed convolution (4 x 4, stride 2, padding 1) as a convolution and a shuffle.
+    """A transposed convolution (4 x 4, stride 2, padding 1) as a convolution and a pixel shuffle.
 
-    ONNX Runtime has transposed convolutions in FP32 only. Every pixel of the result depends on
-    2 x 2 of the image: four kernels of that size give those of even and odd rows and columns.
+    ONNX Runtime has transposed convolutions in FP32 only. Every pixel of the output depends on
+    2 x 2 pixels of the input; four 2 x 2 kernels compute the even and odd rows and columns.
+
+    Parameters
+    ----------
+    transposed : ConvTranspose2d
+        The layer to replace.
     """
 
     def __init__(self, transposed: nn.ConvTranspose2d) -> None:
@@ -50,7 +55,7 @@ class UpConvolution(nn.Module):
         self.convolution.bias = nn.Parameter(bias.repeat(4))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return (B, C', 2H, 2W) of an image (B, C, H, W)."""
+        """Return maps (B, C', 2H, 2W) of maps (B, C, H, W)."""
         height, width = image.shape[2:]
         quarters = self.convolution(image).chunk(4, 1)
         cut = [
@@ -63,7 +68,7 @@ class UpConvolution(nn.Module):
 
 
 def as_convolutions(net: nn.Module) -> None:
-    """Replace the transposed convolutions of a network, in place."""
+    """Replace the transposed convolutions of a network by UpConvolution, in place."""
     for parent in list(net.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, nn.ConvTranspose2d):
@@ -71,25 +76,32 @@ def as_convolutions(net: nn.Module) -> None:
 
 
 def quantize(model: onnx.ModelProto, images: Images) -> onnx.ModelProto:
-    """Return a static QDQ model: 8 bits between QuantizeLinear and DequantizeLinear.
+    """Quantise a model statically, in QDQ format (QuantizeLinear and DequantizeLinear pairs).
 
     Parameters
     ----------
-    model: FP32, its batch norms folded.
-    images: (B, 3, 256, 256) each, normalised as in training; they show how large values get.
+    model : ModelProto
+        FP32 model with folded batch norms.
+    images : sequence of ndarray
+        Calibration images (B, 3, 256, 256), normalised as in training.
+
+    Returns
+    -------
+    ModelProto
+        The quantised model, with the metadata of the given one.
     """
     properties = {entry.key: entry.value for entry in model.metadata_props}
     with TemporaryDirectory() as folder:
         exact, rounded = Path(folder, 'exact.onnx'), Path(folder, 'rounded.onnx')
         onnx.save(model, exact)
-        with _quiet():
+        with _without_warnings():
             quantize_static(
                 exact,
                 rounded,
                 _Reader(images),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=['Conv', 'Add', 'MaxPool', 'Relu'],
-                nodes_to_exclude=_after_the_maps(model),
+                nodes_to_exclude=_nodes_from_heatmaps(model),
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
@@ -99,11 +111,11 @@ def quantize(model: onnx.ModelProto, images: Images) -> onnx.ModelProto:
     return quantized
 
 
-def _after_the_maps(model: onnx.ModelProto) -> list[str]:
-    """Return the names of the nodes of the heatmaps' own layer and of all that follows."""
+def _nodes_from_heatmaps(model: onnx.ModelProto) -> list[str]:
+    """Return the names of the nodes of the heatmaps' layer and of all later nodes."""
     found: list[str] = []
     values: set[str] = set()
-    for node in model.graph.node:  # in an order in which they can run
+    for node in model.graph.node:  # in topological order
         if values.intersection(node.input) or any('final_layer' in name for name in node.input):
             found.append(node.name)
             values.update(node.output)
@@ -111,8 +123,8 @@ def _after_the_maps(model: onnx.ModelProto) -> list[str]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Leave out warnings: the quantizer recommends to fold what is folded."""
+def _without_warnings() -> Iterator[None]:
+    """Disable warnings: the quantizer recommends folding, which is already done."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -122,7 +134,7 @@ def _quiet() -> Iterator[None]:
 
 
 class _Reader(CalibrationDataReader):
-    """Hands out images one by one."""
+    """Reader that returns the images one by one."""
 
     def __init__(self, images: Images) -> None:
         self._images: Iterator[NDArray[np.float32]] = iter(images)

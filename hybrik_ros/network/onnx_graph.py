@@ -1,4 +1,4 @@
-"""A network as an ONNX model that ONNX Runtime and TensorRT run."""
+"""Conversion of a network to an ONNX model for ONNX Runtime and TensorRT."""
 
 import warnings
 from pathlib import Path
@@ -9,25 +9,28 @@ import torch
 
 from hybrik_ros.network.hybrik_net import IMAGE_SIZE, OUTPUTS, HybrIKNet
 
-OPSET = 17  # the newest that TensorRT 8.5, of JetPack 5, reads
+OPSET = 17  # maximum that TensorRT 8.5 (JetPack 5) supports
 
 
 def to_onnx(net: HybrIKNet, batch: int) -> onnx.ModelProto:
-    """Return the FP32 model of a network.
+    """Convert a network to an FP32 model.
 
     Parameters
     ----------
-    net: in eval mode, its batch norms folded.
-    batch: images at once; TensorRT is fastest where it knows all shapes.
+    net : HybrIKNet
+        Network in eval mode with folded batch norms.
+    batch : int
+        Batch size; it is fixed, since TensorRT is fastest with static shapes.
 
     Returns
     -------
-    model: from `image`, (batch, 3, 256, 256), to the outputs that HybrIKNet.forward names.
+    ModelProto
+        Model with the input 'image' (batch, 3, 256, 256) and the outputs of `HybrIKNet.forward`.
     """
     image = torch.zeros(batch, 3, IMAGE_SIZE, IMAGE_SIZE)
     with TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
         path = Path(folder, 'model.onnx')
-        # torch has a newer exporter, which writes no opset below 18.
+        # The newer exporter of torch (dynamo) writes no opset below 18.
         warnings.simplefilter('ignore', DeprecationWarning)
         torch.onnx.export(
             net,

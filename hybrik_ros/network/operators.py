@@ -1,4 +1,4 @@
-"""Operators of ONNX that every TensorRT from 8.5 (JetPack 5) to 10 lists as supported."""
+"""ONNX operators that every TensorRT from 8.5 (JetPack 5) to 10 supports, by its documentation."""
 
 _NAMES = """
 Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh AveragePool BatchNormalization

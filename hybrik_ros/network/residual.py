@@ -1,23 +1,28 @@
-"""The residual blocks of both networks (He et al., 2016, arXiv 1512.03385)."""
+"""Residual blocks of both networks.
+
+References
+----------
+He et al.: Deep Residual Learning for Image Recognition (CVPR 2016, arXiv 1512.03385).
+"""
 
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-    """Return a convolution without bias that keeps the size of a map but for its stride."""
+    """Return a convolution without bias, padded so that only the stride changes the size."""
     return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
 
 
 def shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    """Return what takes a block's input to its output's shape; nothing where they are alike."""
+    """Return layers that convert a block's input to the shape of its output; empty if equal."""
     if stride == 1 and inputs == outputs:
         return nn.Sequential()
     return nn.Sequential(convolution(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
 
 
 class BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut."""
+    """Residual block of two 3 x 3 convolutions."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
@@ -35,7 +40,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A 3 x 3 convolution of few channels between two of 1 x 1, beside a shortcut."""
+    """Residual block of a 3 x 3 convolution with few channels between two 1 x 1 convolutions."""
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()

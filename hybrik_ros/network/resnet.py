@@ -1,4 +1,9 @@
-"""ResNet-34 (He et al., 2016, arXiv 1512.03385) without its classifier."""
+"""ResNet-34 without its classifier.
+
+References
+----------
+He et al.: Deep Residual Learning for Image Recognition (CVPR 2016, arXiv 1512.03385).
+"""
 
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, relu
@@ -7,12 +12,13 @@ from hybrik_ros.network.residual import BasicBlock
 
 
 def _layer(inputs: int, outputs: int, blocks: int, stride: int) -> nn.Sequential:
+    """Return a stage of residual blocks, the first of which has the stride."""
     first = BasicBlock(inputs, outputs, stride)
     return nn.Sequential(first, *(BasicBlock(outputs, outputs) for _ in range(blocks - 1)))
 
 
 class ResNet34(nn.Module):
-    """From an image to 512 maps of a 32nd of its size."""
+    """Backbone with 512 output maps of 1/32 of the image's size."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,6 +30,6 @@ class ResNet34(nn.Module):
         self.layer4 = _layer(256, 512, blocks=3, stride=2)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return maps (B, 512, H / 32, W / 32) of an image (B, 3, H, W)."""
+        """Return maps (B, 512, H / 32, W / 32) of images (B, 3, H, W)."""
         maps = max_pool2d(relu(self.bn1(self.conv1(image))), 3, stride=2, padding=1)
         return self.layer4(self.layer3(self.layer2(self.layer1(maps))))

@@ -1,4 +1,4 @@
-"""Proof that an ONNX model computes what its network does, from operators of TensorRT's."""
+"""Verification that an exported ONNX model computes the same as its network in torch."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -20,23 +20,31 @@ from hybrik_ros.network.operators import TENSORRT_OPERATORS
 from hybrik_ros.network.residual import BasicBlock, Bottleneck
 from hybrik_ros.perception.hybrik import CUBE, crop
 
-_MAX_JOINT_MM = 0.01
-_CUBE_MM = 1000 * CUBE
+_MAX_JOINT_MM = 0.01  # maximum distance in millimetres between the joints of both libraries
+_CUBE_MM = 1000 * CUBE  # side of the cube of a crop in millimetres
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
-_MOST_MOVED_MM = 20.0  # of joints that the network itself puts some 50 off
-_ROUNDINGS = 10.0  # how many of torch's own errors explain a difference
+# Maximum mean distance in millimetres by which INT8 may move joints. The joint error of the network
+# itself is about 50 mm.
+_MAX_MOVED_MM = 20.0
+# Maximum ratio of a difference to the FP32 rounding error of torch, if that is above _MAX_JOINT_MM.
+_MAX_ROUNDING_RATIO = 10.0
 
 Array = NDArray[np.floating]
 
 
 class VerificationError(ValueError):
-    """A model is not what it should be."""
+    """A model is invalid, or its outputs differ from those of the network."""
 
 
 class OutputDifference(NamedTuple):
-    """How far ONNX Runtime is from torch, at worst, and how far it may be.
+    """Maximum difference between the outputs of ONNX Runtime and torch, and its limits.
 
-    joint_mm: distance of a joint. other: in shape, phi, cam or sigma.
+    Attributes
+    ----------
+    joint_mm, max_joint_mm : float
+        Distance of a joint in millimetres, and its limit.
+    other, max_other : float
+        Difference in shape, phi, cam or sigma, and its limit.
     """
 
     joint_mm: float
@@ -46,61 +54,86 @@ class OutputDifference(NamedTuple):
 
     @property
     def is_small(self) -> bool:
-        """Tell whether the limits are kept; NaN keeps none."""
+        """Whether the differences are within their limits; NaN is not."""
         return self.joint_mm <= self.max_joint_mm and self.other <= self.max_other
 
 
 def check_operators(model: onnx.ModelProto) -> list[str]:
-    """Return the names of a model's operators.
+    """Return the names of a model's operators, after checking them.
+
+    Parameters
+    ----------
+    model : ModelProto
+        The model.
+
+    Returns
+    -------
+    list of str
+        Names in alphabetical order.
 
     Raises
     ------
-    VerificationError: the model is invalid, or has an operator that TensorRT 8.5 or 10 lacks.
+    VerificationError
+        The model is invalid, or has an operator that TensorRT 8.5 to 10 does not support.
     """
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise VerificationError(f'the model is no valid ONNX: {error}') from error
+        raise VerificationError(f'the model is not valid ONNX: {error}') from error
     operators = sorted({node.op_type for node in model.graph.node})
     unknown = [name for name in operators if name not in TENSORRT_OPERATORS]
     if unknown:
-        raise VerificationError(f'not every TensorRT from 8.5 to 10 has {", ".join(unknown)}')
+        raise VerificationError(
+            f'the model has operators that not all of TensorRT 8.5 to 10 support: '
+            f'{", ".join(unknown)}'
+        )
     return operators
 
 
 def compare(model: onnx.ModelProto, net: HybrIKNet, batch: int) -> dict[str, OutputDifference]:
-    """Return how far ONNX Runtime is from torch, by what they were given.
+    """Compare the outputs of ONNX Runtime and torch for several inputs.
 
     Parameters
     ----------
-    model: what ONNX Runtime runs.
-    net: what torch runs, with the same weights.
-    batch: images of the model.
+    model : ModelProto
+        The model that ONNX Runtime runs.
+    net : HybrIKNet
+        The network that torch runs, with the same weights.
+    batch : int
+        Batch size of the model.
+
+    Returns
+    -------
+    dict
+        Differences by input: 'noise', 'black images', and 'coincident joints', for which the
+        heatmaps are constant.
 
     Raises
     ------
-    VerificationError: a limit is broken: 0.01 mm at the joints, or what rounding explains if more.
+    VerificationError
+        A difference is above its limit, which is 0.01 mm at the joints, or 10 times the rounding
+        error of FP32 if that is more.
     """
     noise = _noise(batch)
-    nothing = np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
-    black = np.tile(crop(nothing, Region(np.full(2, IMAGE_SIZE / 2), IMAGE_SIZE)), (batch, 1, 1, 1))
+    empty = np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+    black = np.tile(crop(empty, Region(np.full(2, IMAGE_SIZE / 2), IMAGE_SIZE)), (batch, 1, 1, 1))
     differences = {}
     for name, difference in chain(
         _differences(model, net, {'noise': noise, 'black images': black}),
-        _differences(*_without_heatmaps(model, net), {'bones of no length': noise}),
+        _differences(*_without_heatmaps(model, net), {'coincident joints': noise}),
     ):
         if not difference.is_small:
             raise VerificationError(
-                f'given {name}, ONNX Runtime and torch differ by {difference.joint_mm:.4f} mm at '
-                f'the joints (at most {difference.max_joint_mm:.4f} mm) and {difference.other:.1e} '
-                f'in shape, phi, cam or sigma (at most {difference.max_other:.1e})'
+                f'for {name}, ONNX Runtime and torch differ by {difference.joint_mm:.4f} mm at '
+                f'the joints (limit {difference.max_joint_mm:.4f} mm) and {difference.other:.1e} '
+                f'in shape, phi, cam or sigma (limit {difference.max_other:.1e})'
             )
         differences[name] = difference
     return differences
 
 
 def round_weights(net: nn.Module) -> None:
-    """Round the weights of what convolves to FP16, in place, as halve() rounds them in a model."""
+    """Round the weights of the convolutions to FP16, in place, as `halve` does in a model."""
     for module in net.modules():
         if isinstance(module, _CONVOLUTIONS):
             for weight in module.parameters():
@@ -108,10 +141,22 @@ def round_weights(net: nn.Module) -> None:
 
 
 def half_shift_mm(net: HybrIKNet, batch: int) -> tuple[float, float]:
-    """Return how far FP16 moves the joints in images of noise, mm: mean and 95th percentile.
+    """Measure by how much FP16 moves the joints in images of noise.
 
-    ONNX Runtime leaves most roundings out on a CPU. Here torch does those of all weights and of all
-    that is convolved, up to the heatmaps; sums within a convolution are FP32, as on a GPU.
+    Torch simulates the FP16 of a GPU: weights and outputs of the convolutions are rounded up to the
+    heatmaps, sums within a convolution are FP32. ONNX Runtime on a CPU would omit most roundings.
+
+    Parameters
+    ----------
+    net : HybrIKNet
+        The network in FP32.
+    batch : int
+        Number of images per inference.
+
+    Returns
+    -------
+    tuple of float
+        Mean and 95th percentile of the distances in millimetres.
     """
     rounded = deepcopy(net)
     round_weights(rounded)
@@ -126,27 +171,48 @@ def half_shift_mm(net: HybrIKNet, batch: int) -> tuple[float, float]:
 
 
 def check_rounded(model: onnx.ModelProto, moved_mm: tuple[float, float]) -> None:
-    """Check an INT8 model, and what it costs.
+    """Check an INT8 model.
+
+    Parameters
+    ----------
+    model : ModelProto
+        The model.
+    moved_mm : tuple of float
+        Mean and 95th percentile of the distances in millimetres by which it moves the joints.
 
     Raises
     ------
-    VerificationError: the model is invalid, or moves joints by more than is of use.
+    VerificationError
+        The model is invalid, or the mean distance is above 20 mm.
     """
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise VerificationError(f'the INT8 model is no valid ONNX: {error}') from error
-    if not moved_mm[0] <= _MOST_MOVED_MM:
+        raise VerificationError(f'the INT8 model is not valid ONNX: {error}') from error
+    if not moved_mm[0] <= _MAX_MOVED_MM:
         raise VerificationError(
-            f'INT8 moves the joints by {moved_mm[0]:.0f} mm on the mean, and more than '
-            f'{_MOST_MOVED_MM:.0f} is of no use: take fp32, or calibrate with more people'
+            f'INT8 moves the joints by {moved_mm[0]:.0f} mm on average, which is more than '
+            f'{_MAX_MOVED_MM:.0f} mm: use fp32, or calibrate with more people'
         )
 
 
 def joint_shift_mm(
     exact: onnx.ModelProto, rounded: onnx.ModelProto, images: Sequence[Array]
 ) -> tuple[float, float]:
-    """Return how far rounding moves the joints in some images, mm: mean and 95th percentile."""
+    """Measure by how much rounding moves the joints.
+
+    Parameters
+    ----------
+    exact, rounded : ModelProto
+        The model in FP32 and in INT8.
+    images : sequence of ndarray
+        Images (B, 3, 256, 256), normalised for the network.
+
+    Returns
+    -------
+    tuple of float
+        Mean and 95th percentile of the distances in millimetres.
+    """
     wanted, found = ([outputs['uvd'] for outputs in _run(m, images)] for m in (exact, rounded))
     return _shift_mm(wanted, found)
 
@@ -158,7 +224,7 @@ def _shift_mm(wanted: Sequence[Array], found: Sequence[Array]) -> tuple[float, f
 
 
 def _noise(batch: int, seed: int = 0) -> NDArray[np.float32]:
-    """Return images that show nothing, normalised: (batch, 3, 256, 256)."""
+    """Return images (batch, 3, 256, 256) of standard normal noise."""
     shape = (batch, 3, IMAGE_SIZE, IMAGE_SIZE)
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
@@ -166,13 +232,14 @@ def _noise(batch: int, seed: int = 0) -> NDArray[np.float32]:
 def _differences(
     model: onnx.ModelProto, net: HybrIKNet, images: Mapping[str, Array]
 ) -> Iterator[tuple[str, OutputDifference]]:
+    """Yield the difference for each image."""
     outputs = _run(model, images.values())
     for (name, image), found in zip(images.items(), outputs, strict=True):
         yield name, _difference(found, net, image)
 
 
 def _run(model: onnx.ModelProto, images: Iterable[Array]) -> Iterator[dict[str, Array]]:
-    """Yield the outputs that ONNX Runtime gives for each image."""
+    """Yield the outputs of ONNX Runtime for each image."""
     with TemporaryDirectory() as folder:
         path = Path(folder, 'model.onnx')
         onnx.save(model, path)
@@ -182,29 +249,31 @@ def _run(model: onnx.ModelProto, images: Iterable[Array]) -> Iterator[dict[str, 
 
 
 def _difference(outputs: Mapping[str, Array], net: HybrIKNet, image: Array) -> OutputDifference:
+    """Return the difference of outputs from those of torch."""
     wanted = _infer(net, image)
     joint_mm, limit_mm = _joint_mm(outputs, wanted), _MAX_JOINT_MM
     if joint_mm > limit_mm:
-        # Heatmaps of high contrast enlarge the rounding of FP32: no two programs agree better.
+        # Heatmaps of high contrast amplify the rounding errors of FP32 in any implementation.
         exact = _infer(deepcopy(net).double(), image.astype(np.float64))
-        limit_mm = max(limit_mm, _ROUNDINGS * _joint_mm(wanted, exact))
+        limit_mm = max(limit_mm, _MAX_ROUNDING_RATIO * _joint_mm(wanted, exact))
     others = [outputs[name] - wanted[name] for name in OUTPUTS if name != 'uvd']
-    other = float(np.max([np.abs(errors).max() for errors in others]))  # NaN if one is.
+    other = float(np.max([np.abs(errors).max() for errors in others]))  # propagates NaN
     return OutputDifference(joint_mm, limit_mm, other)
 
 
 def _infer(net: HybrIKNet, image: Array) -> dict[str, Array]:
+    """Return the outputs of torch."""
     with torch.no_grad():
         return {name: output.numpy() for name, output in net(torch.from_numpy(image)).items()}
 
 
 def _joint_mm(outputs: Mapping[str, Array], wanted: Mapping[str, Array]) -> float:
-    """Return the largest distance between joints."""
+    """Return the maximum distance between joints in millimetres."""
     return _CUBE_MM * float(np.linalg.norm(outputs['uvd'] - wanted['uvd'], axis=-1).max())
 
 
 def _without_heatmaps(model: onnx.ModelProto, net: HybrIKNet) -> tuple[onnx.ModelProto, HybrIKNet]:
-    """Return both with a zero last layer before the heatmaps, where all joints fall together."""
+    """Return copies of both with constant heatmaps, so that all joints coincide."""
     model, net = deepcopy(model), deepcopy(net)
     zeroed = {name: weight for name, weight in net.named_parameters() if 'final_layer' in name}
     for weight in zeroed.values():
