@@ -1,1 +1,1 @@
-"""From pixels to joints: who is in the image, and where their joints are."""
+"""From pixels to joints: detection of people and estimation of their joints."""

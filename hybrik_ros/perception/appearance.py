@@ -1,4 +1,4 @@
-"""What people wear, in two colours: by these they are told apart where they pass each other."""
+"""Clothing colours, which distinguish people at crossings."""
 
 import cv2
 import numpy as np
@@ -7,16 +7,17 @@ from numpy.typing import NDArray
 from hybrik_ros.arrays import Array
 from hybrik_ros.perception import coco
 
+# The colours of clothes that were not seen.
 NOT_SEEN: Array = np.full((2, 3), np.nan)
 
-# In the CIELAB space. Light and shade change the lightness most, and that of all people.
-_LIGHTNESS = 0.5
-# Two colours so far apart are those of different clothes; folds and noise make a tenth of that,
-# the way from the sun into the shade up to two thirds.
-_DIFFERENT = 20.0
+# Weight of the lightness in a CIELAB distance: light and shade change it most.
+_LIGHTNESS_WEIGHT = 0.5
+# CIELAB distance of colours that certainly belong to different clothes. Folds and noise give a
+# tenth of it, a walk from the sun into the shade up to two thirds.
+_DIFFERENT_DISTANCE = 20.0
 
-# Where a shirt and trousers are looked at, as shares of shoulders, hips and knees, left and right:
-# all over the trunk but its rim, and along the thighs.
+# Sample points of shirt and trousers as weights of left and right shoulders, hips and knees: on a
+# grid over the trunk without its border, and along the thighs.
 _CORNERS = coco.SHOULDERS + coco.HIPS + coco.KNEES
 _SHIRT = np.array(
     [
@@ -32,43 +33,52 @@ _TROUSERS = np.array(
         for side in (0, 1)
     ]
 )
-_WHERE = np.concatenate([_SHIRT, _TROUSERS])
+_SAMPLE_WEIGHTS = np.concatenate([_SHIRT, _TROUSERS])
 
 
 def clothing_colours(rgb: NDArray[np.uint8], keypoints: Array) -> Array:
-    """Return the colours of shirt and trousers (2, 3); NaN for what is not in the image.
+    """Return the median colours of shirt and trousers.
 
-    They are medians in CIELAB, so that what is in front of them does not matter.
+    The median is robust to objects in front of the clothes.
 
     Parameters
     ----------
-    rgb: (H, W, 3).
-    keypoints: (17, 2), in COCO's order, pixels.
+    rgb : ndarray
+        Image (H, W, 3), uint8.
+    keypoints : ndarray
+        Keypoints (17, 2) in COCO's order in pixels.
+
+    Returns
+    -------
+    ndarray
+        Colours (2, 3) in CIELAB, with halved lightness; NaN for a garment of which less than half
+        of the sample points are in the image.
     """
     height, width = rgb.shape[:2]
-    columns, rows = np.rint(_WHERE @ keypoints[_CORNERS]).astype(int).T
+    columns, rows = np.rint(_SAMPLE_WEIGHTS @ keypoints[_CORNERS]).astype(int).T
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     found = rgb[rows[inside], columns[inside]].astype(np.float32) / np.float32(255)
-    colours = np.full((len(_WHERE), 3), np.nan)
+    colours = np.full((len(_SAMPLE_WEIGHTS), 3), np.nan)
     if inside.any():
         colours[inside] = cv2.cvtColor(found[:, None], cv2.COLOR_RGB2Lab)[:, 0]
-    colours[:, 0] *= _LIGHTNESS
-    middles = NOT_SEEN.copy()
+    colours[:, 0] *= _LIGHTNESS_WEIGHT
+    medians = NOT_SEEN.copy()
     for n, garment in enumerate(np.split(colours, [len(_SHIRT)])):
-        there = garment[np.isfinite(garment[:, 0])]
-        if 2 * len(there) >= len(garment):
-            middles[n] = np.sort(there, axis=0)[len(there) // 2]
-    return middles
+        seen = garment[np.isfinite(garment[:, 0])]
+        if 2 * len(seen) >= len(garment):
+            medians[n] = np.sort(seen, axis=0)[len(seen) // 2]
+    return medians
 
 
 def dissimilarity(first: Array, second: Array) -> Array:
-    """Return how unlike clothes are, in [0, 1]; 0 where there is nothing to compare.
+    """Return the difference (...) of clothes in [0, 1]; 0 where no garment was seen in both.
 
     Parameters
     ----------
-    first, second: (..., 2, 3), of clothes.
+    first, second : ndarray
+        Colours (..., 2, 3), as of `clothing_colours`; NaN is unknown.
     """
-    apart = np.linalg.norm(first - second, axis=-1) / _DIFFERENT
-    compared = np.isfinite(apart)
-    total = np.where(compared, np.minimum(apart, 1.0), 0.0).sum(axis=-1)
+    distances = np.linalg.norm(first - second, axis=-1) / _DIFFERENT_DISTANCE
+    compared = np.isfinite(distances)
+    total = np.where(compared, np.minimum(distances, 1.0), 0.0).sum(axis=-1)
     return np.asarray(total / np.maximum(compared.sum(axis=-1), 1))

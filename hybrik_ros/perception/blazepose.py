@@ -1,7 +1,11 @@
 """BlazePose's landmark network: 33 landmarks of the person in a region of an image.
 
-Source: Bazarevsky et al., BlazePose (2020); Grishchenko et al., BlazePose GHUM Holistic (2022);
-the model is MediaPipe's pose_landmark_heavy, Apache-2.0.
+The model is MediaPipe's pose_landmark_heavy, Apache-2.0.
+
+References
+----------
+Bazarevsky et al.: BlazePose: On-device Real-time Body Pose tracking (2020).
+Grishchenko et al.: BlazePose GHUM Holistic (2022).
 """
 
 from collections.abc import Sequence
@@ -48,30 +52,37 @@ LEFT_TOE, RIGHT_TOE = 31, 32
 
 _COCO = [INDEX[name] for name in KEYPOINT_NAMES]
 
-# Two auxiliary points: the centre of the next region, and a point on its upper rim.
-_CENTRE, _RIM = 33, 34
-_REGION_MARGIN = 1.25
+# Two auxiliary points of the network: the centre of the next region and a point on its upper edge.
+_CENTRE, _EDGE = 33, 34
+_REGION_MARGIN = 1.25  # ratio of the side of a region to the size of the person, as in MediaPipe
 
-_SIDE = 256  # of the crop
-_NUM_OUTPUTS = 39
-_CELL = 4  # pixels of the crop in one cell of the heatmap
+_SIDE = 256  # of the crop in pixels
+_NUM_OUTPUTS = 39  # landmarks and auxiliary points
+_CELL = 4  # side of a heatmap's cell in pixels of the crop
 _CELLS = _SIDE // _CELL
-_REACH = 3  # cells on either side of a landmark in which its heatmap is averaged
-_PEAK = 0.5  # A heatmap lower than this does not correct its landmark.
+_WINDOW = 3  # cells on either side of a landmark over which its heatmap is averaged
+_MIN_PEAK = 0.5  # of a heatmap that corrects its landmark
 
 
 @dataclass(frozen=True, eq=False)
 class Landmarks:
-    """What BlazePose says of one person.
+    """BlazePose's landmarks of one person.
 
     Attributes
     ----------
-    score: in [0, 1], that there is a person in the region.
-    pixels: (33, 2) of the image.
-    world: (33, 3), metres, about the middle of the hips, along the axes of the optical frame.
-    visibility: (33) in [0, 1], that a landmark is in the image and not hidden.
-    presence: (33) in [0, 1], that a landmark is within the region.
-    next_region: where to look in the next frame.
+    score : float
+        Confidence in [0, 1] that there is a person in the region.
+    pixels : ndarray
+        Landmarks (33, 2) in pixels of the image.
+    world : ndarray
+        Landmarks (33, 3) in metres relative to the middle of the hips, along the axes of the
+        optical frame.
+    visibility : ndarray
+        Confidence (33) in [0, 1] that a landmark is in the image and not occluded.
+    presence : ndarray
+        Confidence (33) in [0, 1] that a landmark is within the region.
+    next_region : Region
+        Where the person is expected in the next frame.
     """
 
     score: float
@@ -83,7 +94,7 @@ class Landmarks:
 
     @property
     def keypoints(self) -> Array:
-        """The pixels of those landmarks that COCO has too, (17, 2), in its order."""
+        """COCO's keypoints (17, 2) in pixels."""
         return self.pixels[_COCO]
 
 
@@ -92,14 +103,15 @@ class BlazePose:
 
     Parameters
     ----------
-    runner: active, of the landmark model.
+    runner : Runner
+        Runner of the landmark model.
     """
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
 
     def __call__(self, rgb: NDArray[np.uint8], regions: Sequence[Region]) -> list[Landmarks]:
-        """Return the landmarks in each region of an image (H, W, 3), all in one inference."""
+        """Return the landmarks in each region of an image (H, W, 3), with a single inference."""
         if not regions:
             return []
         crops = np.stack([region.crop(rgb, _SIDE) for region in regions])
@@ -120,44 +132,46 @@ class BlazePose:
 def _decode(
     region: Region, points: Array, score: float, heatmaps: NDArray[np.float32], world: Array
 ) -> Landmarks:
+    """Return the landmarks of a region from the outputs of the network."""
     crop_to_image = region.to_image(_SIDE)
-    turn = crop_to_image[:, :2] * (_SIDE / region.size)
+    rotation = crop_to_image[:, :2] * (_SIDE / region.size)
     in_crop = points[:, :2].copy()
     _refine(in_crop, heatmaps)
     pixels = in_crop @ crop_to_image[:, :2].T + crop_to_image[:, 2]
     world = world[:NUM_LANDMARKS].copy()
-    world[:, :2] = world[:, :2] @ turn.T
+    world[:, :2] = world[:, :2] @ rotation.T
     return Landmarks(
         score=score,
         pixels=pixels[:NUM_LANDMARKS],
         world=world,
         visibility=_sigmoid(points[:NUM_LANDMARKS, 3]),
         presence=_sigmoid(points[:NUM_LANDMARKS, 4]),
-        next_region=_region_through(pixels[_CENTRE], pixels[_RIM]),
+        next_region=_region_through(pixels[_CENTRE], pixels[_EDGE]),
     )
 
 
 @kernel(floats(2), 'float32[:,:,::1]')
 def _refine(points: Array, heatmaps: NDArray[np.float32]) -> None:
-    """Move crop pixels (39, 2) to the centre of mass of their heatmaps (64, 64, 39) nearby."""
+    """Move pixels (39, 2) of the crop to the centres of mass of their heatmaps (64, 64, 39)."""
     for i in range(_NUM_OUTPUTS):
         column, row = int(points[i, 0] / _CELL), int(points[i, 1] / _CELL)
         if not (0 <= column < _CELLS and 0 <= row < _CELLS):
             continue
         peak = mass = u = v = 0.0
-        for r in range(max(0, row - _REACH), min(_CELLS, row + _REACH + 1)):
-            for c in range(max(0, column - _REACH), min(_CELLS, column + _REACH + 1)):
+        for r in range(max(0, row - _WINDOW), min(_CELLS, row + _WINDOW + 1)):
+            for c in range(max(0, column - _WINDOW), min(_CELLS, column + _WINDOW + 1)):
                 weight = 1 / (1 + np.exp(-heatmaps[r, c, i]))
                 peak = max(peak, weight)
                 mass += weight
                 u += weight * c
                 v += weight * r
-        if peak >= _PEAK:
+        if peak >= _MIN_PEAK:
             points[i, 0], points[i, 1] = _CELL * u / mass, _CELL * v / mass
 
 
-def _region_through(centre: Array, rim: Array) -> Region:
-    radius = rim - centre
+def _region_through(centre: Array, edge: Array) -> Region:
+    """Return the region with a centre (2) and a point (2) on its upper edge, in pixels."""
+    radius = edge - centre
     size = 2 * _REGION_MARGIN * float(np.linalg.norm(radius))
     return Region(centre, size, float(np.arctan2(radius[0], -radius[1])))
 

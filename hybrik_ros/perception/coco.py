@@ -1,6 +1,8 @@
 """COCO's 17 keypoints. Left and right are the person's own.
 
-Source: Lin et al., Microsoft COCO (2014).
+References
+----------
+Lin et al.: Microsoft COCO: Common Objects in Context (2014).
 """
 
 from hybrik_ros.skeleton import mirror_indices

@@ -1,16 +1,16 @@
-"""What a depth image says of how far away somebody is.
+"""Distance of a person from a depth image.
 
-A camera alone cannot tell a small person nearby from a big one farther off: a posed body that
-covers the right pixels may be too near or too far by what it is too small or too big. A depth
-image tells, and it shows the skin, while joints lie within. So the skin of the posed body is
-compared with what is measured at the same pixels. Scaled about the camera, a body stays at its
-pixels and its skin's depths keep their proportions: how far off it is, is one factor.
+A single camera cannot distinguish a small person nearby from a tall one farther away: the distance
+of a posed body is wrong by the same factor as its size. A depth image gives the distance of the
+skin, while joints are inside the body. So the depths of the posed body's skin are compared with
+those measured at the same pixels. Scaling a body about the camera keeps it at its pixels and scales
+all its depths equally, so that one ratio corrects the distance.
 
 Depth images are registered to the camera's image (the same pixel shows the same ray) and hold
-distances along the optical axis, in metres, as REP-118 has them; NaN, infinity and what is not
-positive are holes.
+distances along the optical axis in metres (REP-118). NaN, infinity and values that are not positive
+are holes.
 
-This changes how far away people are placed, not how big they are nor how they pose.
+This changes the distance of people, but neither their size nor their pose.
 """
 
 import numpy as np
@@ -25,25 +25,42 @@ _TORSO = [
     JOINT_NAMES.index(name)
     for name in ('pelvis', 'spine1', 'spine2', 'spine3', 'left_collar', 'right_collar')
 ]
-_PATCHES = 1000  # of the torso, on all sides
-_FACING = 0.5  # cosine of the steepest angle to the ray at which a patch is measured
-_NEAR = 0.05  # metres: nothing closer to the camera is compared
-_AGREEMENT = 0.2  # metres, within which bodies differ from their model: clothes, bellies, bending
-_LEAST = 20.0  # patches, fully seen, that must agree,
-_MOST = 0.5  # and which part of all that are measured
-# What stands before somebody agrees too, but then the rest of them shows behind it.
-_BEHIND = 0.25
-_PLAUSIBLE = (0.5, 2.0)  # times as far: from a small child to a giant
+_MAX_TRIANGLES = 1000  # approximate number of sampled triangles of the torso, on all sides
+_MIN_FACING_COS = 0.5  # cosine of the maximum angle between ray and normal of a compared triangle
+_MIN_DEPTH = 0.05  # metres, of a compared triangle
+# Width in metres of the interval of depths that agree. Clothes, bellies and bending make a body
+# differ from its model.
+_AGREEMENT = 0.2
+# Minimum weight of the triangles that agree (their number times their confidence), and minimum
+# share of the weight of all measured triangles.
+_MIN_WEIGHT = 20.0
+_MIN_AGREEING_SHARE = 0.5
+# Maximum share of the weight that lies behind those that agree. An object in front of a person
+# agrees with itself, but the rest of the person is then measured behind it.
+_MAX_SHARE_BEHIND = 0.25
+# Minimum and maximum ratio of measured to estimated distance: from a small child to a giant.
+_RATIO_LIMITS = (0.5, 2.0)
 
 
 class DepthError(ValueError):
-    """A depth image cannot belong to its camera."""
+    """A depth image does not fit its camera."""
 
 
 def check_depth(depth: NDArray[np.float32], camera: Camera) -> None:
-    """Raise a DepthError where a depth image cannot be one of this camera.
+    """Check that a depth image fits a camera.
 
-    It has the size of the camera's image, or a whole multiple or fraction of it.
+    Parameters
+    ----------
+    depth : ndarray
+        Depths (H, W), float32, in metres.
+    camera : Camera
+        Camera of the image to which the depths are registered.
+
+    Raises
+    ------
+    DepthError
+        The depth image has another shape or type, or its size is neither that of the camera's image
+        nor a whole multiple or fraction of it.
     """
     if depth.ndim != 2 or depth.dtype != np.float32 or 0 in depth.shape:
         raise DepthError(f'depth must be (H, W) float32, metres, not {depth.shape} {depth.dtype}')
@@ -52,22 +69,23 @@ def check_depth(depth: NDArray[np.float32], camera: Camera) -> None:
     if large[0] % small[0] or large[0] * small[1] != large[1] * small[0]:
         raise DepthError(
             f'the depth image has {width} x {height} pixels, the camera {camera.width} x '
-            f'{camera.height}: give depth that is registered to the image, of its size or a '
+            f'{camera.height}: use depth that is registered to the image, of its size or a '
             'whole fraction or multiple of it'
         )
 
 
 class TorsoDistanceEstimator:
-    """The skin of a body's torso and hips, of which depth images tell how far away it is.
+    """Estimates the distance of a posed body by the skin of its torso in a depth image.
 
     Parameters
     ----------
-    body: whose mesh it is.
+    body : BodyModel
+        Body model with the mesh.
     """
 
     def __init__(self, body: BodyModel) -> None:
         faces = body.faces[np.isin(body.vertex_joints[body.faces], _TORSO).all(axis=1)]
-        self._faces = faces[:: max(1, len(faces) // _PATCHES)]
+        self._faces = faces[:: max(1, len(faces) // _MAX_TRIANGLES)]
         self._joints = body.vertex_joints[self._faces[:, 0]]
 
     def estimate_ratio(
@@ -77,47 +95,54 @@ class TorsoDistanceEstimator:
         vertices: NDArray[np.float32],
         confidence: Array,
     ) -> float | None:
-        """Return how many times as far away a body is as it was put.
+        """Return the ratio of the measured to the estimated distance of a body.
 
-        Holes count for nothing. What stands in front of the body, its own arms and what shows
-        beside it are left out, as most of what is seen of the torso must agree.
+        Holes are ignored. Objects in front of the body, its own arms and the background are
+        excluded, as most of the seen torso must agree.
 
         Parameters
         ----------
-        depth: (H, W), metres, such that check_depth has nothing against it.
-        camera: that sees the body.
-        vertices: (V, 3), metres, optical frame, of the whole body, where it was put.
-        confidence: (24) in [0, 1], that a joint is seen; skin counts as much as its joint.
+        depth : ndarray
+            Depths (H, W) in metres, accepted by `check_depth`.
+        camera : Camera
+            Camera of the image.
+        vertices : ndarray
+            Vertices (V, 3) of the posed body in metres, optical frame, at the estimated distance.
+        confidence : ndarray
+            Confidence (24) of the joints in [0, 1]: the weights of their skin.
 
         Returns
         -------
-        The ratio, or None where too little of the torso is seen or the depths are at odds.
+        float or None
+            The ratio; None where too little of the torso is seen or the depths disagree.
         """
         corners = vertices[self._faces].astype(np.float64)
-        middles = corners.mean(axis=1)
-        shown = _faces_camera(corners, middles)
-        middles, weights = middles[shown], confidence[self._joints[shown]]
-        measured = _sample(depth, camera, middles)
+        centres = corners.mean(axis=1)
+        shown = _faces_camera(corners, centres)
+        centres, weights = centres[shown], confidence[self._joints[shown]]
+        measured = _sample(depth, camera, centres)
         valid = np.isfinite(measured) & (measured > 0) & (weights > 0)
         if not valid.any():
             return None
-        ratios = measured[valid] / middles[valid, 2]
-        ratio = _agreed(ratios, weights[valid], _AGREEMENT / float(np.median(middles[valid, 2])))
-        return ratio if ratio is not None and _PLAUSIBLE[0] < ratio < _PLAUSIBLE[1] else None
+        ratios = measured[valid] / centres[valid, 2]
+        width = _AGREEMENT / float(np.median(centres[valid, 2]))
+        ratio = _agreed_ratio(ratios, weights[valid], width)
+        low, high = _RATIO_LIMITS
+        return ratio if ratio is not None and low < ratio < high else None
 
 
-def _faces_camera(corners: Array, middles: Array) -> NDArray[np.bool_]:
-    """Tell which triangles (N, 3, 3), with these middles (N, 3), turn their outside to it."""
+def _faces_camera(corners: Array, centres: Array) -> NDArray[np.bool_]:
+    """Return which triangles (N, 3, 3) with given centres (N, 3) face the camera."""
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    towards = -np.einsum('ni,ni->n', normals, middles)
-    lengths = np.linalg.norm(normals, axis=1) * np.linalg.norm(middles, axis=1)
-    return np.asarray((middles[:, 2] > _NEAR) & (towards > _FACING * lengths))
+    towards = -np.einsum('ni,ni->n', normals, centres)
+    lengths = np.linalg.norm(normals, axis=1) * np.linalg.norm(centres, axis=1)
+    return np.asarray((centres[:, 2] > _MIN_DEPTH) & (towards > _MIN_FACING_COS * lengths))
 
 
 def _sample(depth: NDArray[np.float32], camera: Camera, points: Array) -> Array:
-    """Return what is measured (N) at the pixels of points (N, 3); NaN outside of the image."""
+    """Return the measured depths (N) at the pixels of points (N, 3); NaN outside of the image."""
     height, width = depth.shape
-    # Pixels are counted by their centres, and scale about the corner of the image.
+    # Pixel coordinates refer to the centres of pixels, but images scale about their corner.
     scale = width / camera.width
     pixels = np.rint((camera.project(points) + 0.5) * scale - 0.5)
     inside = ((pixels >= 0) & (pixels < (width, height))).all(axis=1)
@@ -127,10 +152,10 @@ def _sample(depth: NDArray[np.float32], camera: Camera, points: Array) -> Array:
     return measured
 
 
-def _agreed(ratios: Array, weights: Array, width: float) -> float | None:
-    """Return the median, by weights (N), of those ratios (N) within a width that weigh most.
+def _agreed_ratio(ratios: Array, weights: Array, width: float) -> float | None:
+    """Return the weighted median of the ratios (N) in the interval of a width with most weight.
 
-    None where they weigh too little, or too much lies behind them.
+    Return None where that weight is too small, or too much lies behind the interval.
     """
     order = np.argsort(ratios)
     ratios, weights = ratios[order], weights[order]
@@ -139,7 +164,8 @@ def _agreed(ratios: Array, weights: Array, width: float) -> float | None:
     agreeing = until[ends] - until[:-1]
     first = int(agreeing.argmax())
     total, behind = until[-1], until[-1] - until[ends[first]]
-    if agreeing[first] < max(_LEAST, _MOST * total) or behind > _BEHIND * total:
+    min_weight = max(_MIN_WEIGHT, _MIN_AGREEING_SHARE * total)
+    if agreeing[first] < min_weight or behind > _MAX_SHARE_BEHIND * total:
         return None
     middle = until[first] + agreeing[first] / 2
     return float(ratios[np.searchsorted(until[1:], middle)])

@@ -1,6 +1,8 @@
 """MoveNet MultiPose: finds up to six people and their 17 COCO keypoints in an image.
 
-Source: Google, MoveNet MultiPose Lightning (2021), Apache-2.0.
+References
+----------
+Google: MoveNet MultiPose Lightning (2021), Apache-2.0.
 """
 
 from dataclasses import dataclass
@@ -17,9 +19,11 @@ from hybrik_ros.perception import coco
 
 MODEL = Path(__file__).parent.parent / 'data' / 'movenet_multipose.onnx'
 
-_STRIDE = 32  # The network takes any size whose sides are multiples of this.
-_MIN_SCORE = 0.2  # of a keypoint that counts as seen: this network's scores run low,
-_MIN_HIP_SCORE = 0.4  # and those of hips run high.
+_STRIDE = 32  # pixels; each side of an input image must be a multiple of it
+# Minimum score of a keypoint that counts as seen. This network's scores are low in general, and
+# high for hips.
+_MIN_SCORE = 0.2
+_MIN_HIP_SCORE = 0.4
 # Two detections are one person where the intersection over union of their boxes exceeds the first,
 # or where more than a share of their keypoints are nearer than a share of the person's size.
 _MIN_OVERLAP = 0.5
@@ -34,10 +38,11 @@ _FACE_LEAD, _MAX_BODY_SCORE = 0.15, 0.4
 _EYES_TO_HIPS = 4.5
 # The landmark network was trained on regions of this many times the size of the person.
 _MARGIN = 1.25
-# A person whose box ends within this share of the image's height from the lower edge may continue
-# below it. The middle of the body is about this far down the box, and the side of the square
-# around the whole body about so many times its height.
-_EDGE = 0.02
+# Maximum distance, as a share of the image's height, of the lower edge of a box from that of the
+# image, for people that may continue below the image.
+_MAX_EDGE_DISTANCE = 0.02
+# For such a person, as shares of the height of the box: depth of the middle of the whole body below
+# the upper edge of the box, and side of the square around the whole body.
 _MIDDLE, _WHOLE = 0.75, 2.0
 
 
@@ -47,9 +52,12 @@ class Detection:
 
     Attributes
     ----------
-    score: in [0, 1].
-    box: (4), x_min, y_min, x_max, y_max, pixels, within the image.
-    keypoints: (17, 3) in COCO's order: u, v, pixels, and score.
+    score : float
+        Score in [0, 1].
+    box : ndarray
+        Box (4) within the image: x_min, y_min, x_max, y_max in pixels.
+    keypoints : ndarray
+        Keypoints (17, 3) in COCO's order: u and v in pixels, and score in [0, 1].
     """
 
     score: float
@@ -57,9 +65,12 @@ class Detection:
     keypoints: Array
 
     def is_face_only(self, height: int) -> bool:
-        """Tell whether a face is seen without a body, as on a poster of a head.
+        """Return whether a face is seen without a body, as on a poster of a head.
 
-        height: pixels, of the image, below which a body may go on.
+        Parameters
+        ----------
+        height : int
+            Height of the image in pixels; a body may continue below it.
         """
         points, scores = self.keypoints[coco.FACE, :2], self.keypoints[:, 2]
         face = np.sort(scores[coco.FACE])[-3:].mean()
@@ -69,10 +80,10 @@ class Detection:
         return bool(body < face - _FACE_LEAD and (body < _MAX_BODY_SCORE or has_room))
 
     @property
-    def is_less_than_legs(self) -> bool:
-        """Tell whether neither head nor trunk of somebody is seen, as by a low camera.
+    def is_lower_legs_only(self) -> bool:
+        """Whether neither head nor trunk is visible, for example to a floor-level camera.
 
-        Into what is seen the landmark network would squeeze the whole body.
+        The landmark network would compress the whole body into the visible part.
         """
         scores = self.keypoints[:, 2]
         parts = (coco.HEAD_AND_SHOULDERS, coco.HIPS, coco.LOWER_LEGS)
@@ -80,16 +91,16 @@ class Detection:
         return bool(above < _MIN_SCORE and hips < _MIN_HIP_SCORE and above < legs)
 
     def is_same(self, keypoints: Array, box: Array) -> bool:
-        """Tell whether this is the person with these keypoints (17, 2) and this box, pixels."""
+        """Return whether keypoints (17, 2) and a box (4) in pixels are of the same person."""
         return same_person(self.keypoints[:, :2], self.box, keypoints, box)
 
     def region(self) -> Region:
-        """Return the square around the whole person, upright along the trunk."""
+        """Return the square region around the whole person, upright along the trunk."""
         points, scores = self.keypoints[:, :2], self.keypoints[:, 2]
         hips, shoulders = points[coco.HIPS].mean(axis=0), points[coco.SHOULDERS].mean(axis=0)
         trunk = shoulders - hips
         length = float(np.linalg.norm(trunk))
-        if length < 1.0:  # Seen from above or along the trunk: take the box.
+        if length < 1.0:  # pixels: seen along the trunk, which then has no direction
             return Region.around(self.box, _MARGIN)
         seen = points[scores > _MIN_SCORE]
         reach = np.linalg.norm(seen - hips, axis=1).max(initial=_CROWN * length)
@@ -155,7 +166,7 @@ class PersonDetector:
             keypoints[:, :2] *= to_pixels
             box = person[[52, 51, 54, 53]] * np.tile(to_pixels, 2)
             detection = Detection(float(person[55]), np.clip(box, 0, limits), keypoints)
-            if detection.is_face_only(rgb.shape[0]) or detection.is_less_than_legs:
+            if detection.is_face_only(rgb.shape[0]) or detection.is_lower_legs_only:
                 continue
             if not any(detection.is_same(other.keypoints[:, :2], other.box) for other in found):
                 found.append(detection)
@@ -163,14 +174,14 @@ class PersonDetector:
 
 
 def padded(side: int) -> int:
-    """Return the least side, pixels, not below a given one, of an image that the network takes."""
+    """Return the smallest side in pixels, not below a given one, that the network accepts."""
     return -(-side // _STRIDE) * _STRIDE
 
 
-def region_in(box: Array, camera: Camera) -> Region:
-    """Return the square around the whole person of whom nothing but a box (4), pixels, is known."""
+def region_around_box(box: Array, camera: Camera) -> Region:
+    """Return the square region around a whole person, given only a box (4) in pixels."""
     left, top, right, bottom = box
-    if bottom < (1 - _EDGE) * camera.height:
+    if bottom < (1 - _MAX_EDGE_DISTANCE) * camera.height:
         return Region.around(box, _MARGIN)
     height = bottom - top
     size = max(_WHOLE * height, _MARGIN * (right - left))
@@ -178,22 +189,24 @@ def region_in(box: Array, camera: Camera) -> Region:
 
 
 def same_box(first: Array, second: Array) -> bool:
-    """Tell whether two boxes (4) are of one person, as they share most of what they cover."""
+    """Return whether two boxes (4) are of one person, by their intersection over union."""
     return bool(overlaps(first[None], second[None])[0, 0] > _MIN_OVERLAP)
 
 
 def same_person(first: Array, first_box: Array, second: Array, second_box: Array) -> bool:
-    """Tell whether two are one person: they share most of their boxes, or their joints.
+    """Return whether two observations are of one person, by their boxes or their keypoints.
 
     Parameters
     ----------
-    first, second: (17, 2), keypoints in COCO's order, pixels. Left and right may be mixed up in
-        one of them: the way round that fits better counts.
-    first_box, second_box: (4), pixels.
+    first, second : ndarray
+        Keypoints (17, 2) in COCO's order in pixels. Left and right may be exchanged in one of them;
+        the better match of the two ways counts.
+    first_box, second_box : ndarray
+        Boxes (4) in pixels.
     """
     if same_box(first_box, second_box):
         return True
     size = max(np.ptp(first, axis=0).max(), np.ptp(second, axis=0).max(), 1.0)
-    either_way = np.stack([second, second[list(coco.MIRROR)]])
-    near = np.linalg.norm(first - either_way, axis=2) < _SAME_KEYPOINT_DISTANCE * size
+    both_ways = np.stack([second, second[list(coco.MIRROR)]])
+    near = np.linalg.norm(first - both_ways, axis=2) < _SAME_KEYPOINT_DISTANCE * size
     return bool(near.mean(axis=1).max() > _MIN_SAME_KEYPOINTS)

@@ -1,7 +1,10 @@
 """HybrIK's own network: joints, twist and shape of the person in a region of an image.
 
-Source: Li et al., HybrIK (CVPR 2021). The model is exported by `hybrik export` from a checkpoint
-that the user has under its licence.
+`hybrik export` writes the model from a checkpoint that the user has under its licence.
+
+References
+----------
+Li et al.: HybrIK (CVPR 2021).
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,35 +25,42 @@ from hybrik_ros.perception.estimator import Observation
 from hybrik_ros.perception.landmark_joints import SEEN
 from hybrik_ros.skeleton import JOINT_NAMES, MIRROR, NUM_JOINTS, SHOULDERS
 
-_SIDE = 256  # of the crop
-_MARGIN = 1.25  # of the crop, about the person
-# ImageNet's, in the order of blue, green, red, though the image is RGB: so it was in training.
+_SIDE = 256  # of the crop in pixels
+_MARGIN = 1.25  # ratio of the side of the crop to the longer side of a person's box, as in training
+# ImageNet's mean and standard deviation in the order blue, green, red, applied to an RGB image as
+# in training.
 _MEAN = np.array([0.406, 0.457, 0.480], np.float32)
 _STD = np.array([0.225, 0.224, 0.229], np.float32)
-CUBE = 2.2  # metres, the side of the network's cube
-# The outputs, and their shapes for one person; cam depends on the architecture.
+CUBE = 2.2  # side in metres of the network's output volume
+# The outputs and their possible shapes for one person; that of cam depends on the architecture.
 _OUTPUTS = {
     'uvd': ((29, 3),), 'shape': ((10,),), 'phi': ((23, 2),), 'cam': ((3,), (1,)), 'sigma': ((29,),),
 }  # fmt: skip
-_NO_DOUBT = 0.1  # Above this sigma, a joint does not count for the distance.
+_MAX_SIGMA = 0.1  # of a joint that counts for the distance
 
 _HIPS = [1, 2]
-# The joint of each of COCO's keypoints; the head stands for the whole face.
+# The joint of each of COCO's keypoints; the head for those of the face.
 _COCO = [JOINT_NAMES.index(name if name in JOINT_NAMES else 'head') for name in KEYPOINT_NAMES]
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What HybrIK's network says of one person.
+    """The output of HybrIK's network for one person.
 
     Attributes
     ----------
-    pixels: (29, 2), of joints and leaves in the image.
-    depths: (29), metres, about the middle of the network's cube.
-    pixels_per_metre: at that distance.
-    twist: (23, 2), cosine and sine, as solve takes them.
-    betas: (10), of SMPL's shape space.
-    sigma: (29), in [0, 1], doubt about each joint.
+    pixels : ndarray
+        Joints and leaves (29, 2) in pixels of the image.
+    depths : ndarray
+        Depths (29) in metres relative to the centre of the network's output volume.
+    pixels_per_metre : float
+        Scale of the image at that centre.
+    twist : ndarray
+        Cosine and sine (23, 2) of the twist, as of `solve`.
+    betas : ndarray
+        Shape parameters (10) in SMPL's shape space.
+    sigma : ndarray
+        Uncertainty (29) of each joint in [0, 1].
     """
 
     pixels: Array
@@ -62,35 +72,43 @@ class Prediction:
 
     @property
     def score(self) -> float:
-        """How sure the joints are, in [0, 1]; whether anybody is there no output tells."""
+        """Mean confidence of the joints in [0, 1]; the network has no output for presence."""
         return float(np.mean(1.0 - self.sigma[:NUM_JOINTS]))
 
     @property
     def keypoints(self) -> Array:
-        """The joints that COCO has too, (17, 2) pixels, in its order; the head for all the face."""
+        """COCO's keypoints (17, 2) in pixels; the head for those of the face."""
         return self.pixels[_COCO]
 
     @property
     def next_region(self) -> Region:
-        """Where to look for the person in the next frame."""
+        """Where the person is expected in the next frame."""
         low, high = self.pixels.min(axis=0), self.pixels.max(axis=0)
         return region_around(np.concatenate([low, high]))
 
 
 @dataclass(frozen=True, eq=False)
 class JointObservation:
-    """The joints of one person on their rays, and what else the network says; see Observation.
+    """HybrIK's joints of one person, on the rays of their pixels; see Observation.
 
     Attributes
     ----------
-    score, box, keypoints, next_region: as of Observation.
-    rays: (29, 2), x / z and y / z.
-    depths: (29), metres, about the pelvis.
-    distance: metres, of the pelvis, as if the person had average size.
-    sigma: (29), in [0, 1], doubt about each joint.
-    confidence: (29), in [0, 1]; 0 for joints that are not in the image.
-    seen_twist: (23, 2), cosine and sine.
-    betas: (10), of SMPL's shape space.
+    score, box, keypoints, next_region
+        As of Observation.
+    rays : ndarray
+        Rays (29, 2) of joints and leaves: x / z and y / z.
+    depths : ndarray
+        Depths (29) in metres relative to the centre of the network's output volume.
+    distance : float
+        Distance of that centre in metres, for a person of average size.
+    sigma : ndarray
+        Uncertainty (29) of each joint in [0, 1].
+    confidence : ndarray
+        Confidence (29) in [0, 1]; 0 for joints outside of the image.
+    seen_twist : ndarray
+        Cosine and sine (23, 2) of the twist.
+    betas : ndarray
+        Shape parameters (10) in SMPL's shape space.
     """
 
     score: float
@@ -107,68 +125,70 @@ class JointObservation:
 
     @property
     def hips(self) -> Array:
-        """Return the point between the hips, (3) metres, optical frame, by the guessed distance."""
+        """The point (3) between the hips in metres, optical frame, for a person of average size."""
         points = on_rays(self.rays[_HIPS], self.depths[_HIPS] + self.distance)
         return np.asarray(points.mean(axis=0))
 
     @property
     def shows_trunk(self) -> bool:
-        """Tell whether two of shoulders and hips are seen."""
+        """Whether at least two of shoulders and hips are seen."""
         return bool(np.sum(self.confidence[[*_HIPS, *SHOULDERS]] >= SEEN) >= 2)
 
     def with_depths(self, depths: Array) -> 'JointObservation':
-        """Return the same joints at other depths (29), metres."""
+        """Return the same joints at other depths (29) in metres."""
         return replace(self, depths=depths)
 
     def exchanged(self) -> 'JointObservation':
-        """Return the same: the network knows left from right by its twist, or not at all."""
+        """Return this observation: the estimated twist does not fit exchanged sides."""
         return self
 
     def distance_in_image(self, other: Observation) -> float:
-        """Return how far the joints are from where another one has them in the image, metres."""
+        """Return the mean distance of the joints from those of another one, in metres."""
         return float(self.distance * np.linalg.norm(self.rays - other.rays, axis=1).mean())
 
     def joints(self, body: Proportions) -> tuple[Array, Array]:
-        """Return joints and leaves (29, 3), metres, in the optical frame, and confidence (29).
+        """Return joints and leaves (29, 3) in metres, optical frame, and confidence (29).
 
-        Each lies on the ray of its pixel. The network's own guess of the distance is as if the
-        person had average size; that at which this body in this pose covers the pixels is a
-        better one (HybrIK's scale refinement, here by the true intrinsics).
+        Each joint is on the ray of its pixel. The network's distance is that of a person of average
+        size; it is replaced by the distance at which this body in this pose covers the pixels
+        (HybrIK's scale refinement, here with the true intrinsics).
 
         Raises
         ------
-        ImpossiblePoseError: a joint lies behind the camera, or nearly all are in doubt.
+        ImpossiblePoseError
+            A joint lies behind the camera, or nearly all joints are uncertain.
         """
         guess = on_rays(self.rays, self.depths + self.distance)
         posed = forward(solve(guess, body.rest, self.seen_twist, method='naive'), body.rest)[0]
-        weights = np.maximum(0.0, 1.0 - self.sigma / _NO_DOUBT)
+        weights = np.maximum(0.0, 1.0 - self.sigma / _MAX_SIGMA)
         weights[NUM_JOINTS:] = 0.0
         distance = posed[0, 2] + locate(posed, self.rays, weights)[2]
         points = on_rays(self.rays, self.depths - self.depths[0] + distance)
         return points, self.confidence
 
     def guesses(self, joints: Array, confidence: Array, body: Proportions) -> NDArray[np.bool_]:
-        """Tell which joints (29) are no better than a guess: none, the network knows bodies."""
+        """Return which joints (29) are no better than a guess: none."""
         return np.zeros(len(joints), bool)
 
     def head_rotation(self, body: Proportions) -> None:
-        """Return None: only the joints tell how the head is turned."""
+        """Return None: the network has no output for it besides the joints."""
 
     def twist(
         self, joints: Array, body: Proportions, weights: Array, previous: Array | None
     ) -> Array:
-        """Return the twist (23, 2) that the network sees, as solve takes it."""
+        """Return the twist (23, 2) that the network estimates, as solve takes it."""
         return self.seen_twist
 
 
 def observe(prediction: Prediction, camera: Camera) -> JointObservation:
-    """Put every joint on the ray of its pixel.
+    """Return the observation of a prediction: every joint on the ray of its pixel.
 
     Raises
     ------
-    ImpossiblePoseError: the network says nothing that a person in front of the camera can have.
+    ImpossiblePoseError
+        A value is not finite, or the scale is not positive.
     """
-    # f / Z pixels cover a metre.
+    # One metre covers f / Z pixels.
     focal = np.sqrt(camera.matrix[0, 0] * camera.matrix[1, 1])
     with np.errstate(divide='ignore'):
         distance = float(np.divide(focal, prediction.pixels_per_metre))
@@ -180,7 +200,9 @@ def observe(prediction: Prediction, camera: Camera) -> JointObservation:
         prediction.sigma,
     )
     if not (0 < distance < np.inf and all(np.isfinite(array).all() for array in numbers)):
-        raise ImpossiblePoseError('no person in front of the camera has such joints')
+        raise ImpossiblePoseError(
+            f'joints are not finite, or their distance of {distance} m is not positive'
+        )
     size = [camera.width, camera.height]
     inside = ((prediction.pixels >= 0) & (prediction.pixels < size)).all(axis=1)
     confidence = np.where(inside, np.clip(1.0 - prediction.sigma, 0.0, 1.0), 0.0)
@@ -204,8 +226,10 @@ class HybrIK:
 
     Parameters
     ----------
-    runner: active, of a model that `hybrik export` wrote.
-    flip_test: whether the mirror image is looked at as well, and the mean of both taken.
+    runner : Runner
+        Runner of a model that `hybrik export` wrote.
+    flip_test : bool
+        Whether to average the predictions for the image and its mirror.
     """
 
     def __init__(self, runner: Runner, flip_test: bool = False) -> None:
@@ -213,25 +237,27 @@ class HybrIK:
         self._flip_test = flip_test
 
     def __call__(self, rgb: NDArray[np.uint8], regions: Sequence[Region]) -> list[Prediction]:
-        """Return the person in each region of an image (H, W, 3).
+        """Return the prediction for each region of an image (H, W, 3).
 
-        As many at once as the model takes, whose batch is fixed.
+        Each inference takes as many regions as the fixed batch size of the model.
 
         Raises
         ------
-        RuntimeError: the model is not one that `hybrik export` writes.
+        RuntimeError
+            `hybrik export` does not write such a model.
         """
         crops = [crop(rgb, region) for region in regions]
-        seen = self._infer(crops)
+        found = self._infer(crops)
         if self._flip_test:
-            mirrored = map(_mirrored, self._infer([image[..., ::-1] for image in crops]))
-            seen = [
+            mirrored = map(_mirror, self._infer([image[..., ::-1] for image in crops]))
+            found = [
                 {name: (one[name] + other[name]) / 2 for name in one}
-                for one, other in zip(seen, mirrored, strict=True)
+                for one, other in zip(found, mirrored, strict=True)
             ]
-        return [_decode(region, one) for region, one in zip(regions, seen, strict=True)]
+        return [_decode(region, one) for region, one in zip(regions, found, strict=True)]
 
     def _infer(self, images: Sequence[NDArray[np.float32]]) -> list[dict[str, Array]]:
+        """Return the outputs of the network for each crop."""
         batch = self._runner.inputs['image'].shape[0] or 1
         found = []
         for start in range(0, len(images), batch):
@@ -267,7 +293,7 @@ class HybrikEstimator:
 
     def __init__(self, model: Path, runner: Runner, flip_test: bool = False) -> None:
         if set(runner.inputs) != {'image'}:
-            raise ValueError(f'{model} is no model that `hybrik export` writes')
+            raise ValueError(f'{model} is not a model that `hybrik export` writes: export it anew')
         self.model = model
         self._runner = runner
         self._network = HybrIK(runner, flip_test)
@@ -304,32 +330,33 @@ class HybrikEstimator:
 
 
 def region_around(box: Array) -> Region:
-    """Return the square that the network was trained to see of a person's box (4), pixels."""
+    """Return the square region for a person's box (4) in pixels, as in the network's training."""
     return Region.around(box, _MARGIN)
 
 
 def crop(rgb: NDArray[np.uint8], region: Region) -> NDArray[np.float32]:
-    """Return a region of an image (H, W, 3) as the network takes it, (3, 256, 256)."""
+    """Return a region of an image (H, W, 3) as the network's input (3, 256, 256)."""
     image = (region.crop(rgb, _SIDE).astype(np.float32) / np.float32(255) - _MEAN) / _STD
     return np.asarray(image.transpose(2, 0, 1))
 
 
 def _check(outputs: Mapping[str, NDArray[np.float32]]) -> None:
-    """Raise a RuntimeError where outputs are not those of HybrIK's network."""
+    """Raise RuntimeError where outputs are not those of HybrIK's network."""
     for name, shapes in _OUTPUTS.items():
         shape = outputs[name].shape[1:] if name in outputs else None
         if shape not in shapes:
-            wanted = ' or '.join(map(str, shapes))
+            expected = ' or '.join(map(str, shapes))
             raise RuntimeError(
-                f'the model is not one that `hybrik export` writes: its output {name!r} must be of '
-                f'shape {wanted} a person, and {"is missing" if shape is None else f"is {shape}"}'
+                f'the model is not one that `hybrik export` writes: its output {name!r} '
+                f'{"is missing" if shape is None else f"has shape {shape} per person"}, '
+                f'expected {expected}'
             )
         if not np.isfinite(outputs[name]).all():
-            raise RuntimeError(f'the model gives numbers in {name!r} that are not finite')
+            raise RuntimeError(f"the model's output {name!r} contains NaN or infinity")
 
 
-def _mirrored(outputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Return what the network says of a mirror image, of the image itself."""
+def _mirror(outputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the outputs for the mirror image as those for the image itself."""
     points = list(MIRROR)
     rows = [MIRROR[joint] - 1 for joint in range(1, NUM_JOINTS)]
     return {
@@ -341,6 +368,7 @@ def _mirrored(outputs: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def _decode(region: Region, outputs: Mapping[str, Array]) -> Prediction:
+    """Return the prediction for a region from the outputs of the network."""
     uvd, scale = outputs['uvd'], float(outputs['cam'][0])
     return Prediction(
         pixels=region.centre + region.size * uvd[:, :2],

@@ -137,7 +137,7 @@ _SHOWN, _SHOWN_BY = np.array(
     ]
 ).T
 
-# Ends of hands and feet, whose position is that of a direction, and the bones of arms and legs.
+# Ends of hands and feet, which are placed by a direction, and the bones of arms and legs.
 _ENDS = [side.point(end) for side in _SIDES for end in ('hand', 'middle_tip', 'foot', 'big_toe')]
 _BONES = np.array(
     [
@@ -295,8 +295,8 @@ def _believe_hands(points: Array, rest: Array) -> Array:
 def find_guesses(joints: Array, confidence: Array, body: Proportions) -> NDArray[np.bool_]:
     """Return which joints (29) are no better than a guess.
 
-    Guesses are hidden hands and feet, whose direction flips, and the ends of hidden bones of arms
-    and legs that seem much shorter than they are.
+    Guesses are hidden hands and feet, as their direction flips, and the ends of hidden bones of
+    arms and legs that seem much shorter than they are.
 
     Parameters
     ----------

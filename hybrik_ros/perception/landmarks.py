@@ -14,7 +14,7 @@ from hybrik_ros.inference import Runner
 from hybrik_ros.kinematics import twist_from_pointers
 from hybrik_ros.perception import blazepose as bp
 from hybrik_ros.perception.blazepose import BlazePose, Landmarks
-from hybrik_ros.perception.detector import Detection, region_in
+from hybrik_ros.perception.detector import Detection, region_around_box
 from hybrik_ros.perception.estimator import Observation
 from hybrik_ros.perception.landmark_joints import (
     SEEN,
@@ -158,7 +158,7 @@ class BlazePoseEstimator:
 
     def region_around(self, box: Array, camera: Camera) -> Region:
         """Return the region to observe for the box (4) of another detector, in pixels."""
-        return region_in(box, camera)
+        return region_around_box(box, camera)
 
     def observe(
         self, rgb: Image, regions: Sequence[Region], camera: Camera, min_score: float
@@ -211,10 +211,10 @@ def observe(landmarks: Landmarks, camera: Camera) -> LandmarkObservation:
 
 
 def _shows_legs_only(pixels: Array) -> bool:
-    """Return whether the hips are at the upper edge and the trunk above, (33, 2) pixels, is wrong.
+    """Return whether pixels (33, 2) have the hips at the upper edge and an impossible trunk.
 
     Then the trunk is above the image, and the network compresses it or invents one on the legs. A
-    person who bends over there looks alike, but low cameras see legs far more often.
+    person bending over looks alike, but low cameras see legs far more often.
     """
     hips, knees, shoulders = (pixels[pair].mean(axis=0) for pair in (_HIPS, _KNEES, _SHOULDERS))
     thigh, trunk = np.linalg.norm(knees - hips), np.linalg.norm(shoulders - hips)
@@ -225,7 +225,7 @@ def _shows_legs_only(pixels: Array) -> bool:
 
 
 def _with_straight_trunk(points: Array) -> Array:
-    """Return landmarks, (33, 2) or (33, 3), whose trunk continues the direction of the thighs."""
+    """Return landmarks, (33, 2) or (33, 3), with the trunk in the direction of the thighs."""
     hips, knees, shoulders = (points[pair].mean(axis=0) for pair in (_HIPS, _KNEES, _SHOULDERS))
     points = points.copy()
     points[_SHOULDERS] += hips + _TRUNK_LENGTH * (hips - knees) - shoulders
