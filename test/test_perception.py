@@ -150,11 +150,11 @@ def test_shins_alone_are_nobody(clip, seen, detect, visible):
 def test_who_is_seen_to_the_hips_from_below_is_somebody():
     scores = np.array([0.05] * 7 + [0.1] * 4 + [0.7] * 2 + [0.6] * 4)
     keypoints = np.column_stack([np.zeros((17, 2)), scores])
-    assert not Detection(0.5, np.zeros(4), keypoints).is_less_than_legs
+    assert not Detection(0.5, np.zeros(4), keypoints).is_lower_legs_only
     keypoints[11:13, 2] = 0.3
-    assert Detection(0.5, np.zeros(4), keypoints).is_less_than_legs
+    assert Detection(0.5, np.zeros(4), keypoints).is_lower_legs_only
     keypoints[5, 2] = 0.5  # a shoulder
-    assert not Detection(0.5, np.zeros(4), keypoints).is_less_than_legs
+    assert not Detection(0.5, np.zeros(4), keypoints).is_lower_legs_only
 
 
 @pytest.mark.parametrize('index', [60, 108, 132])
