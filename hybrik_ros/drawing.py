@@ -1,7 +1,7 @@
-"""Overlays: skeletons and shaded meshes over the picture, side views and contact sheets.
+"""Overlays of skeletons and shaded meshes on images, side views and contact sheets.
 
-Pictures are (height, width, 3) uint8 in RGB order; the centre of the top left pixel is (0, 0), as
-in camera_info. Points are metres in the camera's optical frame (x right, y down, z forward).
+Images are (height, width, 3) uint8 in RGB order; the centre of the top left pixel is (0, 0), as in
+camera_info. Points are in metres in the camera's optical frame (x right, y down, z forward).
 """
 
 from __future__ import annotations
@@ -26,30 +26,32 @@ Points = NDArray[np.floating]
 Faces = NDArray[np.integer]
 Colour = tuple[int, int, int]
 
-# Vermilion and sky blue of Okabe and Ito's palette (2008), and near white: apart for every kind
-# of colour vision, and in grey.
+# Vermilion and sky blue of Okabe and Ito's palette (2008), and near white: distinguishable with all
+# kinds of colour vision, and in greyscale.
 LEFT: Colour = (213, 94, 0)
 RIGHT: Colour = (86, 180, 233)
 MIDDLE: Colour = (240, 240, 240)
 
 _DARK: Colour = (25, 25, 25)
-_PAPER: Colour = (222, 222, 218)
+_BACKGROUND: Colour = (222, 222, 218)
 
-NEAR = 0.05  # metres: nothing closer to the camera is drawn
-_FAR_OUTSIDE = 2**15  # pixels: farther off the picture, cv2's fixed-point coordinates would wrap
-_SUBPIXEL_BITS = 4
+NEAR = 0.05  # minimum depth in metres of points that are drawn
+# Maximum absolute pixel coordinate; larger ones would overflow cv2's fixed-point coordinates.
+_MAX_PIXEL = 2**15
+_SUBPIXEL_BITS = 4  # fractional bits of cv2's fixed-point coordinates
 
-_AMBIENT = 0.3
+_AMBIENT = 0.3  # brightness of a surface without direct light, relative to full light
+# Unit vector towards the light in the optical frame.
 _LIGHT = np.array([-0.35, -0.45, -1.0]) / np.linalg.norm([-0.35, -0.45, -1.0])
 
-_SIDE_SPAN = 2.6  # metres from top to bottom of a side view: arms overhead still fit
-_SIDE_DISTANCE = 8.0  # metres: far enough that perspective hardly shows
-# Optical frame to side view: depth becomes the picture's x, so that the camera is at the left.
+_SIDE_SPAN = 2.6  # metres from top to bottom of a side view: a person with raised arms fits
+_SIDE_DISTANCE = 8.0  # metres from the virtual camera: perspective is hardly visible
+# Rotation from optical frame to side view: depth becomes x, so that the camera is at the left.
 _QUARTER_TURN = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
 
 
 def side_colour(joint: int) -> Colour:
-    """Return the colour of a joint and of the bone that ends in it: left, right or middle."""
+    """Return the colour of a joint and of the bone ending there: LEFT, RIGHT or MIDDLE."""
     name = JOINT_NAMES[joint]
     if name.startswith('left_'):
         return LEFT
@@ -57,11 +59,12 @@ def side_colour(joint: int) -> Colour:
 
 
 def identity_colour(identity: str) -> Colour:
-    """Return the colour of a person, the same in every run; neighbouring numbers differ most.
+    """Return the colour of a person: the same in every run, very different for successive ids.
 
     Parameters
     ----------
-    identity: Human.id; the number at its end counts, or a checksum of the text without one.
+    identity : str
+        Human.id. The number at its end selects the colour, or a checksum of an id without number.
     """
     number = re.search(r'[0-9]{1,6}$', identity)
     seed = int(number.group()) if number else zlib.crc32(identity.encode()) % 10**6
@@ -75,19 +78,24 @@ def draw_skeleton(
 ) -> None:
     """Draw the bones of one person in place, near ones over far ones.
 
-    Bones that touch an inferred joint are thin and dashed, inferred joints are small. Bones that
-    reach behind the camera are left out.
+    Bones at an inferred joint are thin and dashed, inferred joints are small. Bones that extend
+    behind the camera are left out.
 
     Parameters
     ----------
-    image_rgb: (height, width, 3) uint8, drawn on in place.
-    joints: (24, 3) metres, optical frame.
-    joint_confidence: (24,), 0 where the joint is inferred and was not seen.
-    camera: the camera that took the picture.
+    image_rgb : ndarray
+        Image (height, width, 3), uint8, contiguous; drawn on in place.
+    joints : ndarray
+        Joints (24, 3) in metres, optical frame.
+    joint_confidence : ndarray
+        Confidence (24) of the joints; 0 for inferred joints.
+    camera : Camera
+        Camera of the image.
 
     Raises
     ------
-    ValueError: an array has the wrong shape or type, or the camera another size than the picture.
+    ValueError
+        An array has the wrong shape or type, or the image is not of the camera's size.
     """
     _check_image(image_rgb, camera)
     joints = _points('joints', joints, NUM_JOINTS)
@@ -95,7 +103,7 @@ def draw_skeleton(
     if seen.shape != (NUM_JOINTS,):
         raise ValueError(f'joint_confidence must be ({NUM_JOINTS},), not {seen.shape}')
     pixels, drawable = _project(joints, camera)
-    stroke = _stroke(image_rgb)
+    stroke = _line_width(image_rgb)
 
     visible = [i for i in range(NUM_JOINTS) if drawable[i]]
     bones = [i for i in visible if PARENTS[i] in visible]
@@ -117,24 +125,31 @@ def draw_mesh(
     colour: Colour,
     alpha: float = 0.8,
 ) -> None:
-    """Blend a smoothly shaded mesh into the picture, in place.
+    """Blend a smoothly shaded mesh into an image, in place.
 
-    Only faces whose outer side is towards the camera are drawn, the nearest of them at each
-    pixel. Faces that reach behind the camera are left out. The light comes from beside the camera.
+    Each pixel shows the nearest face with its outer side towards the camera. Faces that extend
+    behind the camera are left out. The light comes from beside the camera.
 
     Parameters
     ----------
-    image_rgb: (height, width, 3) uint8, drawn on in place.
-    vertices: (V, 3) metres, optical frame.
-    faces: (F, 3) indices of vertices, counter-clockwise as seen from outside.
-    camera: the camera that took the picture.
-    colour: (red, green, blue), 0 to 255, where the light falls straight on the surface.
-    alpha: opacity, 0 to 1.
+    image_rgb : ndarray
+        Image (height, width, 3), uint8, contiguous; drawn on in place.
+    vertices : ndarray
+        Vertices (V, 3) in metres, optical frame.
+    faces : ndarray
+        Vertex indices (F, 3) of the faces, counter-clockwise as seen from outside.
+    camera : Camera
+        Camera of the image.
+    colour : tuple of int
+        Red, green and blue, 0 to 255, of a surface in full light.
+    alpha : float
+        Opacity in [0, 1].
 
     Raises
     ------
-    ValueError: an array has the wrong shape or type, a face points to no vertex, alpha is out of
-        range, or the camera has another size than the picture.
+    ValueError
+        An array has the wrong shape or type, an index is out of range, alpha is out of range, or
+        the image is not of the camera's size.
     """
     _check_image(image_rgb, camera)
     vertices = _points('vertices', vertices)
@@ -157,19 +172,25 @@ def draw_mesh(
 def draw_human(
     image_rgb: Image, human: Human, faces: Faces, camera: Camera, mesh: bool = True
 ) -> None:
-    """Draw one person in place: the mesh where there is one, the skeleton, and the box with the id.
+    """Draw one person in place: mesh, skeleton, and box with id and confidence.
 
     Parameters
     ----------
-    image_rgb: (height, width, 3) uint8, drawn on in place.
-    human: the person, as the pipeline gives it.
-    faces: (F, 3) indices into human.vertices.
-    camera: the camera that took the picture.
-    mesh: whether to draw the mesh.
+    image_rgb : ndarray
+        Image (height, width, 3), uint8, contiguous; drawn on in place.
+    human : Human
+        The person, as the pipeline returns it.
+    faces : ndarray
+        Indices (F, 3) into human.vertices.
+    camera : Camera
+        Camera of the image.
+    mesh : bool
+        Whether to draw the mesh, if the person has vertices.
 
     Raises
     ------
-    ValueError: as draw_mesh and draw_skeleton.
+    ValueError
+        As `draw_mesh` and `draw_skeleton`.
     """
     colour = identity_colour(human.id)
     if mesh and human.vertices is not None:
@@ -185,41 +206,46 @@ def draw_humans(
     camera: Camera,
     mesh: bool = True,
 ) -> None:
-    """Draw everybody in place with draw_human, the nearest last."""
-    for human in _far_to_near(humans):
+    """Draw all people in place with `draw_human`, the nearest last."""
+    for human in _sort_far_to_near(humans):
         draw_human(image_rgb, human, faces, camera, mesh)
 
 
 def side_view(human: Human, faces: Faces, width: int, height: int) -> Image:
-    """Show a person turned by 90 degrees about the vertical through the pelvis, on a plain ground.
+    """Return a view of a person from the side, on a plain background.
 
-    Errors in depth, which an overlay hides, show here. The camera is at the left, the picture's
-    up stays up, and the height of the view is 2.6 m around the pelvis.
+    It shows errors in depth, which an overlay hides. The camera of the image is at the left, and
+    the view extends over 2.6 m around the pelvis from top to bottom.
 
     Parameters
     ----------
-    human: the person; the mesh is drawn where there is one.
-    faces: (F, 3) indices into human.vertices.
-    width, height: size of the view in pixels.
+    human : Human
+        The person; the mesh is drawn if it has vertices.
+    faces : ndarray
+        Indices (F, 3) into human.vertices.
+    width, height : int
+        Size of the view in pixels.
 
     Returns
     -------
-    (height, width, 3) uint8.
+    ndarray
+        Image (height, width, 3), uint8.
 
     Raises
     ------
-    ValueError: as draw_mesh and draw_skeleton.
+    ValueError
+        As `draw_mesh` and `draw_skeleton`.
     """
-    image = np.full((height, width, 3), _PAPER, np.uint8)
+    image = np.full((height, width, 3), _BACKGROUND, np.uint8)
     focal = _SIDE_DISTANCE * height / _SIDE_SPAN
     matrix = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
     camera = Camera(matrix, np.zeros(0), width, height)
 
-    def turned(points: Points) -> Array:
+    def turn(points: Points) -> Array:
         return (points - human.joints[PELVIS]) @ _QUARTER_TURN.T + (0, 0, _SIDE_DISTANCE)
 
-    joints = turned(human.joints)
-    surface = joints if human.vertices is None else turned(human.vertices)
+    joints = turn(human.joints)
+    surface = joints if human.vertices is None else turn(human.vertices)
     pixels, drawable = _project(surface, camera)
     _draw_directions(image, ground=pixels[drawable, 1].max(initial=0.0))
     if human.vertices is not None:
@@ -229,27 +255,33 @@ def side_view(human: Human, faces: Faces, width: int, height: int) -> Image:
 
 
 def views(image_rgb: Image, humans: Sequence[Human], faces: Faces, camera: Camera) -> list[Image]:
-    """Show one moment in four pictures: plain, skeletons, meshes, the nearest person from the side.
+    """Return four views of a frame: image, skeletons, meshes, and nearest person from the side.
 
     Parameters
     ----------
-    image_rgb: (height, width, 3) uint8; not changed.
-    humans: the people in it, maybe none.
-    faces: (F, 3) indices into each human's vertices.
-    camera: the camera that took the picture.
+    image_rgb : ndarray
+        Image (height, width, 3), uint8; not changed.
+    humans : sequence of Human
+        The people in the image; may be empty.
+    faces : ndarray
+        Indices (F, 3) into the vertices of each person.
+    camera : Camera
+        Camera of the image.
 
     Returns
     -------
-    Four (height, width, 3) uint8 pictures.
+    list of ndarray
+        Four images (height, width, 3), uint8.
 
     Raises
     ------
-    ValueError: as draw_mesh and draw_skeleton.
+    ValueError
+        As `draw_mesh` and `draw_skeleton`.
     """
     skeletons, meshes = image_rgb.copy(), image_rgb.copy()
-    side = np.full_like(image_rgb, _PAPER)
+    side = np.full_like(image_rgb, _BACKGROUND)
     draw_humans(skeletons, humans, faces, camera, mesh=False)
-    for human in _far_to_near(humans):
+    for human in _sort_far_to_near(humans):
         if human.vertices is not None:
             draw_mesh(meshes, human.vertices, faces, camera, identity_colour(human.id))
         side = side_view(human, faces, camera.width, camera.height)
@@ -259,26 +291,32 @@ def views(image_rgb: Image, humans: Sequence[Human], faces: Faces, camera: Camer
 def contact_sheet(
     images: Sequence[Image], captions: Sequence[str], columns: int, width: int = 1920
 ) -> Image:
-    """Lay pictures out in rows, each above its caption, with a legend of the colours below.
+    """Return images arranged in rows, with captions and a legend of the colours.
 
     Parameters
     ----------
-    images: (height, width, 3) uint8 each; scaled to the width of a column.
-    captions: one for each picture.
-    columns: pictures in a row.
-    width: width of the sheet in pixels.
+    images : sequence of ndarray
+        Images (height, width, 3), uint8; each is scaled to the width of a column.
+    captions : sequence of str
+        Caption of each image.
+    columns : int
+        Number of images per row.
+    width : int
+        Width of the sheet in pixels.
 
     Returns
     -------
-    (height, width, 3) uint8.
+    ndarray
+        Image (height, width, 3), uint8.
 
     Raises
     ------
-    ValueError: there is no picture, a picture has the wrong shape or type, the captions do not
-        match, or a column would be narrower than 32 pixels.
+    ValueError
+        There is no image, an image has the wrong shape or type, the number of captions differs, or
+        a column would be narrower than 32 pixels.
     """
     if not images:
-        raise ValueError('images must hold at least one picture')
+        raise ValueError('images must contain at least one image')
     if len(captions) != len(images):
         raise ValueError(f'captions must be {len(images)}, one for each image, not {len(captions)}')
     if columns < 1 or width // columns < 32:
@@ -286,42 +324,48 @@ def contact_sheet(
     cell_width = width // columns
     strip = max(16, cell_width // 16)
     cells = [
-        _captioned(image, caption, cell_width, strip)
+        _add_caption(image, caption, cell_width, strip)
         for image, caption in zip(images, captions, strict=True)
     ]
-    rows = [_row(cells[i : i + columns], width) for i in range(0, len(cells), columns)]
+    rows = [_join_row(cells[i : i + columns], width) for i in range(0, len(cells), columns)]
     return np.concatenate([*rows, _legend(width, strip)])
 
 
 def vertex_normals(vertices: Points, faces: Faces) -> Array:
-    """Return the outward unit normals at the vertices: the mean over the faces, by their area.
+    """Return the outward unit normals at the vertices: means over the faces, weighted by area.
 
     Parameters
     ----------
-    vertices: (V, 3).
-    faces: (F, 3) indices of vertices, counter-clockwise as seen from outside.
+    vertices : ndarray
+        Vertices (V, 3).
+    faces : ndarray
+        Vertex indices (F, 3) of the faces, counter-clockwise as seen from outside.
 
     Returns
     -------
-    (V, 3) float64; zero at a vertex that no face uses.
+    ndarray
+        Normals (V, 3), float64; zero at a vertex without faces.
 
     Raises
     ------
-    ValueError: an array has the wrong shape or type, or a face points to no vertex.
+    ValueError
+        An array has the wrong shape or type, or an index is out of range.
     """
     vertices = _points('vertices', vertices)
     return _vertex_normals(vertices, _faces(faces, len(vertices)))
 
 
-# -- compiled ------------------------------------------------------------------------------------
+# -- compiled --------------------------------------------------------------------------------------
 
 
-# A pixel on the edge of two faces belongs to both: rounding must not leave it to neither.
-_ON_EDGE = -1e-9
+# Minimum barycentric coordinates of a pixel inside of a face. Below 0, so that a pixel on the edge
+# of two faces belongs to both, whatever the rounding.
+_MIN_INSIDE = -1e-9
 
 
 @kernel(floats(2), 'int64[:,::1]')
 def _vertex_normals(vertices: Array, faces: NDArray[np.int64]) -> Array:
+    """Return the normals (V, 3) of checked vertices (V, 3) and faces (F, 3)."""
     normals = np.zeros_like(vertices)
     for a, b, c in faces:
         ux = vertices[b, 0] - vertices[a, 0]
@@ -351,23 +395,21 @@ def _rasterise(
     height: int,
     width: int,
 ) -> NDArray[np.float32]:
-    """Return the brightness of the nearest outward face at each pixel (height, width), 0 for none.
+    """Return the brightness (height, width) of the nearest outward face at each pixel; 0 for none.
 
-    1 / z is linear over the picture, z is not; so brightness / z is what is interpolated too.
-    A vertex with an inverse depth of 0 takes its faces out.
+    1 / z is linear over the image, z is not; so brightness / z is interpolated, too. Faces with a
+    vertex of inverse depth 0 are left out.
     """
     nearest = np.zeros((height, width), np.float32)
     shade = np.zeros((height, width), np.float32)
     for a, b, c in faces:
         qa, qb, qc = inverse_depth[a], inverse_depth[b], inverse_depth[c]
-        if qa == 0 or qb == 0 or qc == 0:
-            continue
         ax, ay = pixels[a]
         bx, by = pixels[b]
         cx, cy = pixels[c]
-        # With y down, counter-clockwise corners enclose a negative area.
+        # As y points down, the area of counter-clockwise corners is negative.
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if area >= 0:
+        if area >= 0 or qa == 0 or qb == 0 or qc == 0:
             continue
         sa, sb, sc = qa * brightness[a], qb * brightness[b], qc * brightness[c]
         step_a, step_b = (by - cy) / area, (cy - ay) / area
@@ -382,7 +424,7 @@ def _rasterise(
                 wa = row_a + step_a * x
                 wb = row_b + step_b * x
                 wc = 1.0 - wa - wb
-                if wa < _ON_EDGE or wb < _ON_EDGE or wc < _ON_EDGE:
+                if wa < _MIN_INSIDE or wb < _MIN_INSIDE or wc < _MIN_INSIDE:
                     continue
                 q = wa * qa + wb * qb + wc * qc
                 if q > nearest[y, x]:
@@ -393,6 +435,7 @@ def _rasterise(
 
 @kernel('uint8[:,:,:]', 'float32[:,::1]', floats(1), 'float64')
 def _blend(image: Image, shade: NDArray[np.float32], colour: Array, alpha: float) -> None:
+    """Blend a colour into an image, in place, where the shade (height, width) is above 0."""
     for y in range(shade.shape[0]):
         for x in range(shade.shape[1]):
             if shade[y, x] > 0:
@@ -402,22 +445,22 @@ def _blend(image: Image, shade: NDArray[np.float32], colour: Array, alpha: float
                     image[y, x, channel] = np.uint8(mixed + 0.5)
 
 
-# -- points and arguments ------------------------------------------------------------------------
+# -- arguments and projection ----------------------------------------------------------------------
 
 
 def _check_image(image_rgb: Image, camera: Camera) -> None:
-    _check_picture('image_rgb', image_rgb)
+    _check_format('image_rgb', image_rgb)
     if not (image_rgb.flags.c_contiguous and image_rgb.flags.writeable):
-        raise ValueError('image_rgb must be contiguous and writeable, to be drawn on in place')
+        raise ValueError('image_rgb must be contiguous and writeable, as it is drawn on in place')
     height, width = image_rgb.shape[:2]
     if (camera.width, camera.height) != (width, height):
         raise ValueError(
-            f'camera must be for {width} x {height} pixels as image_rgb, '
+            f'camera must be of the size of image_rgb, {width} x {height} pixels, '
             f'not {camera.width} x {camera.height}'
         )
 
 
-def _check_picture(name: str, image: Image) -> None:
+def _check_format(name: str, image: Image) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(
             f'{name} must be (height, width, 3) uint8, not {image.shape} {image.dtype}'
@@ -444,23 +487,24 @@ def _faces(faces: Faces, num_vertices: int) -> NDArray[np.int64]:
 
 
 def _project(points: Array, camera: Camera) -> tuple[Array, NDArray[np.bool_]]:
-    """Return pixels (N, 2), and which of them can be drawn (N,); the others are zero."""
+    """Return the pixels (N, 2) of points (N, 3), and which (N) of them can be drawn."""
     drawable = np.isfinite(points).all(axis=1) & (points[:, 2] > NEAR)
     pixels = np.zeros((len(points), 2))
     if not drawable.any():
         return pixels, drawable
     pixels[drawable] = camera.project(points[drawable])
     if camera.distorted:
-        # Far beyond the picture a lens model folds back into it: farther out is nearer in there.
+        # Far outside of the image, the distortion model maps points back into it. There, a point
+        # nearer to the optical axis has a pixel farther out.
         inwards = points[drawable] * (0.99, 0.99, 1.0)
         outwards = pixels[drawable] - camera.project(inwards)
         drawable[drawable] = (outwards * inwards[:, :2]).sum(axis=1) >= 0
-    drawable &= (np.abs(pixels) < _FAR_OUTSIDE).all(axis=1)
+    drawable &= (np.abs(pixels) < _MAX_PIXEL).all(axis=1)
     return pixels, drawable
 
 
 def _bounds(pixels: Array, camera: Camera) -> tuple[int, int, int, int] | None:
-    """Return the part of the picture that pixels span: left, top, right, bottom (exclusive)."""
+    """Return the part of the image that pixels span: left, top, right, bottom (exclusive)."""
     if not len(pixels):
         return None
     left, top = np.maximum(np.floor(pixels.min(axis=0)), 0).astype(int)
@@ -469,56 +513,52 @@ def _bounds(pixels: Array, camera: Camera) -> tuple[int, int, int, int] | None:
     return (left, top, right, bottom) if left < right and top < bottom else None
 
 
-def _far_to_near(humans: Sequence[Human]) -> list[Human]:
+def _sort_far_to_near(humans: Sequence[Human]) -> list[Human]:
     return sorted(humans, key=lambda human: -human.joints[PELVIS][2])
 
 
-# -- strokes and words ---------------------------------------------------------------------------
+# -- lines and text --------------------------------------------------------------------------------
 
 
-def _stroke(image: Image) -> int:
+def _line_width(image: Image) -> int:
+    """Return the width of lines in pixels for the size of an image."""
     return max(2, round(min(image.shape[:2]) / 240))
 
 
 def _fixed_point(pixel: Array) -> tuple[int, int]:
+    """Return a pixel (2) in cv2's fixed-point coordinates."""
     x, y = np.rint(pixel * 2**_SUBPIXEL_BITS)
     return int(x), int(y)
 
 
 def _dashes(ends: Array, length: float) -> Array:
-    """Cut the line between two pixels (2, 2) into dashes (N, 2, 2) of about this length."""
+    """Return dashes (N, 2, 2) of about a given length on the line between two pixels (2, 2)."""
     count = max(2, round(float(np.linalg.norm(ends[1] - ends[0])) / (2 * length)))
     return np.linspace(ends[0], ends[1], 2 * count).reshape(count, 2, 2)
 
 
 def _draw_lines(image: Image, lines: Array, colour: Colour, thickness: int) -> None:
-    """Draw lines (N, 2, 2) with a dark rim, so that they show on any background."""
-    for paint, wide in ((_DARK, thickness + 2), (colour, thickness)):
-        for start, end in lines:
-            cv2.line(
-                image,
-                _fixed_point(start),
-                _fixed_point(end),
-                paint,
-                wide,
-                cv2.LINE_AA,
-                _SUBPIXEL_BITS,
-            )
+    """Draw lines (N, 2, 2) with a dark border, so that they are visible on any background."""
+    for paint, width in ((_DARK, thickness + 2), (colour, thickness)):
+        for line in lines:
+            start, end = map(_fixed_point, line)
+            cv2.line(image, start, end, paint, width, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
 def _draw_disc(image: Image, centre: Array, colour: Colour, radius: float) -> None:
+    """Draw a disc with a dark border."""
     for paint, size in ((_DARK, radius + 1), (colour, radius)):
         size = round(size * 2**_SUBPIXEL_BITS)
         cv2.circle(image, _fixed_point(centre), size, paint, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
 def _draw_box(image: Image, box: Array, label: str, colour: Colour) -> None:
-    """Draw the box, and its label above it, or inside where the picture ends."""
+    """Draw a box (4) and its label above it, or inside of it at the upper edge of the image."""
     box = np.asarray(box, float)
     if not np.isfinite(box).all():
         return
-    x_min, y_min, x_max, y_max = np.clip(box, -_FAR_OUTSIDE, _FAR_OUTSIDE).round().astype(int)
-    cv2.rectangle(image, (x_min, y_min), (x_max, y_max), colour, max(1, _stroke(image) // 2))
+    x_min, y_min, x_max, y_max = np.clip(box, -_MAX_PIXEL, _MAX_PIXEL).round().astype(int)
+    cv2.rectangle(image, (x_min, y_min), (x_max, y_max), colour, max(1, _line_width(image) // 2))
     size = max(12, min(image.shape[:2]) // 30)
     _write(image, label, (max(x_min, 0), max(y_min - size, 0)), size, _DARK, background=colour)
 
@@ -531,21 +571,21 @@ def _write(
     colour: Colour,
     background: Colour | None = None,
 ) -> int:
-    """Write a line of this height from its top left corner; return the width it took."""
-    font, scale, weight = cv2.FONT_HERSHEY_SIMPLEX, size / 32, max(1, size // 20)
+    """Write a line of text of a height in pixels from its top left corner; return its width."""
+    font, scale, thickness = cv2.FONT_HERSHEY_SIMPLEX, size / 32, max(1, size // 20)
     left, top = corner
-    width = cv2.getTextSize(text, font, scale, weight)[0][0] + size // 2
+    width = cv2.getTextSize(text, font, scale, thickness)[0][0] + size // 2
     if background is not None:
         cv2.rectangle(image, (left, top), (left + width, top + size), background, -1)
     origin = (left + size // 4, top + size * 3 // 4)
-    cv2.putText(image, text, origin, font, scale, colour, weight, cv2.LINE_AA)
+    cv2.putText(image, text, origin, font, scale, colour, thickness, cv2.LINE_AA)
     return width
 
 
 def _draw_directions(image: Image, ground: float) -> None:
-    """Show what is where in a side view: the ground under the lowest point, up, and the camera."""
+    """Draw the lowest point and the directions up and to the camera of a side view."""
     height, width = image.shape[:2]
-    stroke, size = _stroke(image), max(12, height // 20)
+    stroke, size = _line_width(image), max(12, height // 20)
     row = int(np.clip(ground, 0, height - 1))
     cv2.line(image, (0, row), (width - 1, row), _DARK, max(1, stroke // 2))
     x, y = 2 * size, 4 * size
@@ -558,20 +598,21 @@ def _draw_directions(image: Image, ground: float) -> None:
     _write(image, 'lowest point', (size // 2, min(row, height - size)), size, _DARK)
 
 
-# -- the sheet -----------------------------------------------------------------------------------
+# -- contact sheet ---------------------------------------------------------------------------------
 
 
-def _captioned(image: Image, caption: str, width: int, strip: int) -> Image:
-    """Scale the picture to this width, and put its caption under it, in a strip of this height."""
-    _check_picture('images', image)
+def _add_caption(image: Image, caption: str, width: int, strip: int) -> Image:
+    """Return an image scaled to a width, with its caption below in a strip of a height."""
+    _check_format('images', image)
     height = max(1, round(image.shape[0] * width / image.shape[1]))
     method = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_LINEAR
-    words = np.full((strip, width, 3), _DARK, np.uint8)
-    _write(words, caption, (0, 0), strip, MIDDLE)
-    return np.concatenate([cv2.resize(image, (width, height), interpolation=method), words])
+    text = np.full((strip, width, 3), _DARK, np.uint8)
+    _write(text, caption, (0, 0), strip, MIDDLE)
+    return np.concatenate([cv2.resize(image, (width, height), interpolation=method), text])
 
 
-def _row(cells: Sequence[Image], width: int) -> Image:
+def _join_row(cells: Sequence[Image], width: int) -> Image:
+    """Return images side by side, aligned at the top, in a row of a width."""
     row = np.full((max(len(cell) for cell in cells), width, 3), _DARK, np.uint8)
     for i, cell in enumerate(cells):
         row[: len(cell), i * cell.shape[1] : (i + 1) * cell.shape[1]] = cell
@@ -579,10 +620,11 @@ def _row(cells: Sequence[Image], width: int) -> Image:
 
 
 def _legend(width: int, size: int) -> Image:
+    """Return the legend of the colours, with text of a height in pixels."""
     image = np.full((2 * size, width, 3), _DARK, np.uint8)
-    words = (("subject's left", LEFT), ("subject's right", RIGHT), ('middle', MIDDLE))
+    entries = (("subject's left", LEFT), ("subject's right", RIGHT), ('middle', MIDDLE))
     x, middle = size // 2, float(size)
-    for text, colour in words:
+    for text, colour in entries:
         ends = np.array([[x, middle], [x + 2 * size, middle]])
         _draw_lines(image, ends[None], colour, max(2, size // 8))
         x += 2 * size + _write(image, text, (x + 2 * size, size // 2), size, MIDDLE) + size
