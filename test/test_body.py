@@ -11,7 +11,7 @@ from poses import random_rotations
 from scipy.spatial.transform import Rotation
 
 from hybrik_ros.body import DEFAULT_BODY, BodyModel, fit_betas
-from hybrik_ros.body.shape import BETA_LIMITS
+from hybrik_ros.body.betas import BETA_LIMITS
 from hybrik_ros.body.skinning import strongest_weights
 from hybrik_ros.kinematics import forward
 from hybrik_ros.skeleton import LANDMARK_VERTICES, LEAF_VERTICES, NUM_JOINTS

@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from shown import landmark_points, landmarks_of
 
 from hybrik_ros.body import DEFAULT_BODY
-from hybrik_ros.body.shape import BETA_LIMITS
+from hybrik_ros.body.betas import BETA_LIMITS
 from hybrik_ros.camera import Camera, Region
 from hybrik_ros.human import Human
 from hybrik_ros.inference import open_runner

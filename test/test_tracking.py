@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from shown import landmark_points, landmarks_of
 
 from hybrik_ros.body import BodyModel
-from hybrik_ros.body.shape import BETA_LIMITS
+from hybrik_ros.body.betas import BETA_LIMITS
 from hybrik_ros.camera import Camera, Region
 from hybrik_ros.perception.landmarks import observe
 from hybrik_ros.posing import keep_sides, move, start_memory, take_distance
