@@ -50,14 +50,14 @@ def test_accuracy_is_better_than_the_published_methods(figures: dict) -> None:
 
 
 def test_accuracy_is_measured_under_all_that_a_solver_may_be_given(figures: dict) -> None:
-    fresh = figures['accuracy']['fresh poses of the default body']
+    random = figures['accuracy']['random poses of the default body']
     for method in kinematics.METHODS:
         clean, shapeless, wrong, untwisted, noisy = (
-            fresh[method][condition]
+            random[method][condition]
             for condition in ('clean', 'betas = 0', 'twist ± 10°', 'twist = 0', '5 mm noise')
         )
         assert max(clean.values()) < 0.001
-        # The joints say nothing of twist; all else that is wrong is heard in them.
+        # The joints do not depend on the twist, but on everything else.
         assert untwisted['mpjpe'] < 0.001
         assert wrong['mpjpe'] < 0.001
         assert clean['pve'] < wrong['pve'] < untwisted['pve']
@@ -119,7 +119,7 @@ def test_a_folder_is_no_file_for_figures(perception: Perception, tmp_path: Path)
     assert not (tmp_path / 'footage').exists()
 
 
-def test_who_has_no_network_is_told_so(perception: Perception, tmp_path: Path) -> None:
+def test_missing_network_connection_is_reported(perception: Perception, tmp_path: Path) -> None:
     folder = tmp_path / 'footage'
     status, output = perception('--output', tmp_path / 'figures.json', '--footage', folder)
     assert status == 1
@@ -143,9 +143,7 @@ def test_help_tells_where_everything_goes(
 
 
 @pytest.mark.parametrize('words', [['bench', 'fly'], ['bench', 'perception', '--fly'], ['bench']])
-def test_what_nobody_knows_is_not_measured(
-    words: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unknown_words_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(words)
     assert stopped.value.code == 2
@@ -169,9 +167,9 @@ def test_networks_are_timed_by_turns_and_frames_by_stage(
     assert timed['BlazePose']['ONNX Runtime FP32'] > 0
     assert set(figures['frame']) == {'BlazePose', 'ResNet-34'}
     for frame in figures['frame'].values():
-        parts = ('crops, and what the networks say', 'body and motion', 'tracking')
-        assert all(0 < frame[part] < frame['all but the networks'] for part in parts)
-        assert frame['all but the networks'] < frame['network of the joints'] < frame['whole frame']
+        parts = ('pre- and postprocessing', 'body and motion', 'tracking')
+        assert all(0 < frame[part] < frame['all except inference'] for part in parts)
+        assert frame['all except inference'] < frame['pose network'] < frame['whole frame']
 
 
 def test_recordings_are_timed_beside_the_pipeline(
@@ -179,7 +177,7 @@ def test_recordings_are_timed_beside_the_pipeline(
 ) -> None:
     monkeypatch.setattr(bag, '_RUNS', 1)
     monkeypatch.setattr(bag, '_FRAMES', 6)
-    bag.write_bag(tmp_path / 'bag', bag._pictures(), 6)
+    bag.write_bag(tmp_path / 'bag', bag._read_sample(), 6)
     overhead = bag._overhead(tmp_path / 'bag', tmp_path, Console())
-    ratio = overhead['hybrik bag, ms a frame'] / overhead['inference alone, ms a frame']
-    assert overhead['more, %, median'] == pytest.approx(100 * (ratio - 1))
+    ratio = overhead['hybrik bag, ms per frame'] / overhead['pipeline alone, ms per frame']
+    assert overhead['overhead, %, median'] == pytest.approx(100 * (ratio - 1))

@@ -165,7 +165,7 @@ def test_a_damaged_download_is_refused(wheel: Path, folder: Path, damage: Any) -
     assert list(folder.iterdir()) == []
 
 
-def test_who_has_no_network_is_told_what_to_put_where(wheel: Path, folder: Path) -> None:
+def test_failed_download_is_reported_with_the_remedy(wheel: Path, folder: Path) -> None:
     with pytest.raises(DownloadError) as refused:
         download('scenes==2.0', list(MEMBERS), folder)
     for word in ('scenes==2.0', str(folder), *MEMBERS, 'No matching distribution'):
@@ -336,25 +336,25 @@ def figures(clips: dict[str, Clip], output: Path) -> dict[str, Any]:
     return measure(part, output)
 
 
-def test_everybody_is_followed_by_one_id(figures: dict[str, Any]) -> None:
+def test_every_person_is_tracked_with_one_id(figures: dict[str, Any]) -> None:
     assert set(figures['clips']) == set(PART)
     for name, by_source in figures['clips'].items():
-        ours = by_source['ours']
+        ours = by_source['hybrik_ros']
         assert ours['ids'] == (2 if name.startswith('pair') else 1)
         assert ours['id switches'] == 0
-        # Nobody is reported in the first frames.
+        # People are not reported before confirm_after has passed.
         assert 0.7 < ours['frames tracked'] < 1
 
 
-def test_we_are_as_near_as_raw_landmarks_and_far_steadier(figures: dict[str, Any]) -> None:
+def test_we_are_as_accurate_as_raw_landmarks_with_far_less_jitter(figures: dict[str, Any]) -> None:
     ours, raw = figures['clips']['man, camera 2'].values()
     for name in ('PA-MPJPE', 'MPJPE'):
         assert 10 < ours[name] < 1.1 * raw[name]
     assert ours['PA-MPJPE'] < ours['MPJPE'] < 120
     for by_source in (figures['clips']['man, camera 2'], figures['clips']['walk']):
-        assert by_source['ours']['jitter'] < by_source['raw']['jitter'] / 2
+        assert by_source['hybrik_ros']['jitter'] < by_source['raw']['jitter'] / 2
         assert by_source['raw']['bone SD'] > 5  # millimetres
-    assert 'PA-MPJPE' not in figures['clips']['walk']['ours']
+    assert 'PA-MPJPE' not in figures['clips']['walk']['hybrik_ros']
 
 
 def test_two_people_take_longer_than_one(figures: dict[str, Any]) -> None:
@@ -373,9 +373,9 @@ def test_each_clip_has_its_contact_sheet(figures: dict[str, Any], output: Path) 
 
 def test_frames_without_people_count_as_missed(tmp_path: Path) -> None:
     camera = read_camera()
-    nobody = [np.zeros((camera.height, camera.width, 3), np.uint8)] * 8
+    empty = [np.zeros((camera.height, camera.width, 3), np.uint8)] * 8
     clips = []
-    for name, pictures in {'nobody': nobody, 'half': [*read_frames(60, 8), *nobody]}.items():
+    for name, pictures in {'empty': empty, 'half': [*read_frames(60, 8), *empty]}.items():
         path = tmp_path / f'{name}.avi'
         size = (camera.width, camera.height)
         writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'MJPG'), RATE, size)
@@ -384,7 +384,7 @@ def test_frames_without_people_count_as_missed(tmp_path: Path) -> None:
         writer.release()
         clips.append(Clip(name, path, camera, RATE))
     measured = measure(clips, tmp_path)['clips']
-    assert measured['nobody']['ours']['frames tracked'] == 0
-    assert measured['nobody']['raw']['frames tracked'] == 0
+    assert measured['empty']['hybrik_ros']['frames tracked'] == 0
+    assert measured['empty']['raw']['frames tracked'] == 0
     assert measured['half']['raw']['frames tracked'] == 8 / 16
-    assert 5 / 16 < measured['half']['ours']['frames tracked'] < 8 / 16  # none before he is sure
+    assert 5 / 16 < measured['half']['hybrik_ros']['frames tracked'] < 8 / 16  # confirm_after

@@ -1,4 +1,4 @@
-"""`hybrik bench`: how fast and how exact the package is on this machine."""
+"""`hybrik bench`: measure speed and accuracy of the package on this machine."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from rich.console import Console
 
 from hybrik_ros.cli.bench import bag, footage, kinematics, network, node, perception, soak
 
-# Libraries read these when they are loaded.
+# Environment variables for the number of threads, which libraries read when they are loaded.
 THREADS = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')
 
 
@@ -24,75 +24,78 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     parser = subparsers.add_parser(
         'bench',
         help='measure speed and accuracy on this machine',
-        description='Measures on one thread; prints tables and writes JSON.',
+        description='Measures on one thread, prints tables and writes JSON.',
     )
     kinds = parser.add_subparsers(required=True, metavar='WHAT')
     _add_kind(
         kinds,
         'kinematics',
         'solver and body',
-        'Times our solver and body beside smplx and a plain numpy transcription, and measures the '
-        'solver on the golden poses and on fresh ones. smplx takes part where it is installed, the '
-        'transcription and the golden poses in a source tree.',
+        'Times the solver and the body model, and for comparison smplx and a plain numpy '
+        'transcription, and measures the accuracy of the solver on the golden poses and on random '
+        'ones. smplx is included if it is installed, the transcription and the golden poses in a '
+        'source tree.',
     ).set_defaults(measure=lambda args, console: kinematics.measure(console))
     _add_kind(
         kinds,
         'network',
-        "the networks, HybrIK's own and BlazePose",
+        "inference time of HybrIK's networks and BlazePose",
         "Times HybrIK's networks, with random weights, in torch and in ONNX Runtime, FP32 and "
-        'INT8, BlazePose, and the stages of a whole frame. Takes some minutes; needs torch and '
-        'onnx.',
+        'INT8, BlazePose, and the stages of a frame. Takes some minutes; needs torch and onnx.',
     ).set_defaults(measure=lambda args, console: network.measure(console))
     _add_kind(
         kinds,
         'node',
-        'the node between a camera and a listener',
-        "Runs the node and sends it the sample clip over DDS: at a camera's rate, and at twice "
-        'what it can do. Takes three minutes.',
+        'latency of the node between a camera and a subscriber',
+        'Runs the node and sends it the sample clip over DDS, at the rate of a camera and at twice '
+        'the maximum rate of the node. Takes three minutes.',
     ).set_defaults(measure=lambda args, console: node.measure(console))
     soaking = _add_kind(
         kinds,
         'soak',
-        'what the node holds on to',
-        'Runs the node on the sample clip for minutes, its camera gone now and then, and tells '
-        'by how much its memory, threads and descriptors grow.',
+        'growth of memory, threads and descriptors of the node',
+        'Runs the node on the sample clip for some minutes, with interruptions of the camera, and '
+        'measures the growth of its memory, threads and file descriptors.',
     )
     soaking.add_argument(
-        '--minutes', type=_minutes, default=10.0, help='after one to warm up (default: 10)'
+        '--minutes',
+        type=_minutes,
+        default=10.0,
+        help='duration after a warm-up of 1.5 minutes (default: 10)',
     )
     soaking.set_defaults(measure=lambda args, console: soak.measure(console, args.minutes))
     recordings = _add_kind(
         kinds,
         'bag',
-        'recordings',
-        'Times `hybrik bag` on the sample clip as 720p JPEG, beside the pipeline alone and by two '
-        'workers, and watches its memory over a long bag, which takes 9 MB of disk for each '
-        'second of it.',
+        'speed and memory of `hybrik bag`',
+        'Times `hybrik bag` on the sample clip as 720p JPEG, the pipeline alone, and two workers, '
+        'and measures the memory during a long bag, which takes 9 MB of disk per second of its '
+        'duration.',
     )
     recordings.add_argument(
         '--minutes',
         type=lambda text: 0.0 if text == '0' else _minutes(text),
         default=10.0,
-        help='of the long bag; 0 for none (default: 10)',
+        help='duration of the long bag; 0 leaves it out (default: 10)',
     )
     recordings.set_defaults(measure=lambda args, console: bag.measure(console, args.minutes))
     whole = _add_kind(
         kinds,
         'perception',
-        'the whole way from images to people',
-        'Runs the pipeline on footage of real people, which it downloads with pip (60 MB) and '
-        'keeps, beside raw BlazePose landmarks. Accuracy is measured in a source tree, which has '
-        'the true joints.',
+        'accuracy and speed of the pipeline on real footage',
+        'Runs the pipeline and, for comparison, raw BlazePose landmarks on footage of real people, '
+        'which it downloads with pip (60 MB) and keeps. Accuracy is measured in a source tree, '
+        'which contains the ground truth.',
     )
     whole.add_argument(
         '--footage',
         type=Path,
         metavar='FOLDER',
         default=footage.default_folder(),
-        help='where the footage is kept (default: %(default)s)',
+        help='folder for the footage (default: %(default)s)',
     )
     whole.add_argument(
-        '--pictures', type=Path, metavar='FOLDER', help='draw a contact sheet of every clip there'
+        '--pictures', type=Path, metavar='FOLDER', help='folder for a contact sheet of every clip'
     )
     whole.set_defaults(
         measure=lambda args, console: perception.measure(console, args.footage, args.pictures)
@@ -100,6 +103,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
 
 
 def _minutes(text: str) -> float:
+    """Parse a positive number of minutes."""
     minutes = float(text)
     if not 0 < minutes < inf:
         raise argparse.ArgumentTypeError(f'must be more than 0, not {text}')
@@ -107,6 +111,7 @@ def _minutes(text: str) -> float:
 
 
 def _add_kind(kinds: Any, name: str, help: str, description: str) -> argparse.ArgumentParser:
+    """Add a subcommand with the options of all kinds."""
     parser: argparse.ArgumentParser = kinds.add_parser(name, help=help, description=description)
     output = f'bench_{name}.json'
     parser.add_argument(
@@ -120,9 +125,9 @@ def _add_kind(kinds: Any, name: str, help: str, description: str) -> argparse.Ar
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print tables, write the figures; return the exit status."""
+    """Measure, print tables and write the figures; return the exit status."""
     if any(os.environ.get(name) != '1' for name in THREADS):
-        # Their libraries are loaded by now: start over, with the same arguments.
+        # The libraries are loaded already: repeat the command in a new process.
         environment = {**os.environ, **dict.fromkeys(THREADS, '1')}
         return subprocess.call(
             [sys.executable, '-m', 'hybrik_ros.cli', *args.arguments], env=environment
@@ -135,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
             args.pictures.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=args.pictures).close()
     except OSError as error:
-        console.print(f'Cannot write there: {error}', style='red', markup=False)
+        console.print(f'The output cannot be written: {error}', style='red', markup=False)
         return 1
     try:
         figures = args.measure(args, console)
@@ -151,7 +156,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _without_nan(figures: Any) -> Any:
-    """Return figures with None in place of NaN, which JSON does not know."""
+    """Return figures with None in place of NaN, which JSON does not have."""
     if isinstance(figures, dict):
         return {name: _without_nan(value) for name, value in figures.items()}
     return None if isinstance(figures, float) and math.isnan(figures) else figures

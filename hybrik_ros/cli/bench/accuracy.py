@@ -1,4 +1,4 @@
-"""How exact the solver is: on the golden poses, and on fresh ones of the default body."""
+"""Accuracy of the solver on the golden poses and on random poses of the default body."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,25 +17,31 @@ from hybrik_ros.skeleton import BONE_TARGETS, NUM_JOINTS
 
 Figures = dict[str, dict[str, dict[str, float]]]
 
-_NOISES = (5, 10, 20)  # millimetres, as in the golden poses
-_TWIST_NOISE = np.radians(10)
-_POSES = 256
-_POSE_SIGMA = 0.5  # radians in each component of a rotation vector
+_NOISES = (5, 10, 20)  # RMS noise of the joints in millimetres, as in the golden poses
+_TWIST_NOISE = np.radians(10)  # standard deviation
+_NUM_POSES = 256  # number of random poses
+_POSE_SIGMA = 0.5  # standard deviation of each component of a rotation vector in radians
 _PUBLISHED = 'published adaptive'
 
 
 @dataclass(frozen=True, eq=False)
 class _Poses:
-    """Poses of which everything is known.
+    """Poses with ground truth.
 
     Attributes
     ----------
-    rotations: (N, 24, 3, 3), parent-relative.
-    rest: (N, 29, 3), metres.
-    twist: (N, 23, 2), cosine and sine.
-    noisy: the posed joints (N, 29, 3) by millimetres of noise; 0 for none.
-    betas: (N, num_betas); None where they are not known.
-    published: what the published code makes of the joints, (N, 24, 3, 3), by noise.
+    rotations : ndarray
+        True parent-relative rotations (N, 24, 3, 3).
+    rest : ndarray
+        Rest joints (N, 29, 3) in metres.
+    twist : ndarray
+        Cosine and sine (N, 23, 2) of the true twist.
+    noisy : dict
+        Posed joints (N, 29, 3) in metres, by RMS noise in millimetres; 0 without noise.
+    betas : ndarray, optional
+        Shape (N, num_betas); None if unknown.
+    published : dict
+        Rotations (N, 24, 3, 3) that the published code computed from noisy joints, by noise.
     """
 
     rotations: Array
@@ -49,16 +55,24 @@ class _Poses:
 def measure_accuracy(console: Console) -> dict[str, Figures]:
     """Solve every set of poses under every condition; print tables.
 
-    Returns by set, method and condition the root-aligned mean error of the 24 joints ('mpjpe',
-    mm), the mean global rotation error ('rotation', degrees) and, where the shape is known, the
-    mean error of the vertices ('pve', mm).
+    Parameters
+    ----------
+    console : Console
+        Console for the tables.
+
+    Returns
+    -------
+    dict
+        By set, method and condition: the MPJPE of the 24 joints in millimetres, root-relative
+        ('mpjpe'); the mean global rotation error in degrees ('rotation'); and, if the shape is
+        known, the mean per-vertex error in millimetres ('pve').
     """
     body = BodyModel.load()
-    sets = {'fresh poses of the default body': _fresh(body)}
+    sets = {'random poses of the default body': _make_random(body)}
     try:
-        sets = {'golden poses': _golden(), **sets}
+        sets = {'golden poses': _load_golden(), **sets}
     except FileNotFoundError:
-        console.print('The golden poses lie in a source tree only: measured on fresh ones alone.')
+        console.print('The golden poses are in a source tree only: only random ones are used.')
     figures = {}
     for name, poses in sets.items():
         with console.status(f'Solving {name} ...'):
@@ -67,8 +81,8 @@ def measure_accuracy(console: Console) -> dict[str, Figures]:
     return figures
 
 
-def _golden() -> _Poses:
-    """Return the poses that the published code was run on; they come without their betas."""
+def _load_golden() -> _Poses:
+    """Return the poses on which the published code was run; their betas are not stored."""
     with np.load(share_path('test/data/hybrik_ik.npz')) as stored:
         golden = {name: stored[name].astype(float) for name in stored.files}
     return _Poses(
@@ -81,14 +95,15 @@ def _golden() -> _Poses:
     )
 
 
-def _fresh(body: BodyModel) -> _Poses:
+def _make_random(body: BodyModel) -> _Poses:
+    """Return random poses of random shapes of a body."""
     rng = np.random.default_rng(0)
-    rotations = from_rotation_vector(rng.normal(0, _POSE_SIGMA, (_POSES, NUM_JOINTS, 3)))
-    betas = rng.normal(size=(_POSES, body.num_betas))
+    rotations = from_rotation_vector(rng.normal(0, _POSE_SIGMA, (_NUM_POSES, NUM_JOINTS, 3)))
+    betas = rng.normal(size=(_NUM_POSES, body.num_betas))
     rest = np.stack([body.rest_joints(one) for one in betas])
     bones = rest[:, BONE_TARGETS[1:NUM_JOINTS]] - rest[:, 1:NUM_JOINTS]
     joints = forward(rotations, rest)[0]
-    # The noise is the root mean square distance in space, of which each axis has a third.
+    # The noise is the RMS distance in space; each axis has a third of its variance.
     noisy = {n: joints + rng.normal(0, 1e-3 * n / np.sqrt(3), joints.shape) for n in _NOISES}
     return _Poses(
         rotations=rotations,
@@ -101,6 +116,7 @@ def _fresh(body: BodyModel) -> _Poses:
 
 
 def _measure(poses: _Poses, body: BodyModel) -> Figures:
+    """Return the errors by method and condition."""
     figures: Figures = {}
     truth = _posed(poses.rotations, poses.rest, poses.betas, body)
     for condition, joints, rest, twist, betas in _conditions(poses, body):
@@ -116,7 +132,7 @@ def _measure(poses: _Poses, body: BodyModel) -> Figures:
 def _conditions(
     poses: _Poses, body: BodyModel
 ) -> Iterator[tuple[str, Array, Array, Array | None, Array | None]]:
-    """Yield name, joints, rest joints, twist and betas of all that the solver may be given."""
+    """Yield name, joints, rest joints, twist and betas of each condition."""
     clean, rest, twist, betas = poses.noisy[0], poses.rest, poses.twist, poses.betas
     yield 'clean', clean, rest, twist, betas
     if betas is not None:
@@ -134,7 +150,7 @@ def _noise_name(millimetres: int) -> str:
 
 
 def _posed(rotations: Array, rest: Array, betas: Array | None, body: BodyModel) -> dict[str, Array]:
-    """Return joints and vertices about the pelvis, metres, and global rotations."""
+    """Return root-relative joints and vertices in metres, and global rotations."""
     joints, turned = forward(rotations, rest)
     posed = {'mpjpe': (joints - joints[:, :1])[:, :NUM_JOINTS], 'rotation': turned}
     if betas is not None:
@@ -147,6 +163,7 @@ def _posed(rotations: Array, rest: Array, betas: Array | None, body: BodyModel) 
 
 
 def _errors(found: dict[str, Array], truth: dict[str, Array]) -> dict[str, float]:
+    """Return the mean errors, in millimetres and degrees."""
     errors: dict[str, float] = {
         name: 1e3 * float(np.linalg.norm(found[name] - truth[name], axis=-1).mean())
         for name in ('mpjpe', 'pve')
@@ -159,11 +176,11 @@ def _errors(found: dict[str, Array], truth: dict[str, Array]) -> dict[str, float
 def _table(name: str, figures: Figures) -> Table:
     """Return a table with a row for each condition."""
     conditions = list(dict.fromkeys(c for by_condition in figures.values() for c in by_condition))
-    some: dict[str, Any] = next(iter(figures.values()))[conditions[0]]
-    with_vertices = 'pve' in some
+    first: dict[str, Any] = next(iter(figures.values()))[conditions[0]]
+    with_vertices = 'pve' in first
     table = Table('', *figures)
     table.title = f'{name[0].upper()}{name[1:]}: ' + ' / '.join(
-        ['root-aligned MPJPE, mm', *['PVE, mm'] * with_vertices, 'global rotation error, degrees']
+        ['MPJPE (root-relative), mm', *['PVE, mm'] * with_vertices, 'rotation error, degrees']
     )
     for condition in conditions:
         cells = [by_condition.get(condition, {}) for by_condition in figures.values()]

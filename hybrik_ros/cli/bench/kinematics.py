@@ -1,4 +1,4 @@
-"""`hybrik bench kinematics`: how fast solver and body are, and how exact the solver is."""
+"""`hybrik bench kinematics`: speed of solver and body model, and accuracy of the solver."""
 
 import importlib.util
 import pickle
@@ -25,12 +25,23 @@ from hybrik_ros.skeleton import NUM_JOINTS
 Case = Callable[[], object]
 
 _BATCHES = (1, 8, 64)
-_SECONDS = 1.0  # spent on each case
-_FEWEST_RUNS = 5
+_SECONDS = 1.0  # duration of the measurement of each case
+_MIN_RUNS = 5  # minimum number of runs of each case
 
 
 def measure(console: Console) -> dict[str, Any]:
-    """Time solver and body, measure how exact the solver is; print tables."""
+    """Time solver and body model, and measure the accuracy of the solver; print tables.
+
+    Parameters
+    ----------
+    console : Console
+        Console for the tables.
+
+    Returns
+    -------
+    dict
+        Figures by table.
+    """
     return {
         'milliseconds': _time_all(console),
         'accuracy': measure_accuracy(console),
@@ -38,7 +49,7 @@ def measure(console: Console) -> dict[str, Any]:
 
 
 def _time_all(console: Console) -> dict[str, dict[str, dict[str, float]]]:
-    """Return by case and batch size the median and 95th percentile in milliseconds."""
+    """Return the median and 95th percentile in milliseconds, by case and batch size."""
     table = Table('', *(f'batch {batch}' for batch in _BATCHES))
     table.title = 'Milliseconds on one thread, median / p95'
     figures: dict[str, dict[str, dict[str, float]]] = {}
@@ -54,10 +65,11 @@ def _time_all(console: Console) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def _time(case: Case) -> dict[str, float]:
-    case()  # compiles, and fills caches
+    """Return the median and 95th percentile of a case in milliseconds."""
+    case()  # compiles kernels and fills caches
     times: list[float] = []
     end = time.perf_counter() + _SECONDS
-    while len(times) < _FEWEST_RUNS or time.perf_counter() < end:
+    while len(times) < _MIN_RUNS or time.perf_counter() < end:
         start = time.perf_counter()
         case()
         times.append(1e3 * (time.perf_counter() - start))
@@ -65,7 +77,7 @@ def _time(case: Case) -> dict[str, float]:
 
 
 def _cases(batch: int) -> dict[str, Case]:
-    """Return what is timed with so many poses at once."""
+    """Return the cases of a batch size, by name."""
     rng = np.random.default_rng(batch)
     body = BodyModel.load()
     rest = np.tile(body.rest_joints(), (batch, 1, 1))
@@ -89,20 +101,21 @@ def _cases(batch: int) -> dict[str, Case]:
 
 
 def _vertex_cases(body: BodyModel, rotations: Array) -> dict[str, Case]:
-    betas, nowhere = np.ones(body.num_betas), np.zeros(3)
+    """Return the cases of the body model."""
+    betas, origin = np.ones(body.num_betas), np.zeros(3)
     arrays = _body_arrays()
     arrays['posedirs'] = np.random.default_rng(0).normal(0, 1e-3, arrays['posedirs'].shape)
     corrected = BodyModel(arrays, 'with posedirs')
-    mesh = body.vertices(rotations, betas, nowhere)
+    mesh = body.vertices(rotations, betas, origin)
     return {
-        'vertices, betas cached': lambda: body.vertices(rotations, betas, nowhere),
-        'vertices with posedirs': lambda: corrected.vertices(rotations, betas, nowhere),
+        'vertices, betas cached': lambda: body.vertices(rotations, betas, origin),
+        'vertices with posedirs': lambda: corrected.vertices(rotations, betas, origin),
         'vertex normals': lambda: vertex_normals(mesh, body.faces),
     }
 
 
 def _smplx_cases(rotations: Array) -> dict[str, Case]:
-    """Return smplx's whole forward pass of the same body; nothing where it is not installed."""
+    """Return the forward pass of the same body in smplx; empty if smplx is not installed."""
     if importlib.util.find_spec('smplx') is None:
         return {}
     smplx, torch = importlib.import_module('smplx'), importlib.import_module('torch')
@@ -123,7 +136,7 @@ def _smplx_cases(rotations: Array) -> dict[str, Case]:
 
 
 def _body_arrays() -> dict[str, NDArray[Any]]:
-    """Return the default body with the (zero) posedirs that smplx insists on."""
+    """Return the arrays of the default body, with the zero posedirs that smplx requires."""
     with np.load(DEFAULT_BODY) as stored:
         names = ('v_template', 'shapedirs', 'J_regressor', 'weights', 'kintree_table', 'f')
         arrays = {name: stored[name] for name in names}
@@ -132,7 +145,7 @@ def _body_arrays() -> dict[str, NDArray[Any]]:
 
 
 def _plain_transcription() -> Any:
-    """Return the tests' oracle, a module; None outside a source tree."""
+    """Return the module test/plain_hybrik.py; None outside a source tree."""
     try:
         path = share_path('test/plain_hybrik.py')
     except FileNotFoundError:

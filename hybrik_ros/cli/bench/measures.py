@@ -1,4 +1,4 @@
-"""Measures of people in a clip: accuracy, steadiness, identity."""
+"""Metrics of people in a clip: accuracy, jitter, and identity switches."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -8,17 +8,30 @@ import numpy as np
 from hybrik_ros.arrays import Array
 from hybrik_ros.comparison import jitters
 
-_HIPS = [6, 7]  # of TRUE_JOINTS
+_HIPS = [6, 7]  # indices in TRUE_JOINTS
 
-# The joints that ground truth, SMPL and BlazePose share.
+# The joints common to the ground truth, SMPL and BlazePose.
 TRUE_JOINTS = ('LShoulder', 'RShoulder', 'LElbow', 'RElbow', 'LWrist', 'RWrist',
                'LHip', 'RHip', 'LKnee', 'RKnee', 'LAnkle', 'RAnkle')  # fmt: skip
 
 
 def procrustes_aligned(points: Array, target: Array) -> Array:
-    """Return points (N, J, 3) moved, turned and scaled to lie nearest to the target (N, J, 3).
+    """Return points after Procrustes alignment (rotation, translation, scale) to a target.
 
-    Source: Umeyama, Least-squares estimation of transformation parameters (1991).
+    Parameters
+    ----------
+    points, target : ndarray
+        Points (N, J, 3); each of the N sets is aligned by itself.
+
+    Returns
+    -------
+    ndarray
+        The aligned points (N, J, 3).
+
+    References
+    ----------
+    Umeyama: Least-Squares Estimation of Transformation Parameters Between Two Point Patterns (TPAMI
+    1991), equations 40 to 43.
     """
     mean, target_mean = (x.mean(axis=1, keepdims=True) for x in (points, target))
     centred = points - mean
@@ -31,30 +44,54 @@ def procrustes_aligned(points: Array, target: Array) -> Array:
 
 
 def mean_distance(points: Array, target: Array) -> float:
-    """Return the mean distance of points (N, J, 3) from their target, in its unit; NaN of none."""
+    """Return the mean distance of points (N, J, 3) from a target, in its unit; NaN if N is 0."""
     return _mean(np.linalg.norm(points - target, axis=-1))
 
 
 def pa_mpjpe(points: Array, target: Array) -> float:
-    """Return the mean per-joint position error of (N, J, 3) after alignment, in their unit."""
+    """Return the PA-MPJPE of points (N, J, 3), in their unit: MPJPE after Procrustes alignment."""
     return mean_distance(procrustes_aligned(points, target), target)
 
 
 def root_relative(points: Array) -> Array:
-    """Return points (N, 12, 3) of TRUE_JOINTS about the middle of the hips."""
+    """Return points (N, 12, 3) of TRUE_JOINTS relative to the midpoint of the hips."""
     return points - points[:, _HIPS].mean(axis=1, keepdims=True)
 
 
 def jitter(points: Array, numbers: Sequence[int]) -> float:
-    """Return the mean second difference of (N, J, 3) in the frames of these numbers (N).
+    """Return the mean norm of the second differences of points.
 
-    In their unit; over frames with both neighbours, NaN where there are none.
+    Parameters
+    ----------
+    points : ndarray
+        Points (N, J, 3).
+    numbers : sequence of int
+        Frame numbers (N).
+
+    Returns
+    -------
+    float
+        Mean over the frames that have both neighbours, in the unit of the points per frame squared;
+        NaN if there are none.
     """
     return _mean(jitters(points, numbers)[1])
 
 
 def bone_deviation(points: Array, parents: Sequence[int], children: Sequence[int]) -> float:
-    """Return the standard deviation over time of bone lengths, mean of all; NaN if N < 2."""
+    """Return the standard deviation of bone lengths over time, averaged over the bones.
+
+    Parameters
+    ----------
+    points : ndarray
+        Joints (N, J, 3).
+    parents, children : sequence of int
+        Indices of the two joints of each bone.
+
+    Returns
+    -------
+    float
+        Mean standard deviation, in the unit of the points; NaN if N < 2.
+    """
     if len(points) < 2:
         return float('nan')
     lengths = np.linalg.norm(points[:, children] - points[:, parents], axis=-1)
@@ -62,9 +99,10 @@ def bone_deviation(points: Array, parents: Sequence[int], children: Sequence[int
 
 
 def switches(ids: Sequence[str]) -> int:
-    """Return how often the id of one person changes, over the frames in which he is seen."""
+    """Return the number of id switches of one person over the frames with that person."""
     return sum(before != after for before, after in pairwise(ids))
 
 
 def _mean(values: Array) -> float:
+    """Return the mean; NaN if there are no values."""
     return float(values.mean()) if values.size else float('nan')

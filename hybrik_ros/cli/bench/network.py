@@ -1,4 +1,4 @@
-"""`hybrik bench network`: how fast the networks run, and what share of a frame they take."""
+"""`hybrik bench network`: inference time of the networks, and their share of a frame's time."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -28,18 +28,29 @@ from hybrik_ros.settings import Settings
 from hybrik_ros.share import SAMPLE
 
 _NETWORKS = {'res34': 'ResNet-34', 'hrw48': 'HRNet-W48'}
-_RUNS = 15  # of every network, by turns
-_SIDE = 256  # pixels, of what all of them see
-_FIELD_OF_VIEW = 40.0  # degrees, of the sample's camera, about
-_FRAMES = 10, 60  # of the clip: from and to where there is one person in it
+_RUNS = 15  # timed runs of every network, in alternation
+_SIDE = 256  # side of the input images of all networks in pixels
+_FIELD_OF_VIEW = 40.0  # approximate field of view of the sample clip in degrees
+_FRAMES = 10, 60  # range of frames of the sample clip that show one person
 
 
 def measure(console: Console) -> dict[str, Any]:
-    """Time all networks in one run, and the stages of a frame; print tables.
+    """Time all networks, and the stages of a frame; print tables.
+
+    Parameters
+    ----------
+    console : Console
+        Console for the tables.
+
+    Returns
+    -------
+    dict
+        Figures by table.
 
     Raises
     ------
-    ModuleNotFoundError: torch or onnx is missing.
+    ModuleNotFoundError
+        torch or onnx is not installed.
     """
     with TemporaryDirectory() as folder:
         figures, models = {}, {'BlazePose': blazepose.MODEL}
@@ -47,10 +58,10 @@ def measure(console: Console) -> dict[str, Any]:
             figures[name], models[name] = _time_hybrik(architecture, name, Path(folder), console)
         figures['BlazePose'] = _time_blazepose(console)
         columns = list(dict.fromkeys(column for row in figures.values() for column in row))
-        table = Table('', *columns, title='Milliseconds of an inference on one thread, median')
+        table = Table('', *columns, title='Inference time on one thread: ms, median')
         for name, row in figures.items():
             table.add_row(name, *(f'{row[c]:.1f}' if c in row else '' for c in columns))
-        table.caption = "HybrIK's networks have random weights here; BlazePose is not fit for INT8"
+        table.caption = "HybrIK's networks have random weights; BlazePose does not support INT8"
         console.print(table)
         frames = {name: _time_frames(name, model, console) for name, model in models.items()}
     _print_frames(frames, console)
@@ -60,12 +71,12 @@ def measure(console: Console) -> dict[str, Any]:
 def _time_hybrik(
     architecture: str, name: str, folder: Path, console: Console
 ) -> tuple[dict[str, float], Path]:
-    """Return the milliseconds of each runtime and precision, and the model in FP32."""
+    """Return the milliseconds by runtime and precision, and the FP32 model."""
     from hybrik_ros.network.speed import write_models
 
     image = np.random.default_rng(1).standard_normal((1, 3, _SIDE, _SIDE)).astype(np.float32)
     with ExitStack() as stack:
-        with console.status(f'Making models of {name}, up to two minutes ...'):
+        with console.status(f'Exporting {name}, up to two minutes ...'):
             in_torch, paths = write_models(architecture, folder)
         runners = {
             precision: stack.enter_context(open_runner(path, 'onnxruntime'))
@@ -86,6 +97,7 @@ def _time_hybrik(
 
 
 def _time_blazepose(console: Console) -> dict[str, float]:
+    """Return the milliseconds of BlazePose."""
     image = np.random.default_rng(1).random((1, _SIDE, _SIDE, 3)).astype(np.float32)
     with open_runner(blazepose.MODEL, 'onnxruntime') as runner:
         return _medians(
@@ -96,7 +108,7 @@ def _time_blazepose(console: Console) -> dict[str, float]:
 def _medians(
     runs: Mapping[str, Callable[[], object]], name: str, console: Console
 ) -> dict[str, float]:
-    """Return the milliseconds of each, taken by turns: a machine is now fast, now slow."""
+    """Return the milliseconds of each function, timed in alternation, since speed may drift."""
     times: dict[str, list[float]] = {kind: [] for kind in runs}
     for _ in track(range(_RUNS + 1), f'Timing {name}', console=console, transient=True):
         for kind, run in runs.items():
@@ -107,36 +119,38 @@ def _medians(
 
 
 class _Timed(Runner):
-    """A runner that adds up the seconds that its inferences take.
+    """A runner that accumulates the duration of its inferences.
 
     Parameters
     ----------
-    runner: does the work.
-    answer: given in place of what random weights come to.
+    runner : Runner
+        The runner to time.
+    outputs : dict, optional
+        Outputs that replace those of a network with random weights.
     """
 
-    def __init__(self, runner: Runner, answer: dict[str, NDArray[Any]] | None = None) -> None:
+    def __init__(self, runner: Runner, outputs: dict[str, NDArray[Any]] | None = None) -> None:
         self.seconds = 0.0
         self.backend, self.inputs = runner.backend, runner.inputs
         self._runner = runner
-        self._answer = answer
+        self._outputs = outputs
 
     def _run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         start = time.perf_counter()
         outputs = self._runner.infer(feeds)
         self.seconds += time.perf_counter() - start
-        return self._answer or outputs
+        return self._outputs or outputs
 
     def _free(self) -> None:
         self._runner.close()
 
 
 def _time_frames(name: str, model: Path, console: Console) -> dict[str, float]:
-    """Return the milliseconds of a frame of one person in the sample clip, by what takes them."""
+    """Return the milliseconds of each stage of a frame with one person in the sample clip."""
     body = BodyModel.load()
     is_hybrik = model != blazepose.MODEL
     finder = _Timed(open_runner(detector.MODEL, 'onnxruntime'))
-    network = _Timed(open_runner(model, 'onnxruntime'), _standing(body) if is_hybrik else None)
+    network = _Timed(open_runner(model, 'onnxruntime'), _rest_outputs(body) if is_hybrik else None)
     settings = Settings(hybrik_model=str(model)) if is_hybrik else Settings()
     frames = [picture for _, picture in islice(read_pictures(SAMPLE), *_FRAMES)]
     camera = Camera.from_field_of_view(_FIELD_OF_VIEW, frames[0].shape[1], frames[0].shape[0])
@@ -148,7 +162,7 @@ def _time_frames(name: str, model: Path, console: Console) -> dict[str, float]:
             list(enumerate(frames)), f'Timing frames, {name}', console=console, transient=True
         ):
             finder.seconds = network.seconds = 0.0
-            picture = frame.copy()  # as one from a camera, just written
+            picture = frame.copy()  # recently written memory, as from a camera
             start = time.perf_counter()
             humans = pipeline(picture, camera, number / 30)
             whole = time.perf_counter() - start
@@ -157,21 +171,21 @@ def _time_frames(name: str, model: Path, console: Console) -> dict[str, float]:
                 rows.append(
                     {
                         'whole frame': whole,
-                        'network of the joints': network.seconds,
-                        'network of the detector': finder.seconds,
-                        'crops, and what the networks say': sum(stages.values())
+                        'pose network': network.seconds,
+                        'detector network': finder.seconds,
+                        'pre- and postprocessing': sum(stages.values())
                         - stages['solve']
                         - inferred,
                         'body and motion': stages['solve'],
                         'tracking': whole - sum(stages.values()),
-                        'all but the networks': whole - inferred,
+                        'all except inference': whole - inferred,
                     }
                 )
     return {row: 1e3 * float(np.median([one[row] for one in rows])) for row in rows[0]}
 
 
-def _standing(body: BodyModel) -> dict[str, NDArray[Any]]:
-    """Return what HybrIK's network would say of somebody who stands there, facing the camera."""
+def _rest_outputs(body: BodyModel) -> dict[str, NDArray[Any]]:
+    """Return the outputs of HybrIK's network for a body at rest that faces the camera."""
     joints = body.rest_joints()
     return {
         'uvd': ((joints - joints.mean(axis=0)) * [1, -1, -1] / CUBE)[None].astype(np.float32),
@@ -183,13 +197,14 @@ def _standing(body: BodyModel) -> dict[str, NDArray[Any]]:
 
 
 def _print_frames(frames: Mapping[str, Mapping[str, float]], console: Console) -> None:
+    """Print the table of stages."""
     table = Table(
-        '', *frames, title='A frame of the sample clip, one person: ms, median, and share'
+        '', *frames, title='Time of a frame with one person: ms, median, and share of the frame'
     )
     for row in next(iter(frames.values())):
         table.add_row(
             row,
             *(f'{one[row]:.2f}, {one[row] / one["whole frame"]:.1%}' for one in frames.values()),
         )
-    table.caption = 'The detector runs in one frame of several'
+    table.caption = 'The detector runs in one of several frames'
     console.print(table)

@@ -1,4 +1,4 @@
-"""How the node does between a camera and a listener, each a process of its own, over DDS."""
+"""`hybrik bench node`: latency of the node between a camera and a subscriber, over DDS."""
 
 import os
 import subprocess
@@ -24,26 +24,42 @@ if TYPE_CHECKING:
     from hybrik_ros.node.load_generator import LoadGenerator
 
 _SIZES = {'640x480': (640, 480), '1080p': (1920, 1080)}
-_WALKER = slice(300, 1092)  # columns of the sample clip in which she walks in these frames
-_FRAMES = slice(50, 70)
-_RATE = 30.0  # of a camera
-_EASY_RATE = 10.0  # at which no frame waits for the one before
-_SECONDS = 20.0
-_SETTLE_SECONDS = 5.0
-_OVERLOAD_SECONDS = 60.0
-# What the node does itself with a frame, beside the pipeline.
-_AROUND = ('wait', 'decode', 'publish')
+_FRAMES = slice(50, 70)  # frames of the sample clip
+_COLUMNS = slice(300, 1092)  # columns of these frames that show the person
+_RATE = 30.0  # frames per second of a camera
+_LOW_RATE = 10.0  # frames per second at which frames do not queue
+_SECONDS = 20.0  # duration of a measurement
+_SETTLE_SECONDS = 5.0  # time between a change of the rate and the next measurement
+_OVERLOAD_SECONDS = 60.0  # duration of the measurement at twice the maximum rate
+# Stages of a frame in the node outside the pipeline.
+_NODE_STAGES = ('wait', 'decode', 'publish')
 
 
 def measure(console: Console) -> dict[str, Any]:
-    """Time the node at a camera's rate in two sizes, and at twice what it can do."""
+    """Measure the node at a camera's rate for two sizes, and at twice its maximum rate.
+
+    Parameters
+    ----------
+    console : Console
+        Console for the tables.
+
+    Returns
+    -------
+    dict
+        Figures by table and row.
+
+    Raises
+    ------
+    ProcessError
+        The node does not become active.
+    """
     isolate()
     figures: dict[str, Any] = {}
     for name, size in _SIZES.items():
         with loaded_node(size) as (load, node, _log):
-            figures[name] = _at_a_camera(load, console, name)
+            figures[name] = _measure_camera(load, console, name)
             if name == '640x480':
-                figures['overload'] = _overloaded(load, node.pid, console)
+                figures['overload'] = _measure_overload(load, node.pid, console)
     _print(figures, console)
     return figures
 
@@ -52,11 +68,26 @@ def measure(console: Console) -> dict[str, Any]:
 def loaded_node(
     size: tuple[int, int],
 ) -> Iterator[tuple['LoadGenerator', subprocess.Popen[bytes], Path]]:
-    """Run an active node, and what sends it the walker in a size; yield both, and the node's log.
+    """Run a node and a load generator that sends it the sample clip.
+
+    Parameters
+    ----------
+    size : tuple of int
+        Width and height of the images in pixels.
+
+    Yields
+    ------
+    LoadGenerator
+        The load generator.
+    Popen
+        The process of the node, which is active.
+    Path
+        The log of the node.
 
     Raises
     ------
-    ProcessError: the node does not become active.
+    ProcessError
+        The node does not become active.
     """
     from hybrik_ros.node.load_generator import LoadGenerator
 
@@ -72,12 +103,24 @@ def loaded_node(
 
 
 def pictures(size: tuple[int, int]) -> list[NDArray[np.uint8]]:
-    """Return a second of the sample clip's walker, close up, in a size (width, height)."""
+    """Return frames of the sample clip, cropped around the person.
+
+    Parameters
+    ----------
+    size : tuple of int
+        Width and height of the images in pixels.
+
+    Returns
+    -------
+    list of ndarray
+        RGB images (H, W, 3), uint8.
+    """
     frames = [picture for _, picture in read_pictures(SAMPLE)][_FRAMES]
-    return [_letterboxed(frame[:, _WALKER], size) for frame in frames]
+    return [_letterbox(frame[:, _COLUMNS], size) for frame in frames]
 
 
-def _letterboxed(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+def _letterbox(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return a picture scaled and padded with black to a size."""
     scale = min(size[0] / picture.shape[1], size[1] / picture.shape[0])
     resized = cv2.resize(picture, None, fx=scale, fy=scale)
     canvas = np.zeros((size[1], size[0], 3), np.uint8)
@@ -85,64 +128,68 @@ def _letterboxed(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[n
     return canvas
 
 
-def _at_a_camera(load: 'LoadGenerator', console: Console, name: str) -> dict[str, float]:
-    load.play(_EASY_RATE)
-    _wait(_SECONDS, f'{name} at {_EASY_RATE:g} images a second', console)
-    around = sum(_median(load.report, stage) for stage in _AROUND)
+def _measure_camera(load: 'LoadGenerator', console: Console, name: str) -> dict[str, float]:
+    """Return latencies at the rate of a camera."""
+    load.play(_LOW_RATE)
+    _wait(_SECONDS, f'{name} at {_LOW_RATE:g} images/s', console)
+    overhead = sum(_median(load.report, stage) for stage in _NODE_STAGES)
     load.play(_RATE)
-    _wait(_SECONDS, f'{name} at {_RATE:g} images a second', console)
+    _wait(_SECONDS, f'{name} at {_RATE:g} images/s', console)
     load.play(0)
-    time.sleep(2.5)  # for a report after the last image
+    time.sleep(2.5)  # for a diagnostics message after the last image
     return {
-        'images received': int(load.report['received']) / load.sent,
-        'around the pipeline, ms': around,
-        'mesh from publisher to listener, ms': 1e3 * float(np.median(load.meshes)),
+        'share of images received': int(load.report['received']) / load.sent,
+        'node without pipeline, ms': overhead,
+        'mesh from publisher to subscriber, ms': 1e3 * float(np.median(load.meshes)),
     }
 
 
-def _overloaded(load: 'LoadGenerator', pid: int, console: Console) -> dict[str, float]:
-    """Return latencies at twice the rate at which the node answers, over a minute."""
+def _measure_overload(load: 'LoadGenerator', pid: int, console: Console) -> dict[str, float]:
+    """Return latencies at twice the maximum rate of the node, over a minute."""
     load.play(2 * _RATE)
     time.sleep(_SETTLE_SECONDS)
     load.answers = []
-    _wait(_SETTLE_SECONDS, 'what the node can do', console)
+    _wait(_SETTLE_SECONDS, 'maximum rate', console)
     capacity = len(load.answers) / _SETTLE_SECONDS
     load.play(2 * capacity)
     time.sleep(_SETTLE_SECONDS)
     load.answers = []
     memory = resident_megabytes(pid)
-    _wait(_OVERLOAD_SECONDS, f'overload: {2 * capacity:.0f} images a second', console)
+    _wait(_OVERLOAD_SECONDS, f'overload: {2 * capacity:.0f} images/s', console)
     load.play(0)
     latencies = np.array([latency for _, latency in load.answers])
     thirds = np.array_split(latencies, 3)
     return {
         'frame time, ms': 1e3 / capacity,
         'latency p95, frame times': float(np.percentile(latencies, 95)) * capacity,
-        'latency p95, last third by first': float(
+        'latency p95, ratio of last to first third': float(
             np.percentile(thirds[-1], 95) / np.percentile(thirds[0], 95)
         ),
-        'memory, MB more': resident_megabytes(pid) - memory,
+        'memory growth, MB': resident_megabytes(pid) - memory,
     }
 
 
 def resident_megabytes(pid: int) -> float:
-    """Return how much memory a process has in use."""
+    """Return the resident memory of a process in megabytes."""
     pages = int(Path(f'/proc/{pid}/statm').read_text().split()[1])
     return pages * os.sysconf('SC_PAGE_SIZE') / 1e6
 
 
 def _median(report: dict[str, str], stage: str) -> float:
+    """Return the median of a stage in milliseconds, from the values of a diagnostics message."""
     return float(report[f'{stage} ms, median / p95'].split(' / ')[0])
 
 
-def _wait(seconds: float, what: str, console: Console) -> None:
-    for _ in track(range(round(seconds)), what, console=console, transient=True):
+def _wait(seconds: float, title: str, console: Console) -> None:
+    """Wait with a progress bar."""
+    for _ in track(range(round(seconds)), title, console=console, transient=True):
         time.sleep(1.0)
 
 
 def _print(figures: dict[str, Any], console: Console) -> None:
+    """Print a table per measurement."""
     for title, rows in figures.items():
-        table = Table('', '', title=f'The node: {title}', show_header=False)
+        table = Table('', '', title=f'hybrik_node: {title}', show_header=False)
         for name, value in rows.items():
             table.add_row(name, f'{value:.2f}')
         console.print(table)

@@ -1,4 +1,4 @@
-"""`hybrik bench perception`: how well and how fast people are followed in real footage."""
+"""`hybrik bench perception`: accuracy and speed of the pipeline on real footage."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -39,31 +39,39 @@ from hybrik_ros.settings import Settings
 from hybrik_ros.share import share_path
 from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
 
-_Role = dict[int, Human]  # who was somebody, by the number of the frame
+_Trajectory = dict[int, Human]  # estimates of one real person, by frame number
 
 _PARTS = ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
 _SIDES = ('left', 'right')
 _SMPL = [JOINT_NAMES.index(f'{side}_{part}') for part in _PARTS for side in _SIDES]
 _BLAZEPOSE = [getattr(blazepose, f'{s}_{p}'.upper()) for p in _PARTS for s in _SIDES]
-# Of the joints above: upper arms, forearms, thighs, shanks.
+# Upper arms, forearms, thighs and shanks: indices of their ends in the joints above.
 _BONES = ([0, 1, 2, 3, 6, 7, 8, 9], [2, 3, 4, 5, 8, 9, 10, 11])
 
-_SAME = 0.25  # of the box's height: how far from the true man in the image a person may be
-_NOWHERE = 1e6  # pixels from where nobody was yet
+# Maximum mean distance of a person from the true joints in the image, relative to the height of the
+# skeleton.
+_MAX_MISS = 0.25
+_NEW_TRAJECTORY_COST = 1e6  # assignment cost of a trajectory without estimates in pixels
 _MILLIMETRES = 1e3
-_VGA = (480, 640)
-_CROWD = 2  # people at most in what is timed
-_MAN = np.s_[240:1320, 180:900]  # where the man is, all the time, in what camera 1 sees
+_VGA = (480, 640)  # height and width in pixels
+_MAX_PEOPLE = 2  # maximum number of people in the timed images
+_MAN = np.s_[240:1320, 180:900]  # region of camera 1's images that always contains the man
 
 
 @dataclass(frozen=True, eq=False)
 class _Truth:
-    """Where the man's joints really were, (frames, 12, 3) metres in the frame of a camera."""
+    """Ground truth of the man.
+
+    Attributes
+    ----------
+    joints : ndarray
+        Joints (frames, 12, 3) in metres in the camera's optical frame.
+    """
 
     joints: Array
 
     def nearest(self, number: int, people: Sequence[Human]) -> Human | None:
-        """Return who of the people of this frame is the man; None where nobody is."""
+        """Return the person nearest to the man in a frame; None if none is near enough."""
         rays = self.joints[number, :, :2] / self.joints[number, :, 2:]
 
         def miss(human: Human) -> float:
@@ -72,39 +80,54 @@ class _Truth:
             return float(away / np.ptp(joints[:, 1]))
 
         found = min(people, key=miss, default=None)
-        return found if found is not None and miss(found) < _SAME else None
+        return found if found is not None and miss(found) < _MAX_MISS else None
 
 
 def measure(console: Console, folder: Path, pictures: Path | None) -> dict[str, Any]:
-    """Follow people through all clips; print tables, and draw pictures where a folder is given.
+    """Run the pipeline on all clips; print tables.
+
+    Parameters
+    ----------
+    console : Console
+        Console for the tables.
+    folder : Path
+        Folder of the footage, to which missing files are downloaded.
+    pictures : Path, optional
+        Folder for a contact sheet of each clip.
+
+    Returns
+    -------
+    dict
+        Figures by table.
 
     Raises
     ------
-    DownloadError: the footage can be had neither from the folder nor from the network.
+    DownloadError
+        The footage is not in the folder and cannot be downloaded.
     """
-    with console.status(f'Getting the footage into {folder} ...'):
+    with console.status(f'Downloading the footage into {folder} ...'):
         clips = footage.clips(folder)
     figures: dict[str, Any] = {}
     with Pipeline.create() as pipeline:
-        for clip in track(clips, 'Following people', console=console, transient=True):
-            followed = _follow(pipeline, clip)
-            truth = _truth(clip)
-            figures[clip.name] = {'ours': _our_figures(clip, followed, truth)}
+        for clip in track(clips, 'Processing clips', console=console, transient=True):
+            frames = _run_pipeline(pipeline, clip)
+            truth = _load_truth(clip)
+            figures[clip.name] = {'hybrik_ros': _pipeline_figures(clip, frames, truth)}
             if clip.people == 1:
-                raw = _follow_raw(clip)
-                figures[clip.name]['raw'] = _raw_figures(raw, truth, followed)
+                raw = _run_raw(clip)
+                figures[clip.name]['raw'] = _raw_figures(raw, truth, len(frames))
             if pictures is not None:
                 path = pictures / f'{clip.name.replace(", ", " ").replace(" ", "_")}.png'
-                write_contact_sheet(clip.frames(), followed, pipeline.body, clip.camera, path)
+                write_contact_sheet(clip.frames(), frames, pipeline.body, clip.camera, path)
     _print_accuracy(console, figures)
     with ExitStack() as stack, console.status('Timing ...'):
-        pipelines = [stack.enter_context(Pipeline.create()) for _ in range(_CROWD)]
+        pipelines = [stack.enter_context(Pipeline.create()) for _ in range(_MAX_PEOPLE)]
         milliseconds = _time(pipelines, clips[0], console)
     return {'clips': figures, 'milliseconds': milliseconds}
 
 
-def _truth(clip: Clip) -> _Truth | None:
-    """Return the truth of a clip; None outside a source tree, or where nobody knows it."""
+def _load_truth(clip: Clip) -> _Truth | None:
+    """Return the ground truth of a clip; None outside a source tree, or if there is none."""
     if clip.extrinsics is None:
         return None
     try:
@@ -116,14 +139,14 @@ def _truth(clip: Clip) -> _Truth | None:
         joints = stored['joints_world'][:, [names.index(name) for name in TRUE_JOINTS]]
         rotation, translation = clip.extrinsics
         if clip.number <= len(stored['camera_translations']):
-            # As the joints were triangulated with.
+            # The extrinsics with which the joints were triangulated.
             rotation = cv2.Rodrigues(stored['camera_rotation_vectors'][clip.number - 1])[0]
             translation = stored['camera_translations'][clip.number - 1]
     return _Truth(joints @ rotation.T + translation)
 
 
-def _follow(pipeline: Pipeline, clip: Clip) -> dict[int, list[Human]]:
-    """Return the people that the pipeline finds in each frame, by its number."""
+def _run_pipeline(pipeline: Pipeline, clip: Clip) -> dict[int, list[Human]]:
+    """Return the people in each frame, by its number."""
     pipeline.reset()
     return {
         number: pipeline(picture, clip.camera, number / clip.rate)
@@ -131,8 +154,8 @@ def _follow(pipeline: Pipeline, clip: Clip) -> dict[int, list[Human]]:
     }
 
 
-def _follow_raw(clip: Clip) -> dict[int, Landmarks]:
-    """Follow one person as MediaPipe does: each region from the landmarks before."""
+def _run_raw(clip: Clip) -> dict[int, Landmarks]:
+    """Track one person as MediaPipe does: each region follows from the previous landmarks."""
     settings = Settings()
     found: dict[int, Landmarks] = {}
     with open_runner(detector.MODEL) as finder, open_runner(blazepose.MODEL) as network:
@@ -151,76 +174,82 @@ def _follow_raw(clip: Clip) -> dict[int, Landmarks]:
     return found
 
 
-def _our_figures(
-    clip: Clip, followed: dict[int, list[Human]], truth: _Truth | None
+def _pipeline_figures(
+    clip: Clip, frames: dict[int, list[Human]], truth: _Truth | None
 ) -> dict[str, Any]:
-    roles: list[_Role] = [{} for _ in range(clip.people)]
-    for number, people in followed.items():
+    """Return the metrics of the pipeline's people."""
+    trajectories: list[_Trajectory] = [{} for _ in range(clip.people)]
+    for number, people in frames.items():
         man = truth.nearest(number, people) if truth else None
         if man is not None:
-            roles[0][number] = man
-        unknown = roles[1:] if truth else roles
+            trajectories[0][number] = man
+        unknown = trajectories[1:] if truth else trajectories
         others = [human for human in people if human is not man]
-        for role, human in _same_places(unknown, others):
-            role[number] = human
-    subject = roles[0]
-    tracked = [all(number in role for role in roles) for number in followed]
-    joints = _stacked([human.joints[_SMPL] for human in subject.values()])
+        for trajectory, human in _assign(unknown, others):
+            trajectory[number] = human
+    subject = trajectories[0]
+    tracked = [all(number in trajectory for trajectory in trajectories) for number in frames]
+    joints = _stack([human.joints[_SMPL] for human in subject.values()])
+    ids = [[human.id for human in trajectory.values()] for trajectory in trajectories]
     return {
         'frames tracked': float(np.mean(tracked)),
-        'id switches': sum(switches([h.id for h in role.values()]) for role in roles),
-        'ids': len({human.id for people in followed.values() for human in people}),
+        'id switches': sum(switches(each) for each in ids),
+        'ids': len({human.id for people in frames.values() for human in people}),
         'jitter in space': _MILLIMETRES * jitter(joints, list(subject)),
         **_accuracy(joints, list(subject), truth),
         'bone SD': _MILLIMETRES * _frozen_bone_deviation(list(subject.values())),
     }
 
 
-def _same_places(roles: Sequence[_Role], people: Sequence[Human]) -> Iterator[tuple[_Role, Human]]:
-    """Yield who of a frame's people is nearest to where each role was last; the largest first."""
+def _assign(
+    trajectories: Sequence[_Trajectory], people: Sequence[Human]
+) -> Iterator[tuple[_Trajectory, Human]]:
+    """Yield the assignment of people, largest first, to the trajectories nearest in the image."""
 
     def centre(human: Human) -> Array:
         return (human.box[:2] + human.box[2:]) / 2
 
-    def away(role: _Role, human: Human) -> float:
-        last = next(reversed(role.values()), None)
-        return float(np.linalg.norm(centre(human) - centre(last))) if last else _NOWHERE
+    def distance(trajectory: _Trajectory, human: Human) -> float:
+        last = next(reversed(trajectory.values()), None)
+        return float(np.linalg.norm(centre(human) - centre(last))) if last else _NEW_TRAJECTORY_COST
 
     people = sorted(people, key=lambda human: -np.prod(human.box[2:] - human.box[:2]))
-    if roles and people:
-        cost = [[away(role, human) for human in people] for role in roles]
+    if trajectories and people:
+        cost = [[distance(trajectory, human) for human in people] for trajectory in trajectories]
         for row, column in zip(*linear_sum_assignment(cost), strict=True):
-            yield roles[row], people[column]
+            yield trajectories[row], people[column]
 
 
 def _frozen_bone_deviation(humans: Sequence[Human]) -> float:
-    """Return the deviation of all bones once the shape is frozen; NaN if it never is."""
+    """Return the deviation of bone lengths after the last change of the shape."""
     changes = [
         number
         for number, (before, after) in enumerate(pairwise(humans), start=1)
         if np.any(before.betas != after.betas)
     ]
-    joints = _stacked([human.joints for human in humans[max(changes, default=0) :]])
+    joints = _stack([human.joints for human in humans[max(changes, default=0) :]])
     return bone_deviation(joints, PARENTS[1:NUM_JOINTS], range(1, NUM_JOINTS))
 
 
-def _stacked(points: Sequence[Array]) -> Array:
-    """Return the points of all frames, (N, J, 3), even of none."""
+def _stack(points: Sequence[Array]) -> Array:
+    """Return the points of all frames as an array (N, J, 3), which may be empty."""
     return np.stack(points) if points else np.zeros((0, NUM_JOINTS, 3))
 
 
 def _raw_figures(
-    raw: dict[int, Landmarks], truth: _Truth | None, followed: dict[int, list[Human]]
+    raw: dict[int, Landmarks], truth: _Truth | None, num_frames: int
 ) -> dict[str, Any]:
-    joints = _stacked([landmarks.world[_BLAZEPOSE] for landmarks in raw.values()])
+    """Return the metrics of raw landmarks."""
+    joints = _stack([landmarks.world[_BLAZEPOSE] for landmarks in raw.values()])
     return {
-        'frames tracked': len(raw) / len(followed),
+        'frames tracked': len(raw) / num_frames,
         **_accuracy(joints, list(raw), truth),
         'bone SD': _MILLIMETRES * bone_deviation(joints, *_BONES),
     }
 
 
 def _accuracy(joints: Array, numbers: list[int], truth: _Truth | None) -> dict[str, float]:
+    """Return jitter and, with ground truth, PA-MPJPE and root-relative MPJPE in millimetres."""
     relative = root_relative(joints)
     figures = {'jitter': _MILLIMETRES * jitter(relative, numbers)}
     if truth is not None:
@@ -230,31 +259,32 @@ def _accuracy(joints: Array, numbers: list[int], truth: _Truth | None) -> dict[s
     return figures
 
 
-# What the table shows, and the head and form of its column.
+# Header and format of each column of the table.
 _COLUMNS = {
-    'frames tracked': ('seen', '{:.1%}'), 'id switches': ('switches', '{}'), 'ids': ('ids', '{}'),
-    'PA-MPJPE': ('PA', '{:.1f}'), 'MPJPE': ('MPJPE', '{:.1f}'), 'jitter': ('jitter', '{:.1f}'),
-    'bone SD': ('bones', '{:.1f}'),
+    'frames tracked': ('tracked', '{:.1%}'), 'id switches': ('switches', '{}'),
+    'ids': ('ids', '{}'), 'PA-MPJPE': ('PA-MPJPE', '{:.1f}'), 'MPJPE': ('MPJPE', '{:.1f}'),
+    'jitter': ('jitter', '{:.1f}'), 'bone SD': ('bones', '{:.1f}'),
 }  # fmt: skip
 
 
 def _print_accuracy(console: Console, figures: dict[str, Any]) -> None:
+    """Print the table of metrics."""
     table = Table('clip', '', *(head for head, _ in _COLUMNS.values()))
     table.title = 'People in real footage'
     table.caption = (
-        'seen: frames with everybody in them; PA, MPJPE: millimetres, aligned and about the hips; '
+        'tracked: frames in which all people are tracked; PA-MPJPE, MPJPE (root-relative): mm; '
         'jitter: mean second difference, mm/frame²; bones: standard deviation of lengths, mm'
     )
     for clip, by_source in figures.items():
         for source, values in by_source.items():
             cells = [form.format(values[name]) if name in values else ''
                      for name, (_, form) in _COLUMNS.items()]  # fmt: skip
-            table.add_row(clip if source == 'ours' else '', source, *cells)
+            table.add_row(clip if source == 'hybrik_ros' else '', source, *cells)
     console.print(table)
 
 
 def _time(pipelines: Sequence[Pipeline], clip: Clip, console: Console) -> dict[str, Any]:
-    """Time the whole way on 640x480 images with one person, two, ..., by turns."""
+    """Time the pipeline on 640x480 images with one person, two, ..., in alternation."""
     camera = Camera.from_field_of_view(60, _VGA[1], _VGA[0])
     times: list[list[dict[str, float]]] = [[] for _ in pipelines]
     for number, picture in clip.frames():
@@ -272,7 +302,7 @@ def _time(pipelines: Sequence[Pipeline], clip: Clip, console: Console) -> dict[s
             for stage in dict.fromkeys(stage for row in rows for stage in row)
         }
     table = Table('', *dict.fromkeys(stage for row in figures.values() for stage in row))
-    table.title = 'Milliseconds for 640x480 on one thread, median of the frames that have the stage'
+    table.title = 'Time for 640x480 on one thread: ms, median of the frames with the stage'
     for name, row in figures.items():
         table.add_row(name, *(f'{value:.1f}' for value in row.values()))
     console.print(table)
@@ -280,9 +310,9 @@ def _time(pipelines: Sequence[Pipeline], clip: Clip, console: Console) -> dict[s
 
 
 def _side_by_side(picture: Image, people: int) -> Image:
-    """Return a 640x480 picture that shows the man so many times, others mirrored."""
+    """Return a 640x480 picture of several copies of the man, every other one mirrored."""
     height, width = _VGA
-    size = (width // _CROWD, height)
+    size = (width // _MAX_PEOPLE, height)
     man = cv2.resize(picture[_MAN], size, interpolation=cv2.INTER_AREA)
     scene = np.zeros((height, width, 3), np.uint8)
     for place in range(people):

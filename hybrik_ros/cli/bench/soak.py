@@ -1,4 +1,4 @@
-"""What a node holds on to: memory, threads and descriptors over many minutes."""
+"""`hybrik bench soak`: growth of memory, threads and file descriptors of the node."""
 
 import os
 import time
@@ -12,48 +12,69 @@ from rich.table import Table
 from hybrik_ros.cli.bench.node import loaded_node, resident_megabytes
 from hybrik_ros.cli.processes import isolate, require_running
 
-_SIZE = (640, 480)
-_RATE = 30.0
-_WARM_SECONDS = 90  # in which caches fill, and the camera is gone twice
-_SAMPLE_SECONDS = 1.0
-# Once a minute the camera is gone for so long that everybody is forgotten.
-_MINUTE, _AWAY_SECONDS = 60, 5
-_MOST_SAMPLES = 30  # at each end, over which the mean is taken
+_SIZE = (640, 480)  # width and height in pixels
+_RATE = 30.0  # frames per second
+_WARM_UP_SECONDS = 90  # caches fill, and the camera is interrupted twice
+_SAMPLE_SECONDS = 1.0  # interval between two samples
+# Period and duration of the interruptions of the camera; the duration is above
+# tracking.forget_after.
+_PERIOD_SECONDS, _PAUSE_SECONDS = 60, 5
+_MAX_SAMPLES = 30  # maximum number of samples averaged at the start and at the end
 
 
 def measure(console: Console, minutes: float) -> dict[str, Any]:
-    """Run a node for some minutes after one to warm up; return what it holds more at the end."""
+    """Run a node, and measure the growth of its memory, threads and file descriptors.
+
+    Parameters
+    ----------
+    console : Console
+        Console for the table.
+    minutes : float
+        Duration of the measurement after the warm-up.
+
+    Returns
+    -------
+    dict
+        Growth by quantity.
+
+    Raises
+    ------
+    ProcessError
+        The node ended.
+    """
     isolate()
     with loaded_node(_SIZE) as (load, node, log):
         samples = []
-        seconds = range(-_WARM_SECONDS, round(60 * minutes))
-        for second in track(seconds, 'Soaking', console=console, transient=True):
+        seconds = range(-_WARM_UP_SECONDS, round(60 * minutes))
+        for second in track(seconds, 'Soak test', console=console, transient=True):
             require_running(node, log)
-            load.play(0 if second % _MINUTE >= _MINUTE - _AWAY_SECONDS else _RATE)
+            paused = second % _PERIOD_SECONDS >= _PERIOD_SECONDS - _PAUSE_SECONDS
+            load.play(0 if paused else _RATE)
             time.sleep(_SAMPLE_SECONDS)
             if second >= 0:
-                samples.append(_held(node.pid))
+                samples.append(_sample(node.pid))
         answered = len(load.answers)
-    return _summary(np.array(samples), minutes, answered, console)
+    return _summarise(np.array(samples), minutes, answered, console)
 
 
-def _held(pid: int) -> tuple[float, int, int]:
-    """Return megabytes of memory, threads and open descriptors of a process."""
+def _sample(pid: int) -> tuple[float, int, int]:
+    """Return memory in megabytes, threads and open file descriptors of a process."""
     descriptors, threads = (len(os.listdir(f'/proc/{pid}/{kind}')) for kind in ('fd', 'task'))
     return resident_megabytes(pid), threads, descriptors
 
 
-def _summary(
+def _summarise(
     samples: np.ndarray, minutes: float, answered: int, console: Console
 ) -> dict[str, float]:
-    count = min(_MOST_SAMPLES, max(1, len(samples) // 4))
+    """Print the mean at the start and at the end; return the growth."""
+    count = min(_MAX_SAMPLES, max(1, len(samples) // 4))
     first, last = samples[:count].mean(axis=0), samples[-count:].mean(axis=0)
     figures = {'minutes': minutes, 'frames': float(answered)}
-    table = Table('', 'at first', 'at last', 'more', title=f'{minutes:g} minutes of the node')
+    table = Table('', 'start', 'end', 'growth', title=f'hybrik_node during {minutes:g} minutes')
     for name, before, after in zip(
         ('memory, MB', 'threads', 'descriptors'), first, last, strict=True
     ):
         table.add_row(name, f'{before:.1f}', f'{after:.1f}', f'{after - before:+.1f}')
-        figures[f'{name}, more'] = float(after - before)
+        figures[f'{name}, growth'] = float(after - before)
     console.print(table)
     return figures
