@@ -1,11 +1,12 @@
-"""Files that cannot be written: what the user hears of it."""
+"""Error messages for files that cannot be written."""
 
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_REASONS = (
+# Errors for which another output path is the remedy.
+_OUTPUT_ERRORS = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR,
     errno.ENOENT, errno.EEXIST,
 )  # fmt: skip
@@ -13,16 +14,22 @@ _REASONS = (
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Have errors tell what cannot be written: that of a full disk names no file.
+    """Name the output path and the remedy in errors: the error of a full disk names no file.
+
+    Parameters
+    ----------
+    path : Path
+        The output that is written in the context.
 
     Raises
     ------
-    OSError: it cannot be written there.
+    OSError
+        The output cannot be written.
     """
     try:
         yield
     except OSError as error:
-        if error.errno not in _REASONS:
+        if error.errno not in _OUTPUT_ERRORS:
             raise
-        reason = f'{error.strerror}: it cannot be written there, choose another output'
+        reason = f'{error.strerror}: the output cannot be written, choose another output'
         raise OSError(error.errno, reason, str(path)) from error

@@ -1,4 +1,4 @@
-"""Bags for tests, written by rosbags alone."""
+"""Write bags for tests with rosbags alone."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ def header(nanoseconds: int, frame_id: str = 'camera') -> object:
 def image(
     pixels: NDArray[np.uint8], stamp: int, coding: str, frame_id: str = 'camera'
 ) -> tuple[str, object]:
-    """Return the type and the message of an RGB image: raw, or as a file of this kind."""
+    """Return type name and message of an RGB image: raw, or encoded as a file of this format."""
     if coding == 'raw':
         height, width = pixels.shape[:2]
         return 'sensor_msgs/msg/Image', types('sensor_msgs/msg/Image')(
@@ -45,7 +45,7 @@ def image(
 
 
 def camera_info(stamp: int, width: int, height: int, frame_id: str = 'camera') -> object:
-    """Return the calibration of the sample clip, for images of a size."""
+    """Return the calibration of the sample clip for images of this size."""
     camera = read_camera()
     whole = types('sensor_msgs/msg/RegionOfInterest')(
         x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
@@ -73,10 +73,14 @@ def write_bag(
     frame_id: str = 'camera',
     start: int = START,
 ) -> Path:
-    """Write a bag of images, their calibration and some text.
+    """Write a bag with images, their calibration and some text.
 
-    damaged, damaged_info: numbers of images, and of calibrations, whose messages are cut in half.
-    start: nanoseconds, when the first is received.
+    Parameters
+    ----------
+    damaged, damaged_info : sequence of int
+        Indices of the images, and of the calibrations, of which only the first half is written.
+    start : int
+        Time of receipt of the first message in nanoseconds.
     """
     writer = Writer(path, version=9, storage_plugin=StoragePlugin[plugin])
     writer.set_compression(CompressionMode[mode], CompressionFormat.ZSTD)

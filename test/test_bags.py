@@ -1,4 +1,4 @@
-"""Bags, whole and damaged, of every kind that rosbag2 writes."""
+"""Bags of every kind that rosbag2 writes, whole and damaged."""
 
 import shutil
 import sqlite3
@@ -21,7 +21,7 @@ from hybrik_ros.bags.reader import CUT_OFF, DAMAGED_MESSAGE, DAMAGED_PART
 KINDS = [('MCAP', 'NONE'), ('MCAP', 'STORAGE'), ('MCAP', 'MESSAGE'), ('MCAP', 'FILE'),
          ('SQLITE3', 'NONE'), ('SQLITE3', 'MESSAGE'), ('SQLITE3', 'FILE')]  # fmt: skip
 FRAMES = 60
-SIZE = (160, 200, 3)  # so many bytes that there are several chunks
+SIZE = (160, 200, 3)  # large enough for several chunks
 ALL = {IMAGE, INFO, TEXT}
 
 
@@ -71,7 +71,7 @@ def test_every_kind_reads_as_rosbags_reads_it(bag: Callable, plugin: str, mode: 
     assert read(file_of(path)) == (expected, {})
 
 
-def test_the_files_of_a_bag_follow_by_number(
+def test_files_of_a_bag_are_ordered_by_number(
     bag: Callable, tmp_path: Path, frames: list[np.ndarray]
 ) -> None:
     times = []
@@ -96,11 +96,11 @@ def test_a_file_that_is_cut_off_is_read_as_far_as_it_goes(
     found, faults = read(path)
     assert faults[CUT_OFF] == 1
     assert found == expected[: len(found)]
-    # Chunks are of a megabyte, blocks of zstd of 128 kB; all before the last is there.
+    # Chunks have 1 MB, blocks of zstd 128 kB; all before the last one are read.
     assert len(found) > share * len(expected) - 70
 
 
-def test_what_is_in_the_log_of_a_killed_recorder_counts(bag: Callable, tmp_path: Path) -> None:
+def test_the_log_of_a_killed_recorder_is_read(bag: Callable, tmp_path: Path) -> None:
     expected, _ = read(path := bag('SQLITE3', 'NONE'))
     whole = file_of(path)
     with closing(sqlite3.connect(whole, isolation_level=None)) as database:
@@ -119,7 +119,7 @@ def test_what_is_in_the_log_of_a_killed_recorder_counts(bag: Callable, tmp_path:
     assert {file: file.read_bytes() for file in killed.iterdir()} == before
     [log] = killed.glob('*-wal')
     whole = log.read_bytes()
-    # sqlite writes a log over from its start: what was there before lies behind it.
+    # sqlite overwrites a log from its start: frames of before follow the new ones.
     log.write_bytes(whole + bytes(24 + 4096))
     assert read(killed) == (expected, {})
     log.write_bytes(whole)
@@ -132,7 +132,7 @@ def test_what_is_in_the_log_of_a_killed_recorder_counts(bag: Callable, tmp_path:
 
 
 @pytest.mark.parametrize(('plugin', 'mode'), [k for k in KINDS if k[1] != 'FILE'])
-def test_damage_costs_what_is_damaged(bag: Callable, plugin: str, mode: str) -> None:
+def test_only_damaged_messages_are_left_out(bag: Callable, plugin: str, mode: str) -> None:
     path = bag(plugin, mode)
     expected, _ = read(path)
     file = file_of(path)
@@ -143,25 +143,25 @@ def test_damage_costs_what_is_damaged(bag: Callable, plugin: str, mode: str) -> 
     found, faults = read(path)
     whole = [message for message in found if message in expected]
     assert len(whole) > len(expected) - 70
-    if plugin == 'MCAP' and mode != 'STORAGE':  # Nothing there tells damage from pixels.
+    if plugin == 'MCAP' and mode != 'STORAGE':  # Damaged pixels cannot be recognised there.
         return
     assert len(whole) == len(found)
     assert faults.keys() <= {DAMAGED_MESSAGE, DAMAGED_PART}
     assert sum(faults.values()) >= 1
 
 
-def test_what_is_no_bag_is_refused(tmp_path: Path) -> None:
+def test_files_that_are_no_bags_are_refused(tmp_path: Path) -> None:
     for name, content in (('a.mcap', b''), ('b.mcap', b'what'), ('c.db3', b'SQLite format 3\0')):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(BagError, match=name), BagReader(tmp_path / name):
             pass
     (tmp_path / 'empty').mkdir()
     for path in (tmp_path / 'empty', tmp_path / 'nowhere.mcap', tmp_path / 'old.bag'):
-        with pytest.raises(BagError, match='no bag of rosbag2'), BagReader(path):
+        with pytest.raises(BagError, match='not a rosbag2 bag'), BagReader(path):
             pass
 
 
-def test_others_read_what_is_written(tmp_path: Path) -> None:
+def test_other_readers_read_written_bags(tmp_path: Path) -> None:
     string = typestore().types['std_msgs/msg/String']
     with BagWriter(tmp_path / 'bag') as bag:
         bag.add_topic('/said', 'std_msgs/msg/String')
@@ -176,8 +176,8 @@ def test_others_read_what_is_written(tmp_path: Path) -> None:
     assert 'hybrik_ros/msg/HumanMeshArray' in schemas
 
 
-def test_humble_reads_what_is_written(bag: Callable, tmp_path: Path) -> None:
-    """Its rosbag2 takes offered_qos_profiles for text; from version 9 on they are a list."""
+def test_written_bags_are_readable_by_humble(bag: Callable, tmp_path: Path) -> None:
+    """Humble expects offered_qos_profiles as text; from version 9 on they are a list."""
     path = bag('SQLITE3', 'NONE')
     with BagReader(path) as reader, BagWriter(tmp_path / 'bag') as written:
         written.add_topic('/said', 'std_msgs/msg/String')

@@ -1,4 +1,4 @@
-"""`hybrik bag`: recordings through the pipeline, exactly, whatever happens to them."""
+"""`hybrik bag`: exact output, also after damage, interrupts and the death of workers."""
 
 import json
 import os
@@ -29,7 +29,7 @@ from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.recordings.process import Job, Outcome, Processor, locked, replaced
 from hybrik_ros.recordings.recording import Recording, RecordingError, fingerprint
-from hybrik_ros.recordings.report import Report
+from hybrik_ros.recordings.report import RecordingReport
 from hybrik_ros.recordings.segments import Segments, folder_of, split
 from hybrik_ros.recordings.workers import LocalWorker, run_jobs
 
@@ -55,7 +55,7 @@ def bag(tmp_path_factory: pytest.TempPathFactory, frames: list[np.ndarray]) -> P
 
 @pytest.fixture(scope='module')
 def output(bag: Path, processor: Processor) -> Path:
-    """What comes of the bag."""
+    """The output for the bag."""
     path = bag.with_name('output')
     processor.process(job(bag, path))
     return path
@@ -74,10 +74,10 @@ def run(*words: object) -> int:
     return main(['bag', *map(str, words)])
 
 
-# What comes out
+# Output
 
 
-def test_every_image_gets_its_answer_at_its_time(output: Path, frames: list[np.ndarray]) -> None:
+def test_each_image_has_an_output_with_its_times(output: Path, frames: list[np.ndarray]) -> None:
     with BagReader(output) as reader:
         kinds = {name: topic.type_name for name, topic in reader.topics.items()}
     assert kinds == {
@@ -136,14 +136,14 @@ def test_the_same_images_give_the_same_messages_to_the_bit(
         assert found == read(output)[: len(found)]
 
 
-def test_on_request_all_topics_come_along(
+def test_all_topics_are_copied_on_request(
     bag: Path, output: Path, processor: Processor, tmp_path: Path
 ) -> None:
     processor.process(job(bag, tmp_path / 'all', copy=True))
     found = read(tmp_path / 'all')
     assert [m for m in found if m.topic in (IMAGE, INFO, TEXT)] == read(bag)
     assert [m for m in found if m.topic not in (IMAGE, INFO, TEXT)] == read(output)
-    with pytest.raises(RecordingError, match='holds people already'):
+    with pytest.raises(RecordingError, match='already contains people'):
         processor.process(job(tmp_path / 'all', tmp_path / 'again', copy=True))
 
 
@@ -182,14 +182,14 @@ def test_videos_and_folders_of_images_are_recordings(
 
     for path, how in ((clip, {'copy': True}), (clip, {'image_topic': '/x'}),
                       (folder, {'camera_info_topic': '/x'}), (clip, {'rate': 20.0})):  # fmt: skip
-        with pytest.raises(RecordingError, match=r'no bag|--rate is for'):
+        with pytest.raises(RecordingError, match=r'is not a bag|--rate is for'):
             processor.process(job(path, tmp_path / 'c', **how))
 
 
-# What is wrong
+# Damage and errors
 
 
-def test_what_is_damaged_is_left_out_and_counted(
+def test_damaged_images_are_left_out_and_counted(
     frames: list[np.ndarray], processor: Processor, tmp_path: Path
 ) -> None:
     step = round(1e9 / RATE)
@@ -204,7 +204,7 @@ def test_what_is_damaged_is_left_out_and_counted(
     assert {'order', 'camera_info size'} < report.faults.keys()
 
 
-def test_images_whose_stamps_stand_still_are_told_of(
+def test_images_with_equal_stamps_are_counted(
     frames: list[np.ndarray], processor: Processor, tmp_path: Path
 ) -> None:
     path = write_bag(tmp_path / 'bag', frames[:6], coding='jpg', stamps=[0] * 6)
@@ -237,7 +237,7 @@ def test_a_part_that_is_damaged_is_counted_once(
 ) -> None:
     path = write_bag(tmp_path / 'bag', frames[:12], mode='STORAGE')
     [file] = path.glob('*.mcap')
-    zstd = b'\x28\xb5\x2f\xfd'  # begins each of several parts
+    zstd = b'\x28\xb5\x2f\xfd'  # first bytes of each part
     assert file.read_bytes().count(zstd) > 1
     file.write_bytes(file.read_bytes().replace(zstd, b'what', 1))
     report = processor.process(job(path, tmp_path / 'out')).report
@@ -273,7 +273,9 @@ def test_recordings_are_told_apart_by_their_contents(tmp_path: Path) -> None:
     assert fingerprint([file]) in seen
 
 
-def test_two_at_one_output_do_not_meet(bag: Path, processor: Processor, tmp_path: Path) -> None:
+def test_two_processes_cannot_write_one_output(
+    bag: Path, processor: Processor, tmp_path: Path
+) -> None:
     with locked(tmp_path / 'out'), replaced(tmp_path / 'out') as folder:
         folder.mkdir()
         complaint = f'another process is writing {tmp_path}/out$'
@@ -283,8 +285,8 @@ def test_two_at_one_output_do_not_meet(bag: Path, processor: Processor, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.usefixtures('processor')  # which has compiled what is kept on disk
-def test_a_disk_that_takes_no_more_is_told_of(bag: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures('processor')  # compiles the kernels that the process loads
+def test_a_full_disk_is_reported(bag: Path, tmp_path: Path) -> None:
     words = [sys.executable, '-m', 'hybrik_ros.cli', 'bag', str(bag), '-o', str(tmp_path / 'out')]
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (4000, 4000))
     finished = subprocess.run(words, capture_output=True, text=True, preexec_fn=limit)
@@ -298,14 +300,18 @@ def test_a_disk_that_takes_no_more_is_told_of(bag: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ('topics', 'how', 'complaint'),
     [
-        ({'/a/image_raw': {}, '/b/image_raw': {}}, {}, 'name one by --image-topic: /a/image_raw'),
+        (
+            {'/a/image_raw': {}, '/b/image_raw': {}},
+            {},
+            r'choose one with --image-topic \(images are on /a/image_raw',
+        ),
         ({'/depth/image_rect_raw': {}}, {}, 'no topic of colour images'),
-        ({IMAGE: {}}, {'image_topic': '/x'}, f'has no image /x; it has {IMAGE}'),
-        ({IMAGE: {}}, {'camera_info_topic': '/x'}, f'has no camera_info /x; it has {INFO}'),
+        ({IMAGE: {}}, {'image_topic': '/x'}, f'has no image topic /x; it has {IMAGE}'),
+        ({IMAGE: {}}, {'camera_info_topic': '/x'}, f'has no camera_info topic /x; it has {INFO}'),
         ({IMAGE: {'info': False}}, {}, 'no camera_info beside'),
     ],
 )
-def test_what_cannot_be_found_is_asked_for(
+def test_topics_that_cannot_be_found_are_reported(
     topics: dict, how: dict, complaint: str, processor: Processor, tmp_path: Path
 ) -> None:
     folder = tmp_path / 'bag'
@@ -319,7 +325,7 @@ def test_what_cannot_be_found_is_asked_for(
     assert not (tmp_path / 'out').exists()
 
 
-def test_who_is_told_needs_no_camera_info(
+def test_field_of_view_or_file_replaces_camera_info(
     frames: list[np.ndarray], processor: Processor, tmp_path: Path
 ) -> None:
     path = write_bag(tmp_path / 'bag', frames[:6], info=False)
@@ -336,14 +342,18 @@ def test_who_is_told_needs_no_camera_info(
     assert report.frames == 6
 
 
-def test_bad_words_are_answered(
+def test_invalid_arguments_are_reported(
     bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / 'precious').mkdir()
     calls = {
         'exists: choose another output': (bag, '-o', tmp_path / 'precious'),
         'was not made by': (bag, '-o', tmp_path / 'precious', '--resume'),
-        'there is no recording at': (tmp_path / 'nothing*', '-o', tmp_path / 'x'),
+        'there is no bag, video or folder of images at': (
+            tmp_path / 'nothing*',
+            '-o',
+            tmp_path / 'x',
+        ),
         'must be NAME:=VALUE': (bag, '-o', tmp_path / 'x', '-p', 'autostart:=true'),
         'detector.size must be a number': (bag, '-o', tmp_path / 'x', '-p', 'detector.size:=1'),
         'detector.size must have a value in YAML': (
@@ -363,7 +373,7 @@ def test_bad_words_are_answered(
 
 
 @pytest.mark.parametrize('rate', ['0', '-5', '1e-9', 'nan', 'inf', 'many'])
-def test_a_rate_is_a_rate(rate: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_rates_are_refused(rate: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         run('images', '-o', 'x', f'--rate={rate}')
     assert '--rate' in capsys.readouterr().err
@@ -386,7 +396,7 @@ def test_after_an_interrupt_there_is_a_valid_bag_and_the_rest_follows(
 ) -> None:
     target = tmp_path / 'out'
     words = [sys.executable, '-c', WITHOUT_ROS, 'bag', str(bag), '-o', str(target)]
-    # Of a run in the background, children would ignore it.
+    # Children of a shell's background job would ignore SIGINT.
     reset = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
     running = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=reset)
     part = target.with_name('.out.part') / 'out'
@@ -398,22 +408,24 @@ def test_after_an_interrupt_there_is_a_valid_bag_and_the_rest_follows(
     assert running.wait(20) == 130
     assert 'interrupted' in running.stderr.read()
     first = read(target)
-    report = Report.read(target)
+    report = RecordingReport.read(target)
     assert 0 < report.frames < LENGTH
     assert first == read(output)[: len(first)]
     assert not part.parent.exists()
 
     assert run(bag, '-o', target, '--resume') == 0
     assert read(target) == read(output)
-    assert Report.read(target) == replace(Report.read(output), recipe=Report.read(target).recipe)
+    assert RecordingReport.read(target) == replace(
+        RecordingReport.read(output), recipe=RecordingReport.read(target).recipe
+    )
     again = processor.process(job(bag.absolute(), target))
-    assert (again.frames, again.report) == (0, Report.read(target))  # nothing left to do
-    with pytest.raises(RecordingError, match=r'made in another way \(recording: copy\)'):
+    assert (again.frames, again.report) == (0, RecordingReport.read(target))  # nothing left to do
+    with pytest.raises(RecordingError, match=r'models or version \(recording: copy\)'):
         processor.process(job(bag.absolute(), target, copy=True))
 
 
 @pytest.mark.parametrize('seconds', [0.3, 0.5, 0.8, 1.2])
-def test_an_interrupt_at_the_start_ends_it_without_a_word(
+def test_an_interrupt_at_the_start_prints_no_traceback(
     bag: Path, tmp_path: Path, seconds: float
 ) -> None:
     words = [sys.executable, '-m', 'hybrik_ros.cli', 'bag', str(bag), '-o', str(tmp_path / 'out')]
@@ -426,7 +438,7 @@ def test_an_interrupt_at_the_start_ends_it_without_a_word(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_state_goes_on_to_the_bit(
+def test_resuming_from_states_is_exact_to_the_bit(
     bag: Path, output: Path, processor: Processor, tmp_path: Path
 ) -> None:
     target = tmp_path / 'out'
@@ -437,12 +449,12 @@ def test_a_state_goes_on_to_the_bit(
     assert read(target) == read(output)
 
 
-def test_what_is_no_state_is_refused(tmp_path: Path) -> None:
+def test_invalid_states_are_refused(tmp_path: Path) -> None:
     with Pipeline.create() as pipeline:
         state = pipeline.state()
         for wrong in ({}, 7, {'dict': {}}, {'class': 'os.system', 'fields': {}},
                       json.loads(json.dumps(state).replace('"tracks"', '"trucks"'))):  # fmt: skip
-            with pytest.raises(ValueError, match=r'state|stored'):
+            with pytest.raises(ValueError, match=r'state|snapshot'):
                 pipeline.restore(wrong)
         pipeline.restore(json.loads(json.dumps(state)))
 
@@ -451,7 +463,7 @@ def test_what_is_no_state_is_refused(tmp_path: Path) -> None:
 
 
 def write_long_bag(path: Path, frames: Sequence[np.ndarray]) -> Path:
-    """Write somebody, nobody for four seconds, somebody, nobody, somebody: at 5 Hz."""
+    """Write the frames three times with four empty seconds between them, at 5 Hz."""
     empty = [np.zeros_like(frames[0])] * 21
     pictures = [*frames, *empty, *frames[::-1], *empty, *frames]
     return write_bag(path, pictures, rate=5.0, coding='jpg')
@@ -473,13 +485,13 @@ def test_the_parts_of_a_long_bag_make_the_same_whole(
 ) -> None:
     assert run(long, '-o', tmp_path / 'out', '--workers', '2') == 0
     assert read(tmp_path / 'out') == read(long_output)
-    report = Report.read(tmp_path / 'out')
-    assert report == Report.read(long_output)
+    report = RecordingReport.read(tmp_path / 'out')
+    assert report == RecordingReport.read(long_output)
     assert report.ids >= 3
     assert list(tmp_path.iterdir()) == [tmp_path / 'out']
 
 
-def test_after_an_interrupt_the_parts_are_gone_on_with(
+def test_parts_are_resumed_after_an_interrupt(
     long: Path, long_output: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / 'out'
@@ -498,21 +510,21 @@ def test_after_an_interrupt_the_parts_are_gone_on_with(
     told = running.communicate(timeout=30)[1]
     assert running.returncode == 130
     assert 'Traceback' not in told
-    assert '0 of 1 recordings are done; --resume goes on' in told
-    first, report = read(target), Report.read(target)
+    assert '0 of 1 recordings are done; resume with --resume' in told
+    first, report = read(target), RecordingReport.read(target)
     assert 0 < report.frames < len(read_people(long_output).frames)
     assert first == read(long_output)[: len(first)]
     assert parts.is_dir()
 
     assert run(long, '-o', target, '--resume') == 0
     assert read(target) == read(long_output)
-    assert Report.read(target) == replace(
-        Report.read(long_output), recipe=Report.read(target).recipe
+    assert RecordingReport.read(target) == replace(
+        RecordingReport.read(long_output), recipe=RecordingReport.read(target).recipe
     )
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_beginning_without_its_parts_is_done_anew(
+def test_an_incomplete_output_without_its_parts_is_processed_again(
     long: Path, long_output: Path, processor: Processor, tmp_path: Path
 ) -> None:
     whole = job(long, tmp_path / 'out')
@@ -525,18 +537,18 @@ def test_a_beginning_without_its_parts_is_done_anew(
     assert found == read(long_output)[: len(found)]
     assert len(found) > 20
     shutil.rmtree(folder_of(whole))
-    assert processor.process(whole).report == Report.read(long_output)
+    assert processor.process(whole).report == RecordingReport.read(long_output)
     assert read(tmp_path / 'out') == read(long_output)
 
 
-def test_parts_that_were_made_in_another_way_are_not_gone_on_with(
+def test_parts_with_another_recipe_are_not_resumed(
     long: Path, processor: Processor, tmp_path: Path
 ) -> None:
     file = str(CLIP.with_suffix('.yaml'))
     whole, other = job(long, tmp_path / 'out'), job(long, tmp_path / 'out', calibration=file)
     parts = split(whole, 3)
     assert all(part.recording.calibrations for part in parts[1:])
-    # Where it was cut, but nothing done, counts for nothing.
+    # A plan without any output is replaced.
     assert not any(part.recording.calibrations for part in split(other, 3))
     assert split(whole, 1) == [whole]
 
@@ -548,27 +560,27 @@ def test_parts_that_were_made_in_another_way_are_not_gone_on_with(
     with pytest.raises(RecordingError, match='settings: detector_size'):
         split(replace(whole, settings={'detector_size': 640}), 3)
     plan = folder_of(whole) / 'plan.json'
-    for text in ('', '[]', '{', '{"recipe": {}, "seams": [7]}'):
+    for text in ('', '[]', '{', '{"recipe": {}, "split_points": [7]}'):
         plan.write_text(text)
-        with pytest.raises(RecordingError, match=r'plan.json is damaged: remove'):
+        with pytest.raises(RecordingError, match=r'plan.json is damaged.*: remove'):
             split(whole, 3)
 
 
-def test_parts_by_different_models_are_done_again_together(
+def test_parts_of_different_models_are_processed_again_together(
     long: Path, processor: Processor, tmp_path: Path
 ) -> None:
     whole = job(long, tmp_path / 'out')
     segments = Segments(whole, split(whole, 2))
     first, second = segments.parts
-    assert segments.take(first, processor.process(first).report) == []
+    assert segments.add_report(first, processor.process(first).report) == []
     report = processor.process(second).report
     other = replace(report, recipe=report.recipe | {'models': {'landmarks': 'another'}})
-    [again] = segments.take(second, other)
+    [again] = segments.add_report(second, other)
     assert (again.recording.start, again.recording.stop) == (None, None)
     assert not segments.complete
 
 
-def test_what_is_damaged_before_a_seam_costs_no_more_in_parts(
+def test_damaged_calibrations_before_a_split_point_cost_no_more_in_parts(
     frames: list[np.ndarray], processor: Processor, tmp_path: Path
 ) -> None:
     empty = [np.zeros_like(frames[0])] * 25
@@ -579,12 +591,12 @@ def test_what_is_damaged_before_a_seam_costs_no_more_in_parts(
         job(path, tmp_path / 'whole'), progress=lambda *state: done.append(state)
     ).report
     assert (report.frames, report.faults) == (35, {'damaged message': 28})
-    assert done[-1] == (35, 35)  # A calibration is no image.
+    assert done[-1] == (35, 35)  # Calibrations do not count as images.
     assert run(path, '-o', tmp_path / 'parts', '--workers', '2') == 0
     assert read(tmp_path / 'parts') == read(tmp_path / 'whole')
 
 
-def test_files_that_overlap_are_not_cut_where_they_do(
+def test_bags_are_not_split_where_files_overlap_in_time(
     frames: list[np.ndarray], processor: Processor, tmp_path: Path
 ) -> None:
     folder = tmp_path / 'bag'
@@ -600,7 +612,7 @@ def test_files_that_overlap_are_not_cut_where_they_do(
     assert read(tmp_path / 'parts') == read(tmp_path / 'whole')
 
 
-def test_frames_of_people_in_the_recording_are_left_as_they_are(
+def test_tf_of_people_in_the_recording_is_copied_unchanged(
     long: Path, long_output: Path, processor: Processor, tmp_path: Path
 ) -> None:
     live = tmp_path / 'live'
@@ -616,7 +628,7 @@ def test_frames_of_people_in_the_recording_are_left_as_they_are(
     assert read(tmp_path / 'parts') == read(tmp_path / 'whole')
 
 
-def test_two_at_one_output_in_parts_do_not_meet(
+def test_two_processes_cannot_write_one_output_in_parts(
     long: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with locked(tmp_path / 'out'):
@@ -626,7 +638,7 @@ def test_two_at_one_output_in_parts_do_not_meet(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_whole_that_cannot_be_written_costs_no_other(
+def test_an_output_that_cannot_be_written_does_not_affect_others(
     long: Path, bag: Path, output: Path, processor: Processor, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -646,7 +658,7 @@ def test_a_whole_that_cannot_be_written_costs_no_other(
     assert sorted(path.name for path in target.iterdir()) == ['long', 'short']
 
 
-def test_a_part_without_an_image_that_can_be_used_is_a_part(
+def test_a_part_without_usable_images_is_joined(
     frames: list[np.ndarray], processor: Processor, tmp_path: Path
 ) -> None:
     empty = [np.zeros_like(frames[0])] * 25
@@ -667,12 +679,12 @@ def test_a_part_without_an_image_that_can_be_used_is_a_part(
         segments.whole.recording, start=START + 6 * 10**9))  # fmt: skip
     segments.parts = [first, second]
     for part in (first, second):
-        assert segments.take(part, processor.process(part).report) == []
+        assert segments.add_report(part, processor.process(part).report) == []
     assert segments.join() == replace(report, recipe=segments.join().recipe)
     assert read(tmp_path / 'parts') == read(tmp_path / 'whole')
 
-    # Without any, there is nothing to be kept.
-    segments = Segments(segments.whole, [first], {first.output: Report.read(first.output)})
+    # A whole without usable images has no output.
+    segments = Segments(segments.whole, [first], {first.output: RecordingReport.read(first.output)})
     with pytest.raises(RecordingError, match=r'no image of .*bag could be processed: camera_info'):
         segments.join()
     assert not folder_of(segments.whole).exists()
@@ -682,46 +694,46 @@ def test_the_order_is_kept_over_a_part_without_images(long: Path, tmp_path: Path
     whole = job(long, tmp_path / 'out')
     parts = [replace(whole, output=tmp_path / name) for name in 'abc']
     reports = [
-        Report({'models': {}}, complete=True, first=first, last=last)
+        RecordingReport({'models': {}}, complete=True, first=first, last=last)
         for first, last in ((10, 30), (None, None), (25, 40))
     ]
     segments = Segments(whole, list(parts))
-    taken = [segments.take(*each) for each in zip(parts, reports, strict=True)]
+    taken = [segments.add_report(*each) for each in zip(parts, reports, strict=True)]
     assert [len(more) for more in taken] == [0, 0, 1]
     assert len(segments.parts) == 2
 
 
-def test_a_bag_is_cut_where_nobody_is(long: Path, tmp_path: Path) -> None:
+def test_a_bag_is_split_where_no_person_is(long: Path, tmp_path: Path) -> None:
     parts = split(job(long, tmp_path / 'out'), 3)
     starts = [part.recording.start for part in parts]
     stops = [part.recording.stop for part in parts]
     assert len(parts) == 3
     assert starts[1:] == stops[:-1]
-    for seam, (empty, full) in zip(starts[1:], ((12, 33), (45, 66)), strict=True):
-        assert START + empty * 2 * 10**8 < seam <= START + full * 2 * 10**8
+    for point, (empty, full) in zip(starts[1:], ((12, 33), (45, 66)), strict=True):
+        assert START + empty * 2 * 10**8 < point <= START + full * 2 * 10**8
     assert all(1 <= len(part.recording.calibrations) <= 8 for part in parts[1:])
 
 
-def test_who_was_followed_at_a_seam_after_all_is_not_torn_apart(
+def test_parts_are_merged_if_a_person_was_tracked_at_the_split_point(
     long: Path, long_output: Path, processor: Processor, tmp_path: Path
 ) -> None:
     whole = job(long, tmp_path / 'out')
     parts = split(whole, 2)
-    # As if the detector had overlooked her.
-    seam = START + 12 * 10**8
+    # As if the detector had missed the person.
+    point = START + 12 * 10**8
     early = [replace(part, recording=replace(part.recording, **edge)) for part, edge in zip(
-        parts, ({'stop': seam}, {'start': seam}), strict=True)]  # fmt: skip
+        parts, ({'stop': point}, {'start': point}), strict=True)]  # fmt: skip
     segments = Segments(whole, early)
     todo = list(early)
     while todo:
         part = todo.pop(0)
-        todo += segments.take(part, processor.process(part).report)
+        todo += segments.add_report(part, processor.process(part).report)
     assert segments.complete
     segments.join()
     assert read(tmp_path / 'out') == read(long_output)
 
 
-def test_many_recordings_are_done_by_workers_and_the_bad_one_is_named(
+def test_workers_process_many_recordings_and_failures_are_named(
     bag: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, target = tmp_path / 'in', tmp_path / 'out'
@@ -735,7 +747,7 @@ def test_many_recordings_are_done_by_workers_and_the_bad_one_is_named(
     for name in ('a', 'b', 'c'):
         assert read(target / name) == read(output)
 
-    # What is done is left alone, what is missing is done.
+    # Complete outputs are not touched, missing ones are made.
     (source / 'bad.mcap').unlink()
     shutil.rmtree(target / 'b')
     kept = (target / 'a' / 'metadata.yaml').stat()
@@ -744,7 +756,7 @@ def test_many_recordings_are_done_by_workers_and_the_bad_one_is_named(
     assert (target / 'a' / 'metadata.yaml').stat().st_mtime_ns == kept.st_mtime_ns
 
 
-def test_what_is_to_be_known_of_each_of_many_recordings_is_said(
+def test_notes_of_each_of_many_recordings_are_printed(
     frames: list[np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ('a', 'b'):
@@ -766,7 +778,7 @@ def test_recordings_are_found(bag: Path, tmp_path: Path) -> None:
 
 
 class Killer:
-    """Kills a process as soon as a bag is begun."""
+    """Kills a process shortly after it has started a bag."""
 
     def __init__(self, part: Path, victims: partial) -> None:
         self._part, self._victims = part, victims
@@ -791,18 +803,18 @@ class Killer:
 
 
 def check(target: Path, names: Sequence[str], expected: Path) -> None:
-    """Nothing is lost, and nothing there twice."""
+    """Check that each output exists once and is complete."""
     assert sorted(path.name for path in target.iterdir()) == sorted(names)
     for name in names:
         assert read(target / name) == read(expected)
 
 
-def test_a_worker_that_dies_costs_nothing(bag: Path, output: Path, tmp_path: Path) -> None:
-    crew: list[LocalWorker] = []
+def test_the_job_of_a_worker_that_dies_is_retried(bag: Path, output: Path, tmp_path: Path) -> None:
+    workers: list[LocalWorker] = []
 
-    def hire() -> LocalWorker:
-        crew.append(LocalWorker({}))
-        return crew[-1]
+    def create_worker() -> LocalWorker:
+        workers.append(LocalWorker({}))
+        return workers[-1]
 
     names = ['a', 'b', 'c']
     done: list[str] = []
@@ -812,15 +824,15 @@ def test_a_worker_that_dies_costs_nothing(bag: Path, output: Path, tmp_path: Pat
         done.append(finished.output.name)
         return ()
 
-    with Killer(tmp_path / '.a.part' / 'a', partial(lambda: crew[0]._pid.result())) as killer:
+    with Killer(tmp_path / '.a.part' / 'a', partial(lambda: workers[0]._pid.result())) as killer:
         run_jobs(
-            [job(bag, tmp_path / name) for name in names], hire, 2, finish,
+            [job(bag, tmp_path / name) for name in names], create_worker, 2, finish,
             lambda failed, reason: failures.append(reason),
         )  # fmt: skip
     assert killer.killed
     assert failures == []
     assert sorted(done) == names
-    assert len(crew) == 3
+    assert len(workers) == 3
     check(tmp_path, names, output)
 
 
@@ -853,7 +865,7 @@ RAY = [sys.executable, '-m', 'ray.scripts.scripts']
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[str]:
-    """A Ray cluster of this machine, of two CPUs; its address."""
+    """The address of a Ray cluster on this machine with two CPUs."""
     port = 20000 + os.getpid() % 10000
     words = [
         *RAY, 'start', '--head', f'--port={port}', '--num-cpus=2', '--include-dashboard=false',
@@ -877,18 +889,18 @@ def cluster(tmp_path: Path) -> Iterator[str]:
 
 
 def actors() -> list[int]:
-    """The processes that work on this machine's cluster and have begun."""
+    """Return the ids of the actor processes of the cluster on this machine."""
     found = []
     for folder in Path('/proc').glob('[0-9]*'):
         try:
             if b'ray::_Remote' in (folder / 'cmdline').read_bytes():
                 found.append(int(folder.name))
-        except OSError:  # gone meanwhile
+        except OSError:  # The process has ended.
             continue
     return found
 
 
-def test_a_ray_cluster_does_the_same_though_a_worker_is_killed(
+def test_a_ray_cluster_gives_the_same_after_a_worker_is_killed(
     bag: Path, output: Path, cluster: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, target = tmp_path / 'in', tmp_path / 'out'

@@ -1,7 +1,7 @@
-"""Bags: recordings in rosbag2's format, read and written without ROS."""
+"""Read and write bags in rosbag2's format without ROS."""
 
 from hybrik_ros.bags.reader import BagError, BagReader, Message, Topic
-from hybrik_ros.bags.types import deserialise, make, serialise, typestore
+from hybrik_ros.bags.types import create_message_maker, deserialise, serialise, typestore
 from hybrik_ros.bags.writer import BagWriter
 
 __all__ = [
@@ -10,8 +10,8 @@ __all__ = [
     'BagWriter',
     'Message',
     'Topic',
+    'create_message_maker',
     'deserialise',
-    'make',
     'serialise',
     'typestore',
 ]

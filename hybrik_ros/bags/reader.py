@@ -1,4 +1,4 @@
-"""Reading a bag, whole or damaged, compressed or not."""
+"""Read bags: whole, cut off or damaged, compressed or not."""
 
 import errno
 import os
@@ -27,31 +27,36 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-# By the ending of their files: what reads the whole ones, what those that are cut off.
+# Storages by file extension: for whole files, and for files that are cut off.
 _STORAGES: dict[str, tuple[Any, Any]] = {
     '.mcap': (McapReader, CutOffMcap),
     '.db3': (Sqlite3Reader, CutOffSqlite),
 }
 _COMPRESSED = '.zstd'
-_ZSTD = b'\x28\xb5\x2f\xfd'  # No CDR begins like that.
-_BLOCK = 2**20  # bytes
-_LOG_HEADER, _FRAME_HEADER = 32, 24  # bytes, of sqlite's log and of each page in it
+_ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'  # first bytes of a compressed message; no CDR starts like that
+_BLOCK_BYTES = 2**20  # maximum size of what is decompressed at once
+# Sizes in bytes of the headers of sqlite's log and of each frame in it (sqlite.org/fileformat).
+_LOG_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
 
+# Kinds of damage.
 CUT_OFF, DAMAGED_PART, DAMAGED_MESSAGE = 'file cut off', 'damaged part', 'damaged message'
 
 
 class BagError(ValueError):
-    """A bag cannot be used; the message says which, and what to do."""
+    """A bag cannot be used. The message names the bag, the cause and the remedy."""
 
 
 class Message(NamedTuple):
-    """A message as it was recorded.
+    """A recorded message.
 
     Attributes
     ----------
-    topic: name.
-    time: nanoseconds, of its receipt.
-    data: serialised (CDR).
+    topic : str
+        Name of the topic.
+    time : int
+        Time of receipt in nanoseconds.
+    data : bytes or memoryview
+        The serialised message (CDR).
     """
 
     topic: str
@@ -64,10 +69,14 @@ class Topic(NamedTuple):
 
     Attributes
     ----------
-    name: as it was recorded.
-    type_name: such as sensor_msgs/msg/Image.
-    length: how many messages it has, as far as the bag says.
-    connection: rosbags' description of it.
+    name : str
+        Name of the topic.
+    type_name : str
+        Type of its messages, such as sensor_msgs/msg/Image.
+    length : int
+        Number of messages according to the bag.
+    connection : Connection
+        Description of the topic by rosbags.
     """
 
     name: str
@@ -76,22 +85,29 @@ class Topic(NamedTuple):
     connection: Connection
 
     @property
-    def qualities(self) -> Sequence[Qos]:
-        """The qualities of service with which it was offered."""
+    def qos_profiles(self) -> Sequence[Qos]:
+        """The QoS profiles that the publishers offered."""
         return list(getattr(self.connection.ext, 'offered_qos_profiles', ()))
 
     def definition(self) -> tuple[str, str]:
-        """Return the definition of its type and the hash of that (RIHS01).
+        """Return the definition of the message type.
+
+        Returns
+        -------
+        tuple of str
+            The definition, and its hash (RIHS01).
 
         Raises
         ------
-        BagError: neither the bag nor ROS 2 knows it, or it cannot be understood.
+        BagError
+            The definition is neither in the bag nor known to this package, or cannot be parsed.
         """
         text, kind = self.connection.msgdef.data, self.connection.msgdef.format
         if kind == MessageDefinitionFormat.NONE:
             if self.type_name not in typestore().fielddefs:
                 raise BagError(
-                    f'{self.name} cannot be copied: nobody knows the type {self.type_name}'
+                    f'{self.name} cannot be copied: the definition of its type {self.type_name} is '
+                    f'neither in the bag nor part of ROS 2'
                 )
             text, _ = typestore().generate_msgdef(self.type_name, ros_version=2)
             return text, typestore().hash_rihs01(self.type_name)
@@ -102,27 +118,30 @@ class Topic(NamedTuple):
             else:
                 store.register(get_types_from_idl(text))
             return text, store.hash_rihs01(self.type_name)
-        except Exception as error:  # By what is wrong, rosbags raises all sorts of things.
+        except Exception as error:  # The exception of rosbags depends on what is wrong.
             raise BagError(
-                f'{self.name} cannot be copied: its type {self.type_name} is not understood: '
-                f'{error!r}'
+                f'{self.name} cannot be copied: the definition of its type {self.type_name} cannot '
+                f'be parsed: {error!r}'
             ) from error
 
 
 class BagReader:
-    """Reads a bag; a context manager.
+    """Reads a bag. A context manager.
 
-    metadata.yaml is not needed, as a recorder that was killed leaves none. A file without its end
-    is read as far as it goes. What is damaged is left out and counted.
+    metadata.yaml is not needed: a recorder that was killed does not write it. A file that is cut
+    off is read up to its end. Damaged parts and messages are left out and counted.
 
     Parameters
     ----------
-    path: of the bag's folder, or of one file of it: .mcap or .db3, and .zstd after that.
+    path : Path
+        Folder of the bag, or one of its files: .mcap or .db3, optionally followed by .zstd.
 
     Attributes
     ----------
-    topics: by name, once entered.
-    faults: how often each kind of damage was met so far.
+    topics : dict
+        Topics by name, once entered.
+    faults : Counter
+        Number of faults so far by kind: CUT_OFF, DAMAGED_PART, DAMAGED_MESSAGE.
     """
 
     def __init__(self, path: Path) -> None:
@@ -137,15 +156,18 @@ class BagReader:
 
         Raises
         ------
-        BagError: there is no bag, or nothing in it can be read.
+        BagError
+            There is no bag, or one of its files cannot be read.
+        OSError
+            There is no space to decompress a file.
         """
         with ExitStack() as stack:
             for file in files_of(self._path):
-                unpacked, is_packed_whole = _unpacked(file, stack)
-                storage, is_whole = _opened(unpacked, file)
+                unpacked, is_completely_unpacked = _unpack(file, stack)
+                storage, is_whole = _open_storage(unpacked, file)
                 stack.callback(storage.close)
                 self._storages.append(storage)
-                if not (is_packed_whole and is_whole):
+                if not (is_completely_unpacked and is_whole):
                     self.faults[CUT_OFF] += 1
             self._stack = stack.pop_all()
         for connection in (c for storage in self._storages for c in storage.connections):
@@ -163,36 +185,43 @@ class BagReader:
     def messages(
         self, topics: Collection[str], start: int | None = None, stop: int | None = None
     ) -> Iterator[Message]:
-        """Yield the messages of some topics in the order of time, twice the same.
+        """Yield the messages of some topics, in order of time and the same on each call.
 
         Parameters
         ----------
-        topics: names.
-        start, stop: nanoseconds; messages from start on, before stop.
+        topics : collection of str
+            Names of the topics.
+        start, stop : int, optional
+            Times of receipt in nanoseconds: from start on, before stop.
+
+        Yields
+        ------
+        Message
+            A message that is not damaged.
         """
         for storage in self._storages:
             wanted = [c for c in storage.connections if c.topic in topics]
             if wanted:
-                yield from self._messages_of(storage, wanted, start, stop)
+                yield from self._read_messages(storage, wanted, start, stop)
 
     @property
     def span(self) -> tuple[int, int]:
-        """When the first and the last message was received, nanoseconds."""
+        """The times of receipt of the first and the last message in nanoseconds."""
         spans = [storage.metadata for storage in self._storages if storage.metadata.message_count]
         if not spans:
-            raise BagError(f'there is no message in {self._path}')
+            raise BagError(f'{self._path} contains no message')
         return min(s.start_time for s in spans), max(s.end_time for s in spans) - 1
 
-    def _messages_of(
+    def _read_messages(
         self, storage: Any, connections: list[Connection], start: int | None, stop: int | None
     ) -> Iterator[Message]:
         read = storage.messages
         if isinstance(storage, McapReader) and not storage.chunks:
-            read = storage.messages_scan  # In the file's order: there is no index to sort by.
+            read = storage.messages_scan  # in the order of the file: there is no index to sort by
         for window in _windows(storage, start, stop):
             try:
                 for connection, time, data in read(connections, *window):
-                    if data[:4] == _ZSTD:
+                    if data[:4] == _ZSTD_MAGIC:
                         try:
                             data = zstd.decompress(data)
                         except zstd.ZstdError:
@@ -201,16 +230,22 @@ class BagReader:
                     yield Message(connection.topic, time, data)
             except GeneratorExit:
                 raise
-            except Exception:  # By where the damage is, rosbags raises all sorts of things.
+            except Exception:  # The exception of rosbags depends on where the damage is.
                 self.faults[DAMAGED_PART] += 1
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return the files of a bag, in the order in which they were recorded.
+    """Return the files of a bag in the order in which they were recorded.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of a bag, or one file of it.
 
     Raises
     ------
-    BagError: there is no bag.
+    BagError
+        There is no bag.
     """
     if path.is_dir():
         files = [file for file in path.iterdir() if is_storage(file)]
@@ -219,24 +254,24 @@ def files_of(path: Path) -> list[Path]:
     elif is_storage(path) and path.is_file():
         return [path]
     raise BagError(
-        f'{path} is no bag of rosbag2: no folder with .mcap or .db3 files, and no such file. '
-        f'(rosbags-convert makes one of a ROS 1 bag.)'
+        f'{path} is not a rosbag2 bag: it is neither a folder with .mcap or .db3 files nor such a '
+        f'file. rosbags-convert converts bags of ROS 1.'
     )
 
 
 def is_storage(path: Path) -> bool:
-    """Tell by its name whether a file is of a bag."""
+    """Return whether a file has the extension of a bag file."""
     return Path(path.name.removesuffix(_COMPRESSED)).suffix in _STORAGES
 
 
 def by_number(path: Path) -> list[tuple[int, str]]:
-    """Return what sorts bag_2.mcap before bag_10.mcap."""
+    """Return a sort key that compares numbers in names by value: bag_2.mcap before bag_10.mcap."""
     return [(int(part or 0), part) if part.isdigit() else (0, part)
             for part in re.split(r'(\d+)', path.name)]  # fmt: skip
 
 
-def _opened(unpacked: Path, file: Path) -> tuple[Any, bool]:
-    """Return the storage of a file that is unpacked, open, and whether that has its end."""
+def _open_storage(unpacked: Path, file: Path) -> tuple[Any, bool]:
+    """Return the opened storage of an unpacked file, and whether the file is whole."""
     whole, cut_off = _STORAGES[unpacked.suffix]
     for kind in (whole, cut_off):
         storage = kind(unpacked)
@@ -245,31 +280,31 @@ def _opened(unpacked: Path, file: Path) -> tuple[Any, bool]:
             return storage, kind is whole
         except PermissionError:
             raise
-        except Exception as error:  # As above.
+        except Exception as error:  # The exception of rosbags depends on what is wrong.
             reason = error
     raise BagError(f'{file} cannot be read: {reason}') from reason
 
 
-def _unpacked(file: Path, stack: ExitStack) -> tuple[Path, bool]:
-    """Return a file, or what can be unpacked of it if it is compressed, and whether that is all."""
+def _unpack(file: Path, stack: ExitStack) -> tuple[Path, bool]:
+    """Return the path of a file's uncompressed content, and whether the content is complete."""
     log = log_of(file)
     if file.suffix != _COMPRESSED and log is None:
         return file, True
     folder = Path(stack.enter_context(TemporaryDirectory()))
     try:
-        return _merged(file, log, folder) if log else _decompressed(file, folder)
+        return _merge_log(file, log, folder) if log else _decompress(file, folder)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        reason = f'{error.strerror} to unpack {file}: set TMPDIR to where there is room'
+        reason = f'{error.strerror} to unpack {file}: set TMPDIR to a folder with more space'
         raise OSError(error.errno, reason, str(folder)) from error
 
 
-def _decompressed(file: Path, folder: Path) -> tuple[Path, bool]:
+def _decompress(file: Path, folder: Path) -> tuple[Path, bool]:
     unpacked = folder / file.stem
     with unpacked.open('wb') as out, zstd.open(file, 'rb') as packed:
         try:
-            while block := packed.read1(_BLOCK):
+            while block := packed.read1(_BLOCK_BYTES):
                 out.write(block)
         except (EOFError, zstd.ZstdError):
             return unpacked, False
@@ -277,56 +312,66 @@ def _decompressed(file: Path, folder: Path) -> tuple[Path, bool]:
 
 
 def log_of(file: Path) -> Path | None:
-    """Return sqlite's log (WAL) of a file; a recorder that was killed leaves what it did last."""
+    """Return sqlite's write-ahead log of a file: the last messages of a recorder that was killed.
+
+    Parameters
+    ----------
+    file : Path
+        A file of a bag.
+
+    Returns
+    -------
+    Path or None
+        None if the file has no log, or an empty one.
+    """
     log = file.with_name(f'{file.name}-wal')
     return log if file.suffix == '.db3' and log.is_file() and log.stat().st_size else None
 
 
-def _merged(file: Path, log: Path, folder: Path) -> tuple[Path, bool]:
-    """Return a copy of a file with what is in its log, and whether all of that could be read.
+def _merge_log(file: Path, log: Path, folder: Path) -> tuple[Path, bool]:
+    """Return a copy of a file with its log merged in, and whether all of the log was read.
 
-    Source: sqlite.org/fileformat, The Write-Ahead Log.
+    References
+    ----------
+    sqlite.org/fileformat, The Write-Ahead Log.
     """
     for each in (file, log):
-        shutil.copyfile(each, folder / each.name)  # not its mode: this is written to
+        shutil.copyfile(each, folder / each.name)  # without its mode: the copy is written to
     merged = folder / file.name
     try:
         with closing(sqlite3.connect(merged)) as database:
-            [page] = database.execute('PRAGMA page_size').fetchone()
+            [page_bytes] = database.execute('PRAGMA page_size').fetchone()
             _, frames, _ = database.execute('PRAGMA wal_checkpoint').fetchone()
     except sqlite3.Error:
         return merged, False
-    return merged, frames == _frames_in(log, page)
+    return merged, frames == _count_frames(log, page_bytes)
 
 
-def _frames_in(log: Path, page: int) -> int:
-    """Return how many frames a log holds, those left of before it was last begun anew not counted.
-
-    page: bytes.
-    """
+def _count_frames(log: Path, page_bytes: int) -> int:
+    """Return the number of frames in a log, without those of before its last restart."""
     count = 0
     with log.open('rb') as file:
-        salts = file.read(_LOG_HEADER)[16:24]
-        while frame := file.read(_FRAME_HEADER):
+        salts = file.read(_LOG_HEADER_BYTES)[16:24]
+        while frame := file.read(_FRAME_HEADER_BYTES):
             count += frame[8:16] == salts
-            file.seek(page, os.SEEK_CUR)
+            file.seek(page_bytes, os.SEEK_CUR)
     return count
 
 
 def _windows(
     storage: Any, start: int | None, stop: int | None
 ) -> Iterator[tuple[int | None, int | None]]:
-    """Yield spans of time that can be read although others are damaged."""
+    """Yield time windows that are read independently, so that damage costs one window only."""
     inside = {
         time
-        for time in _seams(storage)
+        for time in _window_boundaries(storage)
         if (start is None or time > start) and (stop is None or time < stop)
     }
     yield from pairwise([start, *sorted(inside), stop])
 
 
-def _seams(storage: Any) -> list[int]:
-    """Return times between which a file is read at once: of its chunks, or of each message."""
+def _window_boundaries(storage: Any) -> list[int]:
+    """Return the start times of the chunks of a file, or, in sqlite, of each message."""
     if isinstance(storage, Sqlite3Reader):
         assert storage.dbconn is not None
         rows = storage.dbconn.execute('SELECT DISTINCT timestamp FROM messages')

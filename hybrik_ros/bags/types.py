@@ -1,4 +1,4 @@
-"""The types of messages, ROS 2's and our own, as rosbags knows them."""
+"""Message types of ROS 2 and of this package, as rosbags defines them."""
 
 from functools import cache
 from typing import Any
@@ -16,11 +16,12 @@ _MESSAGES = ('HumanMesh', 'HumanMeshArray')
 
 @cache
 def typestore() -> Typestore:
-    """Return ROS 2's message types together with our own.
+    """Return the message types of ROS 2 and of this package.
 
     Raises
     ------
-    FileNotFoundError: the definitions of our messages are not installed.
+    FileNotFoundError
+        The message definitions of this package are not installed.
     """
     store = get_typestore(Stores.LATEST)
     types = {}
@@ -32,27 +33,40 @@ def typestore() -> Typestore:
 
 
 def deserialise(data: bytes | memoryview, type_name: str) -> Any:
-    """Return the message of a type that serialised data (CDR) holds.
+    """Return the message in serialised data.
+
+    Parameters
+    ----------
+    data : bytes or memoryview
+        The serialised message (CDR).
+    type_name : str
+        Type of the message, such as sensor_msgs/msg/Image.
+
+    Returns
+    -------
+    Any
+        The message; a class that rosbags generates for the type.
 
     Raises
     ------
-    ValueError: the data is damaged.
+    ValueError
+        The data is damaged.
     """
     try:
         return typestore().deserialize_cdr(data, type_name)
-    except Exception as error:  # By where the damage is, rosbags raises all sorts of things.
+    except Exception as error:  # The exception of rosbags depends on where the damage is.
         raise ValueError(f'a message of type {type_name} is damaged: {error!r}') from error
 
 
 def serialise(message: Any) -> memoryview:
-    """Return a message as serialised data (CDR)."""
+    """Return the serialised data (CDR) of a message."""
     return typestore().serialize_cdr(message, message.__msgtype__)
 
 
-def make() -> MessageMaker:
-    """Return what makes the messages of people."""
-    return MessageMaker(typestore().types, _floats)
+def create_message_maker() -> MessageMaker:
+    """Return a MessageMaker that makes messages of the types of `typestore`."""
+    return MessageMaker(typestore().types, _to_floats)
 
 
-def _floats(numbers: NDArray) -> NDArray[np.float32]:
+def _to_floats(numbers: NDArray) -> NDArray[np.float32]:
     return np.asarray(numbers, np.float32).ravel()

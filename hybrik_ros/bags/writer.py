@@ -1,4 +1,4 @@
-"""Writing a bag."""
+"""Write bags."""
 
 from pathlib import Path
 from typing import Literal
@@ -9,16 +9,18 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from hybrik_ros.bags.reader import Topic
 from hybrik_ros.bags.types import typestore
 
-# As Iron wrote them, and as every release from Humble on reads them: of 9, Humble does not.
+# Version of the bag format: that of Iron, which all releases from Humble on read. Humble does not
+# read version 9.
 _BAG_VERSION: Literal[8] = 8
 
 
 class BagWriter:
-    """Writes serialised messages to an mcap bag; a context manager.
+    """Writes serialised messages to an mcap bag. A context manager.
 
     Parameters
     ----------
-    path: of the bag's folder, which must not exist yet.
+    path : Path
+        Folder of the bag, which must not exist yet.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,17 +35,31 @@ class BagWriter:
         self._writer.close()
 
     def add_topic(self, topic: str, type_name: str) -> None:
-        """Add a topic, with a type such as tf2_msgs/msg/TFMessage."""
+        """Add a topic.
+
+        Parameters
+        ----------
+        topic : str
+            Name of the topic.
+        type_name : str
+            Type of its messages, such as tf2_msgs/msg/TFMessage.
+        """
         self._connections[topic] = self._writer.add_connection(
             topic, type_name, typestore=typestore()
         )
 
     def add_copy(self, topic: Topic) -> None:
-        """Add a topic of another bag: of the same type, offered with the same quality.
+        """Add a topic of another bag, with the same type and the same offered QoS profiles.
+
+        Parameters
+        ----------
+        topic : Topic
+            The topic of the other bag.
 
         Raises
         ------
-        BagError: nobody knows the definition of its type.
+        BagError
+            The definition of its type is not known.
         """
         text, digest = topic.definition()
         self._connections[topic.name] = self._writer.add_connection(
@@ -51,9 +67,19 @@ class BagWriter:
             topic.type_name,
             msgdef=text,
             rihs01=digest,
-            offered_qos_profiles=topic.qualities,
+            offered_qos_profiles=topic.qos_profiles,
         )
 
     def write(self, topic: str, nanoseconds: int, serialised: bytes | memoryview) -> None:
-        """Write a message (CDR) of a topic that was added, with the time of its receipt."""
+        """Write a message.
+
+        Parameters
+        ----------
+        topic : str
+            Name of a topic that was added.
+        nanoseconds : int
+            Time of receipt in nanoseconds.
+        serialised : bytes or memoryview
+            The serialised message (CDR).
+        """
         self._writer.write(self._connections[topic], nanoseconds, serialised)

@@ -1,4 +1,4 @@
-"""`hybrik bag`: recordings in, bags with people out."""
+"""`hybrik bag`: process recordings into bags with people."""
 
 import argparse
 import glob
@@ -24,8 +24,9 @@ from hybrik_ros.recordings.segments import is_split, remove_parts
 from hybrik_ros.recordings.workers import Cluster, LocalWorker, Worker
 from hybrik_ros.settings import parse_settings
 
-INTERRUPTED = 130
-# Images per second. Stamps have 32 bits for seconds: at this rate, two million images.
+INTERRUPTED = 130  # exit status after an interrupt: 128 + SIGINT
+# Minimum of --rate in images per second. Stamps have 32 bits for seconds, which at this rate are
+# two million images.
 _MIN_RATE = 0.001
 
 
@@ -33,65 +34,78 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     """Add the bag command."""
     parser = subparsers.add_parser(
         'bag',
-        help='find the people in recordings, without ROS',
-        description='Reads a bag of rosbag2 (mcap or sqlite3, compressed or not, whole or cut '
-        'off), a video or a folder of images, every image of it, and writes a bag with '
-        '/human_pose, /human_poses and /tf, of the same stamps.',
+        help='write the people in recordings into bags, without ROS',
+        description='Processes every image of a rosbag2 bag (mcap or sqlite3, compressed or not, '
+        'whole or cut off), a video or a folder of images, and writes a bag with /human_pose, '
+        '/human_poses and /tf, with the stamps of the images.',
     )
     parser.add_argument(
-        'input', nargs='+', help='a recording; or many, a folder or a pattern of them'
+        'input',
+        nargs='+',
+        help='a recording, or several: paths, a folder with recordings, or patterns',
     )
     parser.add_argument(
         '-o',
         '--output',
         type=Path,
         required=True,
-        help='the folder of the bag; of many recordings, the folder of their bags',
+        help='folder of the bag to write; with several recordings, the folder that gets their bags',
     )
     parser.add_argument(
         '--resume',
         action='store_true',
-        help='go on where an interrupted run stopped (with many recordings it always does)',
+        help='resume an interrupted run (always on with several recordings)',
     )
     parser.add_argument(
         '--workers',
         type=int,
         metavar='N',
-        help='processes that work side by side, on a recording each, or on parts of a long bag, '
-        'cut where nobody is in it (default: 1; with --ray, as many as the cluster has CPUs)',
+        help='number of parallel processes; each processes a recording, or part of a long bag, '
+        'which is split where no person is detected (default: 1; with --ray, one per CPU of the '
+        'cluster)',
     )
     parser.add_argument(
         '--ray',
         default='',
         metavar='ADDRESS',
-        help='let a Ray cluster work, which sees all files by the same paths; needs ray',
+        help='run the workers on a Ray cluster, which must see all files at the same paths; '
+        'needs ray',
     )
     parser.add_argument(
-        '--all-topics', action='store_true', help='copy all messages of the bag as well'
+        '--all-topics', action='store_true', help='copy all messages of the recording too'
     )
-    parser.add_argument('--image-topic', default='', metavar='TOPIC', help='(default: found)')
+    parser.add_argument(
+        '--image-topic',
+        default='',
+        metavar='TOPIC',
+        help='topic of the images (default: the only topic of colour images)',
+    )
     parser.add_argument(
         '--camera-info-topic',
         default='',
         metavar='TOPIC',
-        help='(default: camera_info beside the image topic)',
+        help='topic of the calibration (default: camera_info in the namespace of the image topic)',
     )
     parser.add_argument(
         '--camera-info',
         default='',
         metavar='FILE',
-        help='calibration in the YAML format of camera_calibration, instead of that in the bag '
-        '(default for a video: the file beside it that is named .yaml)',
+        help='calibration in the YAML format of camera_calibration, used instead of camera_info '
+        '(default for a video: the file of the same name with suffix .yaml)',
     )
     parser.add_argument(
         '--field-of-view',
         type=degrees,
         default=0.0,
         metavar='DEGREES',
-        help='horizontal, for want of a calibration (default for videos and images: 60)',
+        help='horizontal field of view, assumed if there is no calibration (default for videos and '
+        'folders: 60)',
     )
     parser.add_argument(
-        '--rate', type=rate, default=0.0, help='images a second of a folder (default: 30)'
+        '--rate',
+        type=rate,
+        default=0.0,
+        help='images per second of a folder of images (default: 30)',
     )
     parser.add_argument(
         '-p',
@@ -99,25 +113,41 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         action='append',
         default=[],
         metavar='NAME:=VALUE',
-        help='a parameter of the node, such as detector.size:=640; may be given again',
+        help='a parameter of the node, such as detector.size:=640; can be repeated',
     )
     parser.set_defaults(run=run)
 
 
 def rate(text: str) -> float:
-    """Return a number of images per second."""
+    """Parse a rate in images per second.
+
+    Raises
+    ------
+    ValueError, argparse.ArgumentTypeError
+        The text is no number, or the rate is below its minimum or infinite.
+    """
     hertz = float(text)
     if not _MIN_RATE <= hertz < math.inf:
-        raise argparse.ArgumentTypeError(f'{text} images a second are not {_MIN_RATE} or more')
+        raise argparse.ArgumentTypeError(f'must be at least {_MIN_RATE} images/s, not {text}')
     return hertz
 
 
 def run(args: argparse.Namespace) -> int:
-    """Process what is asked for; return the exit status, with the reason on stderr if not 0."""
+    """Run the command.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 1 with the reason on stderr, or INTERRUPTED.
+    """
     console = Console(stderr=True)
     try:
         return _run(args, console)
-    except (OSError, RuntimeError, ValueError) as error:  # BagError and the like among them.
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:  # Also RecordingError.
         print(f'hybrik bag: {error}', file=sys.stderr)
         return 1
 
@@ -151,15 +181,22 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 
 def recordings_in(inputs: list[str]) -> tuple[list[Path], bool]:
-    """Return the recordings that are meant, and whether there may be several.
+    """Find the recordings.
 
     Parameters
     ----------
-    inputs: recordings, folders that hold recordings, and patterns such as day?/*.mcap.
+    inputs : list of str
+        Recordings, folders with recordings, and patterns such as day?/*.mcap.
+
+    Returns
+    -------
+    tuple of list of Path and bool
+        The recordings, and whether the inputs allow several.
 
     Raises
     ------
-    RecordingError: there is none at one of them.
+    RecordingError
+        One of the inputs has no recording.
     """
     found: list[Path] = []
     for text in inputs:
@@ -170,25 +207,28 @@ def recordings_in(inputs: list[str]) -> tuple[list[Path], bool]:
         inside = path.iterdir() if path.is_dir() else map(Path, glob.glob(text, recursive=True))
         recordings = sorted(each for each in inside if is_recording(each))
         if not recordings:
-            raise RecordingError(f'there is no recording at {text}')
+            raise RecordingError(f'there is no bag, video or folder of images at {text}')
         found += recordings
     return found, len(found) > 1 or found != [Path(text) for text in inputs]
 
 
 def _outputs(recordings: list[Path], output: Path, many: bool) -> dict[Path, Path]:
-    """Return where the bag of each recording goes."""
+    """Return the output of each recording."""
     if not many:
         return {recordings[0]: output}
     outputs = {each: output / (each.name if each.is_dir() else each.stem) for each in recordings}
     if len(set(outputs.values())) < len(outputs):
         names = [path.name for path in outputs.values()]
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise RecordingError(f'several recordings have the same name: {", ".join(twice)}')
+        raise RecordingError(
+            f'several recordings would have the same output: {", ".join(twice)}; '
+            f'run the command once for each of them'
+        )
     return outputs
 
 
 def _run_one(job: Job, console: Console) -> int:
-    """Process a recording in this process."""
+    """Process one recording in this process."""
     with interrupts() as stopped:
         with console.status('Loading networks and solver ...'):
             processor = Processor(job.settings)
@@ -199,7 +239,7 @@ def _run_one(job: Job, console: Console) -> int:
                 progress.update(task, completed=done, total=max(done, length))
 
             outcome = processor.process(job, stopped.is_set, show)
-    _tell(job, outcome, console)
+    _print_outcome(job, outcome, console)
     if not outcome.report.complete:
         return INTERRUPTED
     remove_parts(job)
@@ -207,56 +247,57 @@ def _run_one(job: Job, console: Console) -> int:
 
 
 def _run_batch(jobs: list[Job], args: argparse.Namespace, console: Console) -> int:
-    """Process recordings by workers, here or on a cluster."""
+    """Process recordings with workers, on this machine or on a cluster."""
     settings = jobs[0].settings
     with ExitStack() as stack:
         stopped = stack.enter_context(interrupts())
         workers = args.workers or 1
-        hire: Callable[[], Worker] = partial(LocalWorker, settings)
+        create_worker: Callable[[], Worker] = partial(LocalWorker, settings)
         if args.ray:
             cluster = stack.enter_context(Cluster(args.ray))
             workers = min(args.workers or cluster.cpus, cluster.cpus)
-            hire = partial(cluster.hire, settings)
+            create_worker = partial(cluster.create_worker, settings)
         progress = stack.enter_context(_progress(console))
-        parted = workers > len(jobs)
-        what = 'looks where nobody is, to cut there' if parted else f'{len(jobs)} recordings'
-        task = progress.add_task(what, total=UNKNOWN)
+        may_split = workers > len(jobs)
+        text = 'searching where to split bags' if may_split else f'{len(jobs)} recordings'
+        task = progress.add_task(text, total=UNKNOWN)
         started = time.monotonic()
 
         def show(done: int, total: int, images: int, expected: int) -> None:
             text = f'{done} of {total} {"parts" if total > len(jobs) else "recordings"}'
             progress.update(task, completed=images, total=expected or UNKNOWN, description=text)
 
-        results = run_batch(jobs, hire, workers, stopped.is_set, show)
-    return _tell_all(jobs, results, time.monotonic() - started, stopped.is_set(), console)
+        results = run_batch(jobs, create_worker, workers, stopped.is_set, show)
+    seconds = time.monotonic() - started
+    return _print_results(jobs, results, seconds, stopped.is_set(), console)
 
 
-def _tell_all(
+def _print_results(
     jobs: list[Job], results: Results, seconds: float, interrupted: bool, console: Console
 ) -> int:
-    """Print what came of many jobs; return the exit status."""
+    """Print the results of many jobs; return the exit status."""
     for job in jobs:
         report = results.reports.get(job.output)
         if report is not None:
-            _tell(job, Outcome(report), console)
+            _print_outcome(job, Outcome(report), console)
     for path, reason in results.failures.items():
-        named = reason if str(path) in reason else f'{path}: {reason}'
-        console.print(f'failed: {named}', style='red', markup=False, soft_wrap=True)
+        text = reason if str(path) in reason else f'{path}: {reason}'
+        console.print(f'failed: {text}', style='red', markup=False, soft_wrap=True)
     if results.frames:
         hertz = results.frames / seconds
-        console.print(f'{results.frames} images this time, {hertz:.1f} a second', highlight=False)
+        console.print(f'processed {results.frames} images, {hertz:.1f} images/s', highlight=False)
     done = sum(report.complete for report in results.reports.values())
     if interrupted and done < len(jobs):
         console.print(
-            f'interrupted: {done} of {len(jobs)} recordings are done; --resume goes on',
+            f'interrupted: {done} of {len(jobs)} recordings are done; resume with --resume',
             highlight=False,
         )
         return INTERRUPTED
     return 1 if results.failures else 0
 
 
-def _tell(job: Job, outcome: Outcome, console: Console) -> None:
-    """Print what came of a job."""
+def _print_outcome(job: Job, outcome: Outcome, console: Console) -> None:
+    """Print the result of a job."""
     report = outcome.report
     for note in report.notes:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
@@ -264,12 +305,12 @@ def _tell(job: Job, outcome: Outcome, console: Console) -> None:
         reason = f' ({report.reasons[kind]})' if kind in report.reasons else ''
         console.print(f'left out: {times} x {kind}{reason}', markup=False, soft_wrap=True)
     if not report.frames:
-        console.print('interrupted before the first image: there is no bag yet', highlight=False)
+        console.print('interrupted before the first image: no bag was written', highlight=False)
         return
-    hertz = f', {outcome.frames / outcome.seconds:.1f} a second' if outcome.seconds else ''
-    state = '' if report.complete else 'interrupted, to be gone on with by --resume: '
+    hertz = f' ({outcome.frames / outcome.seconds:.1f} images/s)' if outcome.seconds else ''
+    state = '' if report.complete else 'interrupted, resume with --resume: '
     console.print(
-        f'{state}{job.output}: {report.frames} images{hertz}, {report.people} people in them',
+        f'{state}{job.output}: {report.frames} images{hertz}, {report.people} poses of people',
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -277,8 +318,10 @@ def _tell(job: Job, outcome: Outcome, console: Console) -> None:
 
 
 class _RateColumn(ProgressColumn):
+    """The rate of a task in images per second."""
+
     def render(self, task: Task) -> Text:
-        """Return the images a second."""
+        """Return the rate of a task."""
         return Text(f'{task.speed:.1f} images/s' if task.speed else '')
 
 

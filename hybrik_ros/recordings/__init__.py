@@ -1,1 +1,1 @@
-"""Recordings in, bags with people out: on one machine or many."""
+"""Process recordings into bags with people, on one machine or on a cluster."""

@@ -1,6 +1,6 @@
-"""Many recordings, or a long one, by many workers."""
+"""Process many recordings, or the parts of a long one, with many workers."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +14,16 @@ from hybrik_ros.recordings.workers import Worker, run_jobs
 
 @dataclass
 class Results:
-    """What came of many jobs.
+    """The results of many jobs.
 
     Attributes
     ----------
-    reports: of what was done, by output; some may not be complete, after an interrupt.
-    failures: why others were not, by the recording's path.
-    frames: images that were processed this time.
+    reports : dict
+        Reports by output; after an interrupt some are not complete.
+    failures : dict
+        Reasons of failed jobs by the path of their recording.
+    frames : int
+        Number of images that were processed this time.
     """
 
     reports: dict[Path, RecordingReport] = field(default_factory=dict)
@@ -30,109 +33,125 @@ class Results:
 
 def run_batch(
     jobs: Sequence[Job],
-    hire: Callable[[], Worker],
+    create_worker: Callable[[], Worker],
     workers: int,
     stopped: Callable[[], bool],
     progress: Callable[[int, int, int, int], None],
 ) -> Results:
-    """Do jobs on recordings; where there are fewer than workers, in parts.
+    """Process recordings; if there are fewer of them than workers, split bags into parts.
 
-    What is done already is left alone, and what was interrupted gone on with.
+    Complete outputs are left as they are, and interrupted ones are resumed.
 
     Parameters
     ----------
-    jobs: whose outputs differ.
-    hire, workers, stopped: as run_jobs takes them.
-    progress: told how many jobs and parts of jobs are done, of how many, and how many images, of
-        how many as far as is known.
+    jobs : sequence of Job
+        The jobs, with different outputs.
+    create_worker, workers, stopped
+        As of `run_jobs`.
+    progress : callable
+        Called now and then with the number of jobs and parts that are done, their total, the
+        number of images that are done, and the estimate of their total.
+
+    Returns
+    -------
+    Results
+        Reports and failures.
     """
     with ExitStack() as locks:
-        results = Results()
-        todo, wholes = _divided(jobs, workers, results, stopped, locks)
-        _run(todo, wholes, results, hire, workers, stopped, progress)
-        return results
+        batch = _Batch()
+        batch.plan(jobs, workers, stopped, locks)
+        run_jobs(
+            batch.todo, create_worker, workers, batch.finish, batch.fail, stopped,
+            lambda images, expected: progress(batch.finished, batch.total, images, expected),
+        )  # fmt: skip
+        for segments in batch.divided.values():
+            if stopped() and not segments.complete:
+                batch.join(segments)
+        return batch.results
 
 
-def _run(
-    todo: Sequence[Job],
-    wholes: Mapping[Path, Segments],
-    results: Results,
-    hire: Callable[[], Worker],
-    workers: int,
-    stopped: Callable[[], bool],
-    progress: Callable[[int, int, int, int], None],
-) -> None:
-    """Do jobs, and put together what is done in parts."""
-    total = len(todo)
-    finished = 0
+class _Batch:
+    """The progress of a batch.
 
-    def done(job: Job, outcome: Outcome) -> Iterable[Job]:
-        nonlocal total, finished
-        finished += outcome.report.complete
-        results.frames += outcome.frames
+    Attributes
+    ----------
+    todo : list of Job
+        The jobs, or the parts of jobs, that are to be run.
+    divided : dict
+        The Segments of jobs that are divided, by the folder of their parts.
+    results : Results
+        The results so far.
+    finished, total : int
+        Number of jobs and parts that are done, and of all.
+    """
+
+    def __init__(self) -> None:
+        self.todo: list[Job] = []
+        self.divided: dict[Path, Segments] = {}
+        self.results = Results()
+        self.finished = 0
+        self.total = 0
+
+    def plan(
+        self, jobs: Sequence[Job], workers: int, stopped: Callable[[], bool], locks: ExitStack
+    ) -> None:
+        """Add the jobs to what is to be run; lock the outputs of those that are divided."""
+        max_parts = workers // max(1, len(jobs))
+        for job in jobs:
+            try:
+                parts = _divide(job, max_parts, stopped, locks)
+            except (OSError, ValueError) as error:
+                self.fail(job, str(error))
+                continue
+            if len(parts) > 1:
+                self.divided[parts[0].output.parent] = Segments(job, parts)
+            self.todo.extend(parts)
+        self.total = len(self.todo)
+
+    def finish(self, job: Job, outcome: Outcome) -> Iterable[Job]:
+        """Take in a result; return parts that must be processed again."""
+        self.finished += outcome.report.complete
+        self.results.frames += outcome.frames
         more: list[Job] = []
-        segments = wholes.get(job.output.parent)
+        segments = self.divided.get(job.output.parent)
         if segments is None:
-            results.reports[job.output] = outcome.report
+            self.results.reports[job.output] = outcome.report
             if outcome.report.complete:
                 remove_parts(job)
         elif outcome.report.complete:
-            more = segments.take(job, outcome.report)
+            more = segments.add_report(job, outcome.report)
             if segments.complete:
-                join(segments)
-        total += len(more)
+                self.join(segments)
+        self.total += len(more)
         return more
 
-    def join(segments: Segments) -> None:
+    def fail(self, job: Job, reason: str) -> None:
+        """Take in a failure."""
+        self.results.failures[job.recording.path] = reason
+
+    def join(self, segments: Segments) -> None:
+        """Join the parts of a job, and take in the result."""
         whole = segments.whole
         try:
             report = segments.join()
         except (OSError, ValueError) as error:
-            results.failures[whole.recording.path] = str(error)
+            self.fail(whole, str(error))
             return
         if report is not None:
-            results.reports[whole.output] = report
+            self.results.reports[whole.output] = report
             if report.complete:
                 remove_parts(whole)
 
-    def failed(job: Job, reason: str) -> None:
-        results.failures[job.recording.path] = reason
 
-    run_jobs(
-        todo, hire, workers, done, failed, stopped,
-        lambda images, expected: progress(finished, total, images, expected),
-    )  # fmt: skip
-    for segments in wholes.values():
-        if stopped() and not segments.complete:
-            join(segments)
-
-
-def _divided(
-    jobs: Sequence[Job],
-    workers: int,
-    results: Results,
-    stopped: Callable[[], bool],
-    locks: ExitStack,
-) -> tuple[list[Job], dict[Path, Segments]]:
-    """Return what is to be done, and, by the folder of their parts, what of it is in parts."""
-    todo: list[Job] = []
-    wholes: dict[Path, Segments] = {}
-    each = workers // max(1, len(jobs))
-    for job in jobs:
-        parts = [job]
-        try:
-            report = RecordingReport.read(job.output)
-            begun = is_split(job) and not (report is not None and report.complete)
-            if begun or (report is None and each > 1 and is_bag(job.recording.path)):
-                lock = locks.enter_context(ExitStack())
-                lock.enter_context(locked(job.output))
-                parts = split(job, each, stopped)
-                if len(parts) == 1:  # Whoever does it locks it.
-                    lock.close()
-        except (OSError, ValueError) as error:
-            results.failures[job.recording.path] = str(error)
-            continue
-        if len(parts) > 1:
-            wholes[parts[0].output.parent] = Segments(job, parts)
-        todo.extend(parts)
-    return todo, wholes
+def _divide(job: Job, max_parts: int, stopped: Callable[[], bool], locks: ExitStack) -> list[Job]:
+    """Return the parts of a job; lock its output if there are several."""
+    report = RecordingReport.read(job.output)
+    has_parts = is_split(job) and not (report is not None and report.complete)
+    if not (has_parts or (report is None and max_parts > 1 and is_bag(job.recording.path))):
+        return [job]
+    lock = locks.enter_context(ExitStack())
+    lock.enter_context(locked(job.output))
+    parts = split(job, max_parts, stopped)
+    if len(parts) == 1:  # The worker that processes it locks the output.
+        lock.close()
+    return parts

@@ -1,4 +1,4 @@
-"""Interrupts that wait until what is being written is whole."""
+"""Handle interrupts once the current write is complete."""
 
 import signal
 import threading
@@ -11,7 +11,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def interrupts() -> Iterator[threading.Event]:
-    """Yield what is set by the first SIGINT or SIGTERM; a second one ends the process as usual."""
+    """Yield an event that the first SIGINT or SIGTERM sets; a second one has its usual effect."""
     stopped = threading.Event()
 
     def stop(number: int, _frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""Reading ahead: the next items are made in a thread while one is used."""
+"""Read ahead: a thread prepares the next items while the current one is used."""
 
 import threading
 from collections.abc import Generator, Iterable
@@ -7,13 +7,19 @@ from typing import Any, TypeVar
 
 Item = TypeVar('Item')
 
-_DEPTH = 3  # items; what is read ahead is memory
-_POLL_SECONDS = 0.2
+_MAX_ITEMS = 3  # maximum number of items read ahead; limits the memory
+_POLL_SECONDS = 0.2  # maximum wait for the thread to end
 
 
 def read_ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
-    """Yield the same items in the same order; what making them raises, is raised here."""
-    queue: Queue[tuple[str, Any]] = Queue(_DEPTH)
+    """Yield the same items in the same order, prepared in a thread.
+
+    Parameters
+    ----------
+    items : iterable
+        The items. The thread iterates over them; an exception is raised here again.
+    """
+    queue: Queue[tuple[str, Any]] = Queue(_MAX_ITEMS)
     stopped = threading.Event()
     thread = threading.Thread(target=_fill, args=(items, queue, stopped), daemon=True)
     thread.start()
@@ -42,5 +48,5 @@ def _fill(items: Iterable[Any], queue: Queue, stopped: threading.Event) -> None:
             if stopped.is_set():
                 return
         queue.put(('end', None))
-    except BaseException as error:  # Whatever it is belongs to who waits for it.
+    except BaseException as error:  # Raised again in the thread that reads the queue.
         queue.put(('error', error))

@@ -1,4 +1,4 @@
-"""One recording, or a part of it, through the pipeline and into a bag."""
+"""Process one recording, or a part of it, with the pipeline and write the people into a bag."""
 
 import fcntl
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrik_ros import __version__
-from hybrik_ros.bags import BagReader, BagWriter, make, serialise
+from hybrik_ros.bags import BagReader, BagWriter, create_message_maker, serialise
 from hybrik_ros.messages.fields import REORDERED_SECONDS, nanoseconds
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY, TF
 from hybrik_ros.pipeline import Pipeline
@@ -27,18 +27,22 @@ from hybrik_ros.writing import writing
 HUMAN_POSE, HUMAN_POSES, TF_TOPIC = '/human_pose', '/human_poses', '/tf'
 TOPICS = {HUMAN_POSE: HUMAN_MESH, HUMAN_POSES: HUMAN_MESH_ARRAY, TF_TOPIC: TF}
 
-_NO_FRAME = 'no frame_id'
+# Kinds of faults.
+_ORDER, _NO_FRAME_ID = 'order', 'no frame_id'
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be done, for whichever process does it.
+    """A recording to process; can be sent to another process.
 
     Attributes
     ----------
-    recording: to be read.
-    output: the bag's folder.
-    settings: fields of the pipeline's Settings, by name.
+    recording : Recording
+        The recording to read.
+    output : Path
+        Folder of the bag to write.
+    settings : dict
+        Fields of the pipeline's Settings by name.
     """
 
     recording: Recording
@@ -48,14 +52,18 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job.
+    """The result of a job.
 
     Attributes
     ----------
-    report: that was written beside the messages.
-    frames: images that were processed this time.
-    seconds: that this took, from the first to the last.
-    pipeline_seconds: what the pipeline took of it.
+    report : RecordingReport
+        The report in the bag.
+    frames : int
+        Number of images that were processed this time.
+    seconds : float
+        Duration from the first to the last of these images.
+    pipeline_seconds : float
+        Part of that duration spent in the pipeline.
     """
 
     report: RecordingReport
@@ -64,13 +72,19 @@ class Outcome:
     pipeline_seconds: float = 0.0
 
 
-class Numbers:
-    """The numbers of ids, from 1 on; they can begin anew."""
+class IdCounter:
+    """The numbers of person ids: 1, 2, ...
+
+    Attributes
+    ----------
+    used : int
+        Last number that was given; can be set to continue from another number.
+    """
 
     def __init__(self) -> None:
         self.used = 0
 
-    def __iter__(self) -> 'Numbers':
+    def __iter__(self) -> 'IdCounter':
         return self
 
     def __next__(self) -> int:
@@ -79,25 +93,27 @@ class Numbers:
 
 
 class Processor:
-    """A pipeline, loaded once, for one recording after the other; a context manager.
+    """Processes recordings one after the other with one pipeline. A context manager.
 
-    Two runs of the same recording give the same messages, to the bit, on one machine with
-    onnxruntime as the backend: the networks run on one thread unless the settings say otherwise,
-    and nothing is dropped. Other processors, threads and backends round otherwise.
+    On one machine with the backend onnxruntime, processing a recording twice gives identical
+    messages, to the bit: the networks run on one thread unless the settings say otherwise, and no
+    image is dropped. Other processors, numbers of threads and backends round differently.
 
     Parameters
     ----------
-    settings: fields of the pipeline's Settings, by name.
+    settings : dict
+        Fields of the pipeline's Settings by name.
 
     Raises
     ------
-    FileNotFoundError, RuntimeError, ValueError: see Pipeline.create.
+    FileNotFoundError, RuntimeError, ValueError
+        As of Pipeline.create.
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        self._numbers = Numbers()
-        self._pipeline = Pipeline.create(ids=self._numbers, **settings)
-        self._make = make()
+        self._ids = IdCounter()
+        self._pipeline = Pipeline.create(ids=self._ids, **settings)
+        self._maker = create_message_maker()
 
     def __enter__(self) -> 'Processor':
         return self
@@ -111,22 +127,32 @@ class Processor:
         stopped: Callable[[], bool] = lambda: False,
         progress: Callable[[int, int], None] = lambda done, length: None,
     ) -> Outcome:
-        """Do a job, or go on with it where a bag of a part of it is there.
+        """Process a recording, or resume where an interrupted run stopped.
 
-        The bag is written beside the output and takes its place when it is whole. So there is
-        a valid bag or none at the output, whatever happens meanwhile.
+        The bag is written beside the output and replaces it when it is complete: at any time the
+        output is a valid bag or does not exist.
 
         Parameters
         ----------
-        job: of the settings of this processor.
-        stopped: asked before each step; once true, the bag is closed and can be gone on with.
-        progress: told how many images are done this time, of how many.
+        job : Job
+            The job; its settings must be those of this processor.
+        stopped : callable
+            Called before each step. When it returns True, the bag is closed; a later call resumes.
+        progress : callable
+            Called after each step with the number of images done this time and their total.
+
+        Returns
+        -------
+        Outcome
+            The report and the durations.
 
         Raises
         ------
-        RecordingError, BagError, CalibrationError: the recording cannot be read, the output is
-            something else, was made in another way, or is being written by another process.
-        OSError: the bag cannot be written.
+        RecordingError, BagError, CalibrationError
+            The recording cannot be read, or the output is no bag of this recording with these
+            settings, or another process is writing it.
+        OSError
+            The bag cannot be written.
         """
         with locked(job.output), open_source(job.recording) as source:
             recipe = recipe_of(job, source) | as_json({'models': self._pipeline.facts})
@@ -137,9 +163,9 @@ class Processor:
             self._pipeline.reset()
             if report.state is not None:
                 self._pipeline.restore(report.state)
-            else:  # Also where it holds the first parts of a long bag, which lie elsewhere.
+            else:  # New, or joined from parts, which has no state: start from the first image.
                 report = RecordingReport(recipe)
-            self._numbers.used = report.ids
+            self._ids.used = report.ids
             with replaced(job.output) as folder:
                 outcome = self._run(folder, job, source, report, stopped, progress)
                 if report.frames or job.recording.is_part:
@@ -157,13 +183,13 @@ class Processor:
         stopped: Callable[[], bool],
         progress: Callable[[int, int], None],
     ) -> Outcome:
-        """Write the bag into a folder, and bring the report up to date."""
-        spent, frames, images = 0.0, report.frames, report.images
+        """Write the bag into a folder and update the report."""
+        pipeline_seconds, frames, images = 0.0, report.frames, report.images
         started = time.perf_counter()
         with BagWriter(folder) as bag:
             _add_topics(bag, source)
             if report.steps:
-                _copy(job.output, bag)
+                _copy_messages(job.output, bag)
             with closing(read_ahead(source.steps(report.steps))) as steps:
                 for step in steps:
                     if stopped():
@@ -171,9 +197,9 @@ class Processor:
                     if step.message is not None:
                         bag.write(*step.message)
                     if step.picture is not None:
-                        spent += self._take(step.picture, bag, report)
+                        pipeline_seconds += self._process_picture(step.picture, bag, report)
                     if step.fault is not None:
-                        report.fault(*step.fault)
+                        report.add_fault(*step.fault)
                     report.steps += 1
                     report.images += step.is_image
                     progress(report.images - images, max(0, source.length - images))
@@ -182,39 +208,54 @@ class Processor:
         seconds = time.perf_counter() - started
         report.damage = dict(source.faults)
         report.notes += [note for note in source.notes if note not in report.notes]
-        report.ids, report.has_tracks = self._numbers.used, self._pipeline.has_tracks
+        report.ids, report.has_tracks = self._ids.used, self._pipeline.has_tracks
         report.state = None if report.complete else self._pipeline.state()
-        return Outcome(report, report.frames - frames, seconds, spent)
+        return Outcome(report, report.frames - frames, seconds, pipeline_seconds)
 
-    def _take(self, picture: Picture, bag: BagWriter, report: RecordingReport) -> float:
-        """Process an image and write who is in it; return the seconds that the pipeline took."""
+    def _process_picture(self, picture: Picture, bag: BagWriter, report: RecordingReport) -> float:
+        """Write the people in an image, update the report and return the pipeline's seconds."""
         stamp = nanoseconds(picture.header)
         if report.last is not None and 0 <= report.last - stamp <= REORDERED_SECONDS * 1e9:
-            report.fault('order', 'an image is not newer than the one before it')
+            report.add_fault(_ORDER, 'an image is not newer than the one before it')
             return 0.0
         report.first = stamp if report.first is None else report.first
         report.last = stamp
         started = time.perf_counter()
         humans = self._pipeline(picture.rgb, picture.camera, stamp * 1e-9)
-        spent = time.perf_counter() - started
+        seconds = time.perf_counter() - started
         name = self._pipeline.body.name
-        meshes = [self._make.human_mesh(human, picture.header, name, False) for human in humans]
+        meshes = [self._maker.human_mesh(human, picture.header, name, False) for human in humans]
         for mesh in meshes:
             bag.write(HUMAN_POSE, picture.time, serialise(mesh))
-        array = self._make.array(meshes, picture.header)
+        array = self._maker.array(meshes, picture.header)
         bag.write(HUMAN_POSES, picture.time, serialise(array))
         if humans and not picture.header.frame_id:
-            report.fault(_NO_FRAME, 'the images have no frame_id: what they show has no TF')
+            report.add_fault(
+                _NO_FRAME_ID, 'the images have no frame_id, so TF is not written for their people'
+            )
         elif humans:
-            frames = self._make.tf(humans, picture.header)
+            frames = self._maker.tf(humans, picture.header)
             bag.write(TF_TOPIC, picture.time, serialise(frames))
         report.frames += 1
         report.people += len(humans)
-        return spent
+        return seconds
 
 
 def recipe_of(job: Job, source: PictureSource) -> dict[str, Any]:
-    """Return all that decides what will be in a bag, but for the models."""
+    """Return all that determines the content of a bag, without the models.
+
+    Parameters
+    ----------
+    job : Job
+        The job that makes the bag.
+    source : PictureSource
+        The source of its recording.
+
+    Returns
+    -------
+    dict
+        Version, recording and settings, as they are read from JSON.
+    """
     calibrations = [*job.recording.calibrations]
     if source.calibration_file is not None:
         calibrations.append(source.calibration_file.read_bytes())
@@ -229,12 +270,25 @@ def recipe_of(job: Job, source: PictureSource) -> dict[str, Any]:
 
 
 def as_json(content: dict[str, Any]) -> dict[str, Any]:
-    """Return what comes back of it from a json file."""
+    """Return a dictionary as it is after writing it to JSON and reading it again."""
     return dict(json.loads(json.dumps(content)))
 
 
 def check_recipe(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Raise a RecordingError where what is there was made by another recipe."""
+    """Check that an existing output has the recipe of the present job.
+
+    Parameters
+    ----------
+    path : Path
+        The output, for the message.
+    before, now : dict
+        Recipes of the output and of the job.
+
+    Raises
+    ------
+    RecordingError
+        The recipes differ; the message names the entries.
+    """
     changed = []
     for name, value in now.items():
         if isinstance(value, dict) and isinstance(old := before.get(name), dict):
@@ -243,8 +297,8 @@ def check_recipe(path: Path, before: dict[str, Any], now: dict[str, Any]) -> Non
             changed.append(name)
     if changed:
         raise RecordingError(
-            f'{path} was made in another way ({", ".join(changed)}): choose another output, or '
-            f'remove it'
+            f'{path} was made with another recording, settings, models or version '
+            f'({", ".join(changed)}): choose another output, or remove it'
         )
 
 
@@ -257,7 +311,7 @@ def _add_topics(bag: BagWriter, source: PictureSource) -> None:
             bag.add_topic(name, type_name)
 
 
-def _copy(path: Path, bag: BagWriter) -> None:
+def _copy_messages(path: Path, bag: BagWriter) -> None:
     """Copy all messages of another bag."""
     with BagReader(path) as reader:
         for message in reader.messages(reader.topics):
@@ -266,32 +320,38 @@ def _copy(path: Path, bag: BagWriter) -> None:
 
 @contextmanager
 def replaced(output: Path) -> Iterator[Path]:
-    """Yield where to write a bag that takes the place of the output if there is a report in it.
+    """Yield the path at which to write a bag that then replaces the output.
 
-    output: which must be locked.
+    The output is replaced at the end if the new bag contains a report.
+
+    Parameters
+    ----------
+    output : Path
+        The output, which must be locked.
 
     Raises
     ------
-    OSError: it cannot be written; the message says so.
+    OSError
+        The bag cannot be written.
     """
     work = output.parent / f'.{output.name}.part'
-    fresh, old = work / output.name, work / 'old'
+    new, old = work / output.name, work / 'old'
     with writing(output):
-        shutil.rmtree(work, ignore_errors=True)  # of a process that was killed
+        shutil.rmtree(work, ignore_errors=True)  # left by a process that was killed
         work.mkdir()
         try:
-            yield fresh
-            if RecordingReport.is_in(fresh):
-                _replace(output, fresh, old)
+            yield new
+            if RecordingReport.is_in(new):
+                _replace(output, new, old)
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
 
-def _replace(output: Path, fresh: Path, old: Path) -> None:
+def _replace(output: Path, new: Path, old: Path) -> None:
     if output.exists():
         output.rename(old)
     try:
-        fresh.rename(output)
+        new.rename(output)
     except OSError:
         if old.exists():
             old.rename(output)
@@ -300,12 +360,19 @@ def _replace(output: Path, fresh: Path, old: Path) -> None:
 
 @contextmanager
 def locked(output: Path) -> Iterator[None]:
-    """Keep all others from an output; the lock of a process that dies is released.
+    """Lock an output against other processes. The lock is released if the process dies.
+
+    Parameters
+    ----------
+    output : Path
+        The output.
 
     Raises
     ------
-    RecordingError: another process writes it.
-    OSError: it cannot be written; the message says so.
+    RecordingError
+        Another process has the lock.
+    OSError
+        The lock file cannot be written.
     """
     path = output.parent / f'.{output.name}.lock'
     while True:
@@ -317,7 +384,7 @@ def locked(output: Path) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise RecordingError(f'another process is writing {output}') from None
-            if not os.fstat(lock.fileno()).st_nlink:  # Who had it has just removed it.
+            if not os.fstat(lock.fileno()).st_nlink:  # Its last owner has just removed the file.
                 continue
             try:
                 yield
@@ -327,6 +394,14 @@ def locked(output: Path) -> Iterator[None]:
 
 
 def nothing_in(job: Job, report: RecordingReport) -> RecordingError:
-    """Return the error of a recording of which no image could be processed."""
-    reasons = '; '.join(report.reasons.values()) or 'there is none'
+    """Return the error of a recording without an image that could be processed.
+
+    Parameters
+    ----------
+    job : Job
+        The job of the recording.
+    report : RecordingReport
+        Its report, with the reasons.
+    """
+    reasons = '; '.join(report.reasons.values()) or 'it contains no image'
     return RecordingError(f'no image of {job.recording.path} could be processed: {reasons}')

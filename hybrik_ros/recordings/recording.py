@@ -1,4 +1,4 @@
-"""What is to be read: a bag, a video or a folder of images, and how."""
+"""Recordings: bags, videos and folders of images, with the options to read them."""
 
 import os
 from collections.abc import Iterable
@@ -11,27 +11,37 @@ from hybrik_ros.bags.reader import is_storage
 VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
 IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
-_SAMPLES, _SAMPLE_BYTES = 64, 4096  # of each file, by which recordings are told apart
+# Number of samples of each file in the fingerprint of a recording, and their size in bytes.
+_SAMPLES, _SAMPLE_BYTES = 64, 4096
 
 
 class RecordingError(ValueError):
-    """A recording cannot be used; the message says which, why, and what to do."""
+    """A recording cannot be used. The message names the recording, the cause and the remedy."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording and how to read it.
+    """A recording and the options to read it.
 
     Attributes
     ----------
-    path: of a bag, a video or a folder of images.
-    image_topic, camera_info_topic: of a bag; empty to find them.
-    calibration: YAML file that counts instead of camera_info; empty for none.
-    field_of_view: horizontal, degrees, where there is no calibration; 0 for not assumed.
-    rate: images a second, of a folder; 0 for the default.
-    copy: whether all messages of a bag are to be copied.
-    start, stop: nanoseconds, of receipt: the part of a bag that is read, stop not included.
-    calibrations: the messages of camera_info (CDR) that were the last before that part.
+    path : Path
+        Path of a bag, a video or a folder of images.
+    image_topic, camera_info_topic : str
+        Topics of a bag; empty to find them.
+    calibration : str
+        Path of a YAML file that replaces camera_info; empty for none.
+    field_of_view : float
+        Horizontal field of view in degrees, assumed if there is no calibration; 0 for none.
+    rate : float
+        Images per second of a folder; 0 for the default.
+    copy : bool
+        Whether all messages of a bag are copied.
+    start, stop : int or None
+        Times of receipt in nanoseconds: the part of a bag that is read, from start on, before
+        stop.
+    calibrations : tuple of bytes
+        The last messages of camera_info (CDR) before that part.
     """
 
     path: Path
@@ -52,30 +62,40 @@ class Recording:
 
 
 def is_bag(path: Path) -> bool:
-    """Tell whether this is a bag: a file of one, or the folder of one.
+    """Return whether a path is a file of a bag, or the folder of a bag.
 
-    Without metadata.yaml, which a recorder that was killed leaves none, the files of a bag bear
-    the folder's name; others are bags of their own.
+    A recorder that was killed does not write metadata.yaml. Without it, a folder is a bag if the
+    names of its bag files start with the name of the folder; other files are bags by themselves.
     """
     if not path.is_dir():
         return is_storage(path)
     names = [file.name for file in path.iterdir() if is_storage(file)]
-    described = (path / 'metadata.yaml').is_file()
-    return bool(names) and (described or all(name.startswith(path.name) for name in names))
+    has_metadata = (path / 'metadata.yaml').is_file()
+    return bool(names) and (has_metadata or all(name.startswith(path.name) for name in names))
 
 
 def is_recording(path: Path) -> bool:
-    """Tell whether this is a bag, a video or a folder of images."""
+    """Return whether a path is a bag, a video or a folder of images."""
     if is_bag(path) or path.suffix.lower() in VIDEOS:
         return True
     return path.is_dir() and any(file.suffix.lower() in IMAGES for file in path.iterdir())
 
 
 def fingerprint(files: Iterable[Path]) -> str:
-    """Return what tells recordings apart: a hash of the sizes of their files and of samples.
+    """Return a hash that differs between recordings, of the sizes of their files and of samples.
 
-    The samples are 256 kB of each file, spread evenly, its start and its end among them. To read
-    all of a bag would take as long as some of the work that this spares.
+    The samples are 256 kB of each file at equal distances, start and end included. Reading all of
+    a bag would take too long.
+
+    Parameters
+    ----------
+    files : iterable of Path
+        The files of a recording, in a fixed order.
+
+    Returns
+    -------
+    str
+        SHA-256 in hexadecimal digits.
     """
     digest = sha256()
     for path in files:

@@ -1,4 +1,4 @@
-"""What is kept beside the messages of a bag: how it was made, and how far it got."""
+"""The report beside the messages of a bag: how the bag was made, and how far processing got."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -12,24 +12,38 @@ _NAME = 'report.json'
 
 @dataclass
 class RecordingReport:
-    """How a bag was made.
+    """The report of a bag.
 
     Attributes
     ----------
-    recipe: all that decides what is in it: input, settings, models, version.
-    complete: whether the recording was read to its end.
-    steps: of the recording that were taken.
-    images: that were processed or left out.
-    frames: images that were processed.
-    people: in all of these together.
-    ids: how many were given.
-    first, last: nanoseconds, the stamps of the first and the last frame; None before the first.
-    faults: how often something was left out, by the kind of fault.
-    reasons: what was wrong with the first of each kind.
-    damage: of the file itself, how often, by its kind.
-    notes: what else the user should know.
-    has_tracks: whether people were tracked at its end.
-    state: of the pipeline, where it is to go on; None where it is complete.
+    recipe : dict
+        All that determines the content of the bag: recording, settings, models, version.
+    complete : bool
+        Whether the recording was processed to its end.
+    steps : int
+        Number of steps of the recording that were processed.
+    images : int
+        Number of images that were processed or left out.
+    frames : int
+        Number of images that were processed.
+    people : int
+        Number of people in all frames together.
+    ids : int
+        Number of person ids that were given.
+    first, last : int or None
+        Stamps of the first and the last frame in nanoseconds; None before the first.
+    faults : dict
+        Number of times something was left out, by kind of fault.
+    reasons : dict
+        Description of the first fault of each kind.
+    damage : dict
+        Number of times damage of the file was found, by kind.
+    notes : list of str
+        Other information for the user.
+    has_tracks : bool
+        Whether people were tracked at the end.
+    state : dict or None
+        State of the pipeline, from which processing resumes; None when complete.
     """
 
     recipe: dict[str, Any]
@@ -48,27 +62,46 @@ class RecordingReport:
     has_tracks: bool = False
     state: Any = None
 
-    def fault(self, kind: str, reason: str) -> None:
-        """Count what is left out, and keep why."""
+    def add_fault(self, kind: str, reason: str) -> None:
+        """Count a fault.
+
+        Parameters
+        ----------
+        kind : str
+            Kind of the fault.
+        reason : str
+            Description of the fault, kept if it is the first of its kind.
+        """
         self.faults[kind] = self.faults.get(kind, 0) + 1
         self.reasons.setdefault(kind, reason)
 
     def write(self, bag: Path) -> None:
-        """Write it into the folder of a bag."""
+        """Write the report into the folder of a bag."""
         (bag / _NAME).write_text(json.dumps(asdict(self), indent=1) + '\n')
 
     @staticmethod
     def is_in(bag: Path) -> bool:
-        """Tell whether there is one in the folder of a bag."""
+        """Return whether the folder of a bag contains a report."""
         return (bag / _NAME).is_file()
 
     @classmethod
     def read(cls, bag: Path) -> 'RecordingReport | None':
-        """Read that of a bag; None where there is no such folder yet.
+        """Read the report of a bag.
+
+        Parameters
+        ----------
+        bag : Path
+            Folder of the bag.
+
+        Returns
+        -------
+        RecordingReport or None
+            None if the folder does not exist.
 
         Raises
         ------
-        RecordingError: something else is in its place.
+        RecordingError
+            The path exists, but has no valid report.
         """
         if not bag.exists():
             return None

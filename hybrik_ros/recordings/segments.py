@@ -1,15 +1,15 @@
-"""A long bag in parts that can be processed side by side, and put together again.
+"""Split a long bag into parts that are processed in parallel, and join their outputs.
 
-A part may begin where nobody is known any more: from there on, all is as in a new pipeline, but for
-the numbers in the ids. A scan with the detector alone, two looks a second, finds places where that
-should be so, as nobody was there for longer than anybody is remembered. Whether it was so, the part
-before tells once it is processed: if somebody was followed at its end after all, or the images go
-back in time there, it is processed again together with the next one. The ids of each part are
-counted on from those before it. So what is put together is, to the bit, what one run makes of the
-whole bag.
+A part may start where the pipeline has no track left: from there on it behaves like a new pipeline,
+except for the numbers in the person ids. A scan with the detector alone finds images at which no
+person has been detected for longer than tracks are kept. The assumption is checked once the part
+before is processed: if a track was left at its end after all, or the stamps go back at the split
+point, the part is processed again together with the next one. When the parts are joined, the ids of
+each part are shifted by the number of ids before it. The joined output is therefore identical, to
+the bit, to that of one run over the whole bag.
 
-Where the bag was cut is written down beside the parts, so that an interrupted run is gone on with
-in the same parts, by however many workers.
+The split points are written beside the parts, so that an interrupted run resumes with the same
+parts, whatever its number of workers.
 """
 
 import base64
@@ -43,23 +43,26 @@ from hybrik_ros.recordings.report import RecordingReport
 from hybrik_ros.recordings.sources import BagSource, is_whole_calibration
 from hybrik_ros.settings import Settings
 
-_LOOK_SECONDS = 0.5  # between two looks of the scan
-_MARGIN_SECONDS = 1.0  # for which nobody is there, beyond what anybody is remembered for
-_REMEMBERED_SECONDS = 2.0  # at least, however soon people are to be forgotten
-_SECOND = 1e9
+_DETECTION_INTERVAL = 0.5  # minimum seconds between two images that the scan examines
+# Minimum duration in seconds without a detection at a split point: the maximum of forget_after and
+# the first value, plus the second as a margin for people that the detector misses.
+_MIN_MEMORY, _MARGIN = 2.0, 1.0
+_SECOND = 1e9  # nanoseconds
 _PLAN = 'plan.json'
-# Of people, by the prefix of ids; other frames may have been copied from the recording.
-_FRAMES = r'((?:body|smpl_\w+)_{})(\d+)'
+# Frame ids of people, by the prefix of their ids; a copied recording may contain other frames.
+_FRAME_PATTERN = r'((?:body|smpl_\w+)_{})(\d+)'
 
 
 @dataclass(frozen=True)
-class Seam:
-    """Where a bag may be cut.
+class SplitPoint:
+    """A time at which a bag may be split.
 
     Attributes
     ----------
-    time: nanoseconds, of the receipt of the first image after it.
-    calibrations: the last messages of camera_info before it (CDR).
+    time : int
+        Time of receipt in nanoseconds of the first image after it.
+    calibrations : tuple of bytes
+        The last messages of camera_info (CDR) before it.
     """
 
     time: int
@@ -67,185 +70,220 @@ class Seam:
 
 
 def split(job: Job, parts: int, stopped: Callable[[], bool] = lambda: False) -> list[Job]:
-    """Return the jobs that do a job on a bag: so many if it can be cut so often, evenly.
+    """Return the jobs of the parts of a bag.
 
-    If it was cut before, these are the parts of then.
+    Parameters
+    ----------
+    job : Job
+        The job on the whole bag.
+    parts : int
+        Maximum number of parts, of about equal duration. If the bag was split before and a part
+        has an output, the parts are those of before instead.
+    stopped : callable
+        Called for each message. When it returns True, the bag is not split.
 
-    stopped: asked now and then; once true, the job itself is returned.
+    Returns
+    -------
+    list of Job
+        The jobs of the parts in order; only the given job if the bag is not split.
 
     Raises
     ------
-    BagError, RecordingError: it cannot be read, or the parts of before were made in another way.
-    OSError: where it is cut cannot be written down.
+    BagError, RecordingError
+        The bag cannot be read, or the existing parts were made with another recipe.
+    OSError
+        The split points cannot be written.
     """
     with BagSource(job.recording) as source:
         recipe, (first, last) = recipe_of(job, source), source.span
-    seams = _read_plan(job, recipe)
-    if not seams:
-        found = _seams(job, stopped)
-        seams = [] if stopped() else _evenly(found, first, last, parts)
-        if not seams:
+    points = _read_plan(job, recipe)
+    if not points:
+        found = _find_split_points(job, stopped)
+        points = [] if stopped() else _select_evenly(found, first, last, parts)
+        if not points:
             return [job]
-        _write_plan(job, recipe, seams)
-    edges = [Seam(0, ()), *seams]
-    stops = [*(seam.time for seam in seams), None]
-    return [_part(job, seam, stop) for seam, stop in zip(edges, stops, strict=True)]
+        _write_plan(job, recipe, points)
+    starts = [SplitPoint(0, ()), *points]
+    stops = [*(point.time for point in points), None]
+    return [_create_part(job, start, stop) for start, stop in zip(starts, stops, strict=True)]
 
 
 def is_split(job: Job) -> bool:
-    """Tell whether something of a job was done in parts."""
+    """Return whether a part of a job has an output."""
     return any(RecordingReport.is_in(part) for part in folder_of(job).glob('*'))
 
 
-def _evenly(seams: Sequence[Seam], first: int, last: int, parts: int) -> list[Seam]:
-    """Return those of the seams that divide a time best into so many parts."""
-    chosen: list[Seam] = []
+def _select_evenly(
+    points: Sequence[SplitPoint], first: int, last: int, parts: int
+) -> list[SplitPoint]:
+    """Return the points that divide a time span best into so many equal parts."""
+    chosen: list[SplitPoint] = []
     for part in range(1, parts):
         wanted = first + (last - first) * part / parts
-        nearest = min(seams, key=lambda seam: abs(seam.time - wanted), default=None)
+        nearest = min(points, key=lambda point: abs(point.time - wanted), default=None)
         if nearest is not None and (not chosen or nearest.time > chosen[-1].time):
             chosen.append(nearest)
     return chosen
 
 
-def _write_plan(job: Job, recipe: dict[str, Any], seams: Sequence[Seam]) -> None:
-    """Write down where a bag is cut."""
-    edges = [
+def _write_plan(job: Job, recipe: dict[str, Any], points: Sequence[SplitPoint]) -> None:
+    """Write the split points of a job."""
+    content = [
         {
-            'time': seam.time,
-            'calibrations': [base64.b64encode(data).decode() for data in seam.calibrations],
+            'time': point.time,
+            'calibrations': [base64.b64encode(data).decode() for data in point.calibrations],
         }
-        for seam in seams
+        for point in points
     ]
     folder_of(job).mkdir(parents=True, exist_ok=True)
-    part = folder_of(job) / f'{_PLAN}.part'
-    part.write_text(json.dumps({'recipe': recipe, 'seams': edges}))
-    part.replace(folder_of(job) / _PLAN)
+    temporary = folder_of(job) / f'{_PLAN}.part'
+    temporary.write_text(json.dumps({'recipe': recipe, 'split_points': content}))
+    temporary.replace(folder_of(job) / _PLAN)
 
 
-def _read_plan(job: Job, recipe: dict[str, Any]) -> list[Seam]:
-    """Return where a bag was cut before; nowhere if nothing was done of that.
+def _read_plan(job: Job, recipe: dict[str, Any]) -> list[SplitPoint]:
+    """Return the split points of an earlier run; none if no part of it has an output.
 
     Raises
     ------
-    RecordingError: the parts that are there were made in another way.
+    RecordingError
+        The file is damaged, or the parts were made with another recipe.
     """
     folder = folder_of(job)
     if not is_split(job):
         return []
     try:
         plan = json.loads((folder / _PLAN).read_text())
-        before, seams = dict(plan['recipe']), plan['seams']
-        times = [int(seam['time']) for seam in seams]
-        calibrations = [tuple(map(base64.b64decode, seam['calibrations'])) for seam in seams]
+        before, points = dict(plan['recipe']), plan['split_points']
+        times = [int(point['time']) for point in points]
+        calibrations = [tuple(map(base64.b64decode, point['calibrations'])) for point in points]
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise RecordingError(f'{folder / _PLAN} is damaged: remove {folder}') from error
+        raise RecordingError(
+            f'{folder / _PLAN} is damaged, so the parts cannot be resumed: remove {folder}'
+        ) from error
     check_recipe(folder, before, recipe)
-    return [Seam(*edge) for edge in zip(times, calibrations, strict=True)]
+    return [SplitPoint(*each) for each in zip(times, calibrations, strict=True)]
 
 
-def _part(job: Job, seam: Seam, stop: int | None) -> Job:
-    start = seam.time or None
-    recording = replace(job.recording, start=start, stop=stop, calibrations=seam.calibrations)
-    return replace(job, recording=recording, output=folder_of(job) / f'{start or 0}_{stop or 0}')
+def _create_part(job: Job, start: SplitPoint, stop: int | None) -> Job:
+    time = start.time or None
+    recording = replace(job.recording, start=time, stop=stop, calibrations=start.calibrations)
+    return replace(job, recording=recording, output=folder_of(job) / f'{time or 0}_{stop or 0}')
 
 
 def folder_of(job: Job) -> Path:
-    """Return where the parts of a job are kept until it is done."""
+    """Return the folder that keeps the parts of a job until the job is done."""
     return job.output.parent / f'.{job.output.name}.segments'
 
 
 def remove_parts(job: Job) -> None:
-    """Remove what is kept of the parts of a job."""
+    """Remove the folder with the parts of a job."""
     shutil.rmtree(folder_of(job), ignore_errors=True)
 
 
-def _seams(job: Job, stopped: Callable[[], bool]) -> list[Seam]:
-    """Return where nobody should be known any more, as far as the detector sees."""
+def _find_split_points(job: Job, stopped: Callable[[], bool]) -> list[SplitPoint]:
+    """Return where no track should be left, according to the detector."""
     settings = Settings(**job.settings)
-    frames = re.compile(_FRAMES.format(settings.id_prefix).encode())
+    frames = re.compile(_FRAME_PATTERN.format(settings.id_prefix).encode())
     calibrations: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
-    seams: list[Seam] = []
+    points: list[SplitPoint] = []
     newest = 0
     with BagSource(job.recording) as source, closing(open_detector(settings)) as detector:
-        look = _Lookout(source, settings, detector)
+        finder = _AbsenceFinder(source, settings, detector)
         for message in source.raw():
             if stopped():
                 return []
             time = message.time
-            if time < newest:  # All that is read before a seam is older than it, and no more is.
-                seams = [seam for seam in seams if seam.time <= time]
-            elif message.topic == source.image.name and look.finds_nobody(message):
+            if time < newest:  # Out of order: parts are read by time, so no later point is valid.
+                points = [point for point in points if point.time <= time]
+            elif message.topic == source.image.name and finder.update(message):
                 before = tuple(data for received, data in calibrations if received < time)
-                seams.append(Seam(time, before))
+                points.append(SplitPoint(time, before))
             newest = max(newest, time)
             if message.topic == source.camera_info_name and is_whole_calibration(message.data):
                 calibrations.append((time, bytes(message.data)))
             if message.topic == TF_TOPIC and frames.search(message.data):
-                return []  # What is copied could not be told from our own when ids are counted on.
-    return seams
+                return []  # Ids in copied frames of people must not be shifted with our own.
+    return points
 
 
-class _Lookout:
-    """Looks at an image now and then, and tells where nobody has been for long enough."""
+class _AbsenceFinder:
+    """Finds images at which no person has been detected for long enough to lose all tracks."""
 
     def __init__(self, source: BagSource, settings: Settings, detector: PersonDetector) -> None:
         self._pixels = source.pixels
         self._detector = detector
-        needed = max(settings.forget_after, _REMEMBERED_SECONDS) + _MARGIN_SECONDS
-        self._needed = needed * _SECOND
-        self._looked = 0
+        min_seconds = max(settings.forget_after, _MIN_MEMORY) + _MARGIN
+        self._min_empty = min_seconds * _SECOND
+        self._last_detection = 0
         self._empty_since: int | None = None
 
-    def finds_nobody(self, message: Message) -> bool:
-        """Tell whether nobody should be known any more at this image."""
-        if message.time - self._looked < _LOOK_SECONDS * _SECOND:
+    def update(self, message: Message) -> bool:
+        """Take in an image; return whether no track should be left at it."""
+        if message.time - self._last_detection < _DETECTION_INTERVAL * _SECOND:
             return False
-        self._looked = message.time
+        self._last_detection = message.time
         try:
-            empty = not self._detector(self._pixels(message))
-        except ValueError:  # Damaged; the next one will tell.
+            is_empty = not self._detector(self._pixels(message))
+        except ValueError:  # A damaged image does not count; the next one is examined.
             return False
-        if not empty:
+        if not is_empty:
             self._empty_since = None
             return False
         if self._empty_since is None:
             self._empty_since = message.time
-        return message.time - self._empty_since >= self._needed
+        return message.time - self._empty_since >= self._min_empty
 
 
 @dataclass
 class Segments:
-    """The parts of a job, and which of them are done.
+    """The parts of a job, and the reports of those that are done.
 
     Attributes
     ----------
-    whole: the job.
-    parts: that it was split into, in order.
-    reports: of those that are done, by their outputs.
+    whole : Job
+        The job.
+    parts : list of Job
+        Its parts in order.
+    reports : dict
+        Reports of the parts that are done, by their outputs.
     """
 
     whole: Job
     parts: list[Job]
     reports: dict[Path, RecordingReport] = field(default_factory=dict)
 
-    def take(self, part: Job, report: RecordingReport) -> list[Job]:
-        """Take in that a part is done; return parts that must be done again, together."""
+    def add_report(self, part: Job, report: RecordingReport) -> list[Job]:
+        """Take in the report of a part that is done.
+
+        Parameters
+        ----------
+        part : Job
+            The part.
+        report : RecordingReport
+            Its report.
+
+        Returns
+        -------
+        list of Job
+            Parts that must be processed because two others do not fit; usually empty.
+        """
         self.reports[part.output] = report
         if len(self.reports) < len(self.parts):
             return []
         reports = [self.reports[each.output] for each in self.parts]
         for number in range(1, len(reports)):
-            if not _fit(reports[:number], reports[number]):
-                return [self._together(*self.parts[number - 1 : number + 1])]
+            if not _fits(reports[:number], reports[number]):
+                return [self._merge(*self.parts[number - 1 : number + 1])]
         return []
 
     @property
     def complete(self) -> bool:
-        """Whether all parts are done, and fit together."""
+        """Whether all parts are done and fit."""
         return len(self.reports) == len(self.parts)
 
-    def _together(self, first: Job, second: Job) -> Job:
+    def _merge(self, first: Job, second: Job) -> Job:
+        """Replace two adjacent parts by one part, and return it."""
         recording = replace(first.recording, stop=second.recording.stop)
         start, stop = recording.start or 0, recording.stop or 0
         both = replace(first, recording=recording, output=folder_of(self.whole) / f'{start}_{stop}')
@@ -256,19 +294,24 @@ class Segments:
         return both
 
     def join(self) -> RecordingReport | None:
-        """Write the bag of the whole, or of its beginning after an interrupt; return its report.
+        """Write the bag of the job: of all parts, or after an interrupt of the first ones.
 
-        None where there is no beginning yet. What is there of the whole goes on in its parts.
+        Returns
+        -------
+        RecordingReport or None
+            The report of the bag; None if the first part has no output yet.
 
         Raises
         ------
-        RecordingError: there is no image in it that could be processed.
-        OSError: it cannot be written.
+        RecordingError
+            No image of the recording could be processed.
+        OSError
+            The bag cannot be written.
         """
-        done = list(self._beginning())
+        done = list(self._finished_parts())
         if not done:
             return None
-        whole = _sum([report for _, report in done])
+        whole = _join_reports([report for _, report in done])
         whole.complete &= len(done) == len(self.parts)
         if not whole.frames:
             if not whole.complete:
@@ -285,17 +328,17 @@ class Segments:
                             for topic in reader.topics.values():
                                 bag.add_copy(topic)
                         for message in reader.messages(reader.topics):
-                            bag.write(*_counted_on(message, prefix, shift))
+                            bag.write(*_shift_ids(message, prefix, shift))
                     shift += report.ids
             whole.write(folder)
         return whole
 
-    def _beginning(self) -> Iterator[tuple[Job, RecordingReport]]:
-        """Yield the first parts that are done and fit together, and what there is of the next."""
+    def _finished_parts(self) -> Iterator[tuple[Job, RecordingReport]]:
+        """Yield the first parts that are done and fit, then the next one if it was started."""
         before: list[RecordingReport] = []
         for part in self.parts:
             report = self.reports.get(part.output) or RecordingReport.read(part.output)
-            if report is None or (before and not _fit(before, report)):
+            if report is None or (before and not _fits(before, report)):
                 return
             yield part, report
             if not report.complete:
@@ -303,16 +346,16 @@ class Segments:
             before.append(report)
 
 
-def _fit(before: Sequence[RecordingReport], after: RecordingReport) -> bool:
-    """Tell whether one run would have done with a part, after those before it, what was done."""
+def _fits(before: Sequence[RecordingReport], after: RecordingReport) -> bool:
+    """Return whether one run over all these parts would give the same output for the last one."""
     same_models = before[-1].recipe['models'] == after.recipe['models']
     last = next((each.last for each in reversed(before) if each.last is not None), None)
-    in_order = after.first is None or last is None or after.first > last
-    return not before[-1].has_tracks and in_order and same_models
+    is_in_order = after.first is None or last is None or after.first > last
+    return not before[-1].has_tracks and is_in_order and same_models
 
 
-def _sum(reports: Sequence[RecordingReport]) -> RecordingReport:
-    """Return the report of a whole by those of its parts."""
+def _join_reports(reports: Sequence[RecordingReport]) -> RecordingReport:
+    """Return the report of a whole from those of its parts."""
     recording = reports[0].recipe['recording'] | {'start': None, 'stop': None}
     recipe = reports[0].recipe | {'recording': recording}
     firsts, lasts = (
@@ -330,21 +373,21 @@ def _sum(reports: Sequence[RecordingReport]) -> RecordingReport:
             whole.faults[kind] = whole.faults.get(kind, 0) + times
         for kind, times in report.damage.items():
             before = whole.damage.get(kind, 0)
-            # Each part finds anew that the file has no end.
+            # Each part finds the same missing end of the file.
             whole.damage[kind] = max(before, times) if kind == CUT_OFF else before + times
     return whole
 
 
-def _counted_on(message: Message, prefix: str, shift: int) -> Message:
-    """Return a message with so many added to the numbers of its people's ids."""
+def _shift_ids(message: Message, prefix: str, shift: int) -> Message:
+    """Return a message with an offset added to the numbers of its person ids."""
     if not shift or message.topic not in TOPICS:
         return message
     content = deserialise(message.data, TOPICS[message.topic])
     if message.topic == TF_TOPIC:
         for transform in content.transforms:
-            own = _FRAMES.format(prefix)
+            pattern = _FRAME_PATTERN.format(prefix)
             for header, name in ((transform.header, 'frame_id'), (transform, 'child_frame_id')):
-                found = re.fullmatch(own, getattr(header, name))
+                found = re.fullmatch(pattern, getattr(header, name))
                 if found:
                     setattr(header, name, f'{found[1]}{int(found[2]) + shift}')
     else:

@@ -1,4 +1,4 @@
-"""The images of a recording, one after the other, each with its camera."""
+"""Read the images of a recording one after the other, each with its camera."""
 
 import re
 from abc import ABC, abstractmethod
@@ -23,12 +23,15 @@ from hybrik_ros.recordings.recording import IMAGES, Recording, RecordingError, i
 
 _IMAGE, _COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 _CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
+# Pattern of topic names that are not those of colour images.
 _NO_COLOURS = re.compile('depth|disparity|confidence|infra', re.IGNORECASE)
-_RATE = 30.0  # images a second, of a folder
-_FIELD_OF_VIEW = 60.0  # degrees, of a video of which nobody knows more, as `hybrik video` takes it
+_RATE = 30.0  # default for folders, images per second
+# Default horizontal field of view of videos and folders in degrees, as in `hybrik video`.
+_FIELD_OF_VIEW = 60.0
 _FRAME_ID = 'camera_optical_frame'
-_FIRST_STAMP = 10**9  # nanoseconds; for ROS, 0 is no time at all
-_SECOND = 1e9
+# Stamp of the first image of a video or folder in nanoseconds; ROS uses 0 for an unset stamp.
+_FIRST_STAMP = 10**9
+_SECOND = 1e9  # nanoseconds
 
 
 class Picture(NamedTuple):
@@ -36,10 +39,14 @@ class Picture(NamedTuple):
 
     Attributes
     ----------
-    time: nanoseconds, of its receipt.
-    header: std_msgs/Header.
-    rgb: (H, W, 3) uint8.
-    camera: that took it.
+    time : int
+        Time of receipt in nanoseconds.
+    header : Header
+        The std_msgs/Header, with the stamp.
+    rgb : ndarray
+        Pixels (H, W, 3), uint8.
+    camera : Camera
+        Intrinsics of the camera.
     """
 
     time: int
@@ -49,12 +56,14 @@ class Picture(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """Why something is left out.
+    """The reason why something is left out.
 
     Attributes
     ----------
-    kind: short, the same for all with the same fault.
-    reason: in full.
+    kind : str
+        Kind of the fault in a few words, by which faults are counted.
+    reason : str
+        Description of the fault.
     """
 
     kind: str
@@ -62,14 +71,18 @@ class Fault(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What comes next in a recording.
+    """A message or an image of a recording.
 
     Attributes
     ----------
-    message: to be copied; None where nothing is.
-    picture: None where there is none.
-    fault: why not, where there should be one, or why something else is left out.
-    is_image: whether this is an image, be it left out.
+    message : Message or None
+        The message to copy; None if messages are not copied.
+    picture : Picture or None
+        The image to process; None for another message, or an image that is left out.
+    fault : Fault or None
+        The reason why the image, or another message, is left out.
+    is_image : bool
+        Whether this is an image, processed or left out.
     """
 
     message: Message | None = None
@@ -79,16 +92,22 @@ class Step(NamedTuple):
 
 
 class PictureSource(ABC):
-    """The images of a recording; a context manager.
+    """The images of a recording. A context manager.
 
     Attributes
     ----------
-    length: how many images there are, as far as the recording says.
-    files: that it consists of.
-    calibration_file: that counts; None where there is none, or camera_info does.
-    copied: the topics whose messages are copied.
-    faults: how often the file itself was found damaged so far, by the kind of damage.
-    notes: what the user should know.
+    length : int
+        Number of images according to the recording.
+    files : list of Path
+        Files of the recording.
+    calibration_file : Path or None
+        Calibration file that is used; None if camera_info or an assumed lens is used.
+    copied : list of Topic
+        Topics to copy.
+    faults : Counter
+        Number of times that damage of the files was found so far, by kind.
+    notes : list of str
+        Information for the user.
     """
 
     def __init__(self) -> None:
@@ -107,19 +126,41 @@ class PictureSource(ABC):
 
     @abstractmethod
     def steps(self, skipped: int = 0) -> Iterator[Step]:
-        """Yield the steps after those that are skipped, the same ones each time."""
+        """Yield the steps in order, the same on each call.
+
+        Parameters
+        ----------
+        skipped : int
+            Number of first steps to skip.
+
+        Yields
+        ------
+        Step
+            A message or an image.
+        """
 
 
 def open_source(recording: Recording) -> PictureSource:
-    """Return the source of a recording, to be entered.
+    """Return the source of a recording, a context manager to be entered.
+
+    Parameters
+    ----------
+    recording : Recording
+        The recording and its options.
+
+    Returns
+    -------
+    PictureSource
+        The source. Entering it raises the same errors.
 
     Raises
     ------
-    RecordingError, BagError, CalibrationError: it cannot be read.
+    RecordingError, BagError, CalibrationError
+        The recording or its calibration cannot be read, or has none of what the options ask for.
     """
     path = recording.path
     if not path.exists():
-        raise RecordingError(f'there is no {path}')
+        raise RecordingError(f'{path} does not exist')
     if is_bag(path):
         source: PictureSource = BagSource(recording)
     else:
@@ -129,13 +170,13 @@ def open_source(recording: Recording) -> PictureSource:
 
 
 def _check_options(recording: Recording, source: PictureSource) -> None:
-    """Raise a RecordingError where something is asked for that such a recording has not."""
+    """Raise a RecordingError if an option is not for recordings of this kind."""
     path = recording.path
     topics = recording.image_topic or recording.camera_info_topic or recording.copy
     if topics and not isinstance(source, BagSource):
-        raise RecordingError(f'{path} is no bag: it has no topics to be chosen or copied')
+        raise RecordingError(f'{path} is not a bag: it has no topics to choose or to copy')
     if recording.rate and not isinstance(source, _FolderSource):
-        raise RecordingError(f'{path} has a rate of its own: --rate is for folders of images')
+        raise RecordingError(f'{path} has its own rate: --rate is for folders of images only')
 
 
 class BagSource(PictureSource):
@@ -143,7 +184,12 @@ class BagSource(PictureSource):
 
     Attributes
     ----------
-    image, camera_info: the topics; camera_info is None where a file or a guess counts instead.
+    image : Topic
+        The topic of the images, once entered.
+    camera_info : Topic or None
+        The topic of the calibrations, once entered; None if a file or an assumed lens is used.
+    camera_info_name : str
+        Its name; empty for none.
     """
 
     def __init__(self, recording: Recording) -> None:
@@ -161,7 +207,7 @@ class BagSource(PictureSource):
     def __enter__(self) -> 'BagSource':
         self._reader.__enter__()
         try:
-            self._choose()
+            self._find_topics()
         except BaseException:
             self._reader.__exit__()
             raise
@@ -172,20 +218,20 @@ class BagSource(PictureSource):
 
     @property
     def span(self) -> tuple[int, int]:
-        """When the first and the last message was received, nanoseconds."""
+        """The times of receipt of the first and the last message in nanoseconds."""
         return self._reader.span
 
     def raw(self) -> Iterator[Message]:
-        """Yield all messages that count, as they are."""
-        return self._reader.messages(self._read)
+        """Return the messages of the topics that are read, not deserialised, in order of time."""
+        return self._reader.messages(self._topics)
 
     def steps(self, skipped: int = 0) -> Iterator[Step]:
-        """Yield the steps after those that are skipped."""
+        """Yield the steps; see PictureSource."""
         recording = self._recording
         camera_infos = CameraInfoBuffer(self.camera_info_name, self._note)
         for data in self._first_calibrations():
             camera_infos.take(deserialise(data, _CAMERA_INFO))
-        messages = self._reader.messages(self._read, recording.start, recording.stop)
+        messages = self._reader.messages(self._topics, recording.start, recording.stop)
         for number, message in enumerate(messages):
             picture = fault = None
             try:
@@ -202,51 +248,63 @@ class BagSource(PictureSource):
                 yield Step(message if recording.copy else None, picture, fault, is_image)
 
     def pixels(self, message: Message) -> NDArray[np.uint8]:
-        """Return the pixels (H, W, 3) of a message of the image topic.
+        """Return the pixels of a message of the image topic.
+
+        Parameters
+        ----------
+        message : Message
+            The message.
+
+        Returns
+        -------
+        ndarray
+            RGB pixels (H, W, 3), uint8.
 
         Raises
         ------
-        ValueError: it is damaged.
+        ValueError
+            The message is damaged.
         """
-        return self._decoded(deserialise(message.data, self.image.type_name))
+        return self._decode(deserialise(message.data, self.image.type_name))
 
-    def _choose(self) -> None:
-        """Find the topics."""
+    def _find_topics(self) -> None:
+        """Find the topics of images and calibrations, and those to copy."""
         recording, topics = self._recording, self._reader.topics
         self.image = self._find_image(recording.image_topic)
-        self.length = round(self.image.length * self._share())
+        self.length = round(self.image.length * self._time_share())
         self.camera_info: Topic | None = None
         if self._calibration is None:
             self.camera_info = self._find_camera_info(recording.camera_info_topic)
         self.camera_info_name = self.camera_info.name if self.camera_info else ''
-        self._read = {self.image.name, self.camera_info_name} - {''}
+        self._topics = {self.image.name, self.camera_info_name} - {''}
         if recording.copy:
             made = [
                 t.name for t in topics.values() if t.type_name in (HUMAN_MESH, HUMAN_MESH_ARRAY)
             ]
             if made:
                 raise RecordingError(
-                    f'{recording.path} holds people already ({", ".join(made)}): give the '
-                    f'recording that it was made of, or do not copy all topics'
+                    f'{recording.path} already contains people ({", ".join(made)}), which cannot '
+                    f'be copied beside new ones: use the original recording, or no --all-topics'
                 )
             self.copied = list(topics.values())
-            self._read |= topics.keys()
+            self._topics |= topics.keys()
 
-    def _share(self) -> float:
-        """Return how much of the time of the bag is read."""
+    def _time_share(self) -> float:
+        """Return the share of the duration of the bag that is read."""
         first, last = self.span
         start, stop = self._recording.start, self._recording.stop
         begin = first if start is None else max(start, first)
         end = last if stop is None else min(stop, last)
         return max(0, end - begin) / (last - first) if last > first else 1.0
 
-    def _find_image(self, told: str) -> Topic:
+    def _find_image(self, name: str) -> Topic:
+        """Return the image topic of a name; if empty, the only topic of colour images."""
         topics = self._reader.topics
         images = {t.name: t for t in topics.values() if t.type_name in (_IMAGE, _COMPRESSED)}
-        if told:
-            if told not in images:
-                raise self._missing('image', told, images)
-            return images[told]
+        if name:
+            if name not in images:
+                raise self._missing_topic('image', name, images)
+            return images[name]
         found = {
             name: topic
             for name, topic in images.items()
@@ -255,51 +313,52 @@ class BagSource(PictureSource):
             and name.removesuffix('/compressed') not in images.keys() - {name}
         }
         if len(found) != 1:
-            many = 'several topics of images' if found else 'no topic of colour images'
+            many = 'several topics of colour images' if found else 'no topic of colour images'
             raise RecordingError(
-                f'{self._recording.path} has {many}; name one by --image-topic: '
-                f'{", ".join(images) or "but there is none"}'
+                f'{self._recording.path} has {many}: choose one with --image-topic '
+                f'(images are on {", ".join(images) or "no topic"})'
             )
         [topic] = found.values()
         return topic
 
-    def _find_camera_info(self, told: str) -> Topic | None:
+    def _find_camera_info(self, name: str) -> Topic | None:
+        """Return the camera_info topic of a name; if empty, that in the namespace of the images."""
         topics = self._reader.topics
         infos = {t.name: t for t in topics.values() if t.type_name == _CAMERA_INFO and t.length}
-        if told:
-            if told not in infos:
-                raise self._missing('camera_info', told, infos)
-            return infos[told]
+        if name:
+            if name not in infos:
+                raise self._missing_topic('camera_info', name, infos)
+            return infos[name]
         raw = self.image.name.removesuffix('/compressed')
         beside = infos.get(f'{raw.rpartition("/")[0]}/camera_info')
         if beside is None and not self._recording.field_of_view:
             raise RecordingError(
-                f'{self._recording.path} has no camera_info beside {self.image.name}: name its '
-                f'topic by --camera-info-topic ({", ".join(infos) or "there is none"}), give a '
-                f'calibration by --camera-info, or a --field-of-view'
+                f'{self._recording.path} has no camera_info beside {self.image.name}, so distances '
+                f'are unknown: set --camera-info-topic (found: {", ".join(infos) or "none"}), a '
+                f'calibration file with --camera-info, or --field-of-view'
             )
         return beside
 
-    def _missing(self, what: str, told: str, topics: dict[str, Topic]) -> RecordingError:
+    def _missing_topic(self, kind: str, name: str, topics: dict[str, Topic]) -> RecordingError:
         listed = ', '.join(topics) or 'none'
-        return RecordingError(f'{self._recording.path} has no {what} {told}; it has {listed}')
+        return RecordingError(f'{self._recording.path} has no {kind} topic {name}; it has {listed}')
 
     def _first_calibrations(self) -> Iterator[bytes | memoryview]:
-        """Yield what camera_info said before, or, of a whole bag, says first."""
+        """Yield the calibrations before the part, or the first one of a whole bag."""
         if self._recording.calibrations:
             yield from self._recording.calibrations
         elif self.camera_info is not None:
-            met = self.faults.copy()  # Of what is damaged on the way, the images will tell.
+            before = self.faults.copy()  # Damage found here is counted when the images are read.
             for message in self._reader.messages({self.camera_info.name}):
                 if is_whole_calibration(message.data):
                     yield message.data
                     break
             self.faults.clear()
-            self.faults.update(met)
+            self.faults.update(before)
 
     def _picture(self, message: Message, camera_infos: CameraInfoBuffer) -> Picture:
         image = deserialise(message.data, self.image.type_name)
-        rgb = self._decoded(image)
+        rgb = self._decode(image)
         height, width = rgb.shape[:2]
         if self._calibration is not None:
             camera = self._calibration.camera((width, height))
@@ -308,7 +367,7 @@ class BagSource(PictureSource):
             camera = camera_infos.camera_of(image.header, width, height, view)
         return Picture(message.time, image.header, rgb, camera)
 
-    def _decoded(self, image: Any) -> NDArray[np.uint8]:
+    def _decode(self, image: Any) -> NDArray[np.uint8]:
         return decompress(image) if self.image.type_name == _COMPRESSED else to_rgb(image)
 
     def _note(self, text: str) -> None:
@@ -317,7 +376,7 @@ class BagSource(PictureSource):
 
 
 def is_whole_calibration(calibration: bytes | memoryview) -> bool:
-    """Tell whether this is an undamaged message of camera_info (CDR)."""
+    """Return whether data is an undamaged message of camera_info (CDR)."""
     try:
         deserialise(calibration, _CAMERA_INFO)
         return True
@@ -326,7 +385,7 @@ def is_whole_calibration(calibration: bytes | memoryview) -> bool:
 
 
 class _FileSource(PictureSource):
-    """What has neither stamps nor camera_info: images at a steady rate, from a second on."""
+    """Images without stamps and camera_info: at a constant rate, the first one at 1 s."""
 
     def __init__(self, recording: Recording, rate: float, beside: Path | None) -> None:
         super().__init__()
@@ -342,11 +401,11 @@ class _FileSource(PictureSource):
         else:
             self.notes.append(
                 f'no calibration: a horizontal field of view of {self._field_of_view:g} degrees is '
-                f'assumed, and distances are only as good as that'
+                f'assumed, and distances are only as accurate as this value; set --camera-info'
             )
 
     def steps(self, skipped: int = 0) -> Iterator[Step]:
-        """Yield the steps after those that are skipped."""
+        """Yield the steps; see PictureSource."""
         types = typestore().types
         for number, bgr in self._images(skipped):
             time = _FIRST_STAMP + round(number / self._rate * _SECOND)
@@ -359,11 +418,11 @@ class _FileSource(PictureSource):
 
     @abstractmethod
     def _images(self, skipped: int) -> Iterator[tuple[int, NDArray | None]]:
-        """Yield number and pixels, blue first, of the images after those that are skipped."""
+        """Yield number and BGR pixels of each image; None for a broken one."""
 
     def _picture(self, time: int, header: Any, bgr: NDArray | None) -> Picture:
         if bgr is None:
-            raise UnusableInputError('broken image', 'an image is broken')
+            raise UnusableInputError('broken image', 'an image cannot be decoded')
         height, width = bgr.shape[:2]
         if self._calibration is None:
             camera = Camera.from_field_of_view(self._field_of_view, width, height)
@@ -374,15 +433,20 @@ class _FileSource(PictureSource):
 
 
 class _VideoSource(_FileSource):
-    """The frames of a video; its calibration may lie beside it, named .yaml."""
+    """The frames of a video. The file of the same name with suffix .yaml is its calibration."""
 
     def __init__(self, recording: Recording) -> None:
         self._capture = cv2.VideoCapture(str(recording.path))
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         if not self._capture.isOpened():
-            raise RecordingError(f'{recording.path} is no bag, and no video that OpenCV can read')
+            raise RecordingError(
+                f'{recording.path} is neither a bag nor a video that OpenCV can read'
+            )
         if not rate > 0:
-            raise RecordingError(f'{recording.path} does not say how many frames a second it has')
+            raise RecordingError(
+                f'{recording.path} does not contain its frame rate: convert it, or extract its '
+                f'images into a folder and set --rate'
+            )
         beside = recording.path.with_suffix('.yaml')
         super().__init__(recording, rate, beside if beside.is_file() else None)
         self.files = [recording.path]
@@ -403,7 +467,7 @@ class _VideoSource(_FileSource):
 
 
 class _FolderSource(_FileSource):
-    """The images of a folder, in the order of their names, numbers by their value."""
+    """The images of a folder in the order of their names; numbers are compared by value."""
 
     def __init__(self, recording: Recording) -> None:
         super().__init__(recording, recording.rate or _RATE, None)
@@ -412,7 +476,7 @@ class _FolderSource(_FileSource):
         self.length = len(self.files)
         if not self.files:
             raise RecordingError(
-                f'{recording.path} holds neither a bag nor images ({", ".join(IMAGES)})'
+                f'{recording.path} contains neither a bag nor images ({", ".join(IMAGES)})'
             )
 
     def _images(self, skipped: int) -> Iterator[tuple[int, NDArray | None]]:

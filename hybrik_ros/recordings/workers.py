@@ -1,4 +1,4 @@
-"""Many jobs on many workers: processes here, or actors on a Ray cluster."""
+"""Run jobs on many workers: processes of this machine, or actors on a Ray cluster."""
 
 import logging
 import os
@@ -22,28 +22,39 @@ from hybrik_ros.recordings.process import Job, Outcome, Processor
 from hybrik_ros.recordings.recording import RecordingError
 from hybrik_ros.share import MALLOC
 
-_ATTEMPTS = 3  # of a job, each by a worker of its own
-# What another worker would find as well.
-_FINAL = (RecordingError, BagError, CalibrationError)
+_MAX_ATTEMPTS = 3  # maximum number of attempts at a job, each by another worker
+# Errors that are not retried: they are those of the recording, not of the worker.
+_FINAL_ERRORS = (RecordingError, BagError, CalibrationError)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_POLL_SECONDS = 0.2
-_ANSWER_SECONDS = 5.0
+_POLL_SECONDS = 0.2  # maximum interval between two updates of the progress
+_MAX_CONNECT_SECONDS = 5.0  # maximum time for a Ray cluster to accept a connection
 
 
 class Worker(ABC):
-    """Does one job after the other, in a process of its own; networks are loaded once."""
+    """Runs one job after the other in a process of its own, which loads the networks once."""
 
     @abstractmethod
     def submit(self, job: Job) -> 'Future[Outcome]':
-        """Begin a job. The future raises whatever goes wrong, the worker's death included."""
+        """Start a job.
+
+        Parameters
+        ----------
+        job : Job
+            The job.
+
+        Returns
+        -------
+        Future
+            Its outcome, or the exception of the job or of the death of the worker.
+        """
 
     @abstractmethod
     def progress(self) -> tuple[int, int]:
-        """Return how many images of the job are done, of how many; 0 of 0 if that is unknown."""
+        """Return the numbers of images of the job that are done, and of all; 0 if unknown."""
 
     @abstractmethod
     def interrupt(self) -> None:
-        """Let the job end early."""
+        """End the job early."""
 
     @abstractmethod
     def close(self) -> None:
@@ -52,84 +63,132 @@ class Worker(ABC):
 
 def run_jobs(
     jobs: Iterable[Job],
-    hire: Callable[[], Worker],
+    create_worker: Callable[[], Worker],
     workers: int,
-    done: Callable[[Job, Outcome], Iterable[Job]],
-    failed: Callable[[Job, str], None],
+    on_done: Callable[[Job, Outcome], Iterable[Job]],
+    on_failed: Callable[[Job, str], None],
     stopped: Callable[[], bool] = lambda: False,
     progress: Callable[[int, int], None] = lambda images, expected: None,
 ) -> None:
-    """Do all jobs, each once.
+    """Run each job once.
 
-    A job that fails, as its worker died, say, is given to a new worker, and the one that failed
-    at it is dismissed. Who finds that a recording cannot be read has done their work. Nothing of a
-    failed attempt is left, as bags are written aside.
+    A failed job is retried on a new worker; the failed worker is closed. If the recording of a job
+    cannot be read, the job is not retried. A failed attempt leaves no output, because bags are written
+    beside it.
 
     Parameters
     ----------
-    jobs: to be done, in this order as workers become free.
-    hire: makes a worker.
-    workers: how many there are at the same time.
-    done: told of each job that was done; returns what is to be done in consequence.
-    failed: told of each job that failed for good, and why.
-    stopped: once true, nothing is begun any more, and what is being done ends early.
-    progress: told now and then how many images are done, and about how many there are.
+    jobs : iterable of Job
+        The jobs. They are started in this order when workers become free.
+    create_worker : callable
+        Returns a new worker.
+    workers : int
+        Maximum number of workers at the same time.
+    on_done : callable
+        Called with each job that is done and its outcome; returns further jobs to run.
+    on_failed : callable
+        Called with each job that finally failed, and the reason.
+    stopped : callable
+        When it returns True, no job is started any more, and running jobs are interrupted.
+    progress : callable
+        Called now and then with the number of images that are done, and an estimate of their total.
     """
-    waiting = deque((job, 1) for job in jobs)
-    idle: list[Worker] = []
-    busy: dict[Future[Outcome], tuple[Worker, Job, int]] = {}
-    lengths: list[int] = []  # of what is done, in images that were processed this time
-    interrupted = False
+    scheduler = _Scheduler(jobs, create_worker, on_done, on_failed)
     try:
-        while busy or (waiting and not interrupted):
-            while waiting and len(busy) < workers and not interrupted:
-                job, attempt = waiting.popleft()
-                worker = idle.pop() if idle else hire()
-                busy[_submitted(worker, job)] = worker, job, attempt
-            for future in wait(busy, _POLL_SECONDS, FIRST_COMPLETED).done:
-                worker, job, attempt = busy.pop(future)
-                error = future.exception()
-                if error is None:
-                    idle.append(worker)
-                    outcome = future.result()
-                    lengths.append(outcome.frames)
-                    waiting.extend((more, 1) for more in done(job, outcome))
-                    continue
-                cause = getattr(error, 'cause', None) or error  # of what a cluster reports
-                if isinstance(cause, _FINAL):
-                    idle.append(worker)
-                else:
-                    worker.close()
-                    if interrupted:
-                        continue
-                    if attempt < _ATTEMPTS:
-                        waiting.append((job, attempt + 1))
-                        continue
-                failed(job, str(cause) or repr(cause))
-            progress(*_images(lengths, [worker for worker, *_ in busy.values()], len(waiting)))
-            if stopped() and not interrupted:
-                interrupted = True
-                for worker, *_ in busy.values():
-                    worker.interrupt()
+        while scheduler.has_work:
+            scheduler.start_jobs(workers)
+            scheduler.collect_results()
+            progress(*scheduler.count_images())
+            if stopped():
+                scheduler.interrupt()
     finally:
-        for worker, *_ in busy.values():
+        scheduler.close()
+
+
+class _Scheduler:
+    """The jobs that are waiting and running, and the workers."""
+
+    def __init__(
+        self,
+        jobs: Iterable[Job],
+        create_worker: Callable[[], Worker],
+        on_done: Callable[[Job, Outcome], Iterable[Job]],
+        on_failed: Callable[[Job, str], None],
+    ) -> None:
+        self._create_worker = create_worker
+        self._on_done, self._on_failed = on_done, on_failed
+        self._waiting = deque((job, 1) for job in jobs)  # with the number of the attempt
+        self._idle: list[Worker] = []
+        self._running: dict[Future[Outcome], tuple[Worker, Job, int]] = {}
+        self._lengths: list[int] = []  # of finished jobs: number of images processed this time
+        self._is_interrupted = False
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a job is running, or still to be started."""
+        return bool(self._running or (self._waiting and not self._is_interrupted))
+
+    def start_jobs(self, workers: int) -> None:
+        """Start waiting jobs on at most so many workers."""
+        while self._waiting and len(self._running) < workers and not self._is_interrupted:
+            job, attempt = self._waiting.popleft()
+            worker = self._idle.pop() if self._idle else self._create_worker()
+            self._running[_submit(worker, job)] = worker, job, attempt
+
+    def collect_results(self) -> None:
+        """Wait shortly for jobs to end, and take in those that ended."""
+        for future in wait(self._running, _POLL_SECONDS, FIRST_COMPLETED).done:
+            worker, job, attempt = self._running.pop(future)
+            error = future.exception()
+            if error is not None:
+                self._handle_failure(worker, job, attempt, error)
+                continue
+            self._idle.append(worker)
+            outcome = future.result()
+            self._lengths.append(outcome.frames)
+            self._waiting.extend((more, 1) for more in self._on_done(job, outcome))
+
+    def _handle_failure(self, worker: Worker, job: Job, attempt: int, error: BaseException) -> None:
+        cause = getattr(error, 'cause', None) or error  # Ray wraps the exception of the job.
+        if isinstance(cause, _FINAL_ERRORS):
+            self._idle.append(worker)
+        else:
+            worker.close()
+            if self._is_interrupted:
+                return
+            if attempt < _MAX_ATTEMPTS:
+                self._waiting.append((job, attempt + 1))
+                return
+        self._on_failed(job, str(cause) or repr(cause))
+
+    def count_images(self) -> tuple[int, int]:
+        """Return the number of images that are done, and an estimate of all; 0 if unknown."""
+        lengths = self._lengths
+        states = [worker.progress() for worker, *_ in self._running.values()]
+        known = [*lengths, *(length for _, length in states if length)]
+        unknown = len(self._waiting) + len(lengths) + len(states) - len(known)
+        expected = sum(known) + unknown * (sum(known) // max(1, len(known)))
+        return sum(lengths) + sum(done for done, _ in states), expected
+
+    def interrupt(self) -> None:
+        """Start no further job and interrupt those that are running, once."""
+        if self._is_interrupted:
+            return
+        self._is_interrupted = True
+        for worker, *_ in self._running.values():
+            worker.interrupt()
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker, *_ in self._running.values():
             worker.interrupt()
             worker.close()
-        for worker in idle:
+        for worker in self._idle:
             worker.close()
 
 
-def _images(lengths: list[int], busy: list[Worker], waiting: int) -> tuple[int, int]:
-    """Return how many images are done, and about how many there are; 0 where nothing is known."""
-    states = [worker.progress() for worker in busy]
-    known = [*lengths, *(length for _, length in states if length)]
-    unknown = waiting + len(lengths) + len(states) - len(known)
-    expected = sum(known) + unknown * (sum(known) // max(1, len(known)))
-    return sum(lengths) + sum(done for done, _ in states), expected
-
-
-def _submitted(worker: Worker, job: Job) -> 'Future[Outcome]':
-    """Begin a job; who has died while idle fails at it."""
+def _submit(worker: Worker, job: Job) -> 'Future[Outcome]':
+    """Start a job; on a worker that died while idle, the job fails."""
     try:
         return worker.submit(job)
     except Exception as error:
@@ -142,7 +201,7 @@ def _submitted(worker: Worker, job: Job) -> 'Future[Outcome]':
 
 _stopping = threading.Event()
 _processor: Processor | None = None
-_state: Any = None  # images that are done, of how many; shared with who asked for it
+_state: Any = None  # shared with the parent process: numbers of images done, and of all
 
 
 class LocalWorker(Worker):
@@ -150,32 +209,34 @@ class LocalWorker(Worker):
 
     Parameters
     ----------
-    settings: fields of the pipeline's Settings, by name.
+    settings : dict
+        Fields of the pipeline's Settings by name.
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        os.environ.update(MALLOC)  # which the process takes over
+        os.environ.update(MALLOC)  # inherited by the process
         spawn = get_context('spawn')
-        self._state = spawn.RawArray('Q', 2)  # without a lock, which who is killed would keep
-        # A pool of one: who dies takes nobody along.
-        self._pool = ProcessPoolExecutor(1, spawn, _begin, (self._state,))
-        with _signals_wait():
+        # Without a lock: a process that is killed would not release it.
+        self._state = spawn.RawArray('Q', 2)
+        # A pool of one process, because the death of a process breaks the whole pool.
+        self._pool = ProcessPoolExecutor(1, spawn, _initialise, (self._state,))
+        with _blocked_signals():
             self._pid = self._pool.submit(os.getpid)
         self._settings = settings
 
     def submit(self, job: Job) -> 'Future[Outcome]':
-        """Begin a job."""
+        """Start a job."""
         self._state[:] = [0, 0]
-        return self._pool.submit(partial(_do, self._settings), job)
+        return self._pool.submit(partial(_run_job, self._settings), job)
 
     def progress(self) -> tuple[int, int]:
-        """Return how many images of the job are done, of how many."""
+        """Return the numbers of images of the job that are done, and of all; 0 if unknown."""
         done, length = self._state[:]
         return done, length
 
     def interrupt(self) -> None:
-        """Let the job end early; what is done of it stays, to be gone on with."""
-        with suppress(Exception):  # It may be dead by now.
+        """End the job early; it can be resumed."""
+        with suppress(Exception):  # The process may be dead.
             os.kill(self._pid.result(), signal.SIGINT)
 
     def close(self) -> None:
@@ -184,8 +245,8 @@ class LocalWorker(Worker):
 
 
 @contextmanager
-def _signals_wait() -> Iterator[None]:
-    """Have processes that are begun here leave signals alone until they know what to do."""
+def _blocked_signals() -> Iterator[None]:
+    """Block signals in processes started here, until they have installed their handlers."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
@@ -193,32 +254,33 @@ def _signals_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
-def _begin(state: Any) -> None:
+def _initialise(state: Any) -> None:
+    """Prepare this worker process."""
     global _state
     _state = state
     for number in _SIGNALS:
         signal.signal(number, lambda *_: _stopping.set())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
 
 
-def _end_with_the_parent() -> None:
-    """End this process when that which began it does, be it killed: nobody waits any more."""
+def _exit_with_parent() -> None:
+    """Exit this process when its parent ends, even if the parent is killed."""
     parent = parent_process()
     assert parent is not None
     parent.join()
     os._exit(1)
 
 
-def _do(settings: dict[str, Any], job: Job) -> Outcome:
+def _run_job(settings: dict[str, Any], job: Job) -> Outcome:
     global _processor
     if _processor is None:
         _processor = Processor(settings)
-    return _processor.process(job, _stopping.is_set, _tell)
+    return _processor.process(job, _stopping.is_set, _report_progress)
 
 
-def _tell(done: int, length: int) -> None:
+def _report_progress(done: int, length: int) -> None:
     _state[:] = [done, max(done, length)]
 
 
@@ -226,28 +288,33 @@ def _tell(done: int, length: int) -> None:
 
 
 class Cluster:
-    """A connection to a Ray cluster; a context manager.
+    """A connection to a Ray cluster. A context manager.
 
-    Its machines need this package, and see recordings and outputs by the same paths.
+    The machines of the cluster need this package, and must see recordings and outputs at the same
+    paths.
 
     Parameters
     ----------
-    address: HOST:PORT, or what else ray.init takes.
+    address : str
+        HOST:PORT, or another address that ray.init accepts.
 
     Attributes
     ----------
-    cpus: how many there are.
+    cpus : int
+        Number of CPUs of the cluster.
 
     Raises
     ------
-    ModuleNotFoundError: ray is missing.
-    OSError: there is no cluster.
+    ModuleNotFoundError
+        ray is not installed.
+    OSError
+        No cluster accepts a connection at the address.
     """
 
     def __init__(self, address: str) -> None:
         import ray
 
-        _require_answer(address)
+        _check_connection(address)
         self._ray: Any = ray
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         self.cpus = int(ray.cluster_resources().get('CPU', 1))
@@ -258,26 +325,34 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         self._ray.shutdown()
 
-    def hire(self, settings: dict[str, Any]) -> Worker:
-        """Return a worker on one CPU of the cluster."""
-        # It tells how far it is while it works.
+    def create_worker(self, settings: dict[str, Any]) -> Worker:
+        """Return a new worker on one CPU of the cluster.
+
+        Parameters
+        ----------
+        settings : dict
+            Fields of the pipeline's Settings by name.
+        """
+        # The second thread answers requests for the progress.
         actor = self._ray.remote(num_cpus=1, max_concurrency=2)(_Remote).remote(settings)
         return _RayWorker(actor, partial(self._ray.kill, actor))
 
 
-def _require_answer(address: str) -> None:
-    """Raise an OSError at once where nobody answers; Ray would try for a minute."""
+def _check_connection(address: str) -> None:
+    """Raise an OSError at once if no cluster answers; Ray would try for a minute."""
     host, separator, port = address.rpartition(':')
     if not (separator and port.isdecimal()) or '//' in address:
         return
     try:
-        socket.create_connection((host, int(port)), _ANSWER_SECONDS).close()
+        socket.create_connection((host, int(port)), _MAX_CONNECT_SECONDS).close()
     except OSError as error:
-        raise OSError(f'no Ray cluster answers at {address} ({error}): ray start --head') from error
+        raise OSError(
+            f'no Ray cluster answers at {address} ({error}): start one with `ray start --head`'
+        ) from error
 
 
 class _Remote:
-    """What runs on the cluster."""
+    """The actor that runs on the cluster."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         cv2.setNumThreads(1)
@@ -286,40 +361,42 @@ class _Remote:
 
     def process(self, job: Job) -> Outcome:
         self._state = 0, 0
-        return self._processor.process(job, progress=self._tell)
+        return self._processor.process(job, progress=self._report_progress)
 
     def progress(self) -> tuple[int, int]:
         return self._state
 
-    def _tell(self, done: int, length: int) -> None:
+    def _report_progress(self, done: int, length: int) -> None:
         self._state = done, max(done, length)
 
 
 class _RayWorker(Worker):
+    """The worker of an actor."""
+
     def __init__(self, actor: Any, kill: Callable[[], None]) -> None:
         self._actor = actor
         self._kill = kill
         self._state = 0, 0
-        self._asked: Future[tuple[int, int]] | None = None
+        self._request: Future[tuple[int, int]] | None = None
 
     def submit(self, job: Job) -> 'Future[Outcome]':
-        """Begin a job."""
-        self._state, self._asked = (0, 0), None
+        """Start a job."""
+        self._state, self._request = (0, 0), None
         future: Future[Outcome] = self._actor.process.remote(job).future()
         return future
 
     def progress(self) -> tuple[int, int]:
-        """Return how many images of the job were done when the worker last said so."""
-        if self._asked is not None and self._asked.done():
-            with suppress(Exception):  # It may be dead by now.
-                self._state = self._asked.result()
-            self._asked = None
-        if self._asked is None:
-            self._asked = self._actor.progress.remote().future()
+        """Return the last answer of the actor, and request another one."""
+        if self._request is not None and self._request.done():
+            with suppress(Exception):  # The actor may be dead.
+                self._state = self._request.result()
+            self._request = None
+        if self._request is None:
+            self._request = self._actor.progress.remote().future()
         return self._state
 
     def interrupt(self) -> None:
-        """End the worker: what it was doing begins anew the next time."""
+        """End the worker; its job starts again in the next run."""
         self._kill()
 
     def close(self) -> None:
