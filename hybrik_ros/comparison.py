@@ -1,4 +1,4 @@
-"""Two accounts of the same images: in what the people in them differ."""
+"""Compare the people that two runs found in the same images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,31 +20,39 @@ if TYPE_CHECKING:
 
 Frames = Mapping[int, Sequence[Human]]
 
-# Mean distance of joints in the picture, in lengths of the person there (from the pelvis to the
-# joint farthest away): farther apart, two are not the same person.
-_REACH = 0.2
-_NEAREST = 0.1  # metres: what is nearer to the camera, or behind it, is taken to be there
-_ZOOMS = (0.1, 10.0)  # by how much the focal lengths of two accounts may differ
+# Maximum mean distance in the image between the joints of two detections of the same person,
+# relative to the size of the person there (maximum distance of a joint from the pelvis).
+_MAX_DISTANCE = 0.2
+_MIN_DEPTH = 0.1  # metres; joints that are nearer or behind the camera are projected at this depth
+_MIN_ZOOM, _MAX_ZOOM = 0.1, 10.0  # limits of the ratio of the focal lengths of two runs
 _SECOND = 1e9  # nanoseconds
-_SIZE = (11.0, 12.0)  # inches, of the plot
-_MILLIMETRES = 1e3
+_PLOT_SIZE = (11.0, 12.0)  # inches
+_MILLIMETRES = 1e3  # in a metre
 
 
 @dataclass(frozen=True, eq=False)
 class PoseDifference:
-    """How two accounts of one person differ.
+    """The differences between two runs for one person, in N frames with the person in both.
 
     Attributes
     ----------
-    ids: of the person, in the first and the second account.
-    frames: in how many the person is, in the first and the second account.
-    stamps: (N), seconds, of the frames in which both have the person; so are all below.
-    joints: (N), mean distance of the joints, metres.
-    pose: (N), the same about the pelvis.
-    rotations: (N), mean angle between the parent-relative rotations, radians.
-    translation: (N), distance, metres.
-    jitter: (2, N), of each account, mean second difference of the joints, metres; NaN where a
-        frame has not both neighbours.
+    ids : tuple of str
+        Ids of the person in the first and the second run.
+    frames : tuple of int
+        Numbers of frames with the person in the first and the second run.
+    stamps : ndarray
+        Stamps (N) in seconds.
+    joints : ndarray
+        Mean distance (N) of the joints in metres (MPJPE).
+    pose : ndarray
+        Mean distance (N) of the joints relative to the pelvis in metres (root-relative MPJPE).
+    rotations : ndarray
+        Mean angle (N) between the parent-relative rotations in radians.
+    translation : ndarray
+        Distance (N) of the translations in metres.
+    jitter : ndarray
+        Mean second difference (2, N) of the joints of each run, in metres per frame²; NaN where the
+        frame before or after is missing.
     """
 
     ids: tuple[str, str]
@@ -58,35 +66,50 @@ class PoseDifference:
 
 
 def compare(first: Frames, second: Frames) -> list[PoseDifference]:
-    """Return how two accounts differ, one for each person whom both have, most frames first.
+    """Return the differences between two runs.
+
+    People are matched by the positions of their joints in the image. Ids are not used, and the
+    runs may assume different focal lengths, and therefore distances.
 
     Parameters
     ----------
-    first, second: the people in each frame, by the stamp of its image, nanoseconds. Who is who
-        is found by where they are in the picture, though that be of unknown focal length, which
-        may differ: the accounts need not agree about distances. Ids do not matter.
+    first, second : mapping
+        The people in each frame of a run, by the stamp of its image in nanoseconds.
+
+    Returns
+    -------
+    list of PoseDifference
+        One for each person found in both runs; the largest number of common frames first.
     """
     shared = sorted(first.keys() & second.keys())
     every = sorted(first.keys() | second.keys())
     numbers = {stamp: number for number, stamp in enumerate(every)}
-    tracks = [_tracks(account, shared) for account in (first, second)]
+    tracks = [_tracks(run, shared) for run in (first, second)]
     ids = [list(track) for track in tracks]
-    likeness = _likeness(*([_seen(track) for track in account.values()] for account in tracks))
+    similarity = _similarity(*([_project(track) for track in run.values()] for run in tracks))
     found = []
-    for row, column in zip(*linear_sum_assignment(-likeness), strict=True):
-        if likeness[row, column] > 0:
+    for row, column in zip(*linear_sum_assignment(-similarity), strict=True):
+        if similarity[row, column] > 0:
             pair = ids[0][row], ids[1][column]
             found.append(_difference(pair, tracks[0][pair[0]], tracks[1][pair[1]], numbers))
     return sorted(found, key=lambda difference: -len(difference.stamps))
 
 
 def jitters(points: Array, numbers: Sequence[int]) -> tuple[NDArray[np.int64], Array]:
-    """Return the mean second difference of (N, J, 3) in the frames of these numbers (N).
+    """Return the mean second differences of points.
+
+    Parameters
+    ----------
+    points : ndarray
+        Positions (N, J, 3) of J points.
+    numbers : sequence of int
+        Frame numbers (N), in ascending order.
 
     Returns
     -------
-    (M) and (M): the indices of the frames that have both neighbours, and, in the points' unit, the
-    second difference of each.
+    tuple of ndarray
+        Indices (M) of the frames that directly follow one and precede another, and their second
+        differences (M), means over the points in their unit per frame².
     """
     if len(points) < 3:
         return np.zeros(0, np.int64), np.zeros(0)
@@ -96,26 +119,33 @@ def jitters(points: Array, numbers: Sequence[int]) -> tuple[NDArray[np.int64], A
 
 
 def plot(differences: Sequence[PoseDifference], names: tuple[str, str], path: Path) -> None:
-    """Draw the differences over time (PNG).
+    """Plot the differences over time into a PNG file.
 
     Parameters
     ----------
-    names: of the two accounts.
+    differences : sequence of PoseDifference
+        The differences, at least one.
+    names : tuple of str
+        Names of the two runs.
+    path : Path
+        Path of the file.
 
     Raises
     ------
-    ModuleNotFoundError: matplotlib is missing.
-    OSError: it cannot be written.
+    ModuleNotFoundError
+        matplotlib is not installed.
+    OSError
+        The file cannot be written.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=_SIZE, layout='constrained')
+    figure = Figure(figsize=_PLOT_SIZE, layout='constrained')
     rows = figure.subplots(5, 1, sharex=True)
     start = min(difference.stamps[0] for difference in differences)
     for difference in differences:
         _draw(difference, rows, start, names)
-    titles = ('joints, mm', 'joints about the pelvis, mm', 'rotations, degrees',
-              'translation, mm', 'jitter, mm a frame²')  # fmt: skip
+    titles = ('MPJPE, mm', 'root-relative MPJPE, mm', 'rotations, degrees',
+              'translation, mm', 'jitter, mm/frame²')  # fmt: skip
     for axes, title in zip(rows, titles, strict=True):
         axes.set_ylabel(title)
         axes.set_ylim(bottom=0)
@@ -144,42 +174,44 @@ def _draw(
         rows[-1].plot(times, _MILLIMETRES * values, label=f'{id} of {name}')
 
 
-def _tracks(account: Frames, stamps: Sequence[int]) -> dict[str, dict[int, Human]]:
-    """Return every person of an account by stamp."""
+def _tracks(run: Frames, stamps: Sequence[int]) -> dict[str, dict[int, Human]]:
+    """Return each person of a run by id, then by stamp."""
     tracks: dict[str, dict[int, Human]] = {}
     for stamp in stamps:
-        for human in account[stamp]:
+        for human in run[stamp]:
             tracks.setdefault(human.id, {})[stamp] = human
     return tracks
 
 
-def _seen(track: dict[int, Human]) -> dict[int, Array]:
-    """Return where the joints (24, 2) of a person are in a picture of focal length 1, by stamp."""
+def _project(track: dict[int, Human]) -> dict[int, Array]:
+    """Return the joints (24, 2) of a person in an image of focal length 1, by stamp."""
     return {
-        stamp: human.joints[:, :2] / np.maximum(human.joints[:, 2:], _NEAREST)
+        stamp: human.joints[:, :2] / np.maximum(human.joints[:, 2:], _MIN_DEPTH)
         for stamp, human in track.items()
     }
 
 
-def _likeness(first: list[dict[int, Array]], second: list[dict[int, Array]]) -> Array:
-    """Return in how many frames each of the one is where each of the other is (N, M).
+def _similarity(first: list[dict[int, Array]], second: list[dict[int, Array]]) -> Array:
+    """Return the similarity (N, M) of each person of one run to each of the other.
 
-    The nearer, the more. The zoom from the one to the other is that of the pair most alike.
+    The focal lengths of all pairs have the ratio of the most similar pair.
     """
     pairs = {
-        (row, column): _both(a, b) for row, a in enumerate(first) for column, b in enumerate(second)
+        (row, column): _common_joints(a, b)
+        for row, a in enumerate(first)
+        for column, b in enumerate(second)
     }
-    zooms = [_zoom(*pair) for pair in pairs.values()]
-    alike = [_overlap(*pair, zoom) for pair, zoom in zip(pairs.values(), zooms, strict=True)]
-    zoom = zooms[int(np.argmax(alike))] if any(alike) else 1.0
+    zooms = [_fit_zoom(*pair) for pair in pairs.values()]
+    overlaps = [_overlap(*pair, zoom) for pair, zoom in zip(pairs.values(), zooms, strict=True)]
+    zoom = zooms[int(np.argmax(overlaps))] if any(overlaps) else 1.0
     found = np.zeros((len(first), len(second)))
-    for place, pair in pairs.items():
-        found[place] = _overlap(*pair, zoom)
+    for index, pair in pairs.items():
+        found[index] = _overlap(*pair, zoom)
     return found
 
 
-def _both(first: dict[int, Array], second: dict[int, Array]) -> tuple[Array, Array]:
-    """Return the joints (N, 24, 2) of either in the frames that both are in."""
+def _common_joints(first: dict[int, Array], second: dict[int, Array]) -> tuple[Array, Array]:
+    """Return the joints (N, 24, 2) of two people in the frames with both."""
     stamps = sorted(first.keys() & second.keys())
     points, others = (
         np.array([track[stamp] for stamp in stamps]).reshape(len(stamps), NUM_JOINTS, 2)
@@ -188,17 +220,17 @@ def _both(first: dict[int, Array], second: dict[int, Array]) -> tuple[Array, Arr
     return points, others
 
 
-def _zoom(points: Array, others: Array) -> float:
-    """Return how much larger the one is than the other; 1 where it cannot be the same picture."""
+def _fit_zoom(points: Array, others: Array) -> float:
+    """Return the least-squares scale from others to points; 1 if it is outside the limits."""
     zoom = float(np.sum(points * others) / max(np.sum(others**2), 1e-12))
-    return zoom if _ZOOMS[0] < zoom < _ZOOMS[1] else 1.0
+    return zoom if _MIN_ZOOM < zoom < _MAX_ZOOM else 1.0
 
 
 def _overlap(points: Array, others: Array, zoom: float) -> float:
-    """Return in how many frames two are at the same place in the picture, the nearer the more."""
+    """Return a sum over frames of 1 for equal positions, down to 0 at the maximum distance."""
     lengths = np.linalg.norm(points - points[:, PELVIS, None], axis=-1).max(axis=-1)
     distances = np.linalg.norm(points - zoom * others, axis=-1).mean(axis=-1)
-    return float(np.maximum(0, 1 - distances / (_REACH * lengths)).sum())
+    return float(np.maximum(0, 1 - distances / (_MAX_DISTANCE * lengths)).sum())
 
 
 def _difference(
@@ -212,23 +244,23 @@ def _difference(
     joints = np.array([[human.joints for human in pair] for pair in pairs])
     rotations = np.array([[human.rotations for human in pair] for pair in pairs])
     translations = np.array([[human.translation for human in pair] for pair in pairs])
-    turns = to_rotation_vector(np.swapaxes(rotations[:, 0], -1, -2) @ rotations[:, 1])
+    angles = to_rotation_vector(np.swapaxes(rotations[:, 0], -1, -2) @ rotations[:, 1])
     frames = [numbers[stamp] for stamp in stamps]
-    about = joints - joints[:, :, PELVIS, None]
+    relative = joints - joints[:, :, PELVIS, None]
     return PoseDifference(
         ids,
         (len(first), len(second)),
         np.array(stamps) / _SECOND,
         np.linalg.norm(joints[:, 0] - joints[:, 1], axis=-1).mean(axis=-1),
-        np.linalg.norm(about[:, 0] - about[:, 1], axis=-1).mean(axis=-1),
-        np.linalg.norm(turns, axis=-1).mean(axis=-1),
+        np.linalg.norm(relative[:, 0] - relative[:, 1], axis=-1).mean(axis=-1),
+        np.linalg.norm(angles, axis=-1).mean(axis=-1),
         np.linalg.norm(translations[:, 0] - translations[:, 1], axis=-1),
-        np.array([_jitter(joints[:, account], frames) for account in range(2)]),
+        np.array([_jitter(joints[:, run], frames) for run in range(2)]),
     )
 
 
 def _jitter(points: Array, numbers: Sequence[int]) -> Array:
-    """Return the jitter of every frame (N), NaN where it has not both neighbours."""
+    """Return the jitter (N) of all frames; NaN where the frame before or after is missing."""
     found = np.full(len(points), np.nan)
     frames, values = jitters(points, numbers)
     found[frames] = values

@@ -1,7 +1,7 @@
-"""Real human motion for the solver's tests: the humanoid3d clips that come with pybullet.
+"""Real human motion for the tests of the solver: the humanoid3d clips of pybullet.
 
-Motion capture in DeepMimic's format (Peng et al., 2018), zlib licence. They are an optional
-download of 100 MB, of which 1 MB is kept.
+Motion capture in the format of DeepMimic (Peng et al., 2018), zlib licence. An optional download
+of 100 MB, of which 1 MB is kept.
 """
 
 import json
@@ -21,7 +21,7 @@ CLIPS = (
     'jump', 'kick', 'punch', 'roll', 'run', 'spin', 'spinkick', 'walk',
 )  # fmt: skip
 
-# A frame: its duration, the root's position, then quaternions (w, x, y, z), and angles of hinges.
+# A frame: duration, position of the root, then quaternions (w, x, y, z) or angles of hinge joints.
 PARTS = {
     'pelvis': 4, 'spine2': 4, 'neck': 4,
     'right_hip': 4, 'right_knee': 1, 'right_ankle': 4, 'right_shoulder': 4, 'right_elbow': 1,
@@ -30,9 +30,9 @@ PARTS = {
 POSITION, ROTATIONS = slice(1, 4), 4
 HINGE = np.array([0.0, 0.0, 1.0])
 
-# DeepMimic has x to the front, y up and z to the right; SMPL x to the left, y up, z to the front.
+# DeepMimic: x forward, y up, z right. SMPL: x left, y up, z forward.
 TO_SMPL = np.array([[0, 0, -1], [0, 1, 0], [1, 0, 0]])
-# Its arms hang at rest, SMPL's are spread.
+# The arms hang down in DeepMimic's rest pose; in SMPL's they are spread.
 LOWERED = {
     'left': Rotation.from_rotvec([0, 0, -90], degrees=True),
     'right': Rotation.from_rotvec([0, 0, 90], degrees=True),
@@ -40,9 +40,17 @@ LOWERED = {
 
 
 def read_all(folder: Path) -> dict[str, tuple[NDArray, NDArray]]:
-    """Return what read does of each clip, by name, from a folder that keeps them.
+    """Return rotations and positions, as of `read`, of each clip by name.
 
-    Raises DownloadError.
+    Parameters
+    ----------
+    folder : Path
+        Folder that keeps the downloaded clips.
+
+    Raises
+    ------
+    DownloadError
+        The clips cannot be downloaded.
     """
     members = {name: MEMBER.format(name) for name in CLIPS}
     download(PACKAGE, list(members.values()), folder)
@@ -50,7 +58,7 @@ def read_all(folder: Path) -> dict[str, tuple[NDArray, NDArray]]:
 
 
 def read(path: Path) -> tuple[NDArray, NDArray]:
-    """Return parent-relative rotations (N, 24, 3, 3) and root positions (N, 3), y up, metres."""
+    """Return parent-relative rotations (N, 24, 3, 3), and root positions (N, 3), y up, metres."""
     frames = np.array(json.loads(path.read_text())['Frames'])
     rotations = np.tile(np.eye(3), (len(frames), len(JOINT_NAMES), 1, 1))
     column = ROTATIONS

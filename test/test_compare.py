@@ -1,4 +1,4 @@
-"""`hybrik compare`: differences that are known come out as they are."""
+"""`hybrik compare`: known differences are found exactly."""
 
 import sys
 from dataclasses import replace
@@ -19,7 +19,7 @@ def by_stamp(people: list[Human]) -> dict[int, list[Human]]:
     return {stamp: [human] for stamp, human in zip(stamps(), people, strict=True)}
 
 
-def test_the_same_does_not_differ() -> None:
+def test_equal_people_have_no_difference() -> None:
     people = by_stamp(walk(1))
     [found] = compare(people, people)
     assert found.ids == ('p1', 'p1')
@@ -51,7 +51,7 @@ def test_known_differences_are_found() -> None:
     np.testing.assert_allclose(found.rotations, 0.24 / 24, atol=1e-7)
 
 
-def test_who_is_who_is_found_by_place() -> None:
+def test_people_are_matched_by_position() -> None:
     first, second = walk(1), walk(2)
     aside = np.array([1.5, 0, 0])
     second = [replace(h, joints=h.joints + aside, id='p2') for h in second]
@@ -64,12 +64,12 @@ def test_who_is_who_is_found_by_place() -> None:
     found = compare(both, swapped)
     assert {difference.ids for difference in found} == {('p1', 'p2'), ('p2', 'p7')}
     assert all(len(difference.stamps) == LENGTH - 1 for difference in found)
-    # The neighbours of the frame that is missing have one neighbour only.
+    # The frames beside the missing one have one neighbour only.
     assert np.isnan(found[0].jitter[0]).sum() == 4
 
 
-def test_who_is_who_is_found_though_focal_lengths_differ() -> None:
-    # With 90 degrees of field of view instead of 60, all is nearer, and as wide.
+def test_people_are_matched_despite_different_focal_lengths() -> None:
+    # With a field of view of 90 degrees instead of 60, people are nearer and have the same width.
     zoom = np.tan(np.pi / 4) / np.tan(np.pi / 6)
     places = ((0.0, 0.0), (1.0, 0.5), (-1.2, 2.0))
     first, second = {}, {}
@@ -88,7 +88,7 @@ def test_who_is_who_is_found_though_focal_lengths_differ() -> None:
         assert all(len(difference.stamps) == LENGTH for difference in found)
 
 
-def test_others_are_not_the_same(people_far_apart: tuple[dict, dict]) -> None:
+def test_different_people_are_not_matched(people_far_apart: tuple[dict, dict]) -> None:
     assert compare(*people_far_apart) == []
 
 
@@ -103,7 +103,7 @@ def people_far_apart(request: pytest.FixtureRequest) -> tuple[dict, dict]:
 @pytest.fixture
 def bags(tmp_path: Path) -> tuple[Path, Path]:
     people = walk(1)
-    # An id may be read as markup of rich.
+    # An id that is valid markup of rich.
     moved = [replace(human, joints=human.joints + 0.01, id='[/red]') for human in people]
     return (
         write_people(tmp_path / 'a', [[human] for human in people]),
@@ -124,17 +124,17 @@ def test_the_command_prints_a_table_and_draws_a_plot(
     assert picture.std() > 10
 
 
-def test_what_cannot_be_compared_is_refused(
+def test_incomparable_bags_are_refused(
     bags: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     other = write_people(tmp_path / 'other', [[]] * LENGTH)
     far = [[replace(human, joints=human.joints + 9)] for human in walk(1)]
     for path, complaint in (
-        (other, 'nobody is both'),
-        (write_people(tmp_path / 'far', far), 'nobody is both'),
+        (other, 'no person is in both'),
+        (write_people(tmp_path / 'far', far), 'no person is in both'),
         (write_people(tmp_path / 'short', [[walk(1)[0]]]), ''),
-        (tmp_path / 'nowhere', 'is no bag'),
+        (tmp_path / 'nowhere', 'is not a rosbag2 bag'),
     ):
         status = main(['compare', str(bags[0]), str(path)])
         assert status == (1 if complaint else 0)

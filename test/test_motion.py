@@ -1,9 +1,9 @@
-"""Motion files, read again by other means: their kinematics give the joints of the messages."""
+"""Motion files, read by independent code: their kinematics give the joints of the messages."""
 
 import io
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from hybrik_ros.bags import BagWriter, make, serialise, typestore
+from hybrik_ros.bags import BagWriter, create_message_maker, serialise, typestore
 from hybrik_ros.body import BodyModel
 from hybrik_ros.cli import main
 from hybrik_ros.human import Human
@@ -26,11 +26,11 @@ from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
 BODY = BodyModel.load()
 LENGTH, RATE = 20, 25.0
 BETAS = np.linspace(-1, 1, BODY.num_betas)
-OPTICAL_FROM_BODY = np.diag([1.0, -1.0, -1.0])  # of who stands upright and faces the camera
+OPTICAL_FROM_BODY = np.diag([1.0, -1.0, -1.0])  # for an upright person facing the camera
 
 
 def walk(seed: int, length: int = LENGTH) -> list[Human]:
-    """Return somebody who moves all joints, upright before the camera."""
+    """Return an upright person before the camera, moving all joints."""
     rng = np.random.default_rng(seed)
     amplitude, phase = rng.normal(0, 0.5, (2, NUM_JOINTS, 3))
     times = np.arange(length)[:, None, None] / RATE
@@ -61,7 +61,7 @@ def walk(seed: int, length: int = LENGTH) -> list[Human]:
 
 
 def stamps(length: int = LENGTH) -> list[int]:
-    """Return stamps at about the rate, as a camera's clock has them."""
+    """Return stamps at the rate RATE with the jitter of a camera's clock."""
     jitter = np.random.default_rng(0).integers(-(10**6), 10**6, length)
     return [10**9 + round(n / RATE * 1e9) + int(j) for n, j in enumerate(jitter)]
 
@@ -81,11 +81,11 @@ def written(people: Sequence[Human], path: Path) -> Path:
     return path
 
 
-# Three readers, from the formats' descriptions alone.
+# Three readers, written from the specifications of the formats.
 
 
 def read_npz(path: Path) -> tuple[NDArray, float]:
-    """Return the joints that a SMPL layer makes of an AMASS file, and its rate."""
+    """Return the joints (N, 24, 3) of an AMASS file by a SMPL layer, and its rate."""
     with np.load(path, allow_pickle=False) as file:
         assert str(file['gender']) == 'neutral'
         assert str(file['body_model']) == 'default'
@@ -95,12 +95,12 @@ def read_npz(path: Path) -> tuple[NDArray, float]:
         assert not file['poses'][:, 66:].any()
         turns = Rotation.from_rotvec(file['poses'][:, :72].reshape(-1, 3)).as_matrix()
         rest = BODY.rest_joints(file['betas'][: BODY.num_betas])
-        found = chained(turns.reshape(count, NUM_JOINTS, 3, 3), rest[:NUM_JOINTS])
+        found = chain(turns.reshape(count, NUM_JOINTS, 3, 3), rest[:NUM_JOINTS])
         return found + file['trans'][:, None], float(file['mocap_framerate'])
 
 
-def chained(turns: NDArray, rest: NDArray) -> NDArray:
-    """Return joints (N, 24, 3), each parent's frame times the child's, in plain numpy."""
+def chain(turns: NDArray, rest: NDArray) -> NDArray:
+    """Return joints (N, 24, 3) by forward kinematics in plain numpy."""
     places, frames = np.zeros((len(turns), NUM_JOINTS, 3)), turns.copy()
     places[:, 0] = rest[0]
     for joint, parent in enumerate(PARENTS[:NUM_JOINTS]):
@@ -111,28 +111,9 @@ def chained(turns: NDArray, rest: NDArray) -> NDArray:
 
 
 def read_bvh(path: Path) -> tuple[dict[str, NDArray], float]:
-    """Return where the joints of a BVH file are in every frame, by name, and its rate."""
+    """Return the positions (N, 3) of each joint of a BVH file by name, and its rate."""
     words = iter(path.read_text().split())
-    stack: list[str] = []
-    offsets: dict[str, NDArray] = {}
-    parents: dict[str, str | None] = {}
-    channels: list[tuple[str, str]] = []
-    assert next(words) == 'HIERARCHY'
-    for word in words:
-        if word in ('ROOT', 'JOINT', 'End'):
-            name = next(words)
-            name = f'{stack[-1]} end' if word == 'End' else name
-            parents[name] = stack[-1] if stack else None
-        elif word == '{':
-            stack.append(name)
-        elif word == '}':
-            stack.pop()
-        elif word == 'OFFSET':
-            offsets[stack[-1]] = np.array([float(next(words)) for _ in range(3)])
-        elif word == 'CHANNELS':
-            channels += [(stack[-1], next(words)) for _ in range(int(next(words)))]
-        elif word == 'MOTION':
-            break
+    parents, offsets, channels = read_hierarchy(words)
     assert next(words) == 'Frames:'
     count = int(next(words))
     assert [next(words), next(words)] == ['Frame', 'Time:']
@@ -154,8 +135,35 @@ def read_bvh(path: Path) -> tuple[dict[str, NDArray], float]:
     return places, rate
 
 
+def read_hierarchy(
+    words: Iterator[str],
+) -> tuple[dict[str, str | None], dict[str, NDArray], list[tuple[str, str]]]:
+    """Return parent and offset of each joint, and the joint and kind of each channel."""
+    stack: list[str] = []
+    offsets: dict[str, NDArray] = {}
+    parents: dict[str, str | None] = {}
+    channels: list[tuple[str, str]] = []
+    assert next(words) == 'HIERARCHY'
+    for word in words:
+        if word in ('ROOT', 'JOINT', 'End'):
+            name = next(words)
+            name = f'{stack[-1]} end' if word == 'End' else name
+            parents[name] = stack[-1] if stack else None
+        elif word == '{':
+            stack.append(name)
+        elif word == '}':
+            stack.pop()
+        elif word == 'OFFSET':
+            offsets[stack[-1]] = np.array([float(next(words)) for _ in range(3)])
+        elif word == 'CHANNELS':
+            channels += [(stack[-1], next(words)) for _ in range(int(next(words)))]
+        elif word == 'MOTION':
+            break
+    return parents, offsets, channels
+
+
 class Glb:
-    """A .glb file: its document, its arrays, and where its nodes are at a time."""
+    """A .glb file: its document, its arrays, and the transforms of its nodes."""
 
     def __init__(self, content: bytes) -> None:
         magic, version, length = struct.unpack_from('<4s2I', content)
@@ -197,7 +205,7 @@ class Glb:
             else:
                 target[:3, :3] = Rotation.from_quat(value).as_matrix()
         found = local.copy()
-        for number, node in enumerate(nodes):  # Parents come before their children.
+        for number, node in enumerate(nodes):  # parents precede their children
             for child in node.get('children', ()):
                 assert child > number
                 found[child] = found[number] @ local[child]
@@ -249,9 +257,9 @@ def test_glb_gives_joints_and_skin_of_the_messages(people: list[Human], tmp_path
     np.testing.assert_allclose(np.linalg.norm(arrays['NORMAL'], axis=1), 1, atol=1e-5)
 
 
-def test_quaternions_and_angles_do_not_leap(tmp_path: Path) -> None:
+def test_quaternions_and_angles_are_continuous(tmp_path: Path) -> None:
     people = walk(2)
-    for number, human in enumerate(people):  # turns twice about the vertical
+    for number, human in enumerate(people):  # two turns about the vertical
         turn = Rotation.from_rotvec([0, -4 * np.pi * number / LENGTH, 0]).as_matrix()
         human.rotations[0] = turn @ OPTICAL_FROM_BODY
     glb = Glb(written(people, tmp_path / 'a.glb').read_bytes())
@@ -286,7 +294,7 @@ def test_gaps_are_filled_along_geodesics_or_split(people: list[Human]) -> None:
     ]  # fmt: skip
     np.testing.assert_array_equal(parts[2].joints, joints(people)[14:])
 
-    # A shape that is still being learnt: all parts have what was known at last.
+    # If the shape changes over time, all parts have the last one.
     frames = [
         [replace(human, betas=human.betas * n) for human in humans]
         for n, humans in enumerate(frames)
@@ -295,8 +303,8 @@ def test_gaps_are_filled_along_geodesics_or_split(people: list[Human]) -> None:
         np.testing.assert_array_equal(part.betas, frames[-1][0].betas)
 
 
-def test_gaps_that_nobody_can_fill_are_refused(people: list[Human], tmp_path: Path) -> None:
-    """A clock that jumps by ten days would be filled in by 40 GB."""
+def test_long_gaps_are_not_interpolated(people: list[Human], tmp_path: Path) -> None:
+    """Interpolating over a clock that jumps by ten days would take 40 GB."""
     times = [t + (n > 9) * 864_000 * 10**9 for n, t in enumerate(stamps())]
     frames = [[human] for human in people]
     with pytest.raises(MotionError, match=r'p1 is missing for 864000 s.*--gaps split'):
@@ -304,18 +312,18 @@ def test_gaps_that_nobody_can_fill_are_refused(people: list[Human], tmp_path: Pa
     assert [len(part.pelvis) for part in motions_of(times, frames, BODY, 'split')] == [10, 10]
 
 
-def test_what_has_no_motion_is_refused(people: list[Human]) -> None:
-    with pytest.raises(MotionError, match='nobody'):
+def test_input_without_motion_is_refused(people: list[Human]) -> None:
+    with pytest.raises(MotionError, match='no frame has a person'):
         motions_of(stamps(), [[]] * LENGTH, BODY, 'split')
-    with pytest.raises(MotionError, match='do not rise'):
+    with pytest.raises(MotionError, match='do not increase'):
         motions_of([2, 1], [[people[0]], [people[1]]], BODY, 'split')
     [single] = motions_of([5], [[people[0]]], BODY, 'interpolate')
     assert single.joints.shape == (1, NUM_JOINTS, 3)
 
 
 def write_people(path: Path, frames: Sequence[Sequence[Human]], single: bool = False) -> Path:
-    """Write a bag of people, of HumanMeshArray or of HumanMesh alone."""
-    maker, types = make(), typestore().types
+    """Write a bag with people, as HumanMeshArray or as HumanMesh."""
+    maker, types = create_message_maker(), typestore().types
     with BagWriter(path) as bag:
         bag.add_topic('/people', f'hybrik_ros/msg/{"HumanMesh" if single else "HumanMeshArray"}')
         for stamp, humans in zip(stamps(len(frames)), frames, strict=True):
@@ -348,17 +356,17 @@ def test_each_person_of_a_bag_gets_a_file(
 @pytest.mark.parametrize(
     ('words', 'complaint'),
     [
-        (['BAG', '-o', 'a.fbx'], 'must end in one of .npz, .bvh, .glb'),
+        (['BAG', '-o', 'a.fbx'], 'must have one of the extensions .npz, .bvh, .glb'),
         (
             ['BAG', '-o', '.bvh'],
-            '.bvh is an ending without a name: give the output a name, such as motion.bvh',
+            '.bvh is an extension without a name: choose an output such as motion.bvh',
         ),
         (['BAG', '-o', 'a.npz', '--topic', '/x'], 'has no topic /x; it has /people'),
         (['BAG', '-o', 'a.npz', '--body', 'BODY'], "have the body 'default', not 'mine'"),
-        (['nowhere', '-o', 'a.npz'], 'is no bag'),
+        (['nowhere', '-o', 'a.npz'], 'is not a rosbag2 bag'),
     ],
 )
-def test_bad_words_are_answered(
+def test_invalid_arguments_are_reported(
     people: list[Human], tmp_path: Path, words: list[str], complaint: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip

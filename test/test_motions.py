@@ -1,4 +1,4 @@
-"""The solver on real motion, and against what the published implementation makes of the same."""
+"""The solver on real motion, compared with the published implementation."""
 
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from hybrik_ros.skeleton import JOINT_NAMES
 
 POSES = 800
 JOINT = {name: index for index, name in enumerate(JOINT_NAMES)}
-# By noise in millimetres, on the golden poses: MPJPE and mean global rotation error, to reach and
-# published.
+# By noise of the joints in millimetres: MPJPE in millimetres and mean global rotation error in
+# degrees, each as the maximum allowed and the value of the published method on the golden poses.
 LIMITS = {
     5: ((3.7, 5.6), (2.7, 3.0)),
     10: ((7.5, 12.6), (5.4, 6.0)),
@@ -26,7 +26,7 @@ LIMITS = {
 
 @pytest.fixture(scope='module')
 def clips(request: pytest.FixtureRequest) -> dict:
-    """Rotations and root positions of each clip by name, from a folder that stays."""
+    """Rotations and root positions of each clip by name, from a folder kept between runs."""
     try:
         return motions.read_all(request.config.cache.mkdir('motions'))
     except DownloadError as error:
@@ -34,7 +34,7 @@ def clips(request: pytest.FixtureRequest) -> dict:
 
 
 def posed(rotations):
-    """Poses of bodies that all differ, with all that is known of them."""
+    """Return rotations, rest joints, twists and joints of bodies with random shapes."""
     rng = np.random.default_rng(30)
     body = BodyModel.load()
     rest = np.stack([body.rest_joints(rng.normal(size=body.num_betas)) for _ in rotations])
@@ -62,7 +62,7 @@ def poses(request):
 
 
 @pytest.mark.parametrize('name', ['walk', 'run'])
-def test_people_go_where_they_face_on_legs_that_bend_back(clips, name):
+def test_people_walk_forward_and_knees_bend_backward(clips, name):
     rotations, positions = clips[name]
     rest = BodyModel.load().rest_joints()
     joints, turned = forward(rotations, rest)
@@ -77,7 +77,7 @@ def test_people_go_where_they_face_on_legs_that_bend_back(clips, name):
     assert ((joints['left_shoulder'] - joints['right_shoulder']) @ left > 0.2).all()
     for side in ('left', 'right'):
         hip, knee, ankle = (joints[f'{side}_{part}'] for part in ('hip', 'knee', 'ankle'))
-        axis = turned[:, JOINT[f'{side}_hip'], :, 0]  # of the hinge: x of the thigh, leftwards
+        axis = turned[:, JOINT[f'{side}_hip'], :, 0]  # hinge axis: x of the thigh, to the left
         bend = np.sum(np.cross(knee - hip, ankle - knee) * axis, axis=1)
         assert np.median(bend) > 0
         shoulder, elbow, wrist = (joints[f'{side}_{p}'] for p in ('shoulder', 'elbow', 'wrist'))
@@ -85,18 +85,18 @@ def test_people_go_where_they_face_on_legs_that_bend_back(clips, name):
         assert (((wrist - elbow) - (elbow - shoulder)) @ going).mean() > 0  # elbows bend forwards
 
 
-def test_an_acrobat_turns_over(clips):
+def test_a_backflip_turns_the_body_upside_down(clips):
     rotations, _ = clips['backflip']
     up = rotations[:, 0, 1, 1]
     assert up[0] > 0.8
     assert up.min() < -0.8
 
 
-# The solver on them
+# The solver on the clips
 
 
 @pytest.mark.parametrize('method', METHODS)
-def test_clean_joints_give_the_motion_back(real, method):
+def test_exact_joints_give_exact_rotations(real, method):
     rotations, rest, twist, joints = real
     found = solve(joints, rest, twist, method=method)
     assert np.linalg.norm(forward(found, rest)[0] - joints, axis=-1).max() < 1e-6
@@ -122,14 +122,14 @@ def test_errors_are_as_small_as_on_the_golden_poses(poses, millimetres):
     )  # fmt: skip
     for ours, theirs, (reach, golden) in zip(refined, published, LIMITS[millimetres], strict=True):
         assert ours <= reach
-        # On real motion, nearer to the T-pose than the golden poses, the published method errs
-        # less: at 5, 10 and 20 mm ours are 0.68, 0.62 and 0.57 of its MPJPE, where 0.66, 0.60 and
-        # 0.58 are asked. Ten steps instead of two, or dampings from 1e-6 to 2e-3, give the same
-        # to 0.003: this is where the squares are least, and nothing else is known of the pose.
+        # Real motion is nearer to the T-pose than the golden poses, so the published method has
+        # smaller errors: at 5, 10 and 20 mm our MPJPE is 0.68, 0.62 and 0.57 of its MPJPE, and the
+        # limits are 0.66, 0.60 and 0.58. Ten steps instead of two, or dampings from 1e-6 to 2e-3,
+        # change this by at most 0.003: it is the minimum of the squares.
         assert ours / theirs <= 1.04 * reach / golden
 
 
-def test_our_words_for_the_published_method_say_what_it_does():
+def test_plain_hybrik_reproduces_the_published_method():
     with np.load(Path(__file__).parent / 'data' / 'hybrik_ik.npz') as stored:
         golden = {name: stored[name].astype(float) for name in stored.files}
     for millimetres in (5, 10, 20):
@@ -143,5 +143,5 @@ def test_our_words_for_the_published_method_say_what_it_does():
         apart = angles_between(
             np.array(found), golden[f'rotations_reference_adaptive_noise{millimetres}mm']
         )
-        # In single precision, the 15 mm are a little more or less now and then.
+        # In single precision the threshold of 15 mm is sometimes passed on the other side.
         assert np.quantile(apart, 0.998) < 0.01

@@ -1,4 +1,4 @@
-"""`hybrik motion`: the people of a bag as motion files."""
+"""`hybrik motion`: write the people of a bag to motion files."""
 
 import argparse
 import sys
@@ -10,38 +10,57 @@ from hybrik_ros.body import BodyModel
 from hybrik_ros.motion import FORMATS, MotionError, motions_of, write_motion
 from hybrik_ros.motion.formats import check_format
 
-_NOTED = 0.001  # metres: what the shape that was still being learnt may be off without a word
+# Metres; frames with a larger deviation from the messages are reported.
+_MAX_DEVIATION = 0.001
 
 
 def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
     """Add the motion command."""
     parser = subparsers.add_parser(
         'motion',
-        help='write the people of a bag as motion files',
+        help='write the people of a bag to motion files',
         description='Writes one file for each person of a bag with HumanMesh or HumanMeshArray: '
-        ".npz, AMASS's layout; .bvh, for Blender and others; .glb, a skinned mesh with its "
-        'animation. FILE itself where there is one, else FILE with ids in its name.',
+        '.npz in the layout of AMASS, .bvh for Blender and others, or .glb with an animated mesh. '
+        'With several people, their ids are appended to the name of FILE.',
     )
-    parser.add_argument('bag', type=Path, help='as `hybrik bag` or a recorder wrote it')
+    parser.add_argument('bag', type=Path, help='bag written by `hybrik bag` or ros2 bag')
     parser.add_argument(
-        '-o', '--output', type=Path, required=True, metavar='FILE', help=', '.join(FORMATS)
+        '-o',
+        '--output',
+        type=Path,
+        required=True,
+        metavar='FILE',
+        help=f'file to write: {", ".join(FORMATS)}',
     )
     parser.add_argument(
         '--gaps',
         choices=('interpolate', 'split'),
         default='interpolate',
-        help='what becomes of frames in which somebody is missing: they are filled in, or the '
-        'motion is split into a file each (default: interpolate)',
+        help='how to treat frames in which a person is missing: interpolate the motion, or split '
+        'it into several files (default: interpolate)',
     )
     parser.add_argument(
-        '--body', type=Path, metavar='FILE', help='SMPL file of the body, if it is not the default'
+        '--body',
+        type=Path,
+        metavar='FILE',
+        help='SMPL file of the body (default: the embedded body)',
     )
-    parser.add_argument('--topic', default='', help='of the people (default: found)')
+    parser.add_argument(
+        '--topic',
+        default='',
+        help='topic of the people (default: the only one of HumanMeshArray, else of HumanMesh)',
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the files; return 0, or 1 with the reason on stderr."""
+    """Run the command.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 1 with the reason on stderr.
+    """
     try:
         _run(args)
         return 0
@@ -53,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> None:
     if args.output.name.lower() in FORMATS:
         raise MotionError(
-            f'{args.output} is an ending without a name: give the output a name, such as '
+            f'{args.output} is an extension without a name: choose an output such as '
             f'{args.output.with_name(f"motion{args.output.name}")}'
         )
     check_format(args.output)
@@ -62,7 +81,7 @@ def _run(args: argparse.Namespace) -> None:
     if people.body_model not in ('', body.name):
         raise MotionError(
             f'the people of {args.bag} have the body {people.body_model!r}, not {body.name!r}: '
-            f'give its file by --body'
+            f'set its file with --body'
         )
     motions = motions_of(list(people.frames), list(people.frames.values()), body, args.gaps)
     args.output.parent.mkdir(parents=True, exist_ok=True)
@@ -75,9 +94,9 @@ def _run(args: argparse.Namespace) -> None:
         write_motion(motion, path)
         frames = len(motion.pelvis)
         print(f'{path}: {motion.name}, {frames} frames, {frames / motion.rate:.1f} s')
-        learnt = motion.deviations > _NOTED
-        if learnt.any():
+        deviating = motion.deviations > _MAX_DEVIATION
+        if deviating.any():
             print(
-                f'  in {learnt.sum()} frames the shape was still being learnt: with that of the '
-                f'last, joints are up to {1e3 * motion.deviations.max():.0f} mm elsewhere there'
+                f'  in {deviating.sum()} frames the shape was not final: with the final shape, '
+                f'joints differ from the messages by up to {1e3 * motion.deviations.max():.0f} mm'
             )

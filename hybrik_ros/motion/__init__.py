@@ -1,4 +1,4 @@
-"""Motion of one person over time, and the files that animators and robots take."""
+"""The motion of one person over time, and file formats for animation and robots."""
 
 from hybrik_ros.motion.formats import FORMATS, write_motion
 from hybrik_ros.motion.motion import Motion, MotionError, motions_of

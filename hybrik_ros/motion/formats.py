@@ -1,4 +1,4 @@
-"""Motion files, by their endings."""
+"""Write motion files in the format of their extension."""
 
 import os
 from collections.abc import Callable
@@ -15,20 +15,38 @@ FORMATS = tuple(_WRITERS)
 
 
 def check_format(path: Path) -> None:
-    """Raise a MotionError where nothing writes files of this name."""
-    if path.suffix.lower() not in _WRITERS:
-        raise MotionError(f'{path} must end in one of {", ".join(FORMATS)}')
+    """Check the extension of a motion file.
 
-
-def write_motion(motion: Motion, path: Path) -> None:
-    """Write a motion that is given in the optical frame, in the format that the name ends in.
-
-    A file of that name is replaced once the new one is whole.
+    Parameters
+    ----------
+    path : Path
+        Path of the file.
 
     Raises
     ------
-    MotionError: nothing writes files of this name.
-    OSError: it cannot be written.
+    MotionError
+        The extension is none of FORMATS.
+    """
+    if path.suffix.lower() not in _WRITERS:
+        raise MotionError(f'{path} must have one of the extensions {", ".join(FORMATS)}')
+
+
+def write_motion(motion: Motion, path: Path) -> None:
+    """Write a motion file. An existing file is replaced once the new one is complete.
+
+    Parameters
+    ----------
+    motion : Motion
+        The motion in the optical frame.
+    path : Path
+        Path of the file; its extension selects the format.
+
+    Raises
+    ------
+    MotionError
+        The extension is none of FORMATS.
+    OSError
+        The file cannot be written.
     """
     check_format(path)
     part = path.with_name(f'.{path.name}.part')

@@ -1,4 +1,4 @@
-"""Motion: one body, posed at a steady rate."""
+"""Motion: the poses of one body at a constant rate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,34 +18,43 @@ from hybrik_ros.skeleton import NUM_JOINTS, PELVIS
 Gaps = Literal['interpolate', 'split']
 
 _SECOND = 1e9  # nanoseconds
-_RATE = 30.0  # hertz, taken where a single frame tells none
-_LONGEST_GAP = 60.0  # seconds; nobody knows what somebody did in longer ones
+_DEFAULT_RATE = 30.0  # frames per second of a motion of a single frame
+_MAX_GAP = 60.0  # maximum duration in seconds of a gap that is interpolated
 
-# From the optical frame (x right, y down, z forward) of a camera that is level. To y up, x right, z
-# backwards: who faces the camera faces along z. To z up, x right, y forward.
+# Rotations (3, 3) from the optical frame (x right, y down, z forward) of a camera that is level.
+# Y_UP: to x right, y up, z backward, so that a person facing the camera faces along z. Z_UP: to x
+# right, y forward, z up.
 Y_UP = np.diag([1.0, -1.0, -1.0])
 Z_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
 
 
 class MotionError(ValueError):
-    """There is no such motion; the message says why."""
+    """A motion cannot be made or written. The message gives the reason."""
 
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """One person over time.
+    """The motion of one person.
 
     Attributes
     ----------
-    name: id of the person, and a number where gaps split the motion.
-    body: whose shape is given by the betas.
-    betas: (num_betas), one shape for all frames: the person's last, of which most was known.
-    rate: frames a second.
-    rotations: (N, 24, 3, 3), parent-relative; [0] maps the body's rest frame to that of the
-        positions: the optical frame, until it is turned.
-    pelvis: (N, 3), metres, where joint 0 is; the camera is at the origin.
-    deviations: metres, of each message, by how much a joint of this body is off that of the
-        message, at most. Not 0 where the shape was still being learnt.
+    name : str
+        Id of the person, with a number if gaps split the motion.
+    body : BodyModel
+        The body.
+    betas : ndarray
+        Shape parameters (num_betas) of all frames: the last ones of the person, which are based on
+        most frames.
+    rate : float
+        Frames per second.
+    rotations : ndarray
+        Parent-relative rotations (N, 24, 3, 3); [:, 0] maps the rest frame of the body to the frame
+        of the positions, which is the optical frame unless rotated.
+    pelvis : ndarray
+        Positions (N, 3) of joint 0 in metres; the camera is at the origin.
+    deviations : ndarray
+        Maximum distance in metres between a joint of this motion and of the message, for each
+        message; greater than 0 in frames before the shape was final.
     """
 
     name: str
@@ -58,109 +67,125 @@ class Motion:
 
     @property
     def rest(self) -> Array:
-        """The joints and leaves (29, 3) of the T-pose, metres, in the body's rest frame."""
+        """Joints and leaves (29, 3) of the T-pose in metres, in the rest frame of the body."""
         return self.body.rest_joints(self.betas)
 
     @property
     def translation(self) -> Array:
-        """What a SMPL layer adds to its output: (N, 3), metres."""
+        """Translations (N, 3) of the SMPL layer in metres."""
         return self.pelvis - self.rest[PELVIS]
 
     @property
     def joints(self) -> Array:
-        """The joints (N, 24, 3), metres, by forward kinematics."""
+        """Joints (N, 24, 3) in metres, by forward kinematics."""
         posed, _ = forward(self.rotations, self.rest[:NUM_JOINTS])
         return posed + self.translation[:, None]
 
-    def turned(self, turn: Array) -> 'Motion':
-        """Return the same motion along other axes: turn (3, 3) maps the present ones to them."""
+    def rotated(self, rotation: Array) -> 'Motion':
+        """Return the same motion in another frame.
+
+        Parameters
+        ----------
+        rotation : ndarray
+            Rotation (3, 3) from the present frame to the other one.
+        """
         rotations = self.rotations.copy()
-        rotations[:, PELVIS] = turn @ rotations[:, PELVIS]
-        return replace(self, rotations=rotations, pelvis=self.pelvis @ turn.T)
+        rotations[:, PELVIS] = rotation @ rotations[:, PELVIS]
+        return replace(self, rotations=rotations, pelvis=self.pelvis @ rotation.T)
 
 
 def motions_of(
     stamps: Sequence[int], frames: Sequence[Sequence[Human]], body: BodyModel, gaps: Gaps
 ) -> list[Motion]:
-    """Return the motion of every person.
+    """Return the motions of all people.
 
     Parameters
     ----------
-    stamps: nanoseconds, of the frames, which rise.
-    frames: the people in each, of this body.
-    body: whose betas they have.
-    gaps: what becomes of frames in which somebody is missing, be it that they were not seen or
-        that the camera lost frames: rotations are interpolated along geodesics and positions
-        along lines, or the motion is split there.
+    stamps : sequence of int
+        Stamps of the frames in nanoseconds, in ascending order.
+    frames : sequence of sequence of Human
+        The people in each frame.
+    body : BodyModel
+        The body that their betas are for.
+    gaps : 'interpolate' or 'split'
+        How to treat frames in which a person is missing, because the person was not seen or the
+        camera lost the frame: interpolate rotations along geodesics and positions linearly, or
+        split the motion there.
+
+    Returns
+    -------
+    list of Motion
+        In the optical frame; one for each person, or several if gaps split it.
 
     Raises
     ------
-    MotionError: nobody is in the frames, the stamps do not rise, or a gap is too long to be
-        interpolated.
+    MotionError
+        There is no person, the stamps do not increase, or a gap is too long to interpolate.
     """
-    slots, rate = _slots(np.asarray(stamps, np.int64))
-    seen: dict[str, list[tuple[int, Human]]] = {}
-    for slot, people in zip(slots.tolist(), frames, strict=True):
-        for human in people:
-            seen.setdefault(human.id, []).append((slot, human))
-    if not seen:
-        raise MotionError('nobody is in it')
+    indices, rate = _frame_indices(np.asarray(stamps, np.int64))
+    people: dict[str, list[tuple[int, Human]]] = {}
+    for index, humans in zip(indices.tolist(), frames, strict=True):
+        for human in humans:
+            people.setdefault(human.id, []).append((index, human))
+    if not people:
+        raise MotionError('no frame has a person, so there is no motion')
     motions = []
-    for id, sightings in seen.items():
-        places = np.array([slot for slot, _ in sightings])
+    for id, sightings in people.items():
+        seen = np.array([index for index, _ in sightings])
         humans = [human for _, human in sightings]
         betas = humans[-1].betas
         if gaps == 'interpolate':
-            longest = np.diff(places).max(initial=0) / rate
-            if longest > _LONGEST_GAP:
+            longest = np.diff(seen).max(initial=0) / rate
+            if longest > _MAX_GAP:
                 raise MotionError(
-                    f'{id} is missing for {longest:.0f} s, too long to be interpolated: split '
-                    f'the motion there (--gaps split)'
+                    f'{id} is missing for {longest:.0f} s, too long to interpolate (maximum '
+                    f'{_MAX_GAP:.0f} s): split the motion with --gaps split'
                 )
-            motions.append(_motion(id, body, betas, rate, places, humans))
+            motions.append(_create_motion(id, body, betas, rate, seen, humans))
             continue
-        starts = [0, *(np.flatnonzero(np.diff(places) > 1) + 1).tolist(), len(places)]
+        starts = [0, *(np.flatnonzero(np.diff(seen) > 1) + 1).tolist(), len(seen)]
         parts = [slice(*ends) for ends in pairwise(starts)]
         for number, part in enumerate(parts, 1):
             name = id if len(parts) == 1 else f'{id}_{number}'
-            motions.append(_motion(name, body, betas, rate, places[part], humans[part]))
+            motions.append(_create_motion(name, body, betas, rate, seen[part], humans[part]))
     return motions
 
 
-def _slots(stamps: NDArray[np.int64]) -> tuple[NDArray[np.int64], float]:
-    """Return the numbers of the frames, those that the camera lost counted, and their rate."""
+def _frame_indices(stamps: NDArray[np.int64]) -> tuple[NDArray[np.int64], float]:
+    """Return the index of each frame, with lost frames counted, and the rate in Hz."""
     steps = np.diff(stamps)
     if (steps <= 0).any():
-        raise MotionError('the stamps do not rise from frame to frame')
+        raise MotionError('the stamps do not increase from frame to frame')
     if not len(steps):
-        return np.zeros(len(stamps), np.int64), _RATE
-    # From frame to frame, so that a rate which is a little off adds up to nothing.
+        return np.zeros(len(stamps), np.int64), _DEFAULT_RATE
+    # Counted from frame to frame, so that errors of the rate do not accumulate.
     counts = np.maximum(1, np.rint(steps / np.median(steps)).astype(np.int64))
     return np.append(0, counts.cumsum()), float(counts.sum() / (steps.sum() / _SECOND))
 
 
-def _motion(
+def _create_motion(
     name: str,
     body: BodyModel,
     betas: Array,
     rate: float,
-    slots: NDArray,
+    seen: NDArray,
     humans: Sequence[Human],
 ) -> Motion:
-    slots = slots - slots[0]
-    every = np.arange(slots[-1] + 1)
-    missing = np.setdiff1d(every, slots)
+    """Return a motion from the person in the frames of these indices, interpolated between."""
+    seen = seen - seen[0]
+    every = np.arange(seen[-1] + 1)
+    missing = np.setdiff1d(every, seen)
     rotations = np.empty((len(every), NUM_JOINTS, 3, 3))
-    rotations[slots] = [human.rotations for human in humans]
+    rotations[seen] = [human.rotations for human in humans]
     pelvis = np.empty((len(every), 3))
-    pelvis[slots] = [human.joints[PELVIS] for human in humans]
+    pelvis[seen] = [human.joints[PELVIS] for human in humans]
     if len(missing):
         for joint in range(NUM_JOINTS):
-            turns = Rotation.from_matrix(rotations[slots, joint])
-            rotations[missing, joint] = Slerp(slots, turns)(missing).as_matrix()
+            known = Rotation.from_matrix(rotations[seen, joint])
+            rotations[missing, joint] = Slerp(seen, known)(missing).as_matrix()
         for axis in range(3):
-            pelvis[missing, axis] = np.interp(missing, slots, pelvis[slots, axis])
+            pelvis[missing, axis] = np.interp(missing, seen, pelvis[seen, axis])
     motion = Motion(name, body, betas, rate, rotations, pelvis, np.zeros(0))
     joints = np.array([human.joints for human in humans])
-    off = np.linalg.norm(motion.joints[slots] - joints, axis=-1)
-    return replace(motion, deviations=off.max(axis=1))
+    distances = np.linalg.norm(motion.joints[seen] - joints, axis=-1)
+    return replace(motion, deviations=distances.max(axis=1))
