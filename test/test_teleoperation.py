@@ -105,7 +105,7 @@ def check(
     rotations: NDArray,
     side: str,
     last: NDArray,
-    straight: float = example.STRAIGHT,
+    straight: float = example.STRAIGHT_BEND,
     tolerance: float = DEGREE,
 ) -> NDArray:
     """Rebuild directions and hand from the angles; return the angles."""
@@ -130,7 +130,7 @@ def test_limbs_of_any_pose_are_rebuilt(side: str) -> None:
         # Elbows that bend in any direction, which nobody's do.
         last = rng.uniform(-3, 3, 7)
         check(rotations, side, last, straight=0.01)
-        check(rotations, side, last, tolerance=np.arcsin(example.STRAIGHT) + 1e-6)
+        check(rotations, side, last, tolerance=np.arcsin(example.STRAIGHT_BEND) + 1e-6)
         # Those that are hinges, straight or bent.
         bend = max(0.0, rng.uniform(-0.5, 2.5))
         hinge = Rotation.from_rotvec([0, -SIGN[side] * bend, 0])
@@ -211,8 +211,8 @@ def test_commands_keep_limits_and_speeds(side: str) -> None:
     rng = np.random.default_rng(2)
     for rotations in random_rotations(rng, 100, 0.9):
         before = arm.angles
-        arm.follow(rotations, ALL_SEEN, 0.033)
-        assert (np.abs(arm.angles - before) <= example.SPEEDS * 0.033 + 1e-9).all()
+        arm.advance(rotations, ALL_SEEN, 0.033)
+        assert (np.abs(arm.angles - before) <= example.MAX_SPEEDS * 0.033 + 1e-9).all()
         assert ((low - 1e-9 <= arm.angles) & (arm.angles <= high + 1e-9)).all()
 
 
@@ -253,12 +253,12 @@ def test_what_is_not_seen_holds(part: str, held: slice) -> None:
     arm = example.Arm('left')
     start = hanging('left', elbow=0.8)
     for _ in range(40):
-        arm.follow(start, ALL_SEEN, 0.05)
+        arm.advance(start, ALL_SEEN, 0.05)
     before = arm.angles
     confidence = ALL_SEEN.copy()
     confidence[JOINT[f'left_{part}']] = 0
     other = random_rotations(np.random.default_rng(4), 1, 0.5)[0]
-    arm.follow(other, confidence, 0.05)
+    arm.advance(other, confidence, 0.05)
     np.testing.assert_array_equal(arm.angles[held], before[held])
     moving = np.ones(7, bool)
     moving[held] = False
@@ -268,10 +268,10 @@ def test_what_is_not_seen_holds(part: str, held: slice) -> None:
 def test_nothing_moves_back_in_time_or_leaps_after_a_gap() -> None:
     arm = example.Arm('right')
     pose = hanging('right', elbow=1.5)
-    arm.follow(pose, ALL_SEEN, -5.0)
+    arm.advance(pose, ALL_SEEN, -5.0)
     np.testing.assert_array_equal(arm.angles, 0)
-    arm.follow(pose, ALL_SEEN, 60.0)
-    assert (np.abs(arm.angles) <= example.SPEEDS * example.LONGEST_STEP + 1e-9).all()
+    arm.advance(pose, ALL_SEEN, 60.0)
+    assert (np.abs(arm.angles) <= example.MAX_SPEEDS * example.MAX_STEP_SECONDS + 1e-9).all()
     assert arm.angles[3] < 0
 
 

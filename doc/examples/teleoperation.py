@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Both arms of a robot follow a person: HumanMesh in, sensor_msgs/JointState out.
+"""Move both arms of a robot like those of a person: HumanMesh in, sensor_msgs/JointState out.
 
     python3 teleoperation.py                    # human_pose -> joint_commands
     python3 teleoperation.py --ros-args -r joint_commands:=/robot/joint_commands
 
-The arm has seven hinges, from the torso outwards: shoulder pitch, roll and yaw, elbow, wrist yaw,
+Each arm has seven hinges, from the torso outwards: shoulder pitch, roll and yaw, elbow, wrist yaw,
 pitch and roll, about the axes y, x, z, y, z, y, x of the torso (x forward, y left, z up). With all
-angles zero the arms hang and the palms face the thighs. Other layouts need another arm_angles;
-other ranges and speeds, other LIMITS and SPEEDS.
+angles zero the arms hang and the palms face the thighs. For another layout rewrite arm_angles; for
+other ranges and speeds change LIMITS and MAX_SPEEDS.
 
-This shows the geometry. It knows of no obstacle, no collision and no balance: try it in a
-simulator first, and give a real robot its own safety stop.
+The example shows the geometry only, without obstacle avoidance, collision checks or balance: try it
+in a simulator first, and use a real robot's own emergency stop.
 """
 
 import array
@@ -26,6 +26,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
+from hybrik_ros.angles import select_first_angle, wrap
 from hybrik_ros.kinematics import global_rotations
 from hybrik_ros.messages.people import from_human_mesh
 from hybrik_ros.msg import HumanMesh
@@ -39,43 +40,52 @@ HINGES = (
     'wrist_yaw', 'wrist_pitch', 'wrist_roll',
 )  # fmt: skip
 
-# Radians, lower and upper, of the left arm. Of the right arm, roll and yaw are mirrored.
+# Minimum and maximum angles of the left arm in radians. Roll and yaw of the right arm are mirrored.
 LIMITS = np.array(
     [[-3.1, 1.0], [-0.4, 3.1], [-2.0, 2.0], [-2.5, 0.0], [-1.9, 1.9], [-0.8, 0.8], [-1.4, 1.4]]
 )
-# Radians per second.
-SPEEDS = np.array([4.0, 4.0, 4.0, 5.0, 6.0, 6.0, 6.0])
+MAX_SPEEDS = np.array([4.0, 4.0, 4.0, 5.0, 6.0, 6.0, 6.0])  # rad/s
 MIRROR = np.array([1, -1, -1, 1, -1, 1, -1])
 
-# Axes of the torso (x forward, y left, z up) from SMPL's (x left, y up, z front).
+# Rotation from SMPL's axes (x left, y up, z front) to the torso's (x forward, y left, z up).
 ROBOT_FROM_SMPL = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
 TORSO = JOINT_NAMES.index('spine3')
 
-# Radians: so near to straight aside, pitch is chosen, not measured. The upper arm then misses its
-# direction by less than a degree.
-SINGULAR = 0.01
-# Radians: an elbow bent by no more than that is straight, so that noise does not turn the upper arm
-# about itself. A forearm that is bent sideways misses its direction by that much at most.
-STRAIGHT = 0.1
-LONGEST_STEP = 0.1  # seconds; after a longer silence the arms still start slowly
-FORGET_SECONDS = 1.0  # after which somebody else may take over
+# Sine of the angle between the upper arm and straight aside at which pitch follows its last value
+# and the observation by half. The direction of the upper arm deviates by less than 1 degree.
+SINGULAR_DISTANCE = 0.01
+# Bend in radians up to which an elbow counts as straight, so that noise does not rotate the upper
+# arm about itself. It is also the maximum error of a forearm that is bent sideways.
+STRAIGHT_BEND = 0.1
+# Maximum time step in seconds that limits the motion of one frame, also after a longer gap.
+MAX_STEP_SECONDS = 0.1
+FORGET_SECONDS = 1.0  # minimum time without the followed person before another one is followed
 
 
 def arm_angles(
-    rotations: ArrayLike, side: str, last: ArrayLike, straight: float = STRAIGHT
+    rotations: ArrayLike, side: str, last: ArrayLike, straight: float = STRAIGHT_BEND
 ) -> Array:
-    """Return the angles (7) of HINGES, radians in [-pi, pi], that an arm shows. They keep no limit.
+    """Return the angles of HINGES that reproduce a person's arm, before any limit.
 
-    Upper arm and forearm point, seen from the torso, where the person's do, and the hand has
-    the orientation of theirs.
+    Upper arm and forearm point in the same directions relative to the torso as those of the person,
+    and the hand has the same orientation.
 
     Parameters
     ----------
-    rotations: (24, 3, 3), parent-relative, as HumanMesh has them.
-    side: left or right.
-    last: (7), of the frame before: of two solutions the nearer one is taken, and where the upper
-        arm points aside, pitch is what it was.
-    straight: radians, up to which an elbow counts as straight.
+    rotations : array_like
+        Parent-relative rotations (24, 3, 3), as in HumanMesh.
+    side : str
+        'left' or 'right'.
+    last : array_like
+        Angles (7) of the previous frame in radians. Of two solutions the nearer one is taken, and
+        where the upper arm points straight aside, pitch keeps its last value.
+    straight : float
+        Bend in radians up to which an elbow counts as straight.
+
+    Returns
+    -------
+    ndarray
+        Angles (7) in radians, in [-pi, pi].
     """
     turns = global_rotations(rotations)
     shoulder, elbow, wrist = (
@@ -85,39 +95,38 @@ def arm_angles(
     aside, front = np.array([1.0 if side == 'left' else -1.0, 0, 0]), np.array([0.0, 0, 1])
     last = np.asarray(last, float)
 
-    pitch, roll = _point(shoulder @ aside, last[0], last[1])
-    to_upper = (_about('y', pitch) @ _about('x', roll)).T
-    # The elbow bends towards where the forearm goes; while it is straight, to the front of the
-    # upper arm, as SMPL's rotation of the shoulder has it.
+    pitch, roll = _point_arm(shoulder @ aside, last[:2])
+    to_upper = (_rotation_about('y', pitch) @ _rotation_about('x', roll)).T
+    # The elbow's hinge bends towards the forearm. While the elbow is straight, it bends towards the
+    # front of the upper arm, which SMPL's rotation of the shoulder defines.
     x, y, z = to_upper @ elbow @ aside
     ahead = to_upper @ shoulder @ front
     yaw = np.arctan2(y + straight * ahead[1], x + straight * ahead[0])
     bend = -np.arctan2(x * np.cos(yaw) + y * np.sin(yaw), -z)
 
-    # At rest SMPL's arms point aside, the robot's hang.
-    raised = _about('x', aside[0] * np.pi / 2)
-    to_forearm = (_about('z', yaw) @ _about('y', bend)).T @ to_upper
+    # At rest SMPL's arms point aside and the robot's arms hang.
+    raised = _rotation_about('x', aside[0] * np.pi / 2)
+    to_forearm = (_rotation_about('z', yaw) @ _rotation_about('y', bend)).T @ to_upper
     hand = to_forearm @ wrist @ ROBOT_FROM_SMPL.T @ raised
     return np.array([pitch, roll, yaw, bend, *_yaw_pitch_roll(hand)])
 
 
-def _point(direction: Array, last_pitch: float, last_roll: float) -> tuple[float, float]:
-    """Return pitch and roll of a shoulder whose arm points in a direction (3) of the torso."""
+def _point_arm(direction: Array, last: Array) -> tuple[float, float]:
+    """Return pitch and roll of a shoulder that point the arm in a direction (3) of the torso.
+
+    Parameters
+    ----------
+    direction : ndarray
+        Unit vector (3) along the axes of the torso.
+    last : ndarray
+        Pitch and roll (2) of the previous frame in radians.
+    """
     x, y, z = direction
     reach = float(np.hypot(x, z))
     facing = float(np.arctan2(-x, -z))
-    solutions = [
-        (facing, np.arctan2(y, reach)),
-        (_wrapped(facing + np.pi), np.arctan2(y, -reach)),
-    ]
-    pitch, _ = min(
-        solutions,
-        key=lambda one: abs(_wrapped(one[0] - last_pitch)) + abs(_wrapped(one[1] - last_roll)),
-    )
-    # With the arm straight aside, pitch turns it about itself: any will do.
-    trust = reach**2 / (reach**2 + SINGULAR**2)
-    pitch = _wrapped(last_pitch + trust * _wrapped(pitch - last_pitch))
-    _, y, z = _about('y', -pitch) @ direction
+    solutions = [[facing, np.arctan2(y, reach)], [wrap(facing + np.pi), np.arctan2(y, -reach)]]
+    pitch = float(wrap(select_first_angle(solutions, last, reach, SINGULAR_DISTANCE)))
+    _, y, z = _rotation_about('y', -pitch) @ direction
     return pitch, float(np.arctan2(y, -z))
 
 
@@ -128,8 +137,8 @@ def _yaw_pitch_roll(rotation: Array) -> tuple[float, float, float]:
     return float(np.arctan2(m[1, 0], m[0, 0])), float(pitch), float(np.arctan2(m[2, 1], m[2, 2]))
 
 
-def _about(axis: str, angle: float) -> Array:
-    """Return the rotation (3, 3) about an axis, x, y or z."""
+def _rotation_about(axis: str, angle: float) -> Array:
+    """Return the rotation (3, 3) by an angle in radians about the axis x, y or z."""
     i = 'xyz'.index(axis)
     j, k = (i + 1) % 3, (i + 2) % 3
     rotation = np.eye(3)
@@ -138,18 +147,13 @@ def _about(axis: str, angle: float) -> Array:
     return rotation
 
 
-def _wrapped(angle: float) -> float:
-    """Return an angle, plus or minus whole turns, in [-pi, pi)."""
-    return float((angle + np.pi) % (2 * np.pi) - np.pi)
-
-
 def limits(side: str) -> Array:
-    """Return the lower and the upper limit (7, 2) of the angles of an arm, radians."""
+    """Return the minimum and maximum (7, 2) of the angles of an arm in radians."""
     return LIMITS if side == 'left' else np.sort(LIMITS * MIRROR[:, None], axis=1)
 
 
-def shown(joint_confidence: ArrayLike, side: str) -> NDArray[np.bool_]:
-    """Return which angles (7) of an arm are seen: those whose joints all have a confidence > 0."""
+def find_observed(joint_confidence: ArrayLike, side: str) -> NDArray[np.bool_]:
+    """Return which angles (7) of an arm are observed: those of joints with a confidence above 0."""
     confidence = np.asarray(joint_confidence)
     shoulder, elbow, wrist, hand = (
         confidence[JOINT_NAMES.index(f'{side}_{part}')] > 0
@@ -161,31 +165,42 @@ def shown(joint_confidence: ArrayLike, side: str) -> NDArray[np.bool_]:
 
 
 class Arm:
-    """What an arm is told, frame by frame: within its limits, no faster than it may.
+    """Commands of one arm, within its limits of angle and speed.
 
     Attributes
     ----------
-    angles: (7), radians, the last command; at first zero, the hanging arm.
+    angles : ndarray
+        Angles (7) of the last command in radians; at first zero, the hanging arm.
     """
 
     def __init__(self, side: str) -> None:
         self.angles = np.zeros(len(HINGES))
         self._side = side
-        self._seen = np.zeros(len(HINGES))
+        self._observed = np.zeros(len(HINGES))
 
-    def follow(self, rotations: ArrayLike, joint_confidence: ArrayLike, elapsed: float) -> None:
-        """Move on, for so many seconds, towards what is seen; hold what is not."""
-        wanted = shown(joint_confidence, self._side)
-        seen = arm_angles(rotations, self._side, self._seen)
-        self._seen = np.where(wanted, seen, self._seen)
+    def advance(self, rotations: ArrayLike, joint_confidence: ArrayLike, elapsed: float) -> None:
+        """Move towards the observed angles; keep the others.
+
+        Parameters
+        ----------
+        rotations : array_like
+            Parent-relative rotations (24, 3, 3), as in HumanMesh.
+        joint_confidence : array_like
+            Confidence (24) of each joint in [0, 1]; 0 where it was not seen.
+        elapsed : float
+            Time in seconds since the last frame.
+        """
+        is_observed = find_observed(joint_confidence, self._side)
+        angles = arm_angles(rotations, self._side, self._observed)
+        self._observed = np.where(is_observed, angles, self._observed)
         low, high = limits(self._side).T
-        most = SPEEDS * np.clip(elapsed, 0.0, LONGEST_STEP)
-        step = np.clip(np.clip(self._seen, low, high) - self.angles, -most, most)
-        self.angles = self.angles + np.where(wanted, step, 0.0)
+        max_step = MAX_SPEEDS * np.clip(elapsed, 0.0, MAX_STEP_SECONDS)
+        step = np.clip(np.clip(self._observed, low, high) - self.angles, -max_step, max_step)
+        self.angles = self.angles + np.where(is_observed, step, 0.0)
 
 
 class Teleoperation(Node):
-    """Follows the first person that it sees for as long as it sees them."""
+    """Follows the first person, until that person has not been seen for FORGET_SECONDS."""
 
     def __init__(self) -> None:
         super().__init__('teleoperation')
@@ -202,11 +217,11 @@ class Teleoperation(Node):
             if self._id and 0 <= elapsed < FORGET_SECONDS:
                 return
             self._id = message.id
-            self.get_logger().info(f'follows {message.id}')
+            self.get_logger().info(f'following {message.id}')
         self._stamp = stamp
         human = from_human_mesh(message)
         for arm in self._arms.values():
-            arm.follow(human.rotations, human.joint_confidence, elapsed)
+            arm.advance(human.rotations, human.joint_confidence, elapsed)
         command = JointState(header=Header(stamp=message.header.stamp))
         command.name = [f'{side}_{hinge}' for side in SIDES for hinge in HINGES]
         command.position = array.array(

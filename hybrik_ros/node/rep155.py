@@ -1,17 +1,17 @@
-"""REP-155's topics of bodies: /humans/bodies/tracked, and /humans/bodies/<id>/ of each person.
+"""Publishers of REP-155's bodies: /humans/bodies/tracked, and /humans/bodies/<id>/ per person.
 
 | Topic | Message |
 |---|---|
-| tracked | hri_msgs/IdsList: who is in the image now; empty where nobody is |
-| <id>/roi | hri_msgs/NormalizedRegionOfInterest2D: the person's box |
-| <id>/cropped | sensor_msgs/Image: what is in it |
-| <id>/skeleton2d | hri_msgs/Skeleton2D: joints and face in the image |
-| <id>/joint_states | sensor_msgs/JointState: the angles of the urdf's joints |
-| <id>/urdf | std_msgs/String, latched: REP-155's model with the person's lengths |
-| <id>/position | geometry_msgs/PointStamped: midway between the hips |
-| <id>/velocity | geometry_msgs/TwistStamped |
+| tracked | hri_msgs/IdsList: ids of all people in the image, may be empty |
+| <id>/roi | hri_msgs/NormalizedRegionOfInterest2D: bounding box of the person |
+| <id>/cropped | sensor_msgs/Image: image inside the bounding box |
+| <id>/skeleton2d | hri_msgs/Skeleton2D: joints and face landmarks in the image |
+| <id>/joint_states | sensor_msgs/JointState: angles of the joints of urdf |
+| <id>/urdf | std_msgs/String, latched: REP-155's model with the person's bone lengths |
+| <id>/position | geometry_msgs/PointStamped: midpoint between the hips |
+| <id>/velocity | geometry_msgs/TwistStamped: velocity of the pelvis |
 
-All are reliable. TF has the frame body_<id>, which is the root of the urdf; see frames.
+All are reliable. The root of the urdf is the TF frame body_<id>; see messages/frames.py.
 """
 
 import time
@@ -34,16 +34,17 @@ from hybrik_ros.node.rep155_angles import joint_angles
 from hybrik_ros.node.rep155_urdf import to_urdf
 
 _BODIES = '/humans/bodies'
-_DEPTH = 10
+_QUEUE_DEPTH = 10
 _LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
-# Who is hidden for a moment comes back under the same id, and finds the same topics.
+# Time in seconds for which the topics of a lost person are kept: a person who was occluded returns
+# with the same id.
 _KEEP_SECONDS = 2.0
-# Metres by which a joint of the T-pose has to move before the urdf is published anew.
-_NEW_SHAPE = 0.005
+# Maximum displacement in metres of a joint of the T-pose; beyond it the urdf is published again.
+_MAX_SHAPE_CHANGE = 0.005
 
 
 def available() -> bool:
-    """Tell whether hri_msgs is installed, without which there is no Rep155."""
+    """Return whether hri_msgs is installed, which Rep155 needs."""
     try:
         import hri_msgs.msg  # noqa: F401
     except ImportError:
@@ -52,19 +53,22 @@ def available() -> bool:
 
 
 class Rep155:
-    """Publishes people as REP-155's bodies; each topic is built only while somebody subscribes.
+    """Publishes people as REP-155's bodies; messages without a subscriber are not built.
 
-    One thread may publish while another one spins the node. Publishes whenever it is told to: a
-    lifecycle node does so only while it is active.
+    One thread may publish while another one spins the node. The publishers are not lifecycle
+    publishers: a lifecycle node must call `publish` only while it is active.
 
     Parameters
     ----------
-    node: on which the topics are.
-    body: of which the people's betas are.
+    node : Node
+        Node that owns the publishers.
+    body : BodyModel
+        Body model of the people's betas.
 
     Raises
     ------
-    ImportError: hri_msgs is not installed.
+    ImportError
+        hri_msgs is not installed.
     """
 
     def __init__(self, node: Node, body: BodyModel) -> None:
@@ -73,10 +77,11 @@ class Rep155:
         self._to_ids = rep155_messages.to_ids
         self._node = node
         self._body = body
-        self._tracked = _publisher(node, rep155_messages.IdsList, 'tracked', _DEPTH)
+        self._tracked = _create_publisher(node, rep155_messages.IdsList, 'tracked', _QUEUE_DEPTH)
         self._people: dict[str, _Person] = {}
-        # Of several cameras' nodes one alone tells who is tracked: the others have to keep silent.
-        self._has_spoken = False
+        # Only one of several nodes publishes the list of tracked bodies: an empty list from another
+        # one would hide its people.
+        self._has_published = False
 
     def publish(
         self, humans: Sequence[Human], rgb: NDArray[np.uint8], camera: Camera, header: Header
@@ -85,10 +90,14 @@ class Rep155:
 
         Parameters
         ----------
-        humans: whom a Pipeline found in it; none is a message as well.
-        rgb: (H, W, 3), the image.
-        camera: of the image.
-        header: of the image.
+        humans : sequence of Human
+            The people; without any, an empty list of ids is published.
+        rgb : ndarray
+            Image (H, W, 3), uint8.
+        camera : Camera
+            Camera of the image.
+        header : Header
+            Header of the image.
         """
         now = time.monotonic()
         for human in humans:
@@ -100,20 +109,20 @@ class Rep155:
                 person.close()
                 del self._people[id]
         self._publish_ids(humans, header)
-        self._has_spoken = True
+        self._has_published = True
 
     def forget_all(self) -> None:
-        """Say, once, that nobody is there any more, and take everybody's topics down."""
-        if not self._has_spoken:
+        """Publish, once, an empty list of ids, and destroy the publishers of all people."""
+        if not self._has_published:
             return
-        self._has_spoken = False
+        self._has_published = False
         self._publish_ids([], Header(stamp=self._node.get_clock().now().to_msg()))
         for person in self._people.values():
             person.close()
         self._people.clear()
 
     def close(self) -> None:
-        """Forget all, and take the list of ids down as well."""
+        """Forget all people, and destroy the publisher of the list of ids too."""
         self.forget_all()
         self._node.destroy_publisher(self._tracked)
 
@@ -123,11 +132,12 @@ class Rep155:
 
 
 class _Person:
-    """The topics of one person.
+    """Publishers of one person.
 
     Attributes
     ----------
-    last_seen: seconds, of a monotonic clock.
+    last_seen : float
+        Time of the last frame with the person: seconds of the monotonic clock.
     """
 
     def __init__(self, node: Node, id: str, body: BodyModel) -> None:
@@ -137,19 +147,19 @@ class _Person:
         self._node = node
         self._body = body
         self._publishers = {
-            name: _publisher(node, kind, f'{id}/{name}', qos)
+            name: _create_publisher(node, kind, f'{id}/{name}', qos)
             for name, kind, qos in (
-                ('roi', rep155_messages.NormalizedRegionOfInterest2D, _DEPTH),
+                ('roi', rep155_messages.NormalizedRegionOfInterest2D, _QUEUE_DEPTH),
                 ('cropped', Image, 1),
-                ('skeleton2d', rep155_messages.Skeleton2D, _DEPTH),
-                ('joint_states', JointState, _DEPTH),
+                ('skeleton2d', rep155_messages.Skeleton2D, _QUEUE_DEPTH),
+                ('joint_states', JointState, _QUEUE_DEPTH),
                 ('urdf', String, _LATCHED),
-                ('position', PointStamped, _DEPTH),
-                ('velocity', TwistStamped, _DEPTH),
+                ('position', PointStamped, _QUEUE_DEPTH),
+                ('velocity', TwistStamped, _QUEUE_DEPTH),
             )
         }
         self._angles: NDArray | None = None
-        self._modelled: NDArray | None = None  # the joints of the T-pose of the last urdf
+        self._urdf_joints: NDArray | None = None  # joints of the T-pose in the last urdf, metres
         self.last_seen = 0.0
 
     def publish(
@@ -160,14 +170,14 @@ class _Person:
         header: Header,
         now: float,
     ) -> None:
-        """Publish the person as seen in an image, at a time of the monotonic clock."""
+        """Publish the person in a frame that was processed at a time of the monotonic clock."""
         self.last_seen = now
         messages = self._messages
         rest = self._body.rest_joints(human.betas)
         self._publish_urdf(human.id, rest)
         self._angles = (
             joint_angles(human.rotations, rest, self._angles)
-            if self._wanted('joint_states')
+            if self._has_subscriber('joint_states')
             else None
         )
         builders: dict[str, Callable[[], Any]] = {
@@ -179,26 +189,27 @@ class _Person:
             'velocity': lambda: messages.to_velocity(human, header),
         }
         for name, build in builders.items():
-            if self._wanted(name):
+            if self._has_subscriber(name):
                 self._publishers[name].publish(build())
 
     def close(self) -> None:
-        """Take the topics down."""
+        """Destroy the publishers."""
         for publisher in self._publishers.values():
             self._node.destroy_publisher(publisher)
 
-    def _wanted(self, name: str) -> bool:
+    def _has_subscriber(self, name: str) -> bool:
         return bool(self._publishers[name].get_subscription_count())
 
     def _publish_urdf(self, id: str, rest: NDArray) -> None:
-        """Publish the urdf for those, too, who subscribe later, when the body has changed."""
-        if self._modelled is None or np.abs(rest - self._modelled).max() > _NEW_SHAPE:
-            self._modelled = rest
+        """Publish the urdf if the body has changed; it is latched for later subscribers."""
+        last = self._urdf_joints
+        if last is None or np.abs(rest - last).max() > _MAX_SHAPE_CHANGE:
+            self._urdf_joints = rest
             self._publishers['urdf'].publish(String(data=to_urdf(id, rest)))
 
 
-def _publisher(node: Node, kind: type, topic: str, qos: QoSProfile | int) -> Publisher:
-    # Without event callbacks: the executor would wait for them as well, in its own thread, and fall
-    # over those of a publisher that is destroyed meanwhile.
+def _create_publisher(node: Node, kind: type, topic: str, qos: QoSProfile | int) -> Publisher:
+    # Without event callbacks: the executor waits for them in its own thread, and fails if their
+    # publisher is destroyed meanwhile.
     silent = PublisherEventCallbacks(use_default_callbacks=False)
     return node.create_publisher(kind, f'{_BODIES}/{topic}', qos, event_callbacks=silent)

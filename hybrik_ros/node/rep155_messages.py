@@ -1,7 +1,7 @@
-"""From people to REP-155's messages of bodies. Needs hri_msgs.
+"""Conversion of people to the messages of REP-155's bodies. Needs hri_msgs.
 
-Every message has the header of the image. Points of an image are parts of its width and height,
-from its left and upper edge, in [0, 1].
+Every message has the header of the image. Image coordinates are normalised: fractions in [0, 1] of
+the width and height, from the left and upper edge.
 """
 
 import array
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Header
 
+from hybrik_ros.angles import wrap
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
 from hybrik_ros.human import Human
@@ -26,9 +27,9 @@ from hybrik_ros.node.conversions import make, to_image
 from hybrik_ros.node.rep155_angles import HINGES, HIPS
 from hybrik_ros.skeleton import JOINT_NAMES, SHOULDERS
 
-_POINTS = 18
+_NUM_POINTS = 18  # of a Skeleton2D
 _HEAD = JOINT_NAMES.index('head')
-# The points of a Skeleton2D that are joints of ours, and those that are landmarks of the body.
+# Points of a Skeleton2D that are SMPL joints, and those that are landmarks of the body model.
 _JOINTS = {
     getattr(Skeleton2D, f'{side}_{part}'.upper()): JOINT_NAMES.index(f'{side}_{part}')
     for side in ('left', 'right')
@@ -36,19 +37,19 @@ _JOINTS = {
 }
 _LANDMARKS = ('left_ear', 'right_ear', 'left_eye', 'right_eye', 'nose')
 _FACE = [getattr(Skeleton2D, name.upper()) for name in _LANDMARKS]
-# A point of the head is hidden by it where it lies behind its middle, by this part of how far it
-# is from it.
-_BEHIND = 0.5
-_NEAREST = 1e-3  # metres; what is less in front of the camera has no place in the image
+# A landmark of the face is hidden when it is farther from the camera than the middle of the ears:
+# maximum ratio of the difference in distance to its distance from that middle. A cosine.
+_MAX_FACE_COSINE = 0.5
+_MIN_DEPTH = 1e-3  # minimum depth in metres of a point that can be projected
 
 
 def to_ids(humans: Sequence[Human], header: Header) -> IdsList:
-    """Return the ids of all people in a frame."""
+    """Return the list of the ids of all people in a frame."""
     return IdsList(header=header, ids=[human.id for human in humans])
 
 
 def to_region(human: Human, camera: Camera, header: Header) -> NormalizedRegionOfInterest2D:
-    """Return the box of a person."""
+    """Return the bounding box of a person, with its confidence."""
     size = [camera.width, camera.height] * 2
     x_min, y_min, x_max, y_max = np.clip(human.box / size, 0, 1).tolist()
     return NormalizedRegionOfInterest2D(
@@ -57,7 +58,7 @@ def to_region(human: Human, camera: Camera, header: Header) -> NormalizedRegionO
 
 
 def to_cropped(human: Human, rgb: NDArray[np.uint8], header: Header) -> Image:
-    """Return what is in the box of a person, at least a pixel, of an image (H, W, 3)."""
+    """Return the part of an image (H, W, 3) inside the box of a person, at least one pixel."""
     height, width = rgb.shape[:2]
     left, top = np.clip(np.floor(human.box[:2]).astype(int), 0, [width - 1, height - 1])
     right, bottom = np.maximum(np.ceil(human.box[2:]).astype(int), [left + 1, top + 1])
@@ -65,64 +66,77 @@ def to_cropped(human: Human, rgb: NDArray[np.uint8], header: Header) -> Image:
 
 
 def to_skeleton(human: Human, body: BodyModel, camera: Camera, header: Header) -> Skeleton2D:
-    """Return a person's joints and face in the image; with a confidence of 0 what is not seen."""
-    points, confidence = np.empty((_POINTS, 3)), np.empty(_POINTS)
+    """Return the joints and face of a person in the image.
+
+    The confidence `c` is 0 for points that were not seen, that the head hides or that are outside
+    the image.
+    """
+    points, confidence = np.empty((_NUM_POINTS, 3)), np.empty(_NUM_POINTS)
     joints, seen = human.joints, human.joint_confidence
     points[list(_JOINTS)] = joints[list(_JOINTS.values())]
     confidence[list(_JOINTS)] = seen[list(_JOINTS.values())]
     points[Skeleton2D.NECK] = joints[list(SHOULDERS)].mean(axis=0)
     confidence[Skeleton2D.NECK] = seen[list(SHOULDERS)].min()
-    face = _face(human, body)
+    face = _locate_face(human, body)
     points[_FACE] = face
-    confidence[_FACE] = np.where(_hidden(face), 0.0, seen[_HEAD])
+    confidence[_FACE] = np.where(_is_hidden(face), 0.0, seen[_HEAD])
 
-    before = points[:, 2] > _NEAREST
-    points[~before] = 0.0, 0.0, 1.0
-    # The middle of the first pixel is at (0, 0), the corner of the image half a pixel before it.
-    parts = (camera.project(points) + 0.5) / [camera.width, camera.height]
-    inside = before & ((parts >= 0) & (parts <= 1)).all(axis=1)
+    in_front = points[:, 2] > _MIN_DEPTH
+    points[~in_front] = 0.0, 0.0, 1.0
+    # The centre of the first pixel is (0, 0): the edges of the image are half a pixel outside.
+    normalised = (camera.project(points) + 0.5) / [camera.width, camera.height]
+    inside = in_front & ((normalised >= 0) & (normalised <= 1)).all(axis=1)
     confidence = np.where(inside, confidence, 0.0)
     return Skeleton2D(
         header=header,
         skeleton=[
             NormalizedPointOfInterest2D(x=x, y=y, c=c)
-            for (x, y), c in zip(np.clip(parts, 0, 1).tolist(), confidence.tolist(), strict=True)
+            for (x, y), c in zip(
+                np.clip(normalised, 0, 1).tolist(), confidence.tolist(), strict=True
+            )
         ],
     )
 
 
 def to_joint_state(human: Human, angles: NDArray, header: Header) -> JointState:
-    """Return the angles (20) of HINGES of a person, each within half a turn of zero.
+    """Return the joint angles of a person.
 
-    angles: as joint_angles has them, which go on from turn to turn.
+    Parameters
+    ----------
+    human : Human
+        The person.
+    angles : ndarray
+        Angles (20) of HINGES in radians, as of `joint_angles`; the message has them in [-pi, pi).
+    header : Header
+        Header of the image.
     """
     names = [f'{hinge.name}_{human.id}' for hinge in HINGES]
-    within = (angles + np.pi) % (2 * np.pi) - np.pi
-    return JointState(header=header, name=names, position=array.array('d', within.tolist()))
+    position = array.array('d', wrap(angles).tolist())
+    return JointState(header=header, name=names, position=position)
 
 
 def to_position(human: Human, header: Header) -> PointStamped:
-    """Return where a person is: the origin of the person's body frame, midway between the hips."""
+    """Return the position of a person: the midpoint between the hips, origin of body_<id>."""
     return PointStamped(header=header, point=make.point(human.joints[list(HIPS)].mean(axis=0)))
 
 
 def to_velocity(human: Human, header: Header) -> TwistStamped:
-    """Return how fast a person moves; how fast it turns is left at zero."""
+    """Return the linear velocity of a person's pelvis; the angular velocity is zero."""
     message = TwistStamped(header=header)
     message.twist.linear = make.vector(human.velocity)
     return message
 
 
-def _face(human: Human, body: BodyModel) -> NDArray[np.float64]:
-    """Return _LANDMARKS (5, 3), metres, in the optical frame: they turn with the head."""
+def _locate_face(human: Human, body: BodyModel) -> NDArray[np.float64]:
+    """Return _LANDMARKS (5, 3) in metres in the optical frame; they rotate with the head."""
     rest = np.stack([body.landmark(name, human.betas) for name in _LANDMARKS])
     turn = human.global_rotations[_HEAD]
     offsets = rest - body.rest_joints(human.betas)[_HEAD]
     return np.asarray(human.joints[_HEAD] + offsets @ turn.T)
 
 
-def _hidden(face: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _is_hidden(face: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which of _LANDMARKS (5, 3) the head hides from the camera."""
-    middle = face[:2].mean(axis=0)  # between the ears
+    middle = face[:2].mean(axis=0)  # of the ears
     farther = (face - middle) @ middle / np.linalg.norm(middle)
-    return np.asarray(farther > _BEHIND * np.linalg.norm(face - middle, axis=1))
+    return np.asarray(farther > _MAX_FACE_COSINE * np.linalg.norm(face - middle, axis=1))

@@ -1,8 +1,8 @@
-"""REP-155's model of one person as URDF: its names and axes, the person's own lengths.
+"""REP-155's body model of one person as URDF, with the bone lengths of the person.
 
-Links and joints are named as in REP-155's human_description, each with the id of the person at
-its end; the root is body_<id>, the frame of that name in TF. With the joint_states of the person,
-robot_state_publisher, or any other forward kinematics, has its limbs point where SMPL's do.
+Links and joints have the names of REP-155's human_description, with the suffix _<id>; the root is
+body_<id>, which is also a TF frame. Forward kinematics with the person's joint_states, for example
+by robot_state_publisher, reproduces the directions of SMPL's limbs.
 """
 
 import xml.etree.ElementTree as ET
@@ -18,11 +18,10 @@ from hybrik_ros.skeleton import JOINT_NAMES, LEAF_NAMES, NUM_JOINTS, SHOULDERS
 
 _NECK = JOINT_NAMES.index('neck')
 _HEAD_TOP = NUM_JOINTS + LEAF_NAMES.index('head_top')
-_NOWHERE = np.zeros(3)
-# What the model looks like: metres, and red, green, blue, alpha.
-_LIMB_RADIUS = 0.04
-_SKIN = '1 0.7 0 1'
-# URDF demands them of every joint; nothing here comes from a motor.
+_ZERO = np.zeros(3)
+_LIMB_RADIUS = 0.04  # metres, of the cylinders that show the limbs
+_SKIN = '1 0.7 0 1'  # red, green, blue, alpha
+# Maximum effort and velocity, which URDF requires for each joint; they have no meaning here.
 _EFFORT, _VELOCITY = '1000', '100'
 
 
@@ -31,14 +30,21 @@ def to_urdf(id: str, rest_joints: NDArray) -> str:
 
     Parameters
     ----------
-    id: of the person.
-    rest_joints: (29, 3), metres, of the T-pose, in SMPL's axes.
+    id : str
+        Id of the person.
+    rest_joints : ndarray
+        Joints and leaves (29, 3) of the T-pose in metres, in SMPL's axes.
+
+    Returns
+    -------
+    str
+        The URDF as XML.
     """
     return ET.tostring(_Model(id, rest_joints @ REP_FROM_SMPL.T).robot, encoding='unicode')
 
 
 class _Model:
-    """The tree of links and joints under construction."""
+    """Builder of the tree of links and joints."""
 
     def __init__(self, id: str, rest: Array) -> None:
         self._id = id
@@ -47,90 +53,92 @@ class _Model:
         hips = rest[list(HIPS)].mean(axis=0)
         shoulders = rest[list(SHOULDERS)].mean(axis=0)
 
-        self._link('body')
-        self._hinge(WAIST, 'body', 'waist', _NOWHERE)
-        self._link('waist')
-        self._fixed('torso', 'waist', shoulders - hips)
-        self._link('torso', [hips - shoulders])
+        self._add_link('body')
+        self._add_hinge(WAIST, 'body', 'waist', _ZERO)
+        self._add_link('waist')
+        self._add_fixed_joint('torso', 'waist', shoulders - hips)
+        self._add_link('torso', [hips - shoulders])
         parent, origin = 'torso', rest[_NECK] - shoulders
         for hinge in HEAD:
-            self._hinge(hinge, parent, hinge.name, origin)
-            self._link(hinge.name)
-            parent, origin = hinge.name, _NOWHERE
+            self._add_hinge(hinge, parent, hinge.name, origin)
+            self._add_link(hinge.name)
+            parent, origin = hinge.name, _ZERO
         middle = (rest[_HEAD_TOP] - rest[_NECK]) / 2
-        self._fixed('head', parent, middle)
-        self._link('head', radius=float(np.linalg.norm(middle)))
+        self._add_fixed_joint('head', parent, middle)
+        self._add_link('head', radius=float(np.linalg.norm(middle)))
         for side, arm in ARMS.items():
-            self._limb(arm, ('shoulder', 'elbow', 'wrist'), side, 'torso', rest, shoulders)
+            self._add_limb(arm, ('shoulder', 'elbow', 'wrist'), side, 'torso', rest, shoulders)
         for side, leg in LEGS.items():
-            self._limb(leg, ('hip', 'knee', 'ankle'), side, 'body', rest, hips)
+            self._add_limb(leg, ('hip', 'knee', 'ankle'), side, 'body', rest, hips)
 
-    def _limb(
+    def _add_limb(
         self, limb: Limb, names: tuple[str, str, str], side: str, parent: str, rest: Array,
         origin: Array,
     ) -> None:  # fmt: skip
-        """Add an arm or a leg to a link whose origin lies at a point (3) of the rest joints."""
+        """Add an arm or leg to a link with a given origin (3) in the frame of the rest joints."""
         root, middle, end = (f'{side}_{name}' for name in names)
         first, second, third, last = limb.hinges
         joints = rest[list(limb.joints)]
         upper, lower = (
             np.array([0, 0, -length]) for length in np.linalg.norm(np.diff(joints, axis=0), axis=1)
         )
-        self._hinge(first, parent, first.name, joints[0] - origin)
-        self._link(first.name)
-        self._hinge(second, first.name, second.name, _NOWHERE)
-        self._link(second.name)
-        self._hinge(third, second.name, root, _NOWHERE)
-        self._link(root, [upper])
-        self._hinge(last, root, middle, upper)
-        self._link(middle, [lower])
-        self._fixed(end, middle, lower)
-        self._link(end)
+        self._add_hinge(first, parent, first.name, joints[0] - origin)
+        self._add_link(first.name)
+        self._add_hinge(second, first.name, second.name, _ZERO)
+        self._add_link(second.name)
+        self._add_hinge(third, second.name, root, _ZERO)
+        self._add_link(root, [upper])
+        self._add_hinge(last, root, middle, upper)
+        self._add_link(middle, [lower])
+        self._add_fixed_joint(end, middle, lower)
+        self._add_link(end)
 
-    def _link(self, name: str, bones: Iterable[Array] = (), radius: float = 0.0) -> None:
-        """Add a link, drawn as bones from its origin to points (3), or as a ball."""
-        link = ET.SubElement(self.robot, 'link', name=self._full(name))
+    def _add_link(self, name: str, bones: Iterable[Array] = (), radius: float = 0.0) -> None:
+        """Add a link, shown as bones from its origin to points (3), or as a sphere."""
+        link = ET.SubElement(self.robot, 'link', name=self._full_name(name))
         for bone in bones:
             length = float(np.linalg.norm(bone))
-            # From the cylinder's z to the bone's direction: about y, then about z.
+            # Rotate the cylinder's z axis to the direction of the bone: about y, then about z.
             pitch, yaw = np.arctan2(np.hypot(bone[0], bone[1]), bone[2]), np.arctan2(*bone[1::-1])
-            geometry = self._visual(link, bone / 2, np.array([0.0, pitch, yaw]))
-            ET.SubElement(geometry, 'cylinder', length=_number(length), radius=str(_LIMB_RADIUS))
+            geometry = self._add_visual(link, bone / 2, np.array([0.0, pitch, yaw]))
+            ET.SubElement(geometry, 'cylinder', length=_format(length), radius=str(_LIMB_RADIUS))
         if radius:
-            geometry = self._visual(link, _NOWHERE, _NOWHERE)
-            ET.SubElement(geometry, 'sphere', radius=_number(radius))
+            geometry = self._add_visual(link, _ZERO, _ZERO)
+            ET.SubElement(geometry, 'sphere', radius=_format(radius))
 
-    def _visual(self, link: ET.Element, origin: Array, angles: Array) -> ET.Element:
+    def _add_visual(self, link: ET.Element, origin: Array, angles: Array) -> ET.Element:
         visual = ET.SubElement(link, 'visual')
-        ET.SubElement(visual, 'origin', xyz=_numbers(origin), rpy=_numbers(angles))
+        ET.SubElement(visual, 'origin', xyz=_format_all(origin), rpy=_format_all(angles))
         ET.SubElement(visual, 'material', name='skin')
         return ET.SubElement(visual, 'geometry')
 
-    def _hinge(self, hinge: Hinge, parent: str, child: str, origin: Array) -> None:
-        joint = self._joint(hinge.name, 'revolute', parent, child, origin)
-        ET.SubElement(joint, 'axis', xyz=_numbers(hinge.axis))
+    def _add_hinge(self, hinge: Hinge, parent: str, child: str, origin: Array) -> None:
+        joint = self._add_joint(hinge.name, 'revolute', parent, child, origin)
+        ET.SubElement(joint, 'axis', xyz=_format_all(hinge.axis))
         ET.SubElement(
-            joint, 'limit', lower=_number(hinge.lower), upper=_number(hinge.upper),
+            joint, 'limit', lower=_format(hinge.lower), upper=_format(hinge.upper),
             effort=_EFFORT, velocity=_VELOCITY,
         )  # fmt: skip
 
-    def _fixed(self, name: str, parent: str, origin: Array) -> None:
-        self._joint(name, 'fixed', parent, name, origin)
+    def _add_fixed_joint(self, name: str, parent: str, origin: Array) -> None:
+        self._add_joint(name, 'fixed', parent, name, origin)
 
-    def _joint(self, name: str, kind: str, parent: str, child: str, origin: Array) -> ET.Element:
-        joint = ET.SubElement(self.robot, 'joint', name=self._full(name), type=kind)
-        ET.SubElement(joint, 'parent', link=self._full(parent))
-        ET.SubElement(joint, 'child', link=self._full(child))
-        ET.SubElement(joint, 'origin', xyz=_numbers(origin), rpy=_numbers(_NOWHERE))
+    def _add_joint(
+        self, name: str, kind: str, parent: str, child: str, origin: Array
+    ) -> ET.Element:
+        joint = ET.SubElement(self.robot, 'joint', name=self._full_name(name), type=kind)
+        ET.SubElement(joint, 'parent', link=self._full_name(parent))
+        ET.SubElement(joint, 'child', link=self._full_name(child))
+        ET.SubElement(joint, 'origin', xyz=_format_all(origin), rpy=_format_all(_ZERO))
         return joint
 
-    def _full(self, name: str) -> str:
+    def _full_name(self, name: str) -> str:
         return f'{name}_{self._id}'
 
 
-def _number(value: float) -> str:
-    return f'{round(value, 5) + 0.0:g}'  # Adding zero makes -0 a 0.
+def _format(value: float) -> str:
+    return f'{round(value, 5) + 0.0:g}'  # Adding 0.0 turns -0.0 into 0.0.
 
 
-def _numbers(values: Iterable[float]) -> str:
-    return ' '.join(_number(float(value)) for value in values)
+def _format_all(values: Iterable[float]) -> str:
+    return ' '.join(_format(float(value)) for value in values)
