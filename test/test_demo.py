@@ -130,7 +130,7 @@ def test_demo_of_an_empty_room_fails_and_says_why(
         ros_environment, '--input', str(room), '--output', str(tmp_path / 'out'), '--no-realtime'
     )
     assert finished.returncode == 1, finished.stdout
-    assert 'only 0 of 10 processed frames held a person' in ' '.join(finished.stdout.split())
+    assert 'only 0 of 10 processed frames show a person' in ' '.join(finished.stdout.split())
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from hybrik_ros.msg import HumanMeshArray
-from hybrik_ros.node import video
+from hybrik_ros.node import video_source
 from hybrik_ros.node.conversions import guess_calibration
 
 RATE = 20
@@ -215,7 +215,7 @@ def test_remapped_image_takes_camera_info_along(
 
 @pytest.mark.parametrize(
     ('source', 'complaint'),
-    [('missing.mp4', 'there is no file missing.mp4'), ('text.mp4', 'text.mp4 is no video'),
+    [('missing.mp4', 'there is no file missing.mp4'), ('text.mp4', 'text.mp4 is not a video'),
      ('99', 'the camera 99 cannot be opened'),
      ('12345678901234567890', 'the camera 12345678901234567890 cannot be opened')],
 )  # fmt: skip
@@ -263,10 +263,10 @@ def test_interrupts_end_it_while_it_plays(
     interrupt_twice(process)
 
 
-def test_interrupts_end_it_while_nobody_subscribes(spawn: Spawn, clip: Path) -> None:
+def test_interrupts_end_it_while_it_waits_for_subscribers(spawn: Spawn, clip: Path) -> None:
     process = play(spawn, clip, '--subscribers', 1)
     assert process.stderr is not None
-    assert any('waiting until somebody subscribes' in line for line in process.stderr)
+    assert any('waiting for subscribers of' in line for line in process.stderr)
     interrupt_twice(process)
 
 
@@ -289,9 +289,9 @@ def test_lockstep_waits_for_the_answer(spawn: Spawn, viewer: Viewer, clip: Path)
 def test_lockstep_goes_on_without_an_answer_and_says_why(
     viewer: Viewer, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(video, '_ANSWER_SECONDS', 0.2)
+    monkeypatch.setattr(video_source, '_ANSWER_SECONDS', 0.2)
     warnings = []
-    with in_process(video.Source(str(clip)), lockstep=True) as node:
+    with in_process(video_source.VideoSource(str(clip)), lockstep=True) as node:
         monkeypatch.setattr(node, 'get_logger', lambda: Log(warnings))
         viewer.wait(lambda: len(viewer.images) == 2)
     assert 'no human_poses for frame 0 in 0.2 s' in ''.join(warnings)
@@ -305,11 +305,13 @@ class Log:
 
 
 @contextmanager
-def in_process(source: video.Source, lockstep: bool = False) -> Iterator[video.VideoNode]:
+def in_process(
+    source: video_source.VideoSource, lockstep: bool = False
+) -> Iterator[video_source.VideoNode]:
     """Play a source in a thread of this process."""
     rclpy.init()
     stopping = threading.Event()
-    node = video.VideoNode(
+    node = video_source.VideoNode(
         source,
         guess_calibration(60, *source.size),
         'camera',
@@ -357,36 +359,36 @@ def test_camera_that_comes_back_is_opened_again(
     viewer: Viewer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cv2, 'VideoCapture', Unplugged)
-    monkeypatch.setattr(video, '_SILENCE_SECONDS', 0.3)
-    monkeypatch.setattr(video, '_REOPEN_SECONDS', 0.1)
+    monkeypatch.setattr(video_source, '_SILENCE_SECONDS', 0.3)
+    monkeypatch.setattr(video_source, '_REOPEN_SECONDS', 0.1)
     lines: list[str] = []
-    with in_process(video.Source('7')) as node:
+    with in_process(video_source.VideoSource('7')) as node:
         monkeypatch.setattr(node, 'get_logger', lambda: Log(lines))
         before = node.get_clock().now().nanoseconds
         viewer.wait(lambda: len(viewer.images) == 6)
         after = node.get_clock().now().nanoseconds
-    assert [line.partition(';')[0] for line in lines if 'camera 7' in line][:2] == [
-        'the camera 7 sends nothing more',
-        'the camera 7 is back',
+    assert [line for line in lines if line.startswith('the camera 7')][:2] == [
+        'the camera 7 has sent no frame for 0.3 s: trying to reopen it',
+        'the camera 7 is open again',
     ]
     stamps = viewer.stamps()
     assert [before, *stamps, after] == sorted([before, *stamps, after])
 
 
 def test_pace_of_a_quick_decoder_is_the_videos() -> None:
-    pace = video.Pace(10, start=5.0)
+    pace = video_source.Pace(10, start=5.0)
     for index in range(20):
-        pace.put_off(index, pace.due(index) - 0.05)
+        pace.delay(index, pace.due(index) - 0.05)
         assert pace.due(index) == pytest.approx(5.0 + index / 10)
 
 
 def test_pace_after_a_pause_goes_on_from_there() -> None:
-    pace = video.Pace(10, start=0.0)
+    pace = video_source.Pace(10, start=0.0)
     shown = []
     now = 0.0
     for index in range(10):
         now += 1.0 if index == 5 else 0.01
-        pace.put_off(index, now)
+        pace.delay(index, now)
         now = max(now, pace.due(index))
         shown.append(now)
     # The pause, from 0.4 s on, takes a second; nothing is bunched up after it.
@@ -395,9 +397,9 @@ def test_pace_after_a_pause_goes_on_from_there() -> None:
 
 
 def test_pace_of_a_slow_decoder_is_never_late_by_more_than_a_frame() -> None:
-    pace = video.Pace(10, start=0.0)
+    pace = video_source.Pace(10, start=0.0)
     now = 0.0
     for index in range(100):
         now += 0.15
-        pace.put_off(index, now)
+        pace.delay(index, now)
         assert now - pace.due(index) <= 0.1 + 1e-9

@@ -1,15 +1,15 @@
-"""`hybrik demo`: camera and node as two processes, and what came of it in pictures and numbers."""
+"""`hybrik demo`: run a video source and the node on a clip, and write pictures and figures."""
 
 import argparse
 import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 from rich.console import Console
-from rich.progress import Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from hybrik_ros.body import BodyModel
@@ -31,42 +31,46 @@ from hybrik_ros.share import SAMPLE
 if TYPE_CHECKING:
     from hybrik_ros.node.recorder import Recorder
 
-# What it leaves in the output folder.
+# Files in the output folder.
 _SHEET, _OVERLAY, _BAG = 'contact_sheet.png', 'overlay.mp4', 'bag'
 _NODE_LOG, _VIDEO_LOG = 'node.log', 'video.log'
 _BAG_FILES = ('bag.mcap', 'metadata.yaml')
-_MARK = '.hybrik_demo'  # Without it, what bears these names is somebody else's.
+_MARKER = '.hybrik_demo'  # marks a folder in which the demo may overwrite these files
 
 _NODE = 'hybrik_node'
-# Fewer processed frames with a person than this, and the demo has failed.
-_LEAST_SHARE = 0.9
-_DRAIN_SECONDS = 1.0
+_MIN_SHARE = 0.9  # minimum share of processed frames with a person
+_DRAIN_SECONDS = 1.0  # time without a new answer after which the node has processed all frames
 _POLL_SECONDS = 0.1
-# Stages that begin at the image's stamp. In a video that waits, stamps fall behind the clock.
+# Stages measured from the image's stamp, which falls behind the clock with --no-realtime.
 _SINCE_STAMP = ('transport', 'total')
 
 
 class DemoError(RuntimeError):
-    """The demo cannot go on; the message says why and what to do."""
+    """The demo failed; the message gives the reason and the remedy."""
 
 
 def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
     """Add the demo command."""
     parser = subparsers.add_parser(
         'demo',
-        help='run camera and node on a clip, and show what comes of it',
-        description='Runs video source and node as separate processes on a clip, then writes an '
-        'overlay video, a contact sheet and a bag, and says what happened to the frames.',
+        help='run the node on a clip and show the results',
+        description='Runs a video source and the node as separate processes on a clip, writes an '
+        'overlay video, a contact sheet and a bag, and prints counts and latencies of the frames.',
     )
-    parser.add_argument('--input', type=Path, default=SAMPLE, help='video (default: the sample)')
     parser.add_argument(
-        '--output', type=Path, default=Path('demo_output'), help='folder (default: demo_output)'
+        '--input', type=Path, default=SAMPLE, help='video file (default: the sample clip)'
+    )
+    parser.add_argument(
+        '--output',
+        type=Path,
+        default=Path('demo_output'),
+        help='folder for the results (default: demo_output)',
     )
     parser.add_argument(
         '--realtime',
         action=argparse.BooleanOptionalAction,
         default=True,
-        help='play the video at its own rate, as a camera would, so that a slow machine drops '
+        help='play the video at its own rate, as a camera does, so that a slow machine drops '
         'frames (default); --no-realtime waits until each frame is processed',
     )
     parser.set_defaults(run=run)
@@ -80,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         frames = _count_frames(args.input)
-        _make_room(args.output, args.input)
+        _prepare_folder(args.output, args.input)
         compile_missing(console)
         with Recorder(_NODE) as recorder:
             _play(args.input, frames, args.realtime, args.output, recorder, console)
@@ -94,32 +98,32 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _count_frames(video: Path) -> int | None:
-    """Return how many frames a video says it has; None where it does not say."""
+    """Return the number of frames in a video's header; None if it has none."""
     if not video.is_file():
-        raise DemoError(f'there is no file {video}')
+        raise DemoError(f'there is no file {video}: check --input')
     capture = cv2.VideoCapture(str(video))
     readable, frames = capture.grab(), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     capture.release()
     if not readable:
-        raise DemoError(f'{video} is no video that OpenCV can read')
+        raise DemoError(f'{video} is not a video that OpenCV can read: convert it, to .mp4 say')
     return frames if frames > 0 else None
 
 
-def _make_room(output: Path, video: Path) -> None:
-    """Remove the results of an earlier demo, and nothing else."""
+def _prepare_folder(output: Path, video: Path) -> None:
+    """Create the output folder, or remove only the results of an earlier demo from it."""
     bag = output / _BAG
     results = [output / name for name in (_SHEET, _OVERLAY, _NODE_LOG, _VIDEO_LOG)]
     present = [path for path in (bag, *results) if os.path.lexists(path)]
     if video.resolve() in [path.resolve() for path in results]:
-        raise DemoError(f'{video} would be overwritten: choose another folder by --output')
-    if present and not (output / _MARK).exists():
-        raise DemoError(f'{present[0]} is not from a demo: choose another folder by --output')
+        raise DemoError(f'{video} would be overwritten: choose another folder with --output')
+    if present and not (output / _MARKER).exists():
+        raise DemoError(f'{present[0]} is not from a demo: choose another folder with --output')
     for path in [*results, *(bag / name for name in _BAG_FILES)]:
         path.unlink(missing_ok=True)
     if bag.exists():
         bag.rmdir()
     output.mkdir(parents=True, exist_ok=True)
-    (output / _MARK).touch()
+    (output / _MARKER).touch()
 
 
 def _play(
@@ -130,13 +134,13 @@ def _play(
     recorder: 'Recorder',
     console: Console,
 ) -> None:
-    """Run node and video source until the video is over and the node has had its last frame."""
+    """Run node and video source until the node has processed the last frame of the video."""
     node_command = list(NODE)
-    if not realtime:  # Best effort may lose an image; here every one is to be processed.
+    if not realtime:  # Best effort may lose images, and here all must be processed.
         reliable = 'qos_overrides./image.subscription.reliability:=reliable'
         node_command += ['--ros-args', '-p', reliable]
     source_command = [sys.executable, '-m', 'hybrik_ros.cli', 'video', str(video.resolve())]
-    # Node and recorder: the recorder counts the frames by their camera_info.
+    # The subscribers are node and recorder, which counts the frames by their camera_info.
     source_command += ['--subscribers', '2'] + ([] if realtime else ['--lockstep'])
     columns = (TextColumn('{task.description}'), Bar(), Count(),
                TextColumn('{task.fields[note]}', markup=False), TimeElapsedColumn())  # fmt: skip
@@ -146,10 +150,11 @@ def _play(
     ):
         task = progress.add_task('Starting', total=frames or UNKNOWN, note='')
 
-        def tell(line: str) -> None:  # Without the severity, time and name that ROS puts first.
+        def show_line(line: str) -> None:
+            """Show a line of the log without ROS's prefix of severity, time and name."""
             progress.update(task, note=line.rpartition(']: ')[2])
 
-        wait_for(recorder.node_listens, node, output / _NODE_LOG, tell)
+        wait_for(recorder.node_listens, node, output / _NODE_LOG, show_line)
         progress.update(task, description='Playing')
         with process(source_command, output / _VIDEO_LOG) as source:
             while source.poll() is None:
@@ -157,17 +162,23 @@ def _play(
                 _show(progress, task, recorder)
                 time.sleep(_POLL_SECONDS)
         if source.returncode != 0:
-            raise DemoError(f'the video source gave up:\n{tail(output / _VIDEO_LOG)}')
-        before = -1
-        while len(recorder.people) > before:
-            before = len(recorder.people)
-            time.sleep(_DRAIN_SECONDS)
+            raise DemoError(f'the video source failed:\n{tail(output / _VIDEO_LOG)}')
+        _drain(recorder)
         _show(progress, task, recorder)
 
 
-def _show(progress: Progress, task: Any, recorder: 'Recorder') -> None:
-    peopled = sum(bool(people) for people in recorder.people.values())
-    note = f'processed {len(recorder.people)}, with a person {peopled}'
+def _drain(recorder: 'Recorder') -> None:
+    """Wait until the node answers no more."""
+    before = -1
+    while len(recorder.people) > before:
+        before = len(recorder.people)
+        time.sleep(_DRAIN_SECONDS)
+
+
+def _show(progress: Progress, task: TaskID, recorder: 'Recorder') -> None:
+    """Update the progress bar."""
+    with_person = sum(bool(people) for people in recorder.people.values())
+    note = f'processed {len(recorder.people)}, with a person {with_person}'
     progress.update(task, completed=len(recorder.stamps), note=note)
 
 
@@ -177,7 +188,7 @@ def _write(video: Path, output: Path, recorder: 'Recorder', console: Console) ->
     from hybrik_ros.node.recorder import KEPT
 
     if recorder.camera is None or not recorder.people:
-        raise DemoError(f'no frame was processed. The node said:\n{tail(output / _NODE_LOG)}')
+        raise DemoError(f'no frame was processed. Log of the node:\n{tail(output / _NODE_LOG)}')
     with BagWriter(output / _BAG) as bag:
         for topic, type_name in KEPT.items():
             bag.add_topic(topic, type_name)
@@ -209,20 +220,17 @@ def _by_number(recorder: 'Recorder') -> dict[int, list[Human]]:
 def _summarise(
     output: Path, frames: int | None, realtime: bool, recorder: 'Recorder', console: Console
 ) -> None:
-    """Print what happened to the frames.
-
-    Raises
-    ------
-    DemoError: too few of them held a person.
-    """
+    """Print counts and latencies; raise DemoError if too few frames have a person."""
     processed = len(recorder.people)
-    peopled = sum(bool(people) for people in recorder.people.values())
+    with_person = sum(bool(people) for people in recorder.people.values())
     table = Table(title='Frames', show_header=False)
     table.add_row('published', str(len(recorder.stamps)))
     table.add_row('received', recorder.report.get('received', '?'))
     table.add_row('processed', str(processed))
     table.add_row('dropped for newer ones', recorder.report.get('dropped for newer frames', '?'))
-    table.add_row('with a person', f'{peopled} ({peopled / processed:.0%} of the processed)')
+    table.add_row(
+        'with a person', f'{with_person} ({with_person / processed:.0%} of those processed)'
+    )
     table.add_row('rate', f'{processed / max(recorder.seconds, 1e-3):.1f} frames/s')
     latency = Table('stage', 'ms, median / p95', title='Latency')
     for key, value in recorder.report.items():
@@ -231,15 +239,15 @@ def _summarise(
             latency.add_row(stage, value)
     console.print(table, latency)
     if frames and len(recorder.stamps) < frames:
-        console.print(f'The video ended early: it says that it has {frames} frames.')
+        console.print(f'The video ended early: its header says {frames} frames.')
     console.print(
         f'See {output / _SHEET}, {output / _OVERLAY} and {output / _BAG}.',
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
-    if peopled < _LEAST_SHARE * processed:
+    if with_person < _MIN_SHARE * processed:
         raise DemoError(
-            f'only {peopled} of {processed} processed frames held a person, '
-            f'less than {_LEAST_SHARE:.0%}. Is somebody in full view in the video?'
+            f'only {with_person} of {processed} processed frames show a person, less than '
+            f'{_MIN_SHARE:.0%}: choose a video with a person in full view'
         )

@@ -1,4 +1,4 @@
-"""The processes of a command: apart from every other ROS 2 here, and none outlives it."""
+"""Child processes of a command, isolated from other ROS 2 systems and ended with the command."""
 
 import os
 import signal
@@ -12,42 +12,56 @@ from pathlib import Path
 from hybrik_ros.share import node_environment, set_transport_profile
 
 NODE = (sys.executable, '-m', 'hybrik_ros.node')
-# A node that neither logs anything nor computes for this long is stuck. It may compute for minutes
-# between two lines of its log: the first start compiles the kernels.
+# Maximum time in which a node may neither log nor compute before it counts as stuck. It may compute
+# for minutes without logging: the first start compiles the kernels.
 STUCK_SECONDS = 120.0
-_LEAST_LOAD = 0.1  # of one core; a node that waits takes less
+_MIN_LOAD = 0.1  # minimum CPU load, in cores, of a node that computes
 _POLL_SECONDS = 0.1
-_STOP_SECONDS = 5.0
+_STOP_SECONDS = 5.0  # maximum time from SIGINT to the end of a process, before SIGKILL
 
 
 class ProcessError(RuntimeError):
-    """A process ended, or did not start in time; the message has the end of its log."""
+    """A process ended or did not start in time; the message contains the end of its log."""
 
 
 def isolate() -> None:
-    """Keep this process apart from every other ROS 2 here, and let no child outlive it.
+    """Isolate this process and its children from other ROS 2 systems; end children with it.
 
-    Another node would answer to our images, and our people would reach robots.
+    Without isolation, other nodes would process these images, and robots would receive these
+    people.
     """
     domains = [1 + (os.getpid() + step) % 101 for step in (0, 1)]
     own = os.environ.get('ROS_DOMAIN_ID')
     os.environ['ROS_DOMAIN_ID'] = next(str(domain) for domain in domains if str(domain) != own)
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     set_transport_profile()
-    if os.environ.get('ROS_DISTRO') == 'humble':  # It does not know the variable above.
+    if os.environ.get('ROS_DISTRO') == 'humble':  # It does not support the discovery range.
         os.environ['ROS_LOCALHOST_ONLY'] = '1'
     for number in (signal.SIGTERM, signal.SIGHUP):
-        # As an exception, which ends the children on its way out.
+        # The exception SystemExit leaves the contexts, which end the children.
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
 
 
 @contextmanager
 def process(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command for as long as the context lasts, what it says going to a log."""
+    """Run a command while the context lasts.
+
+    Parameters
+    ----------
+    command : sequence of str
+        Program and arguments.
+    log : Path
+        File for the output of the process.
+
+    Yields
+    ------
+    Popen
+        The process, which is ended with the context.
+    """
     environment = {**node_environment(), **os.environ}
     with log.open('wb') as stream, ExitStack() as starting:
-        # A signal's exception in the middle of the start would leave the child behind.
-        starting.enter_context(_signals_put_off())
+        # The exception of a signal during the start would leave the child running.
+        starting.enter_context(_defer_signals())
         process = subprocess.Popen(
             command, stdout=stream, stderr=subprocess.STDOUT, env=environment
         )
@@ -64,8 +78,8 @@ def process(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[byte
 
 
 @contextmanager
-def _signals_put_off() -> Iterator[None]:
-    """Deliver signals that would end this process only when the context ends."""
+def _defer_signals() -> Iterator[None]:
+    """Defer signals that would end this process until the context ends."""
     pending: list[int] = []
     handlers = {
         number: signal.signal(number, lambda number, frame: pending.append(number))
@@ -76,29 +90,31 @@ def _signals_put_off() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for late in pending:
-            signal.raise_signal(late)
+        for deferred in pending:
+            signal.raise_signal(deferred)
 
 
 def wait_for(
     condition: Callable[[], object],
     node: subprocess.Popen[bytes],
     log: Path,
-    tell: Callable[[str], None] = lambda line: None,
+    on_line: Callable[[str], None] = lambda line: None,
     stuck_seconds: float = STUCK_SECONDS,
 ) -> None:
-    """Wait until a condition holds, for as long as a node makes progress: logs or computes.
+    """Wait until a condition holds, while a node logs or computes.
 
     Parameters
     ----------
     condition : callable
         Returns whether the wait is over.
-    node, log : subprocess.Popen, Path
-        The process, and the file that its output goes to.
-    tell : callable
-        Gets the last line of the log whenever there is a new one.
+    node : Popen
+        The process of the node.
+    log : Path
+        File with the output of the node.
+    on_line : callable
+        Called with the last line of the log when it is new.
     stuck_seconds : float
-        Seconds without progress after which the wait is given up.
+        Maximum time in seconds without progress of the node.
 
     Raises
     ------
@@ -109,9 +125,9 @@ def wait_for(
     while not condition():
         require_running(node, log)
         size, seconds = log.stat().st_size, _cpu_seconds(node.pid)
-        if size > logged or seconds > busy + _LEAST_LOAD * stuck_seconds:
+        if size > logged or seconds > busy + _MIN_LOAD * stuck_seconds:
             if size > logged > -1:
-                tell(tail(log, lines=1))
+                on_line(tail(log, lines=1))
             logged, busy, since = size, seconds, time.monotonic()
         elif time.monotonic() > since + stuck_seconds:
             raise ProcessError(
@@ -121,7 +137,7 @@ def wait_for(
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Return the seconds of processor time that a process has used; 0 where it has ended."""
+    """Return the CPU time of a process in seconds; 0 if it has ended."""
     try:
         stat = Path(f'/proc/{pid}/stat').read_text()
     except OSError:
@@ -131,7 +147,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def require_running(process: subprocess.Popen[bytes], log: Path) -> None:
-    """Raise ProcessError where a process has ended."""
+    """Raise ProcessError if a process has ended."""
     if process.poll() is not None:
         raise ProcessError(f'the node ended with status {process.returncode}:\n{tail(log)}')
 

@@ -1,6 +1,6 @@
-"""Columns of progress bars whose total may be unknown.
+"""Columns of progress bars for tasks with an unknown total.
 
-rich before 12.3, which Ubuntu 22.04 has, takes numbers only as a total: UNKNOWN is one.
+rich before 12.3, as in Ubuntu 22.04, accepts only numbers as a total; UNKNOWN is infinity.
 """
 
 import math
@@ -9,7 +9,7 @@ from rich.progress import BarColumn, ProgressColumn, Task, TimeRemainingColumn
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-UNKNOWN = math.inf  # Total of a task whose number of steps is not known.
+UNKNOWN = math.inf  # total of a task with an unknown number of steps
 
 
 class Bar(BarColumn):

@@ -1,4 +1,4 @@
-"""`hybrik video`: a video file or a camera becomes ROS topics."""
+"""`hybrik video`: publish a video file or a camera as ROS topics."""
 
 import argparse
 import sys
@@ -14,14 +14,14 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         'video',
         help='publish a video file or a camera as image and camera_info',
         description='Publishes a video file or a camera as image and camera_info, at its own '
-        'rate. Both names can be remapped: --ros-args -r image:=/camera/image_raw takes '
-        'camera_info along.',
+        'rate. Remap both with --ros-args -r image:=/camera/image_raw: camera_info follows the '
+        'image topic.',
     )
     parser.add_argument(
         'source',
         nargs='?',
         default=str(SAMPLE),
-        help='a video file, the index of a camera, or its path, such as /dev/video0 '
+        help='a video file, or the index or path of a camera, such as /dev/video0 '
         '(default: the sample clip)',
     )
     calibration = parser.add_mutually_exclusive_group()
@@ -30,43 +30,43 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         type=Path,
         metavar='FILE',
         help='calibration in the YAML format of camera_calibration '
-        '(default: the file beside the video that is named .yaml)',
+        '(default: the file beside the video with the suffix .yaml, if it exists)',
     )
     calibration.add_argument(
         '--field-of-view',
         type=degrees,
         metavar='DEGREES',
-        help='horizontal, for want of a calibration (default: 60)',
+        help='horizontal field of view, if there is no calibration (default: 60)',
     )
     parser.add_argument(
         '--frame-id',
         default='camera_optical_frame',
-        help='the optical frame of the camera (default: camera_optical_frame)',
+        help='optical frame of the camera (default: camera_optical_frame)',
     )
     parser.add_argument(
         '--loop',
         action=argparse.BooleanOptionalAction,
         default=False,
-        help='begin a file again when it ends',
+        help='restart a file when it ends',
     )
     parser.add_argument(
         '--subscribers',
         type=int,
         default=0,
         metavar='N',
-        help='hold the first frame back until N listen (default: 0, do not wait)',
+        help='wait for N subscribers before the first frame (default: 0, do not wait)',
     )
     parser.add_argument(
         '--lockstep',
         action='store_true',
-        help='publish the next frame once human_poses has come for the last one, instead of in '
-        'real time: nothing is dropped',
+        help='publish the next frame after human_poses is received for the last one, instead of in '
+        'real time, so that no frame is dropped',
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Publish until the source ends or SIGINT comes; return 0, or 1 with the reason on stderr."""
+    """Publish until the source ends or SIGINT; return 0, or 1 with the reason on stderr."""
     profile = set_transport_profile()
     from hybrik_ros.node.video_source import SourceError, play
 
@@ -89,8 +89,26 @@ def run(args: argparse.Namespace) -> int:
 
 
 def degrees(text: str) -> float:
-    """Return a field of view that somebody typed."""
+    """Parse a field of view.
+
+    Parameters
+    ----------
+    text : str
+        An argument of the command line.
+
+    Returns
+    -------
+    float
+        The field of view in degrees.
+
+    Raises
+    ------
+    ArgumentTypeError
+        It is not between 0 and 180 degrees.
+    ValueError
+        It is not a number.
+    """
     degrees = float(text)
     if not 0 < degrees < 180:
-        raise argparse.ArgumentTypeError(f'{text} degrees are not between 0 and 180')
+        raise argparse.ArgumentTypeError(f'must be between 0 and 180 degrees, not {text}')
     return degrees

@@ -24,8 +24,8 @@ _MAX_FP16 = float(np.finfo(np.float16).max)
 def halve(model: ModelProto) -> None:
     """Convert the convolutions of a model to FP16; the types of its inputs and outputs remain.
 
-    Convolutions whose result is an output of the model, such as coordinates, stay in FP32. A model
-    with FP16 convolutions is not changed.
+    Convolutions that compute an output of the model directly, such as coordinates, stay in FP32. A
+    model with FP16 convolutions is not changed.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ def write_models(
     architecture : str
         One of hybrik_ros.network.hybrik_net.ARCHITECTURES.
     folder : Path
-        Folder for the models, whose input 'image' is (1, 3, 256, 256).
+        Folder for the models. Their input 'image' is (1, 3, 256, 256).
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A camera and a listener in one, to see how a node does under load."""
+"""A simulated camera and a subscriber in one, for measuring a node under load."""
 
 import threading
 import time
@@ -20,30 +20,39 @@ from hybrik_ros.msg import HumanMesh, HumanMeshArray
 from hybrik_ros.node.conversions import guess_calibration, to_image
 
 _FRAME_ID = 'camera_optical_frame'
-_FIELD_OF_VIEW = 60.0
+_FIELD_OF_VIEW = 60.0  # degrees
 _CAMERA = QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT)
-_ANSWER_SECONDS = 60.0
-_DEPTH = 100  # The listener loses nothing.
+_SERVICE_SECONDS = 60.0  # maximum time for a service to appear, and to respond
+_DEPTH = 100  # queue depth of the subscriptions, which must not lose messages
 
 
 class LoadGenerator:
-    """Publishes pictures at a rate, and hears what comes of them; a context manager.
+    """Publisher of images at a rate, and subscriber to the results; a context manager.
 
     Parameters
     ----------
-    pictures: (H, W, 3) RGB, of one size, over and over again.
-    node: name of the node whose diagnostics count.
+    pictures : sequence of ndarray
+        RGB pictures (H, W, 3) of one size, uint8, which are repeated.
+    node : str
+        Name of the node. Its diagnostics are recorded.
 
     Attributes
     ----------
-    sent: how many images went out.
-    answers: of each frame that came back, when (monotonic), and how long after its stamp, seconds.
-    meshes: of each HumanMesh, how long from its publisher to here, seconds.
-    message, report: of the node's latest diagnostics, the latter by its keys.
+    sent : int
+        Number of published images.
+    answers : list of tuple of float
+        For each HumanMeshArray, the time of receipt (monotonic clock) and its age since the image's
+        stamp, in seconds.
+    meshes : list of float
+        For each HumanMesh, the seconds from its publication to its receipt.
+    message : str
+        Message of the node's last diagnostics.
+    report : dict
+        Values of the node's last diagnostics by key.
     """
 
     def __init__(self, pictures: Sequence[NDArray[np.uint8]], node: str = 'hybrik_node') -> None:
-        self._of = node
+        self._diagnosed_node = node
         self._images = [to_image(picture, Header()) for picture in pictures]
         height, width = pictures[0].shape[:2]
         self._calibration = guess_calibration(_FIELD_OF_VIEW, width, height)
@@ -80,30 +89,50 @@ class LoadGenerator:
         self._context.try_shutdown()
 
     def node_listens(self) -> bool:
-        """Return whether somebody is subscribed to the images: the node is active."""
+        """Return whether the images have a subscriber, as they do once the node is active."""
         return self._node.count_subscribers('image') > 0
 
     def listeners(self, topic: str) -> int:
-        """Return how many subscribe to a topic."""
+        """Return the number of subscribers of a topic."""
         return int(self._node.count_subscribers(topic))
 
     def call(self, kind: type, name: str, request: object) -> Any:
-        """Return the answer of a service. Raises TimeoutError where there is none."""
+        """Call a service and wait for its response.
+
+        Parameters
+        ----------
+        kind : type
+            Type of the service.
+        name : str
+            Name of the service.
+        request : object
+            Its request.
+
+        Returns
+        -------
+        object
+            Its response.
+
+        Raises
+        ------
+        TimeoutError
+            The service does not exist or does not respond within 60 s.
+        """
         client: Any = self._node.create_client(kind, name)
         try:
-            answered = threading.Event()
-            if not client.wait_for_service(_ANSWER_SECONDS):
-                raise TimeoutError(f'there is no service {name}')
+            responded = threading.Event()
+            if not client.wait_for_service(_SERVICE_SECONDS):
+                raise TimeoutError(f'there is no service {name} after {_SERVICE_SECONDS:g} s')
             future = client.call_async(request)
-            future.add_done_callback(lambda _: answered.set())
-            if not answered.wait(_ANSWER_SECONDS):
-                raise TimeoutError(f'{name} does not answer')
+            future.add_done_callback(lambda _: responded.set())
+            if not responded.wait(_SERVICE_SECONDS):
+                raise TimeoutError(f'{name} does not respond within {_SERVICE_SECONDS:g} s')
             return future.result()
         finally:
             self._node.destroy_client(client)
 
     def play(self, rate: float) -> None:
-        """Publish so many images a second from now on; none at 0."""
+        """Set the rate of publication in images per second; 0 pauses it."""
         self._rate = rate
         if rate > 0:
             self._pace.set()
@@ -111,7 +140,7 @@ class LoadGenerator:
             self._pace.clear()
 
     def clear(self) -> None:
-        """Begin to count anew."""
+        """Reset all counts and records."""
         self.sent = 0
         self.answers: list[tuple[float, float]] = []
         self.meshes: list[float] = []
@@ -119,6 +148,7 @@ class LoadGenerator:
         self.report: dict[str, str] = {}
 
     def _play(self) -> None:
+        """Publish images at the current rate until the context ends."""
         number, due = 0, time.monotonic()
         while self._pace.wait() and not self._stopped.is_set():
             due = max(due + 1 / self._rate, time.monotonic() - 1 / self._rate)
@@ -149,6 +179,6 @@ class LoadGenerator:
 
     def _take_report(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.name == self._of:
+            if status.name == self._diagnosed_node:
                 self.message = status.message
                 self.report = {pair.key: pair.value for pair in status.values}

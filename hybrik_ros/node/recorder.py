@@ -1,4 +1,4 @@
-"""Listens to the node and to its camera: what the demo shows and keeps."""
+"""Recorder of the messages of the node and its camera, for `hybrik demo`."""
 
 import threading
 import time
@@ -17,31 +17,38 @@ from hybrik_ros.messages.images import to_camera
 from hybrik_ros.messages.people import from_human_mesh
 from hybrik_ros.msg import HumanMesh, HumanMeshArray
 
-# The topics of which the serialised messages are kept, with their types.
+# Topics with serialised messages to record, and their types.
 _KEPT_TYPES = {'/human_pose': HumanMesh, '/tf': TFMessage}
 KEPT = {'/human_pose': 'hybrik_ros/msg/HumanMesh', '/tf': 'tf2_msgs/msg/TFMessage'}
-_DEPTH = 1000  # Nothing may be lost while others use the processor.
+_DEPTH = 1000  # queue depth of the subscriptions, which must not lose messages on a busy CPU
 
 
 class Recorder:
-    """Subscribes in a thread of its own for as long as it is entered.
+    """Context manager that subscribes in its own thread and records messages.
 
     Parameters
     ----------
-    node: name of the node whose diagnostics count.
+    node : str
+        Name of the node. Its diagnostics are recorded.
 
     Attributes
     ----------
-    stamps: of the frames that the camera published, in order, nanoseconds.
-    camera: its intrinsics, once heard.
-    people: by stamp, who was in a frame that the node processed.
-    seconds: from the first to the last of these answers.
-    messages: topic, time of receipt in nanoseconds and serialised message, in order.
-    report: the keys and values of the node's latest diagnostics while it was active.
+    stamps : list of int
+        Stamps of the frames that the camera published, in order, in nanoseconds.
+    camera : Camera, optional
+        Intrinsics of the camera; None before the first camera_info.
+    people : dict
+        The people in each processed frame, by stamp in nanoseconds.
+    seconds : float
+        Seconds from the first to the last HumanMeshArray.
+    messages : list of tuple
+        Topic, time of receipt in nanoseconds and serialised message, in order.
+    report : dict
+        Values of the node's last diagnostics while it was active, by key.
     """
 
     def __init__(self, node: str) -> None:
-        self._of = node
+        self._diagnosed_node = node
         self.stamps: list[int] = []
         self.camera: Camera | None = None
         self.people: dict[int, list[Human]] = {}
@@ -75,7 +82,7 @@ class Recorder:
         self._context.try_shutdown()
 
     def node_listens(self) -> bool:
-        """Return whether somebody is subscribed to the images: the node is active."""
+        """Return whether the images have a subscriber, as they do once the node is active."""
         return self._node.count_subscribers('image') > 0
 
     def _spin(self) -> None:
@@ -98,8 +105,8 @@ class Recorder:
 
     def _take_report(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            # While it is not active, and at its end, it has no counts to tell.
-            if status.name == self._of and status.values:
+            # The node reports no values while it is not active.
+            if status.name == self._diagnosed_node and status.values:
                 self.report = {pair.key: pair.value for pair in status.values}
 
     def _keep(self, topic: str, message: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The video source: a file or a camera becomes the topics image and camera_info."""
+"""Publisher of a video file or a camera as the topics image and camera_info."""
 
 import itertools
 import os
@@ -28,20 +28,20 @@ from hybrik_ros.msg import HumanMeshArray
 from hybrik_ros.node.conversions import guess_calibration, read_calibration, to_image
 from hybrik_ros.node.topics import camera_topics
 
-_FIELD_OF_VIEW = 60.0
-# Reliable, which subscribers of either kind can receive.
+_FIELD_OF_VIEW = 60.0  # degrees; assumed without a calibration
+# Reliable, which is compatible with reliable and best-effort subscribers.
 _QOS = QoSProfile(depth=5)
-_SIGNAL_POLL_SECONDS = 0.1
-# Some cameras take their time before the first frame.
+_SIGNAL_POLL_SECONDS = 0.1  # maximum delay of the reaction to a signal
+# Maximum time without a frame before a camera is reopened; some are slow to send the first one.
 _SILENCE_SECONDS = 3.0
-_REOPEN_SECONDS = 1.0
-_ANSWER_SECONDS = 10.0
-# The publisher knows of a subscriber a little before the subscriber knows of the publisher.
+_REOPEN_SECONDS = 1.0  # interval between two attempts to reopen a camera
+_ANSWER_SECONDS = 10.0  # maximum time to wait for human_poses in lockstep
+# Time for discovery: a publisher sees a subscriber before the subscriber sees the publisher.
 _DISCOVERY_SECONDS = 0.5
 
 
 class SourceError(RuntimeError):
-    """A video cannot be read; the message says which and why."""
+    """A video cannot be read; the message gives its name and the reason."""
 
 
 class VideoSource:
@@ -49,15 +49,20 @@ class VideoSource:
 
     Parameters
     ----------
-    name: path of a file, index of a camera, or its path below /dev.
+    name : str
+        Path of a file, or index or path (below /dev) of a camera.
 
     Attributes
     ----------
-    live: whether it is a camera, whose frames come when they come.
+    name : str
+        As given.
+    live : bool
+        Whether the source is a camera.
 
     Raises
     ------
-    SourceError: it cannot be opened, or a file does not tell its rate.
+    SourceError
+        The source cannot be opened, or a file has no frame rate.
     """
 
     def __init__(self, name: str) -> None:
@@ -67,19 +72,19 @@ class VideoSource:
         if self.live:
             if not self.open():
                 raise SourceError(
-                    f'the camera {name} cannot be opened: is it plugged in, not in use, and are '
-                    f'you in its group (ls -lL {self._path()})?'
+                    f'the camera {name} cannot be opened: check that it is plugged in, not in use, '
+                    f'and that you are in its group (ls -lL {self._path()})'
                 )
         elif not Path(name).is_file():
-            raise SourceError(f'there is no file {name}')
+            raise SourceError(f'there is no file {name}: check the path')
         elif not self.open():
-            raise SourceError(f'{name} is no video that OpenCV can read')
+            raise SourceError(f'{name} is not a video that OpenCV can read: convert it')
         elif not self.rate > 0:
-            raise SourceError(f'{name} does not say how many frames it has in a second')
+            raise SourceError(f'{name} has no frame rate in its header: convert it')
 
     @property
     def rate(self) -> float:
-        """Frames a second; 0 where it is not known."""
+        """Frames per second; 0 if unknown."""
         return float(self._capture.get(cv2.CAP_PROP_FPS))
 
     @property
@@ -89,40 +94,43 @@ class VideoSource:
         return int(width), int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
 
     def open(self) -> bool:
-        """Open it, a file at its beginning, and tell whether that worked."""
-        # Names such as those in /dev/v4l/by-id are links to /dev/videoN, which may be another
-        # after the camera was unplugged.
+        """Open the camera, or the file at its beginning; return whether that succeeded."""
+        # Names such as those in /dev/v4l/by-id are links to /dev/videoN; N may change when the
+        # camera is plugged in again.
         device = re.fullmatch(r'/dev/video(\d+)', str(self._path().resolve()))
         try:
             if self.live and device:
                 return bool(self._capture.open(int(device[1])))
             return bool(self._capture.open(self.name))
-        except cv2.error:  # The index is too large for OpenCV.
+        except cv2.error:  # raised for an index that is too large
             return False
 
     def grab(self) -> bool:
-        """Go on to the next frame; False where there is none."""
+        """Advance to the next frame; return False if there is none."""
         return bool(self._capture.grab())
 
     def retrieve(self) -> NDArray[np.uint8] | None:
-        """Return the frame grabbed last (H, W, 3), blue first; None where it is broken."""
+        """Return the frame grabbed last, BGR (H, W, 3); None if it is broken."""
         usable, frame = self._capture.retrieve()
         return np.asarray(frame, np.uint8) if usable else None
 
     def _path(self) -> Path:
+        """Return the path of the file or the device."""
         return Path(f'/dev/video{self.name}' if self.name.isdecimal() else self.name)
 
 
 class Pace:
-    """When each frame of a file is due.
+    """Schedule of the frames of a file.
 
-    Every frame is shown: where decoding falls behind by more than a frame, this and all later
-    frames are put off, as a slower camera would send them.
+    No frame is skipped: when decoding falls behind by more than a frame period, this and all later
+    frames are delayed, as from a slower camera.
 
     Parameters
     ----------
-    rate: frames a second.
-    start: when frame 0 is due, in seconds of any clock; so are all times here.
+    rate : float
+        Frames per second.
+    start : float
+        Time of frame 0 in seconds; all times refer to the same arbitrary clock.
     """
 
     def __init__(self, rate: float, start: float) -> None:
@@ -130,33 +138,39 @@ class Pace:
         self._start = start
 
     def due(self, index: int) -> float:
-        """Return when a frame is due."""
+        """Return the scheduled time of a frame."""
         return self._start + index * self._period
 
-    def put_off(self, index: int, now: float) -> None:
-        """Put this and all later frames off if this one is overdue by more than a frame."""
+    def delay(self, index: int, now: float) -> None:
+        """Delay this and all later frames if this one is late by more than a frame period."""
         late = now - self.due(index)
         if late > self._period:
             self._start += late
 
 
 class VideoNode(Node):
-    """Publishes image and camera_info, with equal stamps.
+    """Node that publishes image and camera_info with equal stamps.
 
-    The frames of a file are stamped with the moment at which they are due, those of a camera
-    with the moment at which they were captured.
+    The stamp of a frame is its scheduled time for a file, and its time of capture for a camera.
 
     Parameters
     ----------
-    source: already open.
-    camera_info: its calibration.
-    frame_id: the optical frame of the camera.
-    stopping: set from elsewhere to make play() return.
-    loop: begin a file again when it ends.
-    subscribers: hold the first frame back until so many subscribe to camera_info, and any to
-        the images.
-    lockstep: publish the next frame when human_poses has come for the last one; implies one
-        subscriber.
+    source : VideoSource
+        The open source.
+    camera_info : CameraInfo
+        Its calibration.
+    frame_id : str
+        Optical frame of the camera.
+    stopping : threading.Event
+        Set by the caller to make `play` return.
+    loop : bool
+        Whether to restart a file when it ends.
+    subscribers : int
+        Minimum number of subscribers of camera_info before the first frame; if it is positive, one
+        subscriber of the images is required too.
+    lockstep : bool
+        Whether to publish the next frame only after human_poses is received for the last one;
+        requires at least one subscriber.
     """
 
     def __init__(
@@ -179,7 +193,7 @@ class VideoNode(Node):
         self._subscribers = max(subscribers, int(lockstep))
         self._lockstep = lockstep
         self._published = self._broken = 0
-        self._answered = -1  # The latest stamp of human_poses, nanoseconds.
+        self._answered = -1  # last stamp of human_poses in nanoseconds
         image_topic, camera_info_topic = camera_topics(self)
         self._images = self.create_publisher(Image, image_topic, _QOS)
         self._camera_infos = self.create_publisher(CameraInfo, camera_info_topic, _QOS)
@@ -189,7 +203,7 @@ class VideoNode(Node):
         self._events.add_node(self)
 
     def play(self) -> None:
-        """Publish until the source ends or is to stop, and sum up in the log."""
+        """Publish until the source ends or `stopping` is set, and log a summary."""
         width, height = self._source.size
         self.get_logger().info(
             f'{self._source.name}: {width} x {height} pixels, {self._source.rate:g} frames/s, '
@@ -205,17 +219,18 @@ class VideoNode(Node):
         seconds = time.monotonic() - start
         self.get_logger().info(
             f'published {self._published} frames in {seconds:.1f} s, '
-            f'{self._published / seconds:.1f} frames/s; left out {self._broken} that are broken'
+            f'{self._published / seconds:.1f} frames/s; skipped {self._broken} broken frames'
         )
 
     def _play_file(self, start: float) -> None:
+        """Publish the frames of a file on schedule, or in lockstep."""
         pace = Pace(self._source.rate, start)
         started = self.get_clock().now()
         for index in itertools.count():
             more = self._advance()
             if not self._lockstep:
-                pace.put_off(index, time.monotonic())
-                # After the end too: the last frame lasts as long as the others.
+                pace.delay(index, time.monotonic())
+                # Also after the last frame, which lasts one period like the others.
                 self._wait_until(pace.due(index))
             if self._stopping.is_set() or not more:
                 return
@@ -223,10 +238,11 @@ class VideoNode(Node):
             self._publish(started + Duration(nanoseconds=round(seconds * 1e9)))
 
     def _advance(self) -> bool:
-        """Go on to the next frame of a file, in a loop to the first after the last."""
+        """Advance to the next frame of a file; restart after the last one if looping."""
         return self._source.grab() or (self._loop and self._source.open() and self._source.grab())
 
     def _play_camera(self) -> None:
+        """Publish the frames of a camera, and reopen it when it sends nothing."""
         heard = time.monotonic()
         while not self._stopping.is_set():
             if self._source.grab():
@@ -240,18 +256,20 @@ class VideoNode(Node):
                 heard = time.monotonic()
 
     def _reopen(self) -> None:
-        """Try until the camera is back."""
+        """Try to reopen the camera until it succeeds."""
         name = self._source.name
-        self.get_logger().error(f'the camera {name} sends nothing more; trying to open it again')
+        self.get_logger().error(
+            f'the camera {name} has sent no frame for {_SILENCE_SECONDS:g} s: trying to reopen it'
+        )
         while not self._stopping.is_set():
             self._wait_until(time.monotonic() + _REOPEN_SECONDS)
             if self._source.open():
                 check_size(self._camera_info, self._source)
-                self.get_logger().info(f'the camera {name} is back')
+                self.get_logger().info(f'the camera {name} is open again')
                 return
 
     def _publish(self, stamp: Time) -> None:
-        """Publish the frame grabbed last and, in lockstep, wait for the answer."""
+        """Publish the frame grabbed last and, in lockstep, wait for human_poses."""
         frame = self._source.retrieve()
         if frame is None:
             self._broken += 1
@@ -269,40 +287,44 @@ class VideoNode(Node):
         self._answered = nanoseconds(message.header)
 
     def _await_answer(self, stamp: int) -> None:
+        """Wait for human_poses of a stamp; warn and continue after a timeout."""
         deadline = time.monotonic() + _ANSWER_SECONDS
         while self._answered < stamp and not self._stopping.is_set():
             if time.monotonic() > deadline:
                 self.get_logger().warning(
                     f'no human_poses for frame {self._published - 1} in {_ANSWER_SECONDS:g} s: '
-                    f'{self._why_no_answer()}; going on'
+                    f'{self._explain_no_answer()}; continuing with the next frame'
                 )
                 return
             self._spin(_SIGNAL_POLL_SECONDS)
 
-    def _why_no_answer(self) -> str:
+    def _explain_no_answer(self) -> str:
+        """Return the probable reason why no human_poses is received."""
         answers = self.resolve_topic_name('human_poses')
         if not self._images.get_subscription_count():
-            return f'nobody subscribes to {self._images.topic_name} any more'
+            return f'{self._images.topic_name} has no subscriber any more'
         if not self.count_publishers(answers):
-            return f'nobody publishes {answers}'
-        return 'the log of hybrik_node may say why'
+            return f'{answers} has no publisher'
+        return 'check the log of hybrik_node'
 
     def _await_subscribers(self) -> None:
-        if not self._subscribed():
+        """Wait for the subscribers, and for the end of their discovery."""
+        if not self._has_subscribers():
             topic = self._images.topic_name
-            self.get_logger().info(f'waiting until somebody subscribes to {topic}')
-        while not self._subscribed() and not self._stopping.is_set():
+            self.get_logger().info(f'waiting for subscribers of {topic}')
+        while not self._has_subscribers() and not self._stopping.is_set():
             self._spin(_SIGNAL_POLL_SECONDS)
         self._wait_until(time.monotonic() + _DISCOVERY_SECONDS)
 
-    def _subscribed(self) -> bool:
+    def _has_subscribers(self) -> bool:
+        """Return whether both topics have enough subscribers."""
         return (
             self._images.get_subscription_count() > 0
             and self._camera_infos.get_subscription_count() >= self._subscribers
         )
 
     def _wait_until(self, moment: float) -> None:
-        """Spin until a moment of the monotonic clock."""
+        """Spin until a time of the monotonic clock."""
         while not self._stopping.is_set() and (seconds := moment - time.monotonic()) > 0:
             self._spin(min(seconds, _SIGNAL_POLL_SECONDS))
 
@@ -311,12 +333,25 @@ class VideoNode(Node):
 
 
 def check_size(camera_info: CameraInfo, source: VideoSource) -> None:
-    """Raise a CalibrationError where a calibration is for images of another size."""
+    """Raise an error if a calibration is for images of another size.
+
+    Parameters
+    ----------
+    camera_info : CameraInfo
+        The calibration.
+    source : VideoSource
+        The source of the images.
+
+    Raises
+    ------
+    CalibrationError
+        The sizes differ.
+    """
     size = (camera_info.width, camera_info.height)
     if size != source.size:
         raise CalibrationError(
-            f'the calibration is for {size[0]} x {size[1]} pixels, '
-            f'{source.name} has {source.size[0]} x {source.size[1]}'
+            f'the calibration is for {size[0]} x {size[1]} pixels, but {source.name} has '
+            f'{source.size[0]} x {source.size[1]}: calibrate the camera at this size'
         )
 
 
@@ -332,40 +367,43 @@ def play(
     lockstep: bool,
     profile: str = '',
 ) -> None:
-    """Publish a video file or a camera until it ends, or SIGINT or SIGTERM comes.
+    """Publish a video file or a camera until it ends, or until SIGINT or SIGTERM.
 
     Parameters
     ----------
-    name: as for VideoSource.
-    ros_arguments: those after --ros-args, remapping rules and such.
-    calibration: YAML file; None for that beside a video file, if any.
-    field_of_view: horizontal, degrees, used instead of a calibration; None for 60 degrees where
-        there is no calibration.
-    frame_id, loop, subscribers, lockstep: as for VideoNode.
-    profile: what set_transport_profile did, for the log.
+    name : str
+        As for VideoSource.
+    ros_arguments : list of str
+        The arguments after --ros-args, such as remapping rules.
+    calibration : Path, optional
+        YAML file of camera_calibration; by default the one beside a video file, if it exists.
+    field_of_view : float, optional
+        Horizontal field of view in degrees, used instead of a calibration; 60 by default.
+    frame_id : str
+        Optical frame of the camera.
+    loop, subscribers, lockstep : bool, int, bool
+        As for VideoNode.
+    profile : str
+        Message of set_transport_profile for the log.
 
     Raises
     ------
-    SourceError: the source cannot be opened.
-    CalibrationError: the calibration cannot be read or is for another size.
+    SourceError
+        The source cannot be opened.
+    CalibrationError
+        The calibration cannot be read, or is for another size.
     """
     stopping = threading.Event()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        stopping.set()
-
-    # Our own handlers: rclpy's invalidate the context at once, and a second signal would raise
-    # in the middle of the clean-up.
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    # Reading from a camera that has gone silent would hold signals up for OpenCV's 10 s.
+    _stop_on_signals(stopping)
+    # Without frames from a camera, reading blocks for this long and delays signals; OpenCV's
+    # default is 10 s.
     os.environ.setdefault('OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT', '1')
     source = VideoSource(name)
-    beside = Path(name).with_suffix('.yaml')
-    if calibration is None and field_of_view is None and not source.live and beside.is_file():
-        calibration = beside
+    if calibration is None and field_of_view is None:
+        calibration = _find_calibration(source)
+    assumed = field_of_view or _FIELD_OF_VIEW
     if calibration is None:
-        camera_info = guess_calibration(field_of_view or _FIELD_OF_VIEW, *source.size)
+        camera_info = guess_calibration(assumed, *source.size)
     else:
         camera_info = read_calibration(calibration)
         check_size(camera_info, source)
@@ -385,15 +423,35 @@ def play(
             node.get_logger().info(profile)
         if calibration is None:
             node.get_logger().warning(
-                f'no calibration: a horizontal field of view of '
-                f'{field_of_view or _FIELD_OF_VIEW:g} degrees is assumed, and distances are only '
-                f'as good as that'
+                f'no calibration: a horizontal field of view of {assumed:g} degrees is assumed, '
+                f'and distances are only as accurate as this value; calibrate the camera or set '
+                f'--field-of-view'
             )
         node.play()
     finally:
         node.destroy_node()
         rclpy.shutdown()
-        # Python's own clean-up restores the default of our handlers, but not of ignored signals:
-        # an impatient second Ctrl-C would then still kill us.
+        # At its exit, Python restores the default action of handled signals, but not of ignored
+        # ones: otherwise a second Ctrl-C would kill the process.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
+
+
+def _find_calibration(source: VideoSource) -> Path | None:
+    """Return the calibration beside a video file; None if there is none."""
+    beside = Path(source.name).with_suffix('.yaml')
+    return beside if not source.live and beside.is_file() else None
+
+
+def _stop_on_signals(stopping: threading.Event) -> None:
+    """Set an event on SIGINT and SIGTERM.
+
+    rclpy's handlers would invalidate the context at once, and Python's would raise an exception
+    during the clean-up.
+    """
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
