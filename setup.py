@@ -59,9 +59,13 @@ EXPORT = ['onnx >=1.16,<2', 'torch >=2.6,<3']
 # What `hybrik compare --plot` and `hybrik bag --ray` need.
 PLOT = ['matplotlib >=3.5,<4']
 RAY = ['ray >=2.9,<3']
+# What builds the pages of doc/ and the reference of the Python package.
+DOCS = ['myst-parser >=3,<6', 'sphinx >=7,<10']
 # Builds engines without a GPU, to show that it can be done.
 RTX = "tensorrt-rtx-cu13 ~=1.7.1; platform_machine == 'x86_64'"
 TEST = [
+    # With markdown-it-py 4, which the demo and the commands are tested with.
+    *(f"{requirement}; python_version >= '3.11'" for requirement in DOCS),
     *EXPORT,
     *PLOT,
     *RAY,
@@ -225,6 +229,7 @@ setup(
         'export': EXPORT,
         'plot': PLOT,
         'ray': RAY,
+        'docs': DOCS,
         # To build with colcon where ROS 2 comes from PyPI.
         'build': [*BUILD_TOOLS, *ROS_BUILD, 'ros-ament-cmake-pytest ~=2.7.3'],
         'test': TEST,

@@ -25,11 +25,22 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile('hybrik_ros')
 
 
+# Modules that take more than a few seconds, and need not run after every change.
+SLOW = {
+    'bench', 'compiling', 'distributions', 'docs', 'export', 'first_contact', 'footage', 'golden', 'half',
+    'hybrik_pipeline', 'int8', 'kinematics', 'lag', 'models', 'network', 'packaging', 'pipeline',
+    'pipeline_inputs', 'posing', 'previous', 'processes', 'proof', 'recordings', 'requirements',
+    'scripts', 'tensorrt_rtx', 'twist', 'ubuntu',
+}  # fmt: skip
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts nodes: scripts/test runs nothing else beside it."""
+    """Mark tests that start nodes, beside which scripts/test runs nothing, and quick tests."""
     for item in items:
         if 'ros_environment' in getattr(item, 'fixturenames', ()):
             item.add_marker('ros')
+        elif item.path.stem.removeprefix('test_') not in SLOW:
+            item.add_marker('quick')
 
 
 _MODULES = count()
