@@ -1,16 +1,16 @@
-"""Renews test/data/recording.npz, by which test_golden.py notices a change of what comes out.
+"""Generator of test/data/recording.npz, the expected results of test_golden.py.
 
-Run `python -m tools.golden` in a source tree after a change that is meant, look at what it prints,
-and say in the commit why the figures moved.
+Run `python -m tools.golden` in a source tree after an intended change of the results, check the
+printed differences, and explain them in the commit message.
 
-What is compared, and how closely: the networks round differently from processor to processor, by
-some millionths. A single picture carries that on by a few millimetres at most. While somebody is
-followed, each frame decides what the network sees in the next one, and differences grow within a
-third of a second to as much as the network's own jitter. So:
+The rounding of the networks differs between processors by about 1e-6. In single pictures, this
+changes joints by a few millimetres at most. During tracking, each frame determines the network's
+input in the next frame, so that differences grow to the jitter of the network within a third of a
+second. The test therefore compares:
 
-- pictures, each by itself: every joint and rotation, within a stated tolerance, everywhere;
-- the whole clip: who is in which frame, and medians, everywhere; its messages to the bit where
-  processor and libraries are those that the file names.
+- single pictures: every joint and rotation, within a tolerance, on all machines;
+- the whole clip: the stamps of frames with a person, the ids, and medians, on all machines; and all
+  messages to the bit, if processor and libraries are those recorded in the file.
 """
 
 import hashlib
@@ -37,26 +37,29 @@ from hybrik_ros.share import SAMPLE
 GOLDEN = Path(__file__).parents[1] / 'test' / 'data' / 'recording.npz'
 
 _BACKEND = 'onnxruntime'
-_PICTURES = range(40, 140, 12)  # frames of the sample clip in which she is seen whole
-_EVERY = 4  # frames of the clip that are kept
+_PICTURES = range(40, 140, 12)  # frames of the sample clip with the whole person in view
+_INTERVAL = 4  # every fourth frame of the clip is stored
 _LIBRARIES = ('llvmlite', 'numpy', 'onnxruntime', 'opencv-python-headless', 'scipy')
 
 
 def measure() -> dict[str, NDArray[Any]]:
-    """Return what comes out here and now.
+    """Compute the results of the present code.
 
     Returns
     -------
-    picture_joints, picture_rotations: (P, 24, 3), of pictures each by itself; metres, and rotation
-        vectors, radians.
-    clip_stamps: (N), of frames with her, nanoseconds. clip_joints, clip_rotations: (M, 24, 3), of
-        some of them. clip_ids: of all people.
-    messages: hash of all messages of the clip. machine: what they depend on.
+    dict
+        - picture_joints, picture_rotations (P, 24, 3): single pictures, in metres and as rotation
+          vectors in radians;
+        - clip_stamps (N): stamps of the frames with a person, in nanoseconds;
+        - clip_ids: ids of all people;
+        - clip_joints, clip_rotations (M, 24, 3): some frames of the clip;
+        - messages: SHA-256 of all messages of the clip;
+        - machine: hash of processor and libraries, on which the messages depend.
     """
     people = _pictures()
     frames, messages = _clip()
     seen = {stamp: humans for stamp, humans in frames.items() if humans}
-    kept = [humans[0] for humans in seen.values()][::_EVERY]
+    kept = [humans[0] for humans in seen.values()][::_INTERVAL]
     return {
         'picture_joints': _joints(people),
         'picture_rotations': _rotations(people),
@@ -70,7 +73,7 @@ def measure() -> dict[str, NDArray[Any]]:
 
 
 def machine() -> str:
-    """Return what decides how numbers are rounded: the processor and the libraries."""
+    """Return a hash of the processor and the libraries, which determine the rounding."""
     try:
         lines = Path('/proc/cpuinfo').read_text().splitlines()
     except OSError:
@@ -82,6 +85,7 @@ def machine() -> str:
 
 
 def _pictures() -> list[Human]:
+    """Return the people in single pictures."""
     camera = read_calibration(SAMPLE.with_suffix('.yaml')).camera()
     found = []
     with Pipeline.create(backend=_BACKEND, confirm_after=0.0) as pipeline:
@@ -115,18 +119,18 @@ def _rotations(people: list[Human]) -> NDArray[np.float32]:
 
 
 def main() -> None:
-    """Write the file, and print by how much it differs from the one before."""
+    """Write the file, and print its differences from the previous one."""
     now = measure()
     if GOLDEN.exists():
         with np.load(GOLDEN, allow_pickle=False) as before:
             for name in ('picture_joints', 'clip_joints'):
                 if before[name].shape == now[name].shape:
                     off = 1e3 * np.linalg.norm(now[name] - before[name], axis=-1)
-                    print(f'{name}: median {np.median(off):.2f} mm, most {off.max():.2f} mm')
+                    print(f'{name}: median {np.median(off):.2f} mm, maximum {off.max():.2f} mm')
                 else:
                     print(f'{name}: {before[name].shape} before, {now[name].shape} now')
             same = str(before['messages']) == str(now['messages'])
-            print(f'messages: {"the same" if same else "others"}')
+            print(f'messages: {"identical" if same else "different"}')
     arrays: Any = now
     np.savez_compressed(GOLDEN, **arrays)
     print(f'{GOLDEN}: {GOLDEN.stat().st_size / 1e3:.0f} kB')

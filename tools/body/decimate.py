@@ -1,4 +1,4 @@
-"""Fewer vertices, each of them one of the original ones."""
+"""Decimation of a mesh to a subset of its vertices."""
 
 from __future__ import annotations
 
@@ -7,19 +7,28 @@ import numpy as np
 
 
 def decimate(vertices: np.ndarray, faces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Reduce a mesh by quadric edge collapse to exactly count vertices.
+    """Reduce a mesh by quadric edge collapse to a number of vertices.
+
+    Parameters
+    ----------
+    vertices : ndarray
+        Vertices (V, 3).
+    faces : ndarray
+        Faces (F, 3).
+    count : int
+        Number of vertices to keep.
 
     Returns
     -------
-    kept
-        The ids of the vertices that stay, (count,), ascending.
-    faces
-        The new faces, (F, 3), as positions in kept.
+    kept : ndarray
+        Indices (count) of the vertices to keep, ascending.
+    faces : ndarray
+        New faces (F', 3), as indices into `kept`.
 
     Raises
     ------
     ValueError
-        If no number of faces leads to that number of vertices.
+        No number of faces leads to this number of vertices.
     """
     points, faces = vertices.astype(np.float32), faces.astype(np.int32)
     target = 2 * count
@@ -33,10 +42,10 @@ def decimate(vertices: np.ndarray, faces: np.ndarray, count: int) -> tuple[np.nd
             break
         target -= 2 * (len(used) - count)
     else:
-        raise ValueError(f'decimation does not arrive at {count} vertices')
+        raise ValueError(f'the decimation does not reach {count} vertices: choose another number')
 
-    # A merged vertex is replaced by the nearest of the vertices that were merged into it: only
-    # those have weights and move rightly with every shape.
+    # A merged vertex is replaced by the nearest of the vertices that were merged into it, since
+    # only original vertices have weights and shape directions.
     distance = np.linalg.norm(points - merged[owner], axis=1)
     nearest_first = np.lexsort((distance, owner))
     owners, first = np.unique(owner[nearest_first], return_index=True)

@@ -1,13 +1,14 @@
-"""Vertices that users of SMPL's mesh know by number: tips of fingers and toes, eyes, ears, heels.
+"""Landmark vertices with the numbers of SMPL's mesh: fingertips, toes, eyes, ears, heels.
 
-They are found on the new body by what they are, and its vertices are renumbered so that each has
-the number it is known by.
+The landmarks are found on the new body by their anatomy, and its vertices are renumbered so that
+each landmark has its number in SMPL.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+# Vertex number of each landmark in SMPL.
 NUMBERS = {
     'head': 411, 'nose': 332, 'reye': 6260, 'leye': 2800, 'rear': 4071, 'lear': 583,
     'rthumb': 6191, 'rindex': 5782, 'rmiddle': 5905, 'rring': 6016, 'rpinky': 6133,
@@ -16,8 +17,8 @@ NUMBERS = {
     'rbigtoe': 6617, 'rsmalltoe': 6624, 'rheel': 6787,
 }  # fmt: skip
 
-# A landmark is the vertex of a bone that is farthest in a direction of the T-pose. Directions are
-# those of the left side.
+# A landmark is the farthest vertex of a bone in a direction of the T-pose. The directions are for
+# the left side.
 _MIDDLE = {'head': (0, 1, 0), 'nose': (0, 0, 1)}
 _SIDES = {
     'eye': ('eye', (0, 0, 1)),
@@ -36,16 +37,21 @@ _SIDES = {
 def find_landmarks(
     template: np.ndarray, bone_weights: dict[str, np.ndarray], head: np.ndarray
 ) -> dict[str, int]:
-    """The vertex of each landmark, in the order of NUMBERS.
+    """Return the vertex of each landmark, in the order of NUMBERS.
 
     Parameters
     ----------
-    template
-        Vertices of the T-pose, (V, 3).
-    bone_weights
-        Weights of each of MakeHuman's bones, (V,).
-    head
-        Weights of SMPL's head joint, (V,).
+    template : ndarray
+        Vertices (V, 3) in the T-pose.
+    bone_weights : dict
+        Skinning weights (V) by MakeHuman's bones.
+    head : ndarray
+        Skinning weights (V) of SMPL's head joint.
+
+    Returns
+    -------
+    dict
+        Vertex numbers by landmark.
     """
 
     def farthest(weights: np.ndarray, direction: tuple[float, ...]) -> int:
@@ -61,7 +67,20 @@ def find_landmarks(
 
 
 def renumbering(found: dict[str, int], count: int) -> np.ndarray:
-    """Old number of each new vertex, (count,): landmarks at their numbers, others in order."""
+    """Return the old number (count) of each new vertex; landmarks get the numbers of SMPL.
+
+    Parameters
+    ----------
+    found : dict
+        Old vertex numbers by landmark.
+    count : int
+        Number of vertices.
+
+    Returns
+    -------
+    ndarray
+        Old numbers (count); vertices other than landmarks keep their order.
+    """
     order = np.full(count, -1)
     order[list(NUMBERS.values())] = [found[name] for name in NUMBERS]
     order[order < 0] = np.setdiff1d(np.arange(count), list(found.values()))

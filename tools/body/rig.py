@@ -1,4 +1,4 @@
-"""From MakeHuman's 163 bones to SMPL's 24 joints: where they are, and their skinning weights."""
+"""Conversion of MakeHuman's 163 bones to SMPL's 24 joints: positions and skinning weights."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from hybrik_ros.skeleton import JOINT_NAMES, MIRROR, NUM_JOINTS
 
 from .tpose import Points
 
-_STATURE = 1.7
+_STATURE = 1.7  # metres; the stature for which the offsets below are given
 _MAX_JOINTS_PER_VERTEX = 4
-_MIN_WEIGHT = 0.004
+_MIN_WEIGHT = 0.004  # smaller skinning weights are set to zero
 
-# Joint -> shares of the bones' starting points, and an offset in metres for a stature of 1.7 m.
-# Right joints mirror the left ones.
+# For each joint, weights of the starting points of bones, and an offset in metres for a stature of
+# 1.7 m. Right joints mirror the left ones.
 _JOINTS: dict[str, tuple[dict[str, float], tuple[float, float, float]]] = {
     'pelvis': ({'spine05': 0.63, 'spine03': 0.37}, (0, 0, 0.012)),
     'left_hip': (
@@ -36,8 +36,8 @@ _JOINTS: dict[str, tuple[dict[str, float], tuple[float, float, float]]] = {
     'left_hand': ({'finger3-1.L': 0.85, 'wrist.L': 0.15}, (0, -0.004, -0.016)),
 }
 
-# What the name of a bone starts with -> the joint that moves it; '*' stands for the side. All
-# others are of the head.
+# Joint that moves a bone, by the prefix of the bone's name; '*' is the side. All other bones belong
+# to the head.
 _BONES = {
     'root': 'pelvis', 'pelvis': 'pelvis', 'spine05': 'pelvis', 'spine04': 'pelvis',
     'spine03': 'spine1', 'neck01': 'neck', 'neck02': 'neck',
@@ -47,8 +47,8 @@ _BONES = {
     'finger': '*_hand',
 }  # fmt: skip
 
-# Bones that cross a joint of the spine: the joints below and above, and the heights, relative to
-# spine2, at which one begins to take over from the other and has done so.
+# Bones that cross a joint of the spine: the joints below and above, and the heights in metres above
+# spine2 between which the weight passes from the lower joint to the upper one.
 _CROSSING = {
     'spine02': ('spine1', 'spine2', -0.06, 0.06),
     'spine01': ('spine2', 'spine3', -0.02, 0.12),
@@ -57,7 +57,20 @@ _CROSSING = {
 
 
 def joints_from_bones(bones: Points, stature: float) -> np.ndarray:
-    """SMPL's joints (24, 3) of a body in the T-pose, from where its bones begin."""
+    """Return SMPL's joints of a body in the T-pose.
+
+    Parameters
+    ----------
+    bones : dict
+        Start (3) of each bone in metres.
+    stature : float
+        Height of the body in metres.
+
+    Returns
+    -------
+    ndarray
+        Joints (24, 3) in metres.
+    """
     joints = np.zeros((NUM_JOINTS, 3))
     for name, (shares, offset) in _JOINTS.items():
         start = sum(share * bones[bone] for bone, share in shares.items())
@@ -71,16 +84,21 @@ def joints_from_bones(bones: Points, stature: float) -> np.ndarray:
 def joint_weights(
     bone_weights: dict[str, np.ndarray], height: np.ndarray, adjacency: sparse.csr_array
 ) -> np.ndarray:
-    """Skinning weights of SMPL's joints (V, 24): rows sum to 1, at most 4 are not zero.
+    """Return the skinning weights of SMPL's joints.
 
     Parameters
     ----------
-    bone_weights
-        Weights of each bone, (V,).
-    height
-        Height of the vertices above spine2 in the T-pose, (V,).
-    adjacency
-        Which vertices share an edge, (V, V), over which the weights are smoothed.
+    bone_weights : dict
+        Skinning weights (V) of each bone.
+    height : ndarray
+        Height (V) of the vertices above spine2 in the T-pose, in metres.
+    adjacency : csr_array
+        Adjacency matrix (V, V) of the vertices, for the smoothing of the weights.
+
+    Returns
+    -------
+    ndarray
+        Weights (V, 24): rows sum to 1 and have at most 4 non-zero entries.
     """
     weights = np.zeros((len(height), NUM_JOINTS))
     for bone, weight in bone_weights.items():
@@ -104,5 +122,5 @@ def joint_weights(
 
 
 def _starting(bone: str, names: dict) -> str | None:
-    """The longest of the names that a bone's name starts with."""
+    """Return the longest of the names that is a prefix of a bone's name."""
     return max((name for name in names if bone.startswith(name)), key=len, default=None)

@@ -1,4 +1,4 @@
-"""The person that the template shows, and the axes along which betas change it."""
+"""The template's person, and the shape axes of the betas."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ TEMPLATE = {
 
 
 class Axis(NamedTuple):
-    """A unit of beta is scale times half the difference of two bodies.
+    """A shape axis: a unit of beta is `scale` times half the difference of two bodies.
 
-    The bodies differ from the template in the factors named (see `MakeHuman.body`).
+    Attributes
+    ----------
+    name : str
+        Name of the axis.
+    plus, minus : dict
+        Factors of `MakeHuman.body` in which the two bodies differ from the template.
+    scale : float
+        Scale of a unit of beta.
     """
 
     name: str
@@ -24,7 +31,7 @@ class Axis(NamedTuple):
 AXES = (
     Axis('stature', {'height': 0.63}, {'height': 0.43}, 0.72),
     Axis('weight', {'weight': 0.95, 'muscle': 0.3}, {'weight': 0.05, 'muscle': 0.5}, 1.0),
-    Axis('gender', {'gender': 1.0}, {'gender': 0.1}, 0.8),  # towards male
+    Axis('gender', {'gender': 1.0}, {'gender': 0.1}, 0.8),  # positive is male
     Axis('muscle', {'muscle': 1.0, 'weight': 0.65}, {'muscle': 0.2, 'weight': 0.4}, 0.8),
     Axis(
         'legs',

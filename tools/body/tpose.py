@@ -1,8 +1,8 @@
-"""Bring a MakeHuman body from its A-pose into SMPL's T-pose.
+"""Posing of a MakeHuman body from its A-pose to SMPL's T-pose.
 
-Arms level, palms down, thumbs to the front; thighs 5 degrees out, feet 12 degrees out; spine a
-little straightened. All rotations here are of bones against the world, not against their parent.
-Left limbs are computed; right ones are left ones of the mirrored body.
+Arms level, palms down, thumbs to the front; thighs 5 degrees out, feet 12 degrees out; spine
+slightly straightened. All rotations are global, not parent-relative. The rotations of the right
+limbs are those of the left limbs of the mirrored body.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Points = dict[str, np.ndarray]
 _DOWN, _FRONT = np.array([0.0, -1, 0]), np.array([0.0, 0, 1])
 _MIRROR = np.diag([-1.0, 1, 1])
 
-# Degrees by which the bones of the spine lean back.
+# Backward rotation of the bones of the spine in degrees.
 _LEAN = {
     'spine05': 1, 'spine04': 2, 'spine03': 3.5, 'spine02': 5, 'spine01': 6, 'neck01': 4, 'neck02': 2
 }  # fmt: skip
@@ -27,7 +27,7 @@ def _unit(vector: np.ndarray) -> np.ndarray:
     return vector / np.linalg.norm(vector)
 
 
-# Where the bones of the left limbs point.
+# Directions of the bones of the left limbs in the T-pose.
 _UPPER_ARM = _unit(np.array([1, -0.035, -0.09]))
 _FOREARM = _unit(np.array([1, 0.02, -0.02]))
 _HAND = _unit(np.array([1, -0.05, -0.03]))
@@ -37,7 +37,22 @@ _FOOT_OUT = np.radians(12)
 
 
 def to_tpose(mesh: MakeHuman, vertices: np.ndarray) -> tuple[np.ndarray, Points]:
-    """A body (19158, 3) in the T-pose, and where its bones begin there: name -> (3,)."""
+    """Pose a body in the T-pose.
+
+    Parameters
+    ----------
+    mesh : MakeHuman
+        The base mesh and its rig.
+    vertices : ndarray
+        Vertices (19158, 3) of the body in the A-pose.
+
+    Returns
+    -------
+    vertices : ndarray
+        Vertices (19158, 3) in the T-pose.
+    bones : dict
+        Start (3) of each bone in the T-pose.
+    """
     heads = mesh.heads(vertices)
     rotations = _rotations(heads)
     posed: Points = {}
@@ -54,6 +69,7 @@ def to_tpose(mesh: MakeHuman, vertices: np.ndarray) -> tuple[np.ndarray, Points]
 
 
 def _rotations(heads: Points) -> dict[str, np.ndarray]:
+    """Return the global rotation of each bone."""
     rotations = {bone: np.eye(3) for bone in heads}
     rotations |= {bone: _turn([-np.radians(angle), 0, 0]) for bone, angle in _LEAN.items()}
     rotations['breast.L'] = rotations['breast.R'] = chest = rotations['spine01']
@@ -65,13 +81,14 @@ def _rotations(heads: Points) -> dict[str, np.ndarray]:
 
 
 def _arm(at: Points, chest: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the rotations of the bones of a left arm."""
     upper = chest @ (at['lowerarm01'] - at['upperarm01'])
     lower = chest @ (at['wrist'] - at['lowerarm01'])
-    hinge = np.cross(upper, lower)  # the axis about which the slightly bent elbow flexes
+    hinge = np.cross(upper, lower)  # flexion axis of the slightly bent elbow
     elbow = _align(upper, hinge, _UPPER_ARM, _DOWN)
     forearm = _align(lower, hinge, _FOREARM, _DOWN)
 
-    # Pronation: the knuckles, from the little finger to the index, come to point to the front.
+    # Pronation: the direction of the knuckles from little finger to index turns to the front.
     knuckles = forearm @ chest @ (at['finger2-1'] - at['finger5-1'])
     pronation = _angle_about(_FOREARM, knuckles, _FRONT)
     hand = _turn(pronation * _FOREARM) @ forearm @ chest
@@ -91,6 +108,7 @@ def _arm(at: Points, chest: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _leg(at: Points) -> dict[str, np.ndarray]:
+    """Return the rotations of the bones of a left leg."""
     thigh = _shortest(at['lowerleg01'] - at['upperleg01'], _THIGH)
     shank = _shortest(at['foot'] - at['lowerleg01'], _SHANK)
     forward = np.array([np.sin(_FOOT_OUT), 0, np.cos(_FOOT_OUT)])
@@ -113,22 +131,20 @@ def _fraction(rotation: np.ndarray, part: float) -> np.ndarray:
 
 
 def _angle_about(axis: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
-    """Angle about a unit axis that takes one direction to another, both seen along the axis."""
+    """Return the angle about a unit axis between the projections of two directions."""
     start, end = (vector - axis * (vector @ axis) for vector in (start, end))
     return np.arctan2(np.cross(start, end) @ axis, start @ end)
 
 
 def _shortest(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """The smallest rotation that takes one direction to another."""
+    """Return the smallest rotation of one direction to another."""
     normal = np.cross(_unit(start), _unit(end))
     angle = np.arctan2(np.linalg.norm(normal), _unit(start) @ _unit(end))
     return _turn(angle * _unit(normal)) if angle > 1e-9 else np.eye(3)
 
 
 def _align(start: np.ndarray, axis: np.ndarray, end: np.ndarray, to: np.ndarray) -> np.ndarray:
-    """The rotation that takes one direction to another, and an axis across it as near to another
-    axis as it can.
-    """
+    """Return the rotation of one direction to another that aligns two axes as well as possible."""
     return _frame(end, to) @ _frame(start, axis).T
 
 

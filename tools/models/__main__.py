@@ -1,4 +1,4 @@
-"""Command line of the converter: see the package's documentation."""
+"""Command line of the converter; see the docstring of the package."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .npm import read_package
 
 
 def blazepose() -> onnx.ModelProto:
-    """Convert MediaPipe's heavy pose landmark network, without its segmentation mask."""
+    """Convert MediaPipe's heavy pose landmark network, without the segmentation mask."""
     package, member = '@mediapipe/pose@0.5.1675469404', 'pose_landmark_heavy.tflite'
     (network,) = read_package(package, [member])
     model = tflite_reader.convert(network, ['Identity', 'Identity_1', 'Identity_3', 'Identity_4'])
@@ -28,7 +28,7 @@ def movenet() -> onnx.ModelProto:
 
 
 def _describe(model: onnx.ModelProto, title: str, source: str) -> onnx.ModelProto:
-    """Write down where a model comes from, in the model."""
+    """Store the origin of a model in its metadata."""
     properties = {
         'title': title,
         'author': 'Google',
@@ -44,7 +44,7 @@ MODELS = {'blazepose_landmark_heavy': blazepose, 'movenet_multipose': movenet}
 
 
 def main() -> None:
-    """Write the ONNX files."""
+    """Convert the networks and write the ONNX files."""
     parser = argparse.ArgumentParser(prog='python -m tools.models', description=main.__doc__)
     parser.add_argument('-o', '--output', type=Path, required=True, help='folder to write into')
     output = parser.parse_args().output

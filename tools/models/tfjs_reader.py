@@ -1,7 +1,7 @@
-"""TensorFlow.js's graph models as ONNX.
+"""Conversion of TensorFlow.js graph models to ONNX.
 
-The 32-bit integers of the source, which are shapes and positions, become ONNX's 64-bit ones: those
-are what ONNX's operators on shapes and positions take and give.
+The 32-bit integers of the source, which are shapes and positions, become 64-bit integers, which
+ONNX's operators on shapes and positions require.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from onnx import TensorProto, helper
 
 from .graph import Graph
 
-# Operators that work on every element by itself, and their names in ONNX. Positions are never
-# negative, so that ONNX's division of integers, which rounds towards zero, does for FloorDiv.
+# Elementwise operators and their names in ONNX. ONNX's integer division, which rounds towards zero,
+# equals FloorDiv, since positions are never negative.
 _ELEMENTWISE = {
     'Abs': 'Abs',
     'AddN': 'Sum',
@@ -43,7 +43,7 @@ _ELEMENTWISE = {
     'Sigmoid': 'Sigmoid',
     'Sub': 'Sub',
 }
-# Operators that differ from ONNX's in name only.
+# Other operators that differ from ONNX's in name only.
 _SAME = {
     'GatherNd': 'GatherND',
     'Range': 'Range',
@@ -57,21 +57,31 @@ _END = np.iinfo(np.int64).max
 
 
 def convert(topology: bytes, weights: bytes) -> onnx.ModelProto:
-    """Translate a network from its JSON file and its file of weights.
+    """Convert a network.
 
-    The inputs and outputs get the names of the network's signature, and keep their element types.
+    Parameters
+    ----------
+    topology : bytes
+        Content of the JSON file.
+    weights : bytes
+        Content of the weights file.
+
+    Returns
+    -------
+    ModelProto
+        Model with the input and output names of the network's signature, and their element types.
 
     Raises
     ------
     NotImplementedError
-        If the network uses an operator that is not translated.
+        The network has an operator that is not supported.
     """
     return _Reader(json.loads(topology), weights).convert()
 
 
 @dataclass(frozen=True)
 class _Node:
-    """A node of the source."""
+    """A node of the source network."""
 
     name: str
     operator: str
@@ -80,7 +90,7 @@ class _Node:
 
 
 class _Reader:
-    """A network being read, with a method for each operator that is not an elementwise one."""
+    """Converter of a network, with a method for each operator without a direct equivalent."""
 
     def __init__(self, network: dict[str, Any], weights: bytes) -> None:
         self._signature = network['signature']
@@ -92,7 +102,7 @@ class _Reader:
         ((name, description),) = self._signature['inputs'].items()
         placeholder = _tensor_name(description['name'])
         self._set(placeholder, name)
-        # The signature's shape is that of an example; the placeholder leaves the sides free.
+        # The signature has the shape of an example; the placeholder has dynamic sides.
         shape = self._nodes[placeholder].attributes['shape']
         picture = _value(name, description['dtype'], shape)
         for constant, values in self._constants.items():
@@ -115,7 +125,7 @@ class _Reader:
         elif node.operator in _METHODS:
             _METHODS[node.operator](self, node)
         else:
-            raise NotImplementedError(f'the operator {node.operator} is not translated')
+            raise NotImplementedError(f'the operator {node.operator} is not supported')
 
     def _set(self, name: str, tensor: str) -> None:
         self._graph.channels_last[name] = tensor
@@ -136,7 +146,7 @@ class _Reader:
     def _add(self, node: _Node, operator: str, *inputs: str, **attributes: Any) -> None:
         self._set(node.name, self._graph.add(operator, *inputs, **attributes))
 
-    # Operators on pictures.
+    # Operators on images.
 
     def _convolve(self, node: _Node) -> None:
         kernel_axes = (2, 3, 0, 1) if 'Depthwise' in node.operator else (3, 2, 0, 1)
@@ -160,16 +170,16 @@ class _Reader:
         )
 
     def _resize_bilinear(self, node: _Node) -> None:
-        # Keras asks for a multiple of the picture's own size.
+        # Keras computes the new size as the old size times constant factors.
         picture, size = node.inputs
         factors = self._nodes[size]
         if factors.operator != 'Mul' or not node.attributes['half_pixel_centers']:
-            raise NotImplementedError('only upsampling about the centres of pixels is translated')
+            raise NotImplementedError('only upsampling with half-pixel centres is supported')
         height, width = self._constant_input(factors, 1).tolist()
         enlarged = self._graph.enlarge(self._graph.first(picture), height, width)
         self._graph.channels_first[node.name] = enlarged
 
-    # Operators on elements, values and places.
+    # Operators on elements and values.
 
     def _cast(self, node: _Node) -> None:
         to = _TYPES[node.attributes['DstT']]
@@ -237,7 +247,7 @@ class _Reader:
         self._set_outputs(node, self._graph.add_many('Split', count, tensor, axis=axis))
 
     def _strided_slice(self, node: _Node) -> None:
-        """Translate an index such as [1:, 3] or [:2, None] into Slice, Squeeze and Unsqueeze."""
+        """Convert an index such as [1:, 3] or [:2, None] to Slice, Squeeze and Unsqueeze."""
         begin, end, strides = (self._constant_input(node, i).tolist() for i in (1, 2, 3))
 
         def has(mask: str, i: int) -> bool:
@@ -248,7 +258,7 @@ class _Reader:
         old_axes = [i for i in entries if i not in new_axes]
         lost_axes = [axis for axis, i in enumerate(old_axes) if has('shrink_axis', i)]
         if node.attributes['ellipsis_mask'] or set(strides) != {1} or (lost_axes and new_axes):
-            raise NotImplementedError(f'the slice {node.name} is not translated')
+            raise NotImplementedError(f'the slice {node.name} is not supported')
         starts = [0 if has('begin', i) else begin[i] for i in old_axes]
         ends = [_END if has('end', i) else end[i] for i in old_axes]
         tensor, *_ = self._inputs(node)
@@ -285,6 +295,7 @@ _METHODS = {
 
 
 def _read_node(description: dict[str, Any]) -> _Node:
+    """Return a node from its JSON form."""
     attributes = description.get('attr', {})
     return _Node(
         description['name'],
@@ -295,7 +306,7 @@ def _read_node(description: dict[str, Any]) -> _Node:
 
 
 def _read_attribute(value: dict[str, Any]) -> Any:
-    """Turn protobuf's JSON form, which writes integers and bytes as text, into plain values."""
+    """Convert an attribute from protobuf's JSON form, in which integers and bytes are text."""
     ((kind, content),) = value.items()
     if kind == 'list':
         return [_read_attribute({k: item}) for k, items in content.items() for item in items]
@@ -307,19 +318,13 @@ def _read_attribute(value: dict[str, Any]) -> Any:
 
 
 def _read_weights(manifest: list[dict[str, Any]], data: bytes) -> dict[str, NDArray[Any]]:
-    """Cut the file of weights into arrays, which lie in it in the order of the manifest.
-
-    Raises
-    ------
-    NotImplementedError
-        If they are quantised to integers.
-    """
+    """Split the weights file into arrays, which it contains in the order of the manifest."""
     constants = {}
     offset = 0
     for entry in (entry for group in manifest for entry in group['weights']):
         dtype = np.dtype(entry.get('quantization', entry)['dtype'])
         if dtype not in (np.float32, np.float16, np.int32):
-            raise NotImplementedError(f'weights stored as {dtype} are not translated')
+            raise NotImplementedError(f'weights of type {dtype} are not supported')
         count = math.prod(entry['shape'])
         values = np.frombuffer(data, dtype, count, offset)
         constants[entry['name']] = values.reshape(entry['shape'])
@@ -328,12 +333,12 @@ def _read_weights(manifest: list[dict[str, Any]], data: bytes) -> dict[str, NDAr
 
 
 def _tensor_name(name: str) -> str:
-    """Normalise the name of a node's output: the first one goes by the name of the node."""
+    """Return the normalised name of a node's output: the first one has the name of the node."""
     return name.removesuffix(':0')
 
 
 def _value(name: str, dtype: str, shape: dict[str, Any]) -> onnx.ValueInfoProto:
-    """Describe an input or output. A size of -1 is any size, and gets a name instead."""
+    """Return the description of an input or output; dynamic sizes (-1) get names."""
     types = {'DT_INT32': TensorProto.INT32, 'DT_FLOAT': TensorProto.FLOAT}
     names = ('batch', 'height', 'width', 'channels')
     sizes = [int(dimension['size']) for dimension in shape['dim']]

@@ -1,4 +1,4 @@
-"""TensorFlow Lite's networks as ONNX."""
+"""Conversion of TensorFlow Lite networks to ONNX."""
 
 from __future__ import annotations
 
@@ -21,20 +21,32 @@ _TYPES = {
 
 
 def convert(network: bytes, outputs: Sequence[str]) -> onnx.ModelProto:
-    """Translate a network, for any size of the batch, and keep the outputs named.
+    """Convert a network, with a dynamic batch size.
+
+    Parameters
+    ----------
+    network : bytes
+        Content of the .tflite file.
+    outputs : sequence of str
+        Names of the outputs to keep.
+
+    Returns
+    -------
+    ModelProto
+        The model.
 
     Raises
     ------
     NotImplementedError
-        If the network uses an operator that is not translated.
+        The network has an operator that is not supported.
     """
     return _Reader(network).convert(outputs)
 
 
 class _Reader:
-    """A network being read, with a method for each of its operators.
+    """Converter of a network, with a method for each operator.
 
-    Such a method takes the operator's inputs and output as numbers of tensors.
+    These methods take the inputs and the output of the operator as tensor indices.
     """
 
     def __init__(self, network: bytes) -> None:
@@ -65,12 +77,12 @@ class _Reader:
 
     def _translate(self, operator: tflite.Operator) -> None:
         code = self._model.OperatorCodes(operator.OpcodeIndex())
-        # Operators older than the wider field have their number in the narrow one.
+        # Older operators have their number in the deprecated, narrower field.
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         name = _name(tflite.BuiltinOperator, number)
         method = getattr(self, f'_{name.lower()}', None)
         if method is None:
-            raise NotImplementedError(f'the operator {name} is not translated')
+            raise NotImplementedError(f'the operator {name} is not supported')
         (output,) = operator.OutputsAsNumpy().tolist()
         method(operator, operator.InputsAsNumpy().tolist(), output)
 
@@ -84,7 +96,7 @@ class _Reader:
         )
 
     def _dequantize(self, operator: tflite.Operator, inputs: list[int], output: int) -> None:
-        # The only quantisation is half precision, which is kept.
+        # The only quantisation is half precision, in which the weights stay.
         self._constants[output] = self._constants[inputs[0]]
 
     def _conv_2d(self, operator: tflite.Operator, inputs: list[int], output: int) -> None:
@@ -132,7 +144,7 @@ class _Reader:
 
     def _resize_bilinear(self, operator: tflite.Operator, inputs: list[int], output: int) -> None:
         if not _options(operator, tflite.ResizeBilinearOptions).HalfPixelCenters():
-            raise NotImplementedError('only resizing about the centres of pixels is translated')
+            raise NotImplementedError('only resizing with half-pixel centres is supported')
         _, height, width, _ = np.divide(self._shapes[output], self._shapes[inputs[0]])
         enlarged = self._graph.enlarge(self._first(inputs[0]), height, width)
         self._graph.channels_first[self._names[output]] = enlarged
@@ -148,7 +160,7 @@ class _Reader:
 
 
 def _options(operator: tflite.Operator, kind: type) -> Any:
-    """Read the options of an operator, whose type the operator's name implies."""
+    """Return the options of an operator, given their type."""
     table = operator.BuiltinOptions()
     options = kind()
     options.Init(table.Bytes, table.Pos)
@@ -156,5 +168,5 @@ def _options(operator: tflite.Operator, kind: type) -> Any:
 
 
 def _name(enumeration: type, number: int) -> str:
-    """Name a member of an enumeration of the format."""
+    """Return the name of a member of an enumeration."""
     return next(name for name, value in vars(enumeration).items() if value == number)
