@@ -402,45 +402,46 @@ def play(
     if calibration is None and field_of_view is None:
         calibration = _find_calibration(source)
     assumed = field_of_view or _FIELD_OF_VIEW
-    if calibration is None:
-        camera_info = guess_calibration(assumed, *source.size)
-    else:
-        camera_info = read_calibration(calibration)
-        check_size(camera_info, source)
-
+    camera_info = _load_camera_info(source, calibration, assumed)
     rclpy.init(args=ros_arguments, signal_handler_options=SignalHandlerOptions.NO)
     node = VideoNode(
-        source,
-        camera_info,
-        frame_id,
-        stopping,
-        loop=loop,
-        subscribers=subscribers,
-        lockstep=lockstep,
-    )
+        source, camera_info, frame_id, stopping,
+        loop=loop, subscribers=subscribers, lockstep=lockstep,
+    )  # fmt: skip
     try:
         if profile:
             node.get_logger().info(profile)
         if calibration is None:
-            node.get_logger().warning(
-                f'no calibration: a horizontal field of view of {assumed:g} degrees is assumed, '
-                f'and distances are only as accurate as this value; calibrate the camera or set '
-                f'--field-of-view'
-            )
+            _warn_uncalibrated(node, assumed)
         node.play()
     finally:
         node.destroy_node()
         rclpy.shutdown()
-        # At its exit, Python restores the default action of handled signals, but not of ignored
-        # ones: otherwise a second Ctrl-C would kill the process.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        _ignore_signals()
 
 
 def _find_calibration(source: VideoSource) -> Path | None:
     """Return the calibration beside a video file; None if there is none."""
     beside = Path(source.name).with_suffix('.yaml')
     return beside if not source.live and beside.is_file() else None
+
+
+def _load_camera_info(source: VideoSource, calibration: Path | None, assumed: float) -> CameraInfo:
+    """Return a source's calibration, or one of an assumed field of view in degrees."""
+    if calibration is None:
+        return guess_calibration(assumed, *source.size)
+    camera_info = read_calibration(calibration)
+    check_size(camera_info, source)
+    return camera_info
+
+
+def _warn_uncalibrated(node: Node, assumed: float) -> None:
+    """Warn that a field of view in degrees is assumed."""
+    node.get_logger().warning(
+        f'no calibration: a horizontal field of view of {assumed:g} degrees is assumed, and '
+        f'distances are only as accurate as this value; calibrate the camera or set '
+        f'--field-of-view'
+    )
 
 
 def _stop_on_signals(stopping: threading.Event) -> None:
@@ -455,3 +456,13 @@ def _stop_on_signals(stopping: threading.Event) -> None:
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
+
+
+def _ignore_signals() -> None:
+    """Ignore SIGINT and SIGTERM until the process ends.
+
+    At its exit, Python restores the default action of handled signals, but not of ignored ones; a
+    second Ctrl-C would then kill the process.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
