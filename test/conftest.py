@@ -34,13 +34,30 @@ SLOW = {
 }  # fmt: skip
 
 
+# They measure delays, so scripts/test runs nothing beside them.
+ALONE = {'demo', 'load', 'loading', 'video'}
+# The longest modules begin, so that no worker is left with one at the end.
+LONGEST = (
+    'distributions', 'ubuntu', 'node', 'doctor', 'recordings', 'pipeline', 'compiling', 'packaging',
+    'requirements', 'export', 'half', 'bench', 'rep155', 'scripts', 'first_contact',
+)  # fmt: skip
+
+
+def module_of(item: pytest.Item) -> str:
+    return item.path.stem.removeprefix('test_')
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that start nodes, beside which scripts/test runs nothing, and quick tests."""
+    """Mark tests that start nodes, those that run alone, and quick ones; the longest come first."""
     for item in items:
         if 'ros_environment' in getattr(item, 'fixturenames', ()):
             item.add_marker('ros')
-        elif item.path.stem.removeprefix('test_') not in SLOW:
+        elif module_of(item) not in SLOW:
             item.add_marker('quick')
+        if module_of(item) in ALONE:
+            item.add_marker('alone')
+    ranks = {module: rank for rank, module in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(module_of(item), len(LONGEST)))
 
 
 _MODULES = count()
@@ -50,11 +67,15 @@ _MODULES = count()
 def ros_environment() -> Iterator[dict[str, str]]:
     """Set this process apart from every other ROS 2, and return the environment for children.
 
-    Each module has a domain of its own: nodes that were killed linger in theirs for a while.
+    Each module of each worker has a domain of its own: nodes that were killed linger in theirs for
+    a while.
     """
+    run = int(os.environ.get('PYTEST_XDIST_TESTRUNUID', f'{os.getpid():x}')[-6:], 16)
+    worker = int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0').removeprefix('gw'))
     with pytest.MonkeyPatch.context() as patch:
         # On Linux, ports of domains above 101 may be those of other programs.
-        patch.setenv('ROS_DOMAIN_ID', str(1 + (os.getpid() + next(_MODULES)) % 101))
+        domain = 1 + (run + 50 * worker + next(_MODULES)) % 101
+        patch.setenv('ROS_DOMAIN_ID', str(domain))
         patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
         for name, value in node_environment().items():
             patch.setenv(name, value)
