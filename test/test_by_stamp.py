@@ -91,16 +91,16 @@ def test_what_comes_a_little_later_is_waited_for():
     kept.put(0.0, 'before')
     later = threading.Timer(0.05, kept.put, [0.1, 'now'])
     later.start()
-    assert kept.take(0.1, 0.02, patience=TIMEOUT) == 'now'
+    assert kept.take(0.1, 0.02, timeout=TIMEOUT) == 'now'
     later.join()
     # What is newer than wanted has come: nothing is to be waited for.
     kept.put(0.3, 'after')
     start = time.monotonic()
-    assert kept.take(0.2, 0.02, patience=TIMEOUT) is None
+    assert kept.take(0.2, 0.02, timeout=TIMEOUT) is None
     assert time.monotonic() - start < TIMEOUT / 2
 
 
 def test_nothing_is_waited_for_that_never_came():
     start = time.monotonic()
-    assert ByStamp(3).take(0.1, 0.02, patience=TIMEOUT) is None
+    assert ByStamp(3).take(0.1, 0.02, timeout=TIMEOUT) is None
     assert time.monotonic() - start < TIMEOUT / 2

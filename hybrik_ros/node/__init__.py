@@ -1,1 +1,1 @@
-"""ROS 2: the only room that imports rclpy and messages."""
+"""The ROS 2 node: the only package that imports rclpy and message classes."""

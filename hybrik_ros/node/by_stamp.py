@@ -1,4 +1,4 @@
-"""What belongs to an image by its stamp: depth, or another detector's people."""
+"""Buffer of messages, such as depth images, that belong to an image of the same stamp."""
 
 import threading
 import time
@@ -7,15 +7,16 @@ from typing import Generic, TypeVar
 
 Item = TypeVar('Item')
 
-_ALIVE_SECONDS = 1.0
+_ALIVE_SECONDS = 1.0  # maximum age of the last item of a source that is still waited for
 
 
 class ByStamp(Generic[Item]):
-    """Keeps the last items of one thread, until another asks for the one of a time.
+    """Buffers the newest items of one thread for another one, which takes them by stamp.
 
     Parameters
     ----------
-    length: how many items are kept; the oldest goes first.
+    length : int
+        Maximum number of items; the oldest ones are dropped.
     """
 
     def __init__(self, length: int) -> None:
@@ -24,24 +25,34 @@ class ByStamp(Generic[Item]):
         self._last_put = -_ALIVE_SECONDS
 
     def put(self, stamp: float, item: Item) -> None:
-        """Keep the item of a time, in seconds."""
+        """Add an item with its stamp in seconds."""
         with self._arrived:
             self._items.append((stamp, item))
             self._last_put = time.monotonic()
             self._arrived.notify_all()
 
-    def take(self, stamp: float, tolerance: float, patience: float = 0.0) -> Item | None:
-        """Return the item nearest to a time, None if all are farther than tolerance, in seconds.
+    def take(self, stamp: float, tolerance: float, timeout: float = 0.0) -> Item | None:
+        """Return the item nearest to a stamp; remove it and all that were put before it.
 
-        It and what was put before it are dropped: images come in the order of time.
+        Parameters
+        ----------
+        stamp : float
+            Stamp in seconds.
+        tolerance : float
+            Maximum difference of the stamps in seconds.
+        timeout : float
+            Maximum wait in seconds for an item that has not arrived yet. Without any item in the
+            last second there is no wait.
 
-        patience: seconds for which it is waited for, should it not be there yet; of who has not
-            put anything for a second nothing is expected.
+        Returns
+        -------
+        object or None
+            The item; None if no stamp is within the tolerance.
         """
         with self._arrived:
-            if patience > 0 and time.monotonic() - self._last_put < _ALIVE_SECONDS:
+            if timeout > 0 and time.monotonic() - self._last_put < _ALIVE_SECONDS:
                 self._arrived.wait_for(
-                    lambda: self._items and self._items[-1][0] >= stamp - tolerance, patience
+                    lambda: self._items and self._items[-1][0] >= stamp - tolerance, timeout
                 )
             nearest = min(self._items, key=lambda kept: abs(kept[0] - stamp), default=None)
             if nearest is None or abs(nearest[0] - stamp) > tolerance:
@@ -51,6 +62,6 @@ class ByStamp(Generic[Item]):
             return nearest[1]
 
     def clear(self) -> None:
-        """Drop everything."""
+        """Drop all items."""
         with self._arrived:
             self._items.clear()

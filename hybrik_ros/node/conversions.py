@@ -1,4 +1,4 @@
-"""From this package's types to ROS's own message classes."""
+"""Conversion of this package's types to ROS message classes."""
 
 import array
 import sys
@@ -19,7 +19,7 @@ _GEOMETRY = ('Point', 'Quaternion', 'Transform', 'TransformStamped', 'Vector3')
 
 
 def float_array(numbers: NDArray) -> array.array:
-    """Return numbers as the flat float32 array that a sequence field takes without a copy."""
+    """Return numbers as a flat float32 array, which a message field takes without a copy."""
     flat = array.array('f')
     flat.frombytes(np.ascontiguousarray(numbers, np.float32).data.cast('B'))
     return flat
@@ -38,7 +38,17 @@ make = MessageMaker(
 
 
 def to_image(rgb: NDArray[np.uint8], header: Header, encoding: str = 'rgb8') -> Image:
-    """Return an image message of pixels (H, W, 3)."""
+    """Return an image message.
+
+    Parameters
+    ----------
+    rgb : ndarray
+        Pixels (H, W, 3), uint8.
+    header : Header
+        Header of the message.
+    encoding : str
+        Encoding of the pixels, with 3 channels of 8 bits.
+    """
     message = Image()
     message.header = header
     message.height, message.width = rgb.shape[:2]
@@ -62,13 +72,13 @@ def read_calibration(path: Path) -> CameraInfo:
     Raises
     ------
     CalibrationError
-        The file cannot be read, is no such calibration, or is all zero.
+        The file cannot be read, is not such a calibration, or has an all-zero K.
     """
     return CameraInfo(**vars(calibration.read_calibration(path)))
 
 
 def guess_calibration(field_of_view: float, width: int, height: int) -> CameraInfo:
-    """Return camera_info of an ideal lens, with an empty header.
+    """Return the camera_info of an ideal lens, with an empty header.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""From another detector's people, as vision_msgs/Detection2DArray, to boxes.
+"""Conversion of an external detector's vision_msgs/Detection2DArray to boxes of people.
 
-vision_msgs is imported only where it is asked for. Since ROS 2 Humble a box has its
-centre in bbox.center.position, before in bbox.center itself.
+vision_msgs is optional and imported on demand. Since ROS 2 Humble the centre of a box is
+bbox.center.position; before, it was bbox.center itself.
 """
 
 import math
@@ -9,14 +9,20 @@ from typing import Any
 
 from hybrik_ros.messages.images import UnusableInputError
 
-# What detectors call people: by name, or by COCO's index.
-_PERSON = ('person', '0')
+# Class ids of people: the name, or COCO's index.
+_PERSON_CLASSES = ('person', '0')
 
-Box = tuple[float, float, float, float]
+Box = tuple[float, float, float, float]  # x_min, y_min, x_max, y_max in pixels
 
 
 def message_type() -> type:
-    """Return vision_msgs/Detection2DArray. Raises RuntimeError where it is not installed."""
+    """Return the class of vision_msgs/Detection2DArray.
+
+    Raises
+    ------
+    RuntimeError
+        vision_msgs is not installed.
+    """
     try:
         from vision_msgs.msg import Detection2DArray
     except ImportError as error:
@@ -28,19 +34,27 @@ def message_type() -> type:
 
 
 def to_boxes(message: Any, threshold: float) -> list[Box]:
-    """Return the people in detections, the surest first: x_min, y_min, x_max, y_max, pixels.
+    """Return the boxes of the people in detections.
 
-    A detection counts as a person if its best result is one. A box that is turned is widened to
-    one that is not.
+    A detection is a person if its result with the highest score is one. A rotated box is replaced
+    by the axis-aligned box around it.
 
     Parameters
     ----------
-    message: a vision_msgs/Detection2DArray.
-    threshold: least score of a person, in [0, 1].
+    message : vision_msgs.msg.Detection2DArray
+        The detections.
+    threshold : float
+        Minimum score of a person, in [0, 1].
+
+    Returns
+    -------
+    list of tuple
+        Boxes (x_min, y_min, x_max, y_max) in pixels, in descending order of the score.
 
     Raises
     ------
-    UnusableInputError: a person's box is not finite, or its size is not positive.
+    UnusableInputError
+        The box of a person is not finite, or its size is not positive.
     """
     people = []
     for detection in message.detections:
@@ -49,21 +63,22 @@ def to_boxes(message: Any, threshold: float) -> list[Box]:
             key=lambda hypothesis: hypothesis.score,
             default=None,
         )
-        if best and best.class_id.strip().lower() in _PERSON and best.score >= threshold:
+        if best and best.class_id.strip().lower() in _PERSON_CLASSES and best.score >= threshold:
             people.append((best.score, _box(detection.bbox)))
     return [box for _, box in sorted(people, key=lambda person: -person[0])]
 
 
 def _box(bounds: Any) -> Box:
-    """Return the box around a vision_msgs/BoundingBox2D."""
+    """Return the axis-aligned box around a vision_msgs/BoundingBox2D."""
     centre = bounds.center
     position, theta = getattr(centre, 'position', centre), centre.theta
     numbers = (position.x, position.y, theta, bounds.size_x, bounds.size_y)
     if not (all(map(math.isfinite, numbers)) and bounds.size_x > 0 and bounds.size_y > 0):
         raise UnusableInputError(
             'detection',
-            f'the detected box at ({position.x}, {position.y}), turned by {theta}, of '
-            f'{bounds.size_x} x {bounds.size_y} pixels is none: does the detector fill in bbox?',
+            f'detection ignored: its box of {bounds.size_x} x {bounds.size_y} pixels at '
+            f'({position.x}, {position.y}), rotated by {theta} rad, must be finite and have a '
+            f'positive size: check that the detector fills in bbox',
         )
     cos, sin = abs(math.cos(theta)), abs(math.sin(theta))
     width = (bounds.size_x * cos + bounds.size_y * sin) / 2

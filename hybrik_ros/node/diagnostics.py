@@ -1,4 +1,4 @@
-"""What the node tells about itself on /diagnostics: counts, rates, latencies by stage, faults."""
+"""Reports of the node on /diagnostics: counts, rates, latencies by stage, faults."""
 
 import threading
 import time
@@ -10,12 +10,12 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
 
-_WINDOW = 600  # frames over which latencies are summed up
-_RATE_SECONDS = 5.0  # over which frames are counted for a rate
-_STALLED_SECONDS = 2.0  # without an image
-_STUCK_SECONDS = 3.0  # in one frame
-_WARNED_SECONDS = 5.0  # after which what is not said again is over
-_SETTLE_SECONDS = 5.0  # after activation, in which limits mean nothing yet
+_WINDOW = 600  # number of frames in the statistics of latencies
+_RATE_SECONDS = 5.0  # window of the rates
+_MAX_SILENCE_SECONDS = 2.0  # maximum time without an image; WARN beyond it
+_MAX_FRAME_SECONDS = 3.0  # maximum time in one frame; ERROR beyond it
+_WARNING_SECONDS = 5.0  # duration of a warning after it was raised last
+_SETTLE_SECONDS = 5.0  # time after activation in which limits are not checked
 
 _OK, _WARN, _ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 _Verdict = tuple[bytes, str]
@@ -23,13 +23,17 @@ _Verdict = tuple[bytes, str]
 
 @dataclass(frozen=True)
 class Limits:
-    """What is no longer good. Beyond twice that it is an error.
+    """Limits of a healthy node: WARN beyond them.
 
     Attributes
     ----------
-    min_rate: processed frames per second; 0 for none.
-    max_latency: seconds, of the median frame, from stamp to last message; 0 for none.
-    max_drop_ratio: share of the images that are dropped for newer ones; 1 for none.
+    min_rate : float
+        Minimum rate of processed frames in Hz, ERROR below half of it; 0 disables.
+    max_latency : float
+        Maximum median latency in seconds from the stamp of an image to the last message about it,
+        ERROR above twice of it; 0 disables.
+    max_drop_ratio : float
+        Maximum share of images dropped for newer ones, in [0, 1]; 1 disables.
     """
 
     min_rate: float = 0.0
@@ -38,15 +42,16 @@ class Limits:
 
 
 class Diagnostics:
-    """Counts frames and faults since activation; used from several threads.
+    """Counts frames and faults since activation. Thread-safe.
 
-    Stages, in the order in which a frame passes them: 'transport' from the image's stamp to the
-    node, 'wait' for the frame before, 'decode', the pipeline's own stages, 'publish'; 'total' is
-    from the stamp to the last published message.
+    Stages of a frame in order: 'transport' from the stamp of the image to the node, 'wait' for the
+    previous frame, 'decode', the stages of the pipeline, 'publish'; 'total' is from the stamp to
+    the last published message.
 
     Parameters
     ----------
-    name, hardware: of the reports.
+    name, hardware : str
+        Name and hardware_id of the reports.
     """
 
     def __init__(self, name: str, hardware: str = '') -> None:
@@ -56,8 +61,8 @@ class Diagnostics:
         self._counts: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
         self._reported_faults: Counter[str] = Counter()
-        # What to say, and until when.
-        self._warned: dict[str, tuple[str, float]] = {}
+        # Message of each warning, and when it ends, in seconds of the monotonic clock.
+        self._warnings: dict[str, tuple[str, float]] = {}
         self._used: Counter[str] = Counter()
         self._busy_since: float | None = None
         self._seconds: dict[str, deque[float]] = {}
@@ -66,7 +71,7 @@ class Diagnostics:
         self._began = self._last_image = time.monotonic()
 
     def count_received(self) -> None:
-        """Count an image that came in."""
+        """Count a received image."""
         with self._lock:
             self._counts['received'] += 1
             self._rates['received'].count()
@@ -74,26 +79,26 @@ class Diagnostics:
 
     @property
     def is_silent(self) -> bool:
-        """Whether no image has come for a while."""
-        return time.monotonic() - self._last_image > _STALLED_SECONDS
+        """Whether no image has been received for a while."""
+        return time.monotonic() - self._last_image > _MAX_SILENCE_SECONDS
 
     def start_frame(self) -> None:
-        """Note that a frame is being worked on, until processed or fault."""
+        """Note the start of a frame, which ends with count_processed or count_fault."""
         with self._lock:
             self._busy_since = time.monotonic()
 
     def clear_people(self) -> None:
-        """Note that nobody is followed any more."""
+        """Set the number of tracked people to zero."""
         with self._lock:
             self._people = 0
 
     def count_used(self, what: str) -> None:
-        """Count a frame in which something that need not be there was used, such as depth."""
+        """Count a frame that used optional data, such as depth."""
         with self._lock:
             self._used[what] += 1
 
     def count_processed(self, people: int) -> None:
-        """Count a frame that was looked at, and whether somebody was in it."""
+        """Count a processed frame with its number of people."""
         with self._lock:
             self._busy_since = None
             self._counts['processed'] += 1
@@ -102,33 +107,43 @@ class Diagnostics:
             self._people = people
 
     def count_fault(self, kind: str) -> None:
-        """Count a fault that cost a frame."""
+        """Count a lost frame by the kind of its fault."""
         with self._lock:
             self._busy_since = None
             self._faults[kind] += 1
 
     def warn(self, key: str, message: str, lasting: bool = False) -> None:
-        """Note what is wrong without costing frames, for some seconds.
+        """Add a warning to the reports of the next seconds.
 
-        lasting: until the node is active anew instead.
+        Parameters
+        ----------
+        key : str
+            Identity of the warning; a newer one of the same key replaces it.
+        message : str
+            The fault, and what to do.
+        lasting : bool
+            Whether the warning remains until the next activation.
         """
-        until = np.inf if lasting else time.monotonic() + _WARNED_SECONDS
+        until = np.inf if lasting else time.monotonic() + _WARNING_SECONDS
         with self._lock:
-            self._warned[key] = message, until
+            self._warnings[key] = message, until
 
     def add_time(self, stage: str, seconds: float) -> None:
-        """Note how long a frame spent in a stage."""
+        """Add the duration of a stage of one frame, in seconds."""
         with self._lock:
             self._seconds.setdefault(stage, deque(maxlen=_WINDOW)).append(seconds)
 
     def status(self, level: bytes, message: str, header: Header) -> DiagnosticArray:
-        """Return the report of a node that is not active.
+        """Return the report of an inactive node.
 
         Parameters
         ----------
-        level: of DiagnosticStatus.
-        message: what it is doing, or why it does nothing.
-        header: stamp of the report.
+        level : bytes
+            Level of DiagnosticStatus.
+        message : str
+            State of the node, or why it is inactive.
+        header : Header
+            Header with the stamp of the report.
         """
         status = DiagnosticStatus(
             level=level, name=self._name, message=message, hardware_id=self._hardware
@@ -149,86 +164,103 @@ class Diagnostics:
 
         Parameters
         ----------
-        header: stamp of the report.
-        replaced: frames dropped because a newer one came while the worker was busy.
-        camera: where the intrinsics come from, in words.
-        assumed: whether that is a guess.
-        limits: what is good enough.
-        facts: what else to show: models, filters.
+        header : Header
+            Header with the stamp of the report.
+        replaced : int
+            Number of images dropped for newer ones.
+        camera : str
+            Source of the intrinsics.
+        assumed : bool
+            Whether the intrinsics are assumed.
+        limits : Limits
+            Limits to check.
+        facts : mapping, optional
+            Additional values by name, such as models and filters.
         """
         with self._lock:
-            new_faults = self._faults - self._reported_faults
-            self._reported_faults = self._faults.copy()
-            now = time.monotonic()
-            verdicts: list[_Verdict] = [
-                (_WARN, message) for message, until in self._warned.values() if now < until
-            ]
-            if self._busy_since is not None and now - self._busy_since > _STUCK_SECONDS:
-                verdicts.append(
-                    (_ERROR, f'a frame has taken {now - self._busy_since:.0f} s so far')
-                )
-            if new_faults:
-                verdicts.append((_ERROR, f'frames are lost: {", ".join(sorted(new_faults))}'))
-            if (silent := now - self._last_image) > _STALLED_SECONDS:
-                verdicts.append((_WARN, f'no image for {silent:.0f} s'))
-            elif now - self._began > _SETTLE_SECONDS:
-                verdicts += self._beyond(limits, replaced)
+            verdicts = self._find_faults(replaced, limits)
             if assumed:
                 verdicts.append((_WARN, f'the camera is not calibrated: {camera}'))
-            values = {
-                'received': self._counts['received'],
-                'processed': self._counts['processed'],
-                'with a person': self._counts['with a person'],
-                'people': self._people,
-                **{f'with {what}': count for what, count in sorted(self._used.items())},
-                **{f'{kind} per second': f'{rate}' for kind, rate in self._rates.items()},
-                'dropped for newer frames': replaced,
-                **{f'lost: {kind}': count for kind, count in sorted(self._faults.items())},
-                'camera': camera,
-                **{
-                    f'{stage} ms, median / p95': f'{1e3 * np.median(seconds):.1f} / '
-                    f'{1e3 * np.percentile(seconds, 95):.1f}'
-                    for stage, seconds in self._seconds.items()
-                },
-                **(facts or {}),
-            }
+            values = {**self._values(replaced, camera), **(facts or {})}
         level = max((level for level, _ in verdicts), default=_OK)
-        # The worst first.
+        # The most severe first.
         message = '; '.join(text for _, text in sorted(verdicts, key=lambda one: one[0])[::-1])
         report = self.status(level, message or 'running', header)
         report.status[0].values = [KeyValue(key=k, value=str(v)) for k, v in values.items()]
         return report
 
-    def _beyond(self, limits: Limits, replaced: int) -> list[_Verdict]:
+    def _find_faults(self, replaced: int, limits: Limits) -> list[_Verdict]:
+        """Return the present faults; each lost frame is reported once."""
+        new_faults = self._faults - self._reported_faults
+        self._reported_faults = self._faults.copy()
+        now = time.monotonic()
+        verdicts: list[_Verdict] = [
+            (_WARN, message) for message, until in self._warnings.values() if now < until
+        ]
+        if self._busy_since is not None and now - self._busy_since > _MAX_FRAME_SECONDS:
+            verdicts.append((_ERROR, f'a frame has taken {now - self._busy_since:.0f} s so far'))
+        if new_faults:
+            verdicts.append((_ERROR, f'frames are lost: {", ".join(sorted(new_faults))}'))
+        if (silence := now - self._last_image) > _MAX_SILENCE_SECONDS:
+            verdicts.append((_WARN, f'no image for {silence:.0f} s'))
+        elif now - self._began > _SETTLE_SECONDS:
+            verdicts += self._check_limits(limits, replaced)
+        return verdicts
+
+    def _check_limits(self, limits: Limits, replaced: int) -> list[_Verdict]:
+        """Return which limits are exceeded: ERROR by more than twice, otherwise WARN."""
         verdicts = []
 
-        def judge(excess: float, message: str) -> None:
-            """excess: by how many times a limit is passed."""
+        def check(excess: float, message: str) -> None:
             if excess > 1:
                 verdicts.append((_ERROR if excess > 2 else _WARN, message))
 
         rate = self._rates['processed'].hertz
         if limits.min_rate > 0:
-            judge(
+            check(
                 limits.min_rate / max(rate, 1e-9),
-                f'{rate:.1f} frames a second, less than {limits.min_rate:g}',
+                f'the rate of {rate:.1f} Hz is below the minimum of {limits.min_rate:g} Hz',
             )
         if limits.max_latency > 0 and 'total' in self._seconds:
             latency = float(np.median(self._seconds['total']))
-            judge(
+            check(
                 latency / limits.max_latency,
-                f'a latency of {latency:.3f} s, more than {limits.max_latency:g}',
+                f'the median latency of {latency:.3f} s is above the maximum of '
+                f'{limits.max_latency:g} s',
             )
-        lost = replaced / max(self._counts['received'], 1)
-        if lost > limits.max_drop_ratio:
+        ratio = replaced / max(self._counts['received'], 1)
+        if ratio > limits.max_drop_ratio:
             verdicts.append(
-                (_WARN, f'{lost:.0%} of the images dropped, more than {limits.max_drop_ratio:.0%}')
+                (
+                    _WARN,
+                    f'{ratio:.0%} of the images were dropped, above the maximum of '
+                    f'{limits.max_drop_ratio:.0%}',
+                )
             )
         return verdicts
 
+    def _values(self, replaced: int, camera: str) -> dict[str, object]:
+        """Return the counts, rates and latencies by name."""
+        return {
+            'received': self._counts['received'],
+            'processed': self._counts['processed'],
+            'with a person': self._counts['with a person'],
+            'people': self._people,
+            **{f'with {what}': count for what, count in sorted(self._used.items())},
+            **{f'{kind} per second': f'{rate}' for kind, rate in self._rates.items()},
+            'dropped for newer frames': replaced,
+            **{f'lost: {kind}': count for kind, count in sorted(self._faults.items())},
+            'camera': camera,
+            **{
+                f'{stage} ms, median / p95': f'{1e3 * np.median(seconds):.1f} / '
+                f'{1e3 * np.percentile(seconds, 95):.1f}'
+                for stage, seconds in self._seconds.items()
+            },
+        }
+
 
 class _RateMeter:
-    """How often something happened in the last seconds."""
+    """Rate of an event over the last _RATE_SECONDS."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -239,6 +271,7 @@ class _RateMeter:
 
     @property
     def hertz(self) -> float:
+        """The rate in Hz."""
         now = time.monotonic()
         span = min(_RATE_SECONDS, now - self._began)
         if len(self._times) == _WINDOW:

@@ -1,4 +1,4 @@
-"""What the node subscribes to while it is active: images, and the data that belongs to them."""
+"""Inputs of the node while it is active: images, and the data that belongs to them."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from hybrik_ros.node.depth_images import to_depth
 from hybrik_ros.node.topics import camera_topics
 from hybrik_ros.settings import COMPRESSED
 
-_NEWEST = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+_NEWEST_ONLY = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 _MAX_MISSED = 10  # images in a row without the depth image or detections of their stamp
 _BUFFER_LENGTH = 8  # depth images, or detections, kept until their image is processed
 _MAX_STAMP_DIFFERENCE = 0.02  # seconds between an image and the data that belongs to it
@@ -31,12 +31,12 @@ _MAX_WAIT_SECONDS = 0.1
 
 
 class Inputs:
-    """Subscriptions of a node, from the first moment to close().
+    """Subscriptions of a node, from the construction to close().
 
     Parameters
     ----------
     node : Node
-        Whose parameters select the topics.
+        Node with the parameters that select the topics.
     take_image, take_camera_info : callable
         Called with every message, in the executor's thread.
     complaints : Complaints
@@ -68,12 +68,12 @@ class Inputs:
         return [subscription.topic_name for subscription in self._subscriptions]
 
     def depth_of(self, header: Header) -> NDArray | None:
-        """Return the depth image (H, W) of an image in metres; None where there is none.
+        """Return the depths (H, W) in metres that belong to an image; None where there are none.
 
         Raises
         ------
         UnusableInputError
-            It cannot be read.
+            The depth image cannot be read, or has another frame_id.
         """
         if self._depths is None:
             return None
@@ -91,7 +91,7 @@ class Inputs:
         return to_depth(message)
 
     def boxes_of(self, header: Header) -> list[detections.Box] | None:
-        """Return the boxes of another detector in an image; None where the own detector runs."""
+        """Return the boxes of the external detector; None where the internal detector runs."""
         if self._boxes is None:
             return None
         found = self._boxes.take(_seconds(header), _MAX_STAMP_DIFFERENCE, _MAX_WAIT_SECONDS)
@@ -119,7 +119,7 @@ class Inputs:
         take_camera_info: Callable[[CameraInfo], None],
     ) -> None:
         image, camera_info = camera_topics(self._node)
-        # The calibration first: of messages that wait together, it is then read first.
+        # The calibration first: when messages wait together, the executor takes it first.
         self._subscribe(CameraInfo, camera_info, take_camera_info)
         if self._node.get_parameter('depth.enabled').value:
             self._depths = ByStamp(_BUFFER_LENGTH)
@@ -147,7 +147,7 @@ class Inputs:
         self._boxes.put(_seconds(message.header), boxes)
 
     def _subscribe(self, kind: type, topic: str, take: Callable) -> None:
-        def complain(info: QoSRequestedIncompatibleQoSInfo) -> None:
+        def warn_of_qos(info: QoSRequestedIncompatibleQoSInfo) -> None:
             policy = QoSPolicyKind(info.last_policy_kind).name.lower()
             name = self._node.resolve_topic_name(topic)
             self._complaints.warn(
@@ -162,9 +162,9 @@ class Inputs:
                 kind,
                 topic,
                 take,
-                _NEWEST,
+                _NEWEST_ONLY,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-                event_callbacks=SubscriptionEventCallbacks(incompatible_qos=complain),
+                event_callbacks=SubscriptionEventCallbacks(incompatible_qos=warn_of_qos),
             )
         )
 

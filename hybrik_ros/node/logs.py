@@ -1,4 +1,4 @@
-"""Python's logging in ROS's log."""
+"""Forwarding of Python's log to a ROS logger."""
 
 import logging
 
@@ -6,11 +6,17 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 
 
 class RosLog(logging.Handler):
-    """While entered, takes what the package logs, from INFO on, to a ROS logger.
+    """Context manager that forwards log records of the package, from INFO on, to a ROS logger.
+
+    Parameters
+    ----------
+    logger : RcutilsLogger
+        The ROS logger.
 
     Attributes
     ----------
-    last: what was logged last.
+    last : str
+        Text of the last record.
     """
 
     def __init__(self, logger: RcutilsLogger) -> None:
@@ -30,7 +36,7 @@ class RosLog(logging.Handler):
         self._package.setLevel(self._level)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log a record; rclpy wants a line of code for each level."""
+        """Log a record. rclpy needs a separate line of code per level."""
         self.last = record.getMessage()
         if record.levelno >= logging.ERROR:
             self._logger.error(self.last)

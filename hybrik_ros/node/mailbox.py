@@ -1,4 +1,4 @@
-"""A mailbox with one slot: the newest item wins, and what it replaces is counted."""
+"""Mailbox with one slot: a newer item replaces the one that was not taken yet."""
 
 import threading
 from typing import Generic, TypeVar
@@ -11,7 +11,8 @@ class Mailbox(Generic[Item]):
 
     Attributes
     ----------
-    replaced: number of items that were never taken because a newer one came.
+    replaced : int
+        Number of items that were replaced before they were taken.
     """
 
     def __init__(self) -> None:
@@ -21,7 +22,7 @@ class Mailbox(Generic[Item]):
         self._changed = threading.Condition()
 
     def put(self, item: Item) -> None:
-        """Leave an item; one that still lies there is dropped."""
+        """Put an item; it replaces an item that was not taken yet."""
         with self._changed:
             if self._item is not None:
                 self.replaced += 1
@@ -29,14 +30,14 @@ class Mailbox(Generic[Item]):
             self._changed.notify()
 
     def take(self) -> Item | None:
-        """Wait for an item and take it; None once the mailbox is closed."""
+        """Wait for an item, remove and return it; return None once the mailbox is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._item is not None)
             item, self._item = self._item, None
             return None if self._closed else item
 
     def close(self) -> None:
-        """Wake the taker for the last time."""
+        """Close the mailbox and wake the thread that waits in `take`."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

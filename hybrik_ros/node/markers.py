@@ -1,4 +1,4 @@
-"""Markers for RViz: every person's mesh, bones and joints."""
+"""Markers for RViz: mesh, bones and joints of each person."""
 
 from collections.abc import Sequence
 
@@ -14,33 +14,41 @@ from hybrik_ros.human import Human
 from hybrik_ros.node.conversions import make
 from hybrik_ros.skeleton import NUM_JOINTS, PARENTS
 
-_LIFETIME = Duration(seconds=0.5).to_msg()  # Without a node that renews them people disappear.
+# Maximum age of markers: RViz removes the people when the node stops publishing.
+_LIFETIME = Duration(seconds=0.5).to_msg()
 _BONE_WIDTH, _JOINT_SIZE = 0.025, 0.045  # metres
-_MESH_ALPHA, _INFERRED_ALPHA = 0.8, 0.3
+_MESH_ALPHA, _INFERRED_ALPHA = 0.8, 0.3  # opacity of meshes, and of joints that were not seen
 
 
 class _MeshPoints:
-    """The corners of a triangle list, made once and moved from frame to frame.
+    """Corners of a triangle list, created once and updated in each frame.
 
-    A triangle list repeats every vertex about six times. The repetitions share one Point each,
-    so that a new frame moves 6890 points and not 40,983.
+    A triangle list repeats each vertex about six times. The repetitions share one Point, so that
+    a new frame updates 6890 points instead of 40,983.
+
+    Parameters
+    ----------
+    faces : ndarray
+        Vertex indices (F, 3) of the triangles.
     """
 
     def __init__(self, faces: NDArray[np.int32]) -> None:
         self._points = [Point() for _ in range(int(faces.max()) + 1)]
         self.corners = [self._points[index] for index in faces.ravel().tolist()]
 
-    def move(self, vertices: NDArray[np.float32]) -> None:
+    def update(self, vertices: NDArray[np.float32]) -> None:
+        """Set the points to vertices (V, 3) in metres."""
         for corner, (x, y, z) in zip(self._points, vertices.tolist(), strict=True):
             corner.x, corner.y, corner.z = x, y, z
 
 
 class MarkerMaker:
-    """Makes the markers of the people in a frame.
+    """Builds the markers of the people in a frame.
 
     Parameters
     ----------
-    faces: (F, 3), of the body's mesh.
+    faces : ndarray
+        Vertex indices (F, 3) of the triangles of the body's mesh.
     """
 
     def __init__(self, faces: NDArray[np.int32]) -> None:
@@ -48,14 +56,14 @@ class MarkerMaker:
         self._meshes: list[_MeshPoints] = []
 
     def __call__(self, humans: Sequence[Human], header: Header) -> MarkerArray:
-        """Return the markers of a frame; they are good until the next call, which reuses them."""
+        """Return the markers of a frame; they are valid until the next call, which reuses them."""
         while len(self._meshes) < len(humans):
             self._meshes.append(_MeshPoints(self._faces))
         markers = []
         for human, mesh in zip(humans, self._meshes, strict=False):
             markers += [_bones(human, header), _joints(human, header)]
             if human.vertices is not None:
-                mesh.move(human.vertices)
+                mesh.update(human.vertices)
                 markers.append(_mesh(human, mesh, header))
         return MarkerArray(markers=markers)
 

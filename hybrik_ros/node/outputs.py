@@ -1,4 +1,4 @@
-"""What the node publishes, each output only while it is enabled and has a subscriber."""
+"""Outputs of the node, each published only while it is enabled and has a subscriber."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ from hybrik_ros.node.rep155 import Rep155
 from hybrik_ros.skeleton import NUM_JOINTS
 
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-# By the names of the parameters that enable them.
+# Type, topic and queue depth by the parameter that enables the output.
 _TOPICS = {
     'publish.human_pose': (HumanMesh, 'human_pose', 10),
     'publish.human_poses': (HumanMeshArray, 'human_poses', 10),
@@ -42,11 +42,11 @@ class Outputs:
     Parameters
     ----------
     node : LifecycleNode
-        Whose parameters publish.* enable them.
+        Node with the parameters publish.*, which enable the outputs.
     body : BodyModel
         The body that is published.
     warn : callable
-        Called with faults that cost no frame.
+        Called with the text of a fault that costs no frame.
     """
 
     def __init__(self, node: LifecycleNode, body: BodyModel, warn: Callable[[str], None]) -> None:
@@ -65,11 +65,11 @@ class Outputs:
     def wants_vertices(self) -> bool:
         """Whether an output that needs vertices has a subscriber."""
         return self._with_vertices or any(
-            self._active(switch) for switch in ('publish.markers', 'publish.overlay')
+            self._active_publisher(switch) for switch in ('publish.markers', 'publish.overlay')
         )
 
     def publish_body(self) -> None:
-        """Publish the body at rest, latched."""
+        """Publish the mesh of the body in the T-pose, latched."""
         at_rest = self._body.vertices(np.tile(np.eye(3), (NUM_JOINTS, 1, 1)), None, np.zeros(3))
         triangles = [MeshTriangle(vertex_indices=face) for face in self._body.faces.astype('u4')]
         vertices = [Point(x=x, y=y, z=z) for x, y, z in at_rest.tolist()]
@@ -89,7 +89,8 @@ class Outputs:
         header : Header
             Header of the image.
         """
-        singles, arrays = self._active('publish.human_pose'), self._active('publish.human_poses')
+        singles = self._active_publisher('publish.human_pose')
+        arrays = self._active_publisher('publish.human_poses')
         if singles or arrays:
             with_vertices = self._with_vertices
             name = self._body.name
@@ -104,11 +105,11 @@ class Outputs:
                 'the images have no frame_id, so TF and RViz cannot place the people: set the '
                 'frame_id of the camera driver'
             )
-        elif humans and (frames := self._active('publish.tf')):
+        elif humans and (frames := self._active_publisher('publish.tf')):
             frames.publish(make.tf(humans, header))
-        if markers := self._active('publish.markers'):
+        if markers := self._active_publisher('publish.markers'):
             markers.publish(self._make_markers(humans, header))
-        if overlay := self._active('publish.overlay'):
+        if overlay := self._active_publisher('publish.overlay'):
             picture = rgb.copy()
             draw_humans(picture, humans, self._body.faces, camera)
             overlay.publish(to_image(picture, header))
@@ -134,7 +135,7 @@ class Outputs:
     def _with_vertices(self) -> bool:
         return bool(self._node.get_parameter('publish.vertices').value)
 
-    def _active(self, switch: str) -> Publisher | None:
+    def _active_publisher(self, switch: str) -> Publisher | None:
         """Return the publisher of a parameter; None where it is disabled or has no subscriber."""
         publisher = self._publishers[switch]
         if self._node.get_parameter(switch).value and publisher.get_subscription_count():

@@ -4,10 +4,10 @@ from rclpy.node import Node
 
 
 def camera_topics(node: Node) -> tuple[str, str]:
-    """Return the full names of image and camera_info.
+    """Return the full names of the image and camera_info topics.
 
-    camera_info lies beside the image, where camera drivers publish it, unless it is remapped
-    itself to another name than that which it has anyway.
+    By default camera_info is in the namespace of the image, where camera drivers publish it. If
+    camera_info is remapped to another name, that name is returned.
     """
     image = node.resolve_topic_name('image')
     camera_info = node.resolve_topic_name('camera_info')
