@@ -44,8 +44,8 @@ def test_every_number_comes_through(content: dict, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('path', 'value', 'complaint'),
     [
-        (('image_width',), None, 'image_width must be a whole number, but is missing'),
-        (('image_width',), 'wide', "image_width must be a whole number, but is 'wide'"),
+        (('image_width',), None, 'image_width must be an integer, but is missing'),
+        (('image_width',), 'wide', "image_width must be an integer, but is 'wide'"),
         (('distortion_model',), 'mirror', "'mirror'"),
         (('camera_matrix',), [1, 2], 'camera_matrix must be a matrix'),
         (('camera_matrix', 'data'), [1.0] * 8, '3 x 3 numbers, but holds 8'),

@@ -44,7 +44,7 @@ def test_a_thumbnail_in_the_metadata_is_not_the_image() -> None:
     with_thumbnail = image[:2] + b'\xff\xe1' + length + thumbnail + image[2:]
     assert cv2.imdecode(np.frombuffer(with_thumbnail, np.uint8), 1).shape == (240, 320, 3)
     assert size_of(with_thumbnail) == (320, 240)
-    with pytest.raises(ValueError, match='no end'):
+    with pytest.raises(ValueError, match='no end marker'):
         size_of(with_thumbnail[:-2])
 
 
@@ -67,9 +67,9 @@ def test_a_header_that_is_cut_off_anywhere_says_so_or_is_none(
 ) -> None:
     data = encoded(320, 240, form)[:2000]
     outcomes = [outcome(data[:length]) for length in range(len(data))]
-    size = (320, 240) if form[0] != '.jpg' else 'the JPEG has no end'
+    size = (320, 240) if form[0] != '.jpg' else 'the JPEG has no end marker'
     known = outcomes.index(size)
-    assert set(outcomes[:known]) == {None, 'the header is cut off'}
+    assert set(outcomes[:known]) == {None, 'the header is truncated'}
     assert set(outcomes[known:]) == {size}
 
 

@@ -1,5 +1,4 @@
-"""What is in ROS's messages, whoever made their classes: ROS itself, or rosbags without ROS.
+"""Conversion from and to ROS messages, with the message classes of ROS or of rosbags.
 
-Messages that come in are read by the names of their fields alone; those that go out are made of
-the classes that are given.
+Received messages are read by their field names; messages to send are built from given classes.
 """

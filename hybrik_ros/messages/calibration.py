@@ -1,4 +1,4 @@
-"""Calibrations: the YAML files of ROS's calibration tools, or a guess."""
+"""Calibrations: YAML files of ROS's calibration tools, or an assumed ideal lens."""
 
 import math
 from dataclasses import dataclass
@@ -12,18 +12,27 @@ from hybrik_ros.messages.images import OTHER_SIZE, UnusableInputError, to_camera
 
 
 class CalibrationError(ValueError):
-    """A calibration cannot be used; the message names the file and what is wrong in it."""
+    """A calibration file cannot be used; the message names the file and the fault."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The fields of sensor_msgs/CameraInfo that a calibration tells, as that message defines them.
+    """Intrinsic calibration: the fields of sensor_msgs/CameraInfo that a calibration file has.
 
     Attributes
     ----------
-    width, height: pixels.
-    distortion_model: by ROS's name.
-    d, k, r, p: row by row.
+    width, height : int
+        Size of the images in pixels.
+    distortion_model : str
+        ROS's name of the distortion model, such as 'plumb_bob'.
+    d : list of float
+        Coefficients of the distortion model.
+    k : list of float
+        Camera matrix (3, 3), row by row.
+    r : list of float
+        Rectification matrix (3, 3), row by row.
+    p : list of float
+        Projection matrix (3, 4), row by row.
     """
 
     width: int
@@ -37,16 +46,22 @@ class Calibration:
     def camera(self, size: tuple[int, int] | None = None) -> Camera:
         """Return the camera.
 
-        size: width and height of its images, pixels, where they are known.
+        Parameters
+        ----------
+        size : tuple of int, optional
+            Width and height of the images in pixels, to be checked.
 
         Raises
         ------
-        UnusableInputError: it cannot be one, or is for images of another size.
+        UnusableInputError
+            The calibration is invalid, or is for images of another size.
         """
         own = (self.width, self.height)
-        if size not in (None, own):
+        if size is not None and size != own:
             raise UnusableInputError(
-                OTHER_SIZE, f'the calibration is for {own} pixels, the images have {size}'
+                OTHER_SIZE,
+                f'the calibration is for images of {own[0]} x {own[1]} pixels, '
+                f'the images have {size[0]} x {size[1]}',
             )
         return to_camera(self, own)
 
@@ -54,22 +69,28 @@ class Calibration:
 def read_calibration(path: Path) -> Calibration:
     """Read a calibration as camera_calibration and camera_calibration_parsers write it.
 
+    Parameters
+    ----------
+    path : Path
+        YAML file.
+
     Raises
     ------
-    CalibrationError: the file cannot be read, is no such calibration, or is all zero.
+    CalibrationError
+        The file cannot be read, is not such a calibration, or has an all-zero K.
     """
     try:
         content = yaml.safe_load(path.read_text())
         if not isinstance(content, dict):
-            raise CalibrationError('it must map names to values')
+            raise CalibrationError('the file must be a YAML mapping')
         calibration = Calibration(
-            width=_entry(content, 'image_width', int),
-            height=_entry(content, 'image_height', int),
-            distortion_model=_entry(content, 'distortion_model', str),
-            d=_matrix(content, 'distortion_coefficients'),
-            k=_matrix(content, 'camera_matrix', (3, 3)),
-            r=_matrix(content, 'rectification_matrix', (3, 3)),
-            p=_matrix(content, 'projection_matrix', (3, 4)),
+            width=_read_entry(content, 'image_width', int),
+            height=_read_entry(content, 'image_height', int),
+            distortion_model=_read_entry(content, 'distortion_model', str),
+            d=_read_matrix(content, 'distortion_coefficients'),
+            k=_read_matrix(content, 'camera_matrix', (3, 3)),
+            r=_read_matrix(content, 'rectification_matrix', (3, 3)),
+            p=_read_matrix(content, 'projection_matrix', (3, 4)),
         )
         calibration.camera()
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
@@ -80,12 +101,14 @@ def read_calibration(path: Path) -> Calibration:
 
 
 def guess_calibration(field_of_view: float, width: int, height: int) -> Calibration:
-    """Return the calibration of an ideal lens.
+    """Return the calibration of an ideal lens without distortion.
 
     Parameters
     ----------
-    field_of_view: horizontal, degrees.
-    width, height: pixels.
+    field_of_view : float
+        Horizontal field of view in degrees.
+    width, height : int
+        Size of the images in pixels.
     """
     (fx, skew, cx), (_, fy, cy), _ = Camera.from_field_of_view(field_of_view, width, height).matrix
     return Calibration(
@@ -99,23 +122,24 @@ def guess_calibration(field_of_view: float, width: int, height: int) -> Calibrat
     )
 
 
-def _entry(content: dict[str, Any], name: str, kind: type) -> Any:
+def _read_entry(content: dict[str, Any], name: str, kind: type) -> Any:
+    """Return an entry of a YAML mapping, checked for its type."""
     value = content.get(name)
     if not isinstance(value, kind):
-        words = {int: 'a whole number', str: 'a name', dict: 'a matrix', list: 'a list'}
+        words = {int: 'an integer', str: 'a string', dict: 'a matrix', list: 'a list'}
         given = 'is missing' if name not in content else f'is {value!r}'
         raise CalibrationError(f'{name} must be {words[kind]}, but {given}')
     return value
 
 
-def _matrix(
+def _read_matrix(
     content: dict[str, Any], name: str, shape: tuple[int, int] | None = None
 ) -> list[float]:
     """Return the numbers of a matrix, row by row."""
-    matrix = _entry(content, name, dict)
-    data = _entry(matrix, 'data', list)
+    matrix = _read_entry(content, name, dict)
+    data = _read_entry(matrix, 'data', list)
     if not all(isinstance(number, int | float) and math.isfinite(number) for number in data):
-        raise CalibrationError(f'{name} must hold finite numbers only')
+        raise CalibrationError(f'{name} must hold finite numbers only, not {data}')
     if shape is not None and len(data) != math.prod(shape):
         raise CalibrationError(
             f'{name} must hold {shape[0]} x {shape[1]} numbers, but holds {len(data)}'

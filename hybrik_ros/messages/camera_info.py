@@ -1,4 +1,4 @@
-"""Which calibration an image has: the camera_info that belongs to it, or an assumed lens."""
+"""Intrinsics of each image: the matching camera_info, or an assumed field of view."""
 
 import threading
 from collections import deque
@@ -10,38 +10,44 @@ from hybrik_ros.messages.fields import Header, nanoseconds
 from hybrik_ros.messages.images import OTHER_SIZE, UnusableInputError, to_camera
 
 NO_CAMERA_INFO = 'no camera_info'
-KEPT = 8  # messages: images that waited for the worker are a few frames old at most
-# A camera that changes its resolution may send an image before the calibration of it.
-_CHANGE_SECONDS = 0.1
+# Maximum number of buffered messages: an image is processed at most a few frames after its arrival.
+BUFFER_LENGTH = 8
+# Maximum wait in seconds after a change of the resolution: the image may arrive before its
+# camera_info.
+_MAX_WAIT_SECONDS = 0.1
 
 
 class CameraInfoBuffer:
-    """Keeps the newest calibrations, and finds that of an image: of its frame, time and size.
+    """Buffers the newest camera_info messages and returns the intrinsics of an image.
 
-    take() is called by the executor's thread, camera_of() by the worker's.
+    The executor's thread calls `take`, the worker's thread `camera_of`.
 
     Parameters
     ----------
-    topic: of camera_info, for messages to the user.
-    say: tells the user of a fault that costs no frame.
+    topic : str
+        Topic of camera_info, for error messages.
+    warn : callable
+        Called with the text of a fault that costs no frame.
 
     Attributes
     ----------
-    state: where the intrinsics come from, or why there are none, in words.
-    assumed: whether they are a guess.
+    state : str
+        Source of the intrinsics, or why there are none.
+    assumed : bool
+        Whether the intrinsics are assumed.
     """
 
-    def __init__(self, topic: str, say: Callable[[str], None]) -> None:
+    def __init__(self, topic: str, warn: Callable[[str], None]) -> None:
         self.state = 'none'
         self.assumed = False
         self._topic = topic
-        self._say = say
-        self._messages: deque[Any] = deque(maxlen=KEPT)
+        self._warn = warn
+        self._messages: deque[Any] = deque(maxlen=BUFFER_LENGTH)
         self._arrived = threading.Condition()
-        self._fitted = False
+        self._had_camera = False
 
     def take(self, message: Any) -> None:
-        """Take in a calibration."""
+        """Add a sensor_msgs/CameraInfo."""
         with self._arrived:
             self._messages.append(message)
             self._arrived.notify_all()
@@ -51,43 +57,50 @@ class CameraInfoBuffer:
 
         Parameters
         ----------
-        header, width, height: of the image.
-        field_of_view: horizontal, degrees, assumed where there are none; 0 for not.
+        header : Header
+            Header of the image.
+        width, height : int
+            Size of the image in pixels.
+        field_of_view : float
+            Horizontal field of view in degrees, assumed without a usable camera_info; 0 disables.
 
         Raises
         ------
-        UnusableInputError: there are none that can be used, and no field of view to go by.
+        UnusableInputError
+            There is no usable camera_info, and no field of view is assumed.
         """
         try:
             camera = self._find(header, (width, height))
         except UnusableInputError as fault:
-            self._fitted = False
+            self._had_camera = False
             self.state, self.assumed = str(fault), field_of_view > 0
             if not self.assumed:
                 raise
             why = ''
             if fault.kind != NO_CAMERA_INFO:
                 why = f' ({fault})'
-                self._say(f'distances are guesses, as camera_info cannot be used: {fault}')
+                self._warn(f'camera_info cannot be used, so distances are inaccurate: {fault}')
             self.state = (
-                f'an assumed field of view of {field_of_view:g} degrees{why}: distances are guesses'
+                f'an assumed field of view of {field_of_view:g} degrees{why}: distances are '
+                f'inaccurate'
             )
             return Camera.from_field_of_view(field_of_view, width, height)
-        self._fitted, self.state, self.assumed = True, 'camera_info', False
+        self._had_camera, self.state, self.assumed = True, 'camera_info', False
         return camera
 
     def _find(self, header: Header, size: tuple[int, int]) -> Camera:
+        """Return the camera of an image; wait once for that of a changed resolution."""
         try:
             return to_camera(self._nearest(header), size)
         except UnusableInputError as fault:
-            if fault.kind != OTHER_SIZE or not self._fitted:
+            if fault.kind != OTHER_SIZE or not self._had_camera:
                 raise
         with self._arrived:
-            self._arrived.wait(_CHANGE_SECONDS)
+            self._arrived.wait(_MAX_WAIT_SECONDS)
         return to_camera(self._nearest(header), size)
 
     def _nearest(self, header: Header) -> Any:
-        """Return the calibration of a frame that is nearest in time."""
+        """Return the camera_info nearest in time, preferably of the same frame_id."""
         stamp = nanoseconds(header)
         with self._arrived:
             found = list(self._messages)
@@ -104,8 +117,8 @@ class CameraInfoBuffer:
 
         nearest = min(reversed(found), key=distance)
         if header.frame_id and nearest.header.frame_id != header.frame_id:
-            self._say(
-                f'camera_info is for the frame {nearest.header.frame_id!r}, the images are from '
-                f'{header.frame_id!r}: it is used all the same'
+            self._warn(
+                f'camera_info has the frame_id {nearest.header.frame_id!r}, the images have '
+                f'{header.frame_id!r}: it is used, but check that it belongs to this camera'
             )
         return nearest

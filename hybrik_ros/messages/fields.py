@@ -1,10 +1,11 @@
-"""The fields of ROS's messages that are read here."""
+"""Fields of ROS messages that this package reads."""
 
 from typing import Any, Protocol
 
 _SECOND = 10**9  # nanoseconds
 
-# Images may come in another order than they were taken in; farther back, time itself jumped.
+# Maximum difference in seconds from the newest stamp to that of a reordered image; beyond it, time
+# jumped back.
 REORDERED_SECONDS = 0.5
 
 
@@ -18,7 +19,7 @@ class Stamp(Protocol):
 class Header(Protocol):
     """std_msgs/Header."""
 
-    stamp: Any  # Stamp; of which class, only the header knows.
+    stamp: Any  # a Stamp, of the class that the message has
     frame_id: str
 
 
@@ -48,6 +49,6 @@ def nanoseconds(header: Header) -> int:
 
 
 def stamp_fields(nanoseconds: int) -> dict[str, int]:
-    """Return the fields of the stamp of so many nanoseconds."""
+    """Return the fields of a stamp given in nanoseconds."""
     sec, nanosec = divmod(nanoseconds, _SECOND)
     return {'sec': sec, 'nanosec': nanosec}

@@ -1,9 +1,13 @@
-"""From people to TF: body_<id>, and below it a frame for every joint.
+"""TF frames of a person: body_<id>, and below it a frame for each joint.
 
 <optical frame> -> body_<id> -> smpl_pelvis_<id> -> smpl_left_hip_<id> -> ... along SMPL's tree.
-body_<id> is REP-155's: its origin midway between the hips, x out of the chest, y to the left,
-z to the head. A smpl_ frame has its origin at the joint and turns with it; at rest all have
-SMPL's axes: x to the left, y up, z to the front.
+body_<id> is that of REP-155: origin at the midpoint between the hips, x out of the chest, y to the
+left, z to the head. A smpl_ frame has its origin at the joint and rotates with it; in the T-pose
+all have SMPL's axes: x to the left, y up, z to the front.
+
+References
+----------
+REP-155 (ROS4HRI).
 """
 
 from typing import NamedTuple
@@ -15,7 +19,7 @@ from hybrik_ros.human import Human
 from hybrik_ros.rotations import to_quaternion
 from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS, PELVIS
 
-# REP-155's axes of a body from SMPL's: x front, y left, z up.
+# Rotation from SMPL's axes (x left, y up, z front) to REP-155's (x front, y left, z up).
 REP_FROM_SMPL = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
 
 _HIPS = [1, 2]
@@ -26,9 +30,12 @@ class Frame(NamedTuple):
 
     Attributes
     ----------
-    parent, child: names.
-    position: (3), metres, of the child in the parent.
-    rotation: (4), x, y, z, w, from the child to the parent.
+    parent, child : str
+        Names.
+    position : ndarray
+        Origin (3) of the child in the parent frame, in metres.
+    rotation : ndarray
+        Quaternion (4), (x, y, z, w), from the child to the parent frame.
     """
 
     parent: str
@@ -48,7 +55,15 @@ def joint_frame(joint: int, id: str) -> str:
 
 
 def frames_of(human: Human, optical_frame: str) -> list[Frame]:
-    """Return the 25 frames of a person, parents before children."""
+    """Return the 25 frames of a person, parents before children.
+
+    Parameters
+    ----------
+    human : Human
+        The person.
+    optical_frame : str
+        Name of the camera's optical frame.
+    """
     turns = human.global_rotations
     hips = human.joints[_HIPS].mean(axis=0)
     body = turns[PELVIS] @ REP_FROM_SMPL.T

@@ -1,27 +1,36 @@
-"""The size of a compressed image by its header, before any of it is decoded."""
+"""Size of a compressed image from its header, without decoding it."""
 
 import struct
 
 _PNG = b'\x89PNG\r\n\x1a\n'
 _JPEG = b'\xff\xd8\xff'
 _JPEG_SCAN = 0xDA
-_JPEG_END = b'\xff\xd9'  # Nowhere within the scans: there 0xFF is followed by 0 or a restart.
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15 of ITU-T T.81.
+_JPEG_END = b'\xff\xd9'  # unique: within scans 0xFF is followed by 0 or a restart marker
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15
 
 
 def size_of(data: bytes) -> tuple[int, int] | None:
-    """Return width and height, in pixels, as a JPEG, PNG or WebP file states them.
+    """Return the size of an image according to the header of a JPEG, PNG or WebP file.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
 
     Returns
     -------
-    None where the data is of another kind.
+    tuple of int or None
+        Width and height in pixels; None for other formats.
 
     Raises
     ------
-    ValueError: the header is cut off or broken, or a JPEG has no end: OpenCV 4 would make a
-        picture of such a one, grey where data is missing.
+    ValueError
+        The header is truncated or invalid, or a JPEG has no end marker: OpenCV 4 would decode such
+        a file to an image that is grey where data is missing.
 
-    Sources: ITU-T T.81 (JPEG), the PNG specification, RFC 9649 (WebP).
+    References
+    ----------
+    ITU-T T.81 (JPEG); the PNG specification; RFC 9649 (WebP).
     """
     try:
         if data.startswith(_JPEG):
@@ -31,30 +40,30 @@ def size_of(data: bytes) -> tuple[int, int] | None:
         if data[:4] == b'RIFF' and data[8:12] == b'WEBP':
             return _webp_size(data)
     except (struct.error, IndexError):
-        raise ValueError('the header is cut off') from None
+        raise ValueError('the header is truncated') from None
     return None
 
 
 def _png_size(data: bytes) -> tuple[int, int]:
     kind, width, height = struct.unpack_from('>4s2I', data, 12)
     if kind != b'IHDR':
-        raise ValueError(f'a PNG begins with IHDR, not with {kind!r}')
+        raise ValueError(f'the PNG must begin with IHDR, not with {kind!r}')
     return width, height
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """Walk from segment to segment up to the frame header."""
+    """Skip the segments before the frame header, and read the size there."""
     position = 2
     while True:
         if data[position] != 0xFF:
             raise ValueError('a segment of the JPEG does not begin with a marker')
         marker = data[position + 1]
-        if marker == 0xFF:  # Fill before a marker.
+        if marker == 0xFF:  # fill byte before a marker
             position += 1
         elif marker in _JPEG_FRAMES:
             height, width = struct.unpack_from('>2H', data, position + 5)
             if data.rfind(_JPEG_END, position) < 0:
-                raise ValueError('the JPEG has no end')
+                raise ValueError('the JPEG has no end marker')
             return width, height
         elif marker == _JPEG_SCAN:
             raise ValueError('the JPEG has no frame header')
@@ -72,7 +81,7 @@ def _webp_size(data: bytes) -> tuple[int, int]:
         (bits,) = struct.unpack_from('<I', data, 21)
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     if kind == b'VP8X':
-        # Three bytes each, which struct cannot read: each with a neighbour.
+        # Width and height have three bytes, which struct cannot read: read four, drop one.
         canvas = struct.unpack_from('<I', data, 24)[0], struct.unpack_from('<I', data, 26)[0]
         return (canvas[0] & 0xFFFFFF) + 1, (canvas[1] >> 8) + 1
-    raise ValueError(f'a WebP does not begin with {kind!r}')
+    raise ValueError(f'the WebP has an unknown first chunk {kind!r}')

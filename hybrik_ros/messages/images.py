@@ -1,4 +1,4 @@
-"""From ROS images and calibrations to arrays and cameras."""
+"""Conversion of ROS images and calibrations to arrays and cameras."""
 
 import math
 import sys
@@ -13,21 +13,29 @@ from hybrik_ros.camera import Camera
 from hybrik_ros.messages.fields import CompressedImage, Image
 from hybrik_ros.messages.image_headers import size_of
 
-OTHER_SIZE = 'camera_info size'  # the kind of fault
+OTHER_SIZE = 'camera_info size'  # UnusableInputError.kind of a calibration for another size
 
 _FISHEYE = 'equidistant'
 _DISTORTION_MODELS = ('', 'plumb_bob', 'rational_polynomial', 'thin_prism', _FISHEYE)
-_MOST_PIXELS = 2**26  # What a compressed image may claim; 200 MB of RGB.
+_MAX_PIXELS = 2**26  # maximum size of a compressed image: 200 MB of RGB
 
 _Pair = tuple[int, int]
 
 
 class UnusableInputError(ValueError):
-    """A message that no frame can be made of.
+    """A message that cannot be used as input.
+
+    Parameters
+    ----------
+    kind : str
+        Kind of the fault.
+    message : str
+        The fault, and what to do.
 
     Attributes
     ----------
-    kind: short and the same for every message with the same fault; counted in diagnostics.
+    kind : str
+        Short name, the same for all messages with the same fault; counted in diagnostics.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -36,13 +44,13 @@ class UnusableInputError(ValueError):
 
 
 class _Encoding(NamedTuple):
-    """How an encoding lays out pixels, and the way from there to RGB."""
+    """Memory layout of the pixels of an encoding, and its conversion to RGB."""
 
-    code: int | None  # OpenCV's conversion; None for what is RGB already.
-    channels: int  # Samples a pixel; of two planes, those in the first, the luma.
-    block: _Pair = (1, 1)  # Pixels across and down that share their colours.
+    code: int | None  # OpenCV's conversion to RGB; None for RGB
+    channels: int  # samples per pixel; with two planes, those of the first plane, luma
+    block: _Pair = (1, 1)  # columns and rows of the pixels that share chroma
     sample_bytes: int = 1
-    planes: Fraction = Fraction(1)  # Rows of luma and chroma together for each row of pixels.
+    planes: Fraction = Fraction(1)  # rows of luma and chroma per row of pixels
 
 
 _RGB = _Encoding(None, 3)
@@ -58,8 +66,8 @@ _OF_8_OR_16_BITS = {
     'rgba': _RGBA,
     'bgra': _BGRA,
     'mono': _GREY,
-    # ROS names a pattern by the four pixels in the corner, row by row; OpenCV 4.5.4 by the second
-    # and third pixel of the second row.
+    # ROS names a Bayer pattern by the first two pixels of the first two rows; OpenCV 4.5.4 by the
+    # second and third pixel of the second row.
     'bayer_rggb': _Encoding(cv2.COLOR_BayerBG2RGB, 1, (2, 2)),
     'bayer_bggr': _Encoding(cv2.COLOR_BayerRG2RGB, 1, (2, 2)),
     'bayer_gbrg': _Encoding(cv2.COLOR_BayerGR2RGB, 1, (2, 2)),
@@ -84,19 +92,27 @@ ENCODINGS = tuple(_ENCODINGS)
 
 
 def to_rgb(message: Image) -> NDArray[np.uint8]:
-    """Return the pixels (H, W, 3) uint8 of an image, its row padding taken off.
+    """Return the pixels of an image, without its row padding.
 
-    Of 16-bit samples the upper byte counts. The chroma plane of nv12, nv21 and nv24 follows the
-    luma; height may count the rows of the luma, as it should, or those of both.
+    16-bit samples are reduced to their upper byte. In nv12, nv21 and nv24 the chroma plane follows
+    the luma plane; height may count the rows of luma, as specified, or those of both planes.
+
+    Parameters
+    ----------
+    message : sensor_msgs.msg.Image
+        The image.
 
     Returns
     -------
-    An array of its own, except for rgb8 without padding: that is a view of the message's data.
+    ndarray
+        Pixels (H, W, 3), RGB, uint8. For rgb8 without padding this is a view of the message's
+        data, otherwise a new array.
 
     Raises
     ------
-    UnusableInputError: the encoding is not one of ENCODINGS, it cannot have a side of this
-        length, or the length of the data does not match step and height.
+    UnusableInputError
+        The encoding is not one of ENCODINGS or does not allow this width and height, or the length
+        of the data does not match step and height.
     """
     if message.encoding not in _ENCODINGS:
         raise UnusableInputError(
@@ -116,19 +132,19 @@ def to_rgb(message: Image) -> NDArray[np.uint8]:
         strides=(message.step, encoding.channels * sample_bytes, sample_bytes),
     )
     if sample_bytes == 2:
-        # Read in the wrong byte order, the upper byte is the lower one.
+        # If the byte order differs from the machine's, the upper byte is in the place of the lower.
         native = bool(message.is_bigendian) == (sys.byteorder == 'big')
         samples = (samples >> 8 if native else samples).astype(np.uint8)
     return _convert(samples, encoding.code)
 
 
 def _rows_of_pixels(message: Image, encoding: _Encoding) -> int:
-    """Return the height of an image in pixels; raise where sides, step and length do not fit."""
+    """Return the height of an image in pixels; refuse sizes, step and length that do not match."""
     width, height, step, length = message.width, message.height, message.step, len(message.data)
     if width == 0 or height == 0:
         raise UnusableInputError('size', f'the image is empty: {width} x {height} pixels')
     both_planes = length == step * height and height % encoding.planes == 0
-    # A step with room for luma and chroma is another layout, not padding.
+    # A step long enough for luma and chroma in one row is another layout, not padding.
     if both_planes and step < width * encoding.planes:
         height = int(height / encoding.planes)
     _check_sides(width, height, message.encoding)
@@ -136,20 +152,20 @@ def _rows_of_pixels(message: Image, encoding: _Encoding) -> int:
     if step < width * encoding.channels * encoding.sample_bytes or length != needed:
         raise UnusableInputError(
             'length',
-            f'the image says {width} x {message.height} {message.encoding} with a step of {step} '
-            f'bytes, which makes {needed} bytes, but holds {length}',
+            f'an image of {width} x {message.height} {message.encoding} with a step of {step} '
+            f'bytes must hold {needed} bytes, but holds {length}',
         )
     return height
 
 
 def _check_sides(width: int, height: int, encoding: str) -> None:
+    """Refuse an odd width or height where pixels share chroma."""
     across, down = _ENCODINGS[encoding].block
     if width % across or height % down:
         even = 'an even width' if down == 1 else 'an even width and height'
         raise UnusableInputError(
             'size',
-            f'{encoding} needs {even}: neighbours share a colour, which cannot be in an image of '
-            f'{width} x {height}',
+            f'{encoding} needs {even}, not {width} x {height} pixels: neighbouring pixels share chroma',
         )
 
 
@@ -160,10 +176,10 @@ def _convert(samples: NDArray, code: int | None) -> NDArray[np.uint8]:
 
 
 def _nv24_to_rgb(message: Image, height: int) -> NDArray[np.uint8]:
-    """Return the pixels of luma and chroma that both have the full resolution.
+    """Return the RGB pixels of an image with luma and chroma in full resolution.
 
-    OpenCV does not convert these. Each pixel is sent twice through UYVY, whose pairs of pixels
-    share their chroma.
+    OpenCV has no conversion of nv24. Each pixel is doubled to a UYVY pair, which shares its chroma,
+    and every second result is dropped.
     """
     width, step = message.width, message.step
     luma: NDArray = np.ndarray((height, width, 1), np.uint8, message.data, strides=(step, 1, 1))
@@ -171,24 +187,35 @@ def _nv24_to_rgb(message: Image, height: int) -> NDArray[np.uint8]:
         (height, width, 2), np.uint8, message.data, step * height, (2 * step, 2, 1)
     )
     pairs = np.empty((height, width, 4), np.uint8)
-    cv2.mixChannels([luma, chroma], [pairs], [1, 0, 0, 1, 2, 2, 0, 3])  # To U, Y, V, Y.
+    cv2.mixChannels([luma, chroma], [pairs], [1, 0, 0, 1, 2, 2, 0, 3])  # to U, Y, V, Y
     doubled = _convert(pairs.reshape(height, 2 * width, 2), _ENCODINGS['nv24'].code)
     return np.asarray(cv2.resize(doubled, (width, height), interpolation=cv2.INTER_NEAREST))
 
 
 def decompress(message: CompressedImage) -> NDArray[np.uint8]:
-    """Return the pixels (H, W, 3) uint8 of a JPEG, PNG or WebP image, as they are stored.
+    """Return the pixels of a JPEG, PNG or WebP image, as they are stored.
 
-    Alpha is dropped, of 16-bit samples the upper byte counts, and an orientation in the metadata
-    is ignored, as the calibration belongs to the sensor's rows and columns. Colours named by
-    message.format are honoured as sensor_msgs/CompressedImage defines them: "compressed rgb8" has
-    red and blue exchanged in the file, and Bayer pixels may be stored as a grey image.
+    Alpha is dropped, 16-bit samples are reduced to their upper byte, and an orientation in the
+    metadata is ignored, since the calibration is for the rows and columns of the sensor.
+    message.format is interpreted as sensor_msgs/CompressedImage defines it: "compressed rgb8" means
+    that red and blue are exchanged in the file, and Bayer pixels may be stored as a grey image.
+
+    Parameters
+    ----------
+    message : sensor_msgs.msg.CompressedImage
+        The image.
+
+    Returns
+    -------
+    ndarray
+        Pixels (H, W, 3), RGB, uint8.
 
     Raises
     ------
-    UnusableInputError: the message is empty, broken, of another kind (a depth image, say), or
-        its image has more than 2^26 pixels. The size is read in the header, before anything is
-        decoded; other codecs, TIFF among them, are refused because theirs is not.
+    UnusableInputError
+        The message is empty, damaged or of another format, such as a depth image, or the image has
+        more than 2^26 pixels. The size is read from the header before anything is decoded; other
+        formats, such as TIFF, are refused because their size is not.
     """
     stored, _, compression = message.format.partition(';')
     if 'compressedDepth' in compression:
@@ -204,9 +231,9 @@ def decompress(message: CompressedImage) -> NDArray[np.uint8]:
             np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
         )
     except cv2.error as error:
-        raise _broken(message.format, len(data)) from error
+        raise _damage_error(message.format, len(data)) from error
     if pixels is None:
-        raise _broken(message.format, len(data))
+        raise _damage_error(message.format, len(data))
     colours = compression.partition('compressed')[2].strip()
     if pixels.ndim == 3:
         return _convert(pixels, None if colours.startswith('rgb') else cv2.COLOR_BGR2RGB)
@@ -217,30 +244,31 @@ def decompress(message: CompressedImage) -> NDArray[np.uint8]:
 
 
 def _check_compressed(data: bytes, what: str) -> None:
+    """Refuse data that is empty, damaged, too large or of another format."""
     if not data:
         raise UnusableInputError('length', f'the compressed image ({what}) is empty')
     try:
         size = size_of(data)
     except ValueError as error:
-        raise _broken(what, len(data)) from error
+        raise _damage_error(what, len(data)) from error
     if size is None:
         raise UnusableInputError(
             'compression',
-            f'the compressed image ({what}) is no JPEG, PNG or WebP: set the format of the '
-            "camera's image transport to jpeg or png",
+            f'the compressed image ({what}) is not a JPEG, PNG or WebP: set the format of '
+            "the camera's image transport to jpeg or png",
         )
-    if math.prod(size) > _MOST_PIXELS:
+    if math.prod(size) > _MAX_PIXELS:
         raise UnusableInputError(
             'size',
-            f'the compressed image ({what}) claims {size[0]} x {size[1]} pixels, more than the '
-            f'{_MOST_PIXELS} that are decoded',
+            f'the compressed image ({what}) has {size[0]} x {size[1]} pixels, more than the '
+            f'maximum of {_MAX_PIXELS}',
         )
 
 
-def _broken(what: str, length: int) -> UnusableInputError:
+def _damage_error(what: str, length: int) -> UnusableInputError:
     return UnusableInputError(
         'broken image',
-        f'the compressed image ({what}) of {length} bytes is broken or cut off: look at the '
+        f'the compressed image ({what}) of {length} bytes is damaged or truncated: check the '
         'connection to the camera',
     )
 
@@ -248,22 +276,24 @@ def _broken(what: str, length: int) -> UnusableInputError:
 def to_camera(message: Any, size: _Pair | None = None) -> Camera:
     """Return the camera of a calibration, for the images as they are received.
 
-    The region of interest and the binning are honoured as sensor_msgs/CameraInfo defines them:
-    the images are the region, given in the sensor's pixels, divided by the binning. They are raw
-    images, of K and D: do_rectify tells how a rectified region would be found, not that the
-    images are rectified.
+    Region of interest and binning are applied as sensor_msgs/CameraInfo defines them: an image
+    shows the region, which is given in pixels of the sensor, reduced by the binning. The images are
+    raw images with the intrinsics K and D: do_rectify describes how to rectify a region, not that
+    the images are rectified.
 
     Parameters
     ----------
-    message: sensor_msgs/CameraInfo.
-    size: width and height of the images, pixels, where they are known. Images of the size of the
-        whole sensor are taken to be that, whatever region and binning the message tells of: some
-        drivers fill them in without applying them.
+    message : sensor_msgs.msg.CameraInfo
+        The calibration; any object with its fields.
+    size : tuple of int, optional
+        Width and height of the images in pixels. For images of the size of the whole sensor, region
+        and binning are ignored: some drivers set them without applying them.
 
     Raises
     ------
-    UnusableInputError: K is all zero (an uncalibrated camera), anything in it is unusable, or it
-        is for images of another size.
+    UnusableInputError
+        K is all zero (an uncalibrated camera), a value is invalid, or the calibration is for images
+        of another size.
     """
     if not any(message.k):
         raise UnusableInputError(
@@ -274,8 +304,8 @@ def to_camera(message: Any, size: _Pair | None = None) -> Camera:
     if message.distortion_model not in _DISTORTION_MODELS:
         raise UnusableInputError(
             'distortion model',
-            f'camera_info has the distortion model {message.distortion_model!r}; known are '
-            f'{", ".join(filter(None, _DISTORTION_MODELS))}',
+            f'camera_info has the unknown distortion model {message.distortion_model!r}: calibrate '
+            f'with one of {", ".join(filter(None, _DISTORTION_MODELS))}',
         )
     corner, (width, height), binning = (0, 0), (message.width, message.height), (1, 1)
     if size != (width, height):
@@ -298,7 +328,7 @@ def to_camera(message: Any, size: _Pair | None = None) -> Camera:
 
 
 def _window(message: Any) -> tuple[_Pair, _Pair, _Pair]:
-    """Return the images' corner, pixels of the sensor, their size as received, their binning."""
+    """Return corner of the images in pixels of the sensor, their size, and their binning."""
     roi = message.roi
     corner, region = (roi.x_offset, roi.y_offset), (roi.width, roi.height)
     if 0 in region:
@@ -307,16 +337,16 @@ def _window(message: Any) -> tuple[_Pair, _Pair, _Pair]:
         raise UnusableInputError(
             'camera_info',
             f'camera_info has a region of interest of {region[0]} x {region[1]} pixels at {corner},'
-            f' which sticks out of its {message.width} x {message.height}',
+            f' which exceeds its {message.width} x {message.height} pixels',
         )
     binning = (max(message.binning_x, 1), max(message.binning_y, 1))
     return corner, (region[0] // binning[0], region[1] // binning[1]), binning
 
 
 def _to_binned(corner: _Pair, binning: _Pair) -> NDArray[np.float64]:
-    """Return the map (3, 3) from homogeneous pixels of the sensor to those of the images.
+    """Return the matrix (3, 3) from homogeneous pixels of the sensor to those of the images.
 
-    Whole numbers are the centres of pixels, so the edges, half a pixel off, are what scales.
+    Integer coordinates are centres of pixels; binning scales from their edges, half a pixel off.
     """
     shift = (0.5 - np.array(corner)) / binning - 0.5
     return np.array([[1 / binning[0], 0, shift[0]], [0, 1 / binning[1], shift[1]], [0, 0, 1]])

@@ -1,4 +1,4 @@
-"""From people to messages, and back."""
+"""Conversion of people to messages, and back."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,13 +18,14 @@ TF = 'tf2_msgs/msg/TFMessage'
 
 
 class MessageMaker:
-    """Makes the messages of people.
+    """Builds messages of people from given message classes.
 
     Parameters
     ----------
-    types: the class of each type of message, by names such as geometry_msgs/msg/Point, to be
-        called with all of its fields by name.
-    to_floats: makes what a field float32[] takes of an array of any shape.
+    types : mapping
+        Message classes by names such as geometry_msgs/msg/Point; called with all fields by keyword.
+    to_floats : callable
+        Converts an array of any shape to the value of a float32[] field.
     """
 
     def __init__(
@@ -39,22 +40,34 @@ class MessageMaker:
         )
 
     def point(self, position: NDArray) -> Any:
-        """Return a Point of (3)."""
+        """Return a Point of coordinates (3)."""
         x, y, z = position.tolist()
         return self._point(x=x, y=y, z=z)
 
     def vector(self, components: NDArray) -> Any:
-        """Return a Vector3 of (3)."""
+        """Return a Vector3 of components (3)."""
         x, y, z = components.tolist()
         return self._vector(x=x, y=y, z=z)
 
     def quaternion(self, components: NDArray) -> Any:
-        """Return a Quaternion of (4), in the order x, y, z, w."""
+        """Return a Quaternion of components (4) in the order x, y, z, w."""
         x, y, z, w = components.tolist()
         return self._quaternion(x=x, y=y, z=z, w=w)
 
     def human_mesh(self, human: Human, header: Header, body_model: str, with_vertices: bool) -> Any:
-        """Return the HumanMesh of one person; the units and frames are those of Human."""
+        """Return the HumanMesh of one person, in the units and frames of Human.
+
+        Parameters
+        ----------
+        human : Human
+            The person.
+        header : Header
+            Header of the image.
+        body_model : str
+            Name of the body model.
+        with_vertices : bool
+            Whether to fill in the vertices.
+        """
         vertices = human.vertices if with_vertices else None
         return self._human_mesh(
             header=header,
@@ -77,7 +90,7 @@ class MessageMaker:
         return self._array(header=header, humans=list(messages))
 
     def tf(self, humans: Sequence[Human], header: Header) -> Any:
-        """Return the TFMessage of all people in a frame: 25 frames a person."""
+        """Return the TFMessage of all people in a frame: 25 transforms per person."""
         frames = [frame for human in humans for frame in frames_of(human, header.frame_id)]
         return self._tf(transforms=[self._transform_stamped(frame, header) for frame in frames])
 
@@ -92,7 +105,13 @@ class MessageMaker:
 
 
 def from_human_mesh(message: Any) -> Human:
-    """Return the person of a HumanMesh, in the units and frames of Human."""
+    """Return the person of a HumanMesh, in the units and frames of Human.
+
+    Parameters
+    ----------
+    message : hybrik_ros.msg.HumanMesh
+        The message; any object with its fields.
+    """
     vertices = np.asarray(message.vertices, np.float32).reshape(-1, 3)
     rotations = from_quaternion([[q.x, q.y, q.z, q.w] for q in message.rotations])
     return Human(

@@ -25,7 +25,7 @@ from typing import Any
 
 from hybrik_ros.bags import BagReader, BagWriter, Message, deserialise, serialise
 from hybrik_ros.bags.reader import CUT_OFF
-from hybrik_ros.messages.camera_info import KEPT
+from hybrik_ros.messages.camera_info import BUFFER_LENGTH
 from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.perception.opening import open_detector
 from hybrik_ros.recordings.process import (
@@ -185,7 +185,7 @@ def _find_split_points(job: Job, stopped: Callable[[], bool]) -> list[SplitPoint
     """Return where no track should be left, according to the detector."""
     settings = Settings(**job.settings)
     frames = re.compile(_FRAME_PATTERN.format(settings.id_prefix).encode())
-    calibrations: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
+    calibrations: deque[tuple[int, bytes]] = deque(maxlen=BUFFER_LENGTH)
     points: list[SplitPoint] = []
     newest = 0
     with BagSource(job.recording) as source, closing(open_detector(settings)) as detector:
