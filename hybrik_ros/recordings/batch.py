@@ -95,7 +95,7 @@ class _Batch:
     def plan(
         self, jobs: Sequence[Job], workers: int, stopped: Callable[[], bool], locks: ExitStack
     ) -> None:
-        """Add the jobs to what is to be run; lock the outputs of those that are divided."""
+        """Add the jobs or their parts to `todo`; lock the outputs of divided jobs."""
         max_parts = workers // max(1, len(jobs))
         for job in jobs:
             try:

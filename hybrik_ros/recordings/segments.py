@@ -116,7 +116,7 @@ def is_split(job: Job) -> bool:
 def _select_evenly(
     points: Sequence[SplitPoint], first: int, last: int, parts: int
 ) -> list[SplitPoint]:
-    """Return the points that divide a time span best into so many equal parts."""
+    """Return the points that divide a time span best into this number of equal parts."""
     chosen: list[SplitPoint] = []
     for part in range(1, parts):
         wanted = first + (last - first) * part / parts

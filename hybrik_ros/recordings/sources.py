@@ -156,7 +156,7 @@ def open_source(recording: Recording) -> PictureSource:
     Raises
     ------
     RecordingError, BagError, CalibrationError
-        The recording or its calibration cannot be read, or has none of what the options ask for.
+        The recording or its calibration cannot be read, or an option does not apply to it.
     """
     path = recording.path
     if not path.exists():

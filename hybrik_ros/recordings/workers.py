@@ -73,8 +73,8 @@ def run_jobs(
     """Run each job once.
 
     A failed job is retried on a new worker; the failed worker is closed. If the recording of a job
-    cannot be read, the job is not retried. A failed attempt leaves no output, because bags are written
-    beside it.
+    cannot be read, the job is not retried. A failed attempt leaves no output, because bags are
+    written beside it.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class _Scheduler:
         return bool(self._running or (self._waiting and not self._is_interrupted))
 
     def start_jobs(self, workers: int) -> None:
-        """Start waiting jobs on at most so many workers."""
+        """Start waiting jobs while fewer than this number are running."""
         while self._waiting and len(self._running) < workers and not self._is_interrupted:
             job, attempt = self._waiting.popleft()
             worker = self._idle.pop() if self._idle else self._create_worker()
