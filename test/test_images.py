@@ -229,9 +229,9 @@ def broken(**changes: object) -> Image:
         (broken(encoding='bayer_rggb16', height=5), 'size', 'even width and height, not 8 x 5'),
         (broken(encoding='nv12', height=5, step=8), 'size', 'even width and height, not 8 x 5'),
         (broken(encoding='mono16', step=15), 'length', 'step of 15 bytes'),
-        (broken(encoding='nv12', step=12), 'length', 'must hold 108 bytes, but holds 144'),
-        (broken(encoding='nv21', height=12, step=12), 'length', 'must hold 216 bytes, but holds 144'),
-        (broken(encoding='nv24', height=7, step=8), 'length', 'must hold 168 bytes, but holds 144'),
+        (broken(encoding='nv12', step=12), 'length', 'hold 108 bytes, but holds 144'),
+        (broken(encoding='nv21', height=12, step=12), 'length', 'hold 216 bytes, but holds 144'),
+        (broken(encoding='nv24', height=7, step=8), 'length', 'hold 168 bytes, but holds 144'),
     ],
 )
 def test_unusable_images_say_why(image: Image, kind: str, words: str) -> None:

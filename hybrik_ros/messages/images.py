@@ -165,7 +165,7 @@ def _check_sides(width: int, height: int, encoding: str) -> None:
         even = 'an even width' if down == 1 else 'an even width and height'
         raise UnusableInputError(
             'size',
-            f'{encoding} needs {even}, not {width} x {height} pixels: neighbouring pixels share chroma',
+            f'{encoding} needs {even}, not {width} x {height} pixels: neighbours share chroma',
         )
 
 
