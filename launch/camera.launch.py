@@ -1,9 +1,9 @@
-"""Start the node, and with it, where asked to, a camera, RViz and a recorder.
+"""Start the node, and optionally a camera or video, RViz and a recorder.
 
-For example: ros2 launch hybrik_ros camera.launch.py source:=/dev/video0 rviz:=true
+Example: ros2 launch hybrik_ros camera.launch.py source:=/dev/video0 rviz:=true
 """
 
-from launch import LaunchDescription
+from launch import Action, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
@@ -28,221 +28,205 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'image_topic',
         default_value='image',
-        description='Topic of the images, sensor_msgs/Image.',
+        description='Image topic, sensor_msgs/Image.',
     ),
     DeclareLaunchArgument(
         'camera_info_topic',
         default_value='camera_info',
-        description='Topic of the calibration. By default the camera_info beside image_topic.',
+        description='Topic of the calibration, sensor_msgs/CameraInfo. Default: camera_info in the '
+        'namespace of image_topic.',
     ),
     DeclareLaunchArgument(
         'image_transport',
         default_value='raw',
         choices=['raw', 'compressed'],
-        description='Whether to take the images, or image_topic/compressed. compressed goes before '
-        'params_file.',
+        description='raw subscribes to image_topic, compressed to image_topic/compressed. '
+        'compressed overrides params_file.',
     ),
     DeclareLaunchArgument(
         'depth_topic',
         default_value='',
-        description='Topic of depth images that are registered to the images, which correct '
-        'distances. Empty for none, or as params_file says.',
+        description='Topic of depth images registered to the images; they provide the distances. '
+        'Empty: none, unless params_file enables depth.',
     ),
     DeclareLaunchArgument(
         'detections_topic',
         default_value='',
-        description="Topic of another detector's people, vision_msgs/Detection2DArray, instead of "
-        'our own. Empty for none, or as params_file says.',
+        description='Topic of an external detector, vision_msgs/Detection2DArray. Empty: the '
+        'internal detector, unless params_file enables an external one.',
     ),
     DeclareLaunchArgument(
         'source',
         default_value='',
-        description='Video file or camera (/dev/video0) to play on these topics. Empty where '
-        'something else publishes them.',
+        description='Video file or camera device (/dev/video0) to publish on these topics. Empty: '
+        'another node publishes them.',
     ),
     DeclareLaunchArgument(
         'params_file',
         default_value=PathJoinSubstitution([CONFIG, 'camera.yaml']),
-        description='YAML file with the parameters of hybrik_node.',
+        description='YAML file with parameters of hybrik_node.',
     ),
     DeclareLaunchArgument(
         'backend',
         default_value='auto',
         choices=['auto', 'onnxruntime', 'tensorrt'],
-        description='What runs the networks. Anything but auto goes before params_file.',
+        description='Inference backend. A value other than auto overrides params_file.',
     ),
     DeclareLaunchArgument(
         'rviz',
         default_value='false',
         choices=['true', 'false'],
-        description='Whether to show image, frames and bodies in RViz.',
+        description='Show image, frames and bodies in RViz.',
     ),
     DeclareLaunchArgument(
         'fixed_frame',
         default_value='camera_optical_frame',
-        description="RViz's fixed frame: the frame_id of the images, or one that TF joins to it.",
+        description="RViz's fixed frame: the frame_id of the images, or one connected to it by TF.",
     ),
     DeclareLaunchArgument(
         'record',
         default_value='false',
         choices=['true', 'false'],
-        description='Whether to record the results into a bag.',
+        description='Record the results in a bag.',
     ),
     DeclareLaunchArgument(
         'bag_path',
         default_value='hybrik_bag',
-        description='Folder that record makes. It must not exist yet.',
+        description='Folder of the recorded bag; it must not exist.',
     ),
     DeclareLaunchArgument(
         'namespace',
         default_value='',
-        description='Namespace of the nodes and their topics.',
+        description='Namespace of the nodes and topics.',
     ),
     DeclareLaunchArgument(
         'id_prefix',
         default_value='p',
-        description='With which the ids of people begin. Cameras that share one TF tree need '
-        'different ones. Anything but p goes before params_file.',
+        description='Prefix of person ids: a letter followed by letters or digits. Cameras that '
+        'share one TF tree need different prefixes. A value other than p overrides params_file.',
     ),
     DeclareLaunchArgument(
         'rep155',
         default_value='true',
         choices=['true', 'false'],
-        description="Whether to send REP-155's topics, which one node in the system can do. false "
-        'goes before params_file.',
+        description="Publish REP-155's topics; at most one node of a system may do so. false "
+        'overrides params_file.',
     ),
     DeclareLaunchArgument(
         'log_level',
         default_value='info',
         choices=['debug', 'info', 'warn', 'error', 'fatal'],
-        description='Least severity of what the nodes log.',
+        description='Minimum severity of log messages.',
     ),
     DeclareLaunchArgument(
         'use_sim_time',
         default_value='false',
         choices=['true', 'false'],
-        description='Whether time comes from /clock: a simulator, or a bag played with --clock.',
+        description='Take the time from /clock, published by a simulator or ros2 bag play --clock.',
     ),
 ]
 
 
 def absolute(topic: str) -> PythonExpression:
-    """Return the full name of a topic of ours, with the namespace before it."""
+    """Return the full name of a topic in the namespace of the nodes."""
     namespace = LaunchConfiguration('namespace')
     return PythonExpression(["'/", namespace, '/', topic, "'.replace('//', '/')"])
 
 
 def differs(argument: str, value: str) -> IfCondition:
-    """Return the condition that a launch argument has another value than this."""
-    # A file's name may hold a quotation mark.
+    """Return the condition that a launch argument differs from a value."""
+    # Three quotation marks, since a file name may contain one.
     given = LaunchConfiguration(argument)
     return IfCondition(PythonExpression(["'''", given, f"''' != '{value}'"]))
 
 
-def generate_launch_description() -> LaunchDescription:
-    """Describe what `ros2 launch` starts."""
-    topics = [
-        ('image', LaunchConfiguration('image_topic')),
-        ('camera_info', LaunchConfiguration('camera_info_topic')),
+def set_parameters() -> list[Action]:
+    """Return the actions that set parameters and topics of the node; later ones take precedence."""
+    return [
+        SetParametersFromFile(LaunchConfiguration('params_file')),
+        SetParameter(
+            'backend', LaunchConfiguration('backend'), condition=differs('backend', 'auto')
+        ),
+        SetParameter(
+            'image_transport',
+            LaunchConfiguration('image_transport'),
+            condition=differs('image_transport', 'raw'),
+        ),
+        SetParameter('depth.enabled', True, condition=differs('depth_topic', '')),
+        SetRemap('depth', LaunchConfiguration('depth_topic'), condition=differs('depth_topic', '')),
+        SetParameter('detector.external', True, condition=differs('detections_topic', '')),
+        SetRemap(
+            'detections',
+            LaunchConfiguration('detections_topic'),
+            condition=differs('detections_topic', ''),
+        ),
+        SetParameter(
+            'tracking.id_prefix',
+            LaunchConfiguration('id_prefix'),
+            condition=differs('id_prefix', 'p'),
+        ),
+        SetParameter('publish.rep155', False, condition=differs('rep155', 'true')),
+        SetParameter(
+            'use_sim_time', True, condition=IfCondition(LaunchConfiguration('use_sim_time'))
+        ),
     ]
+
+
+def create_nodes() -> list[Action]:
+    """Return the node, the video source and RViz."""
     common = {
         'namespace': LaunchConfiguration('namespace'),
-        'remappings': topics,
+        'remappings': [
+            ('image', LaunchConfiguration('image_topic')),
+            ('camera_info', LaunchConfiguration('camera_info_topic')),
+        ],
         'ros_arguments': ['--log-level', LaunchConfiguration('log_level')],
         'output': 'screen',
     }
     shown = ['hybrik_node/markers', 'hybrik_node/overlay']
+    return [
+        Node(package='hybrik_ros', executable='hybrik_node', name='hybrik_node', **common),
+        Node(
+            package='hybrik_ros',
+            executable='hybrik',
+            name='hybrik_video',
+            arguments=['video', LaunchConfiguration('source'), '--subscribers', '1'],
+            condition=differs('source', ''),
+            **common,
+        ),
+        Node(
+            package='rviz2',
+            executable='rviz2',
+            name='rviz2',
+            arguments=[
+                *('-d', PathJoinSubstitution([CONFIG, 'hybrik.rviz'])),
+                *('-f', LaunchConfiguration('fixed_frame')),
+            ],
+            remappings=[(f'/{topic}', absolute(topic)) for topic in shown],
+            condition=IfCondition(LaunchConfiguration('rviz')),
+        ),
+    ]
+
+
+def create_recorder() -> Action:
+    """Return the process that records the results in a bag."""
     recorded = ['human_pose', 'human_poses']
-    return LaunchDescription(
-        [
-            *ARGUMENTS,
-            *(
-                SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=value))
-                for name, value in node_environment().items()
-            ),
-            GroupAction(
-                [
-                    # The later goes before the earlier.
-                    SetParametersFromFile(LaunchConfiguration('params_file')),
-                    SetParameter(
-                        'backend',
-                        LaunchConfiguration('backend'),
-                        condition=differs('backend', 'auto'),
-                    ),
-                    SetParameter(
-                        'image_transport',
-                        LaunchConfiguration('image_transport'),
-                        condition=differs('image_transport', 'raw'),
-                    ),
-                    SetParameter('depth.enabled', True, condition=differs('depth_topic', '')),
-                    SetRemap(
-                        'depth',
-                        LaunchConfiguration('depth_topic'),
-                        condition=differs('depth_topic', ''),
-                    ),
-                    SetParameter(
-                        'detector.external', True, condition=differs('detections_topic', '')
-                    ),
-                    SetRemap(
-                        'detections',
-                        LaunchConfiguration('detections_topic'),
-                        condition=differs('detections_topic', ''),
-                    ),
-                    SetParameter(
-                        'tracking.id_prefix',
-                        LaunchConfiguration('id_prefix'),
-                        condition=differs('id_prefix', 'p'),
-                    ),
-                    SetParameter(
-                        'publish.rep155',
-                        False,
-                        condition=differs('rep155', 'true'),
-                    ),
-                    SetParameter(
-                        'use_sim_time',
-                        True,
-                        condition=IfCondition(LaunchConfiguration('use_sim_time')),
-                    ),
-                    Node(
-                        package='hybrik_ros',
-                        executable='hybrik_node',
-                        name='hybrik_node',
-                        **common,
-                    ),
-                    Node(
-                        package='hybrik_ros',
-                        executable='hybrik',
-                        name='hybrik_video',
-                        arguments=[
-                            'video',
-                            LaunchConfiguration('source'),
-                            '--subscribers',
-                            '1',
-                        ],
-                        condition=differs('source', ''),
-                        **common,
-                    ),
-                    Node(
-                        package='rviz2',
-                        executable='rviz2',
-                        name='rviz2',
-                        arguments=[
-                            *('-d', PathJoinSubstitution([CONFIG, 'hybrik.rviz'])),
-                            *('-f', LaunchConfiguration('fixed_frame')),
-                        ],
-                        remappings=[(f'/{topic}', absolute(topic)) for topic in shown],
-                        condition=IfCondition(LaunchConfiguration('rviz')),
-                    ),
-                ]
-            ),
-            ExecuteProcess(
-                cmd=[
-                    *('ros2', 'bag', 'record', '-o', LaunchConfiguration('bag_path')),
-                    *(absolute(topic) for topic in recorded),
-                    *('/tf', '/tf_static', '/diagnostics'),
-                ],
-                output='screen',
-                condition=IfCondition(LaunchConfiguration('record')),
-            ),
-        ]
+    return ExecuteProcess(
+        cmd=[
+            *('ros2', 'bag', 'record', '-o', LaunchConfiguration('bag_path')),
+            *(absolute(topic) for topic in recorded),
+            *('/tf', '/tf_static', '/diagnostics'),
+        ],
+        output='screen',
+        condition=IfCondition(LaunchConfiguration('record')),
     )
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the launch description."""
+    environment = [
+        SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=value))
+        for name, value in node_environment().items()
+    ]
+    started = GroupAction([*set_parameters(), *create_nodes()])
+    return LaunchDescription([*ARGUMENTS, *environment, started, create_recorder()])
