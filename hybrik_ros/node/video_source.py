@@ -243,17 +243,17 @@ class VideoNode(Node):
 
     def _play_camera(self) -> None:
         """Publish the frames of a camera, and reopen it when it sends nothing."""
-        heard = time.monotonic()
+        last_frame = time.monotonic()
         while not self._stopping.is_set():
             if self._source.grab():
-                heard = time.monotonic()
+                last_frame = time.monotonic()
                 self._publish(self.get_clock().now())
                 self._spin(0)
-            elif time.monotonic() < heard + _SILENCE_SECONDS:
+            elif time.monotonic() < last_frame + _SILENCE_SECONDS:
                 self._wait_until(time.monotonic() + _SIGNAL_POLL_SECONDS)
             else:
                 self._reopen()
-                heard = time.monotonic()
+                last_frame = time.monotonic()
 
     def _reopen(self) -> None:
         """Try to reopen the camera until it succeeds."""
