@@ -1,4 +1,4 @@
-"""Errors that the user can mend, such as a missing library, in one line with what to do."""
+"""One-line messages, with advice, for errors that the user can fix, such as a missing library."""
 
 import re
 import sys
@@ -6,8 +6,9 @@ import sysconfig
 from pathlib import Path
 
 DISTRIBUTIONS = Path('/opt/ros')
+# Advice for a missing library.
 SETUP = (
-    'run ./scripts/setup in the source tree of hybrik_ros (where colcon builds it: scripts/setup '
+    'run ./scripts/setup in the source tree of hybrik_ros (for a colcon build: ./scripts/setup '
     '--colcon), which installs it into a private environment'
 )
 _WORKSPACE = 'in the workspace, rosdep install --from-paths src --ignore-src'
@@ -16,32 +17,36 @@ _BUILD = (
     'source install/setup.bash'
 )
 
-# The packages of ROS 2 that are imported, beside rclpy itself.
-_ROS = re.compile(r'(rpyutils|ament_\w+|rosidl_\w+|\w+_(msgs|srvs|interfaces))$')
-# Libraries that single commands need.
+# Python packages of ROS 2 besides rclpy.
+_ROS_PACKAGE = re.compile(r'(rpyutils|ament_\w+|rosidl_\w+|\w+_(msgs|srvs|interfaces))$')
+# Libraries that only single commands need.
 _OPTIONAL = ('matplotlib', 'onnx', 'ray', 'torch')
-# What to do about arguments after --ros-args that ROS 2 refuses, by words of its message.
-_ROS_ARGUMENTS = {
+# Advice for errors of ROS 2 by words of their messages.
+_ROS_ADVICE = {
     'remap rule': 'use -r FROM:=TO with names such as /camera/image; a namespace begins with /',
     'parameter override': 'use -p NAME:=VALUE',
     'params file': 'name a file of ROS 2 parameters, as config/camera.yaml of hybrik_ros is',
     'unknown arguments': 'use -p NAME:=VALUE, --params-file FILE, -r FROM:=TO or --log-level LEVEL',
+    'ROS_DOMAIN_ID': 'export ROS_DOMAIN_ID=0, or the number from 0 to 101 that the other nodes use',
 }
-# What helps developers of ROS 2 only: where in its sources, and what its parser expected.
+_WRONG_TYPE = re.compile(
+    r"Trying to set parameter '(.+?)' to '(.*)' of type '(\w+)', expecting type '(\w+)'"
+)
+# Parts of messages for developers of ROS 2: the line in its sources, and what its parser expected.
 _INTERNAL = re.compile(r', at \S+:\d+|\. Error: (error not set|Expected lexeme type.*)$')
 
 
 def explain(error: Exception) -> str | None:
-    """Return an error of the installation or of ROS 2 in one line, with what to do.
+    """Return a one-line message, with advice, for an error of the installation or of ROS 2.
 
     Returns
     -------
     str or None
-        None for every other error, such as a fault of this package.
+        None for all other errors, such as those of this package itself.
     """
     if isinstance(error, ImportError):
         return _explain_import(error)
-    if type(error).__name__ == 'UnsupportedTypeSupport':  # The libraries of messages do not load.
+    if type(error).__name__ == 'UnsupportedTypeSupport':  # A library of messages does not load.
         return _explain_messages(getattr(error, 'pkg_name', 'hybrik_ros'))
     if 'rclpy' in type(error).__module__:
         return _explain_ros(error)
@@ -65,10 +70,10 @@ def pip_install(*packages: str) -> str:
 
 
 def ros_advice() -> str:
-    """Return how this Python gets rclpy."""
+    """Return the advice for a missing rclpy."""
     version = f'{sys.version_info.major}.{sys.version_info.minor}'
-    fitting = sorted(DISTRIBUTIONS.glob(f'*/lib/python{version}'))
-    prefix = fitting[-1].parents[1] if fitting else DISTRIBUTIONS / '<distribution>'
+    matching = sorted(DISTRIBUTIONS.glob(f'*/lib/python{version}'))
+    prefix = matching[-1].parents[1] if matching else DISTRIBUTIONS / '<distribution>'
     return (
         f'source {prefix}/setup.bash of a ROS 2 distribution for Python {version}, or, in the '
         f'source tree of hybrik_ros, run ./scripts/setup or pip install ".[ros]"'
@@ -76,6 +81,7 @@ def ros_advice() -> str:
 
 
 def _explain_import(error: ImportError) -> str | None:
+    """Return the message for an import error; None for a module of this package."""
     name = error.name or ''
     top = name.partition('.')[0]
     if isinstance(error, ModuleNotFoundError):
@@ -88,7 +94,7 @@ def _explain_import(error: ImportError) -> str | None:
         return None
     if top == 'rclpy':
         return f'ROS 2 (rclpy) {found}: {ros_advice()}'
-    if _ROS.match(top):
+    if _ROS_PACKAGE.match(top):
         return f'the ROS 2 package {top} {found}: {_WORKSPACE}, or {SETUP}'
     advice = pip_install(top) if top in _OPTIONAL else SETUP
     subject = f'the Python module {top}' if top else 'a Python module'
@@ -100,8 +106,15 @@ def _explain_messages(package: str) -> str:
 
 
 def _explain_ros(error: Exception) -> str:
+    """Return the message for an exception of rclpy."""
     reason = _INTERNAL.sub('', one_line(error)).removeprefix('failed to initialize rcl: ')
+    if wrong_type := _WRONG_TYPE.match(reason):
+        name, value, given, expected = wrong_type.groups()
+        return (
+            f'the parameter {name} must be of type {expected.lower()}, not {value!r} of type '
+            f'{given.lower()}; use -p {name}:=VALUE, or correct the params file'
+        )
     if type(error).__name__ == 'UnknownROSArgsError':
         reason = f'unknown arguments {reason} after --ros-args'
-    advice = [advice for word, advice in _ROS_ARGUMENTS.items() if word in reason]
+    advice = [advice for word, advice in _ROS_ADVICE.items() if word in reason]
     return '; '.join([reason, *advice])

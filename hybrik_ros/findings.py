@@ -1,4 +1,4 @@
-"""What an examination finds, and what to do about it."""
+"""Results of checks, with advice."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,19 @@ OK, WARNING, PROBLEM = LEVELS = ('ok', 'warning', 'problem')
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of `hybrik doctor`.
+    """The result of one check of `hybrik doctor`.
 
     Attributes
     ----------
-    level: one of LEVELS. A warning costs quality, or may do so later; with a problem the node, or
-        that part of it, does not work.
-    subject: what was looked at.
-    found: what it is like.
-    advice: what to do; empty where nothing is to be done.
+    level : str
+        One of LEVELS. A warning reduces quality, now or later; with a problem, the node or a part
+        of it does not work.
+    subject : str
+        What was checked.
+    found : str
+        The result.
+    advice : str
+        What to do; empty where nothing is to be done.
     """
 
     level: str

@@ -1,19 +1,19 @@
-"""Where the package's launch, configuration, message and sample files lie."""
+"""Paths of installed files, and the environment variables with which nodes receive images best."""
 
 import os
 import sys
 from pathlib import Path
 
-# A clip of somebody who walks, with its calibration beside it.
+# A clip of a walking person; its calibration has the same name with the suffix .yaml.
 SAMPLE = Path(__file__).parent / 'data' / 'sample.mp4'
 
-# Fast DDS 3 renamed its variables; these distributions have version 2.
+# The ROS distributions with Fast DDS 2. Version 3 renamed the environment variable of its profiles.
 _FAST_DDS_2 = ('humble', 'iron', 'jazzy')
 _PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 
 
-# Without these, glibc hands the memory of every image back to the system and asks for it again for
-# the next one, which costs more time than all else that it takes to receive one.
+# Environment variables that keep glibc from returning the memory of each image to the system and
+# allocating it again for the next one, which takes longer than the rest of receiving an image.
 MALLOC = {
     'MALLOC_MMAP_THRESHOLD_': '100000000',
     'MALLOC_TRIM_THRESHOLD_': '400000000',
@@ -24,7 +24,8 @@ MALLOC = {
 def share_path(name: str) -> Path:
     """Return the path of a file that is installed below share/hybrik_ros.
 
-    In a source tree it lies at the top; otherwise in a ROS prefix, sourced or of this Python.
+    It is searched at the top of the source tree, in the sourced ROS prefixes, and in the prefix of
+    this Python.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ def share_path(name: str) -> Path:
     Raises
     ------
     FileNotFoundError
-        It is in none of these.
+        None of these folders contains the file.
     """
     prefixes = [*os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep), sys.prefix]
     folders = [
@@ -44,13 +45,15 @@ def share_path(name: str) -> Path:
     for folder in folders:
         if (folder / name).is_file():
             return folder / name
-    raise FileNotFoundError(f'{name} is in none of {", ".join(map(str, folders))}')
+    raise FileNotFoundError(
+        f'{name} is in none of {", ".join(map(str, folders))}: reinstall hybrik_ros'
+    )
 
 
 def transport_profile() -> dict[str, str]:
-    """Return the environment variable that makes Fast DDS deliver large images.
+    """Return the environment variable that selects our Fast DDS profile for large images.
 
-    Its own defaults lose most images sent with best effort.
+    With Fast DDS's defaults, most large images that are sent with best effort are lost.
 
     Raises
     ------
@@ -62,14 +65,14 @@ def transport_profile() -> dict[str, str]:
 
 
 def set_transport_profile() -> str:
-    """Let Fast DDS in this process take our profile; to be called before rclpy is imported.
+    """Set our Fast DDS profile in the environment; must be called before rclpy is imported.
 
-    A profile that the user has chosen stays, and so does every other middleware.
+    Nothing is set where the user has chosen a profile, or for another middleware.
 
     Returns
     -------
     str
-        What was set and why, for the log; empty where nothing was.
+        A message for the log; empty where nothing was set.
     """
     middleware = os.environ.get('RMW_IMPLEMENTATION') or 'rmw_fastrtps_cpp'
     if not middleware.startswith('rmw_fastrtps') or any(map(os.environ.get, _PROFILE_VARIABLES)):
@@ -77,14 +80,14 @@ def set_transport_profile() -> str:
     try:
         [(name, path)] = transport_profile().items()
     except FileNotFoundError as error:
-        return f'Fast DDS keeps its own settings, which lose most large images: {error}'
+        return f'Fast DDS uses its default settings, which lose most large images: {error}'
     os.environ[name] = path
     return (
-        f'Fast DDS uses the profile {path}, because its own settings lose most large images. '
-        f'Set {name} to use another one, and for the camera driver too'
+        f'Fast DDS uses the profile {path}, because its default settings lose most large images. '
+        f'Set {name} for the camera driver too, or to use another profile'
     )
 
 
 def node_environment() -> dict[str, str]:
-    """Return the environment variables with which a node receives images best."""
+    """Return the environment variables with which a node receives large images reliably."""
     return {**transport_profile(), **MALLOC}

@@ -28,7 +28,7 @@ from hybrik_ros.cli import doctor
 from hybrik_ros.findings import LEVELS, OK, PROBLEM, WARNING, Finding
 from hybrik_ros.node.camera_checks import TopicStream
 from hybrik_ros.node.conversions import guess_calibration, to_image
-from hybrik_ros.node.graph_checks import graph
+from hybrik_ros.node.graph_checks import check_graph
 from hybrik_ros.perception import blazepose, detector
 from hybrik_ros.share import MALLOC, share_path
 
@@ -96,7 +96,7 @@ def examine(spawn: Spawn, *arguments: str) -> Report:
 
 def listen(image: str | None = '/image', *ros_arguments: str) -> Report:
     """Examine cameras and nodes alone, in this process."""
-    findings = list(graph(image, LISTEN_SECONDS, [*ros_arguments]))
+    findings = list(check_graph(image, LISTEN_SECONDS, [*ros_arguments]))
     return Report(0, findings, '')
 
 
@@ -173,9 +173,9 @@ def camera(
 def test_nothing_there(spawn: Spawn) -> None:
     report = examine(spawn)
     [problem] = report.at(PROBLEM)
-    assert problem.found == 'nobody publishes images'
+    assert problem.found == 'no images are published'
     assert 'source:=/dev/video0' in problem.advice
-    assert report.of('hybrik_node: does not run').level == OK
+    assert report.of('hybrik_node: is not running').level == OK
     for model in (detector.MODEL, blazepose.MODEL):
         digest = subprocess.check_output(['sha256sum', str(model)], text=True)[:12]
         assert digest in report.of(model.name, 'loads').found
@@ -276,12 +276,12 @@ def other_stamp(image: Image, info: CameraInfo) -> None:
         (zero_k, PROBLEM, '/camera_info', 'all-zero K', 'cameracalibrator'),
         (other_size, PROBLEM, '/camera_info', '1280 x 960', 'resolution'),
         (unknown_distortion, PROBLEM, '/camera_info', "'fov'", 'calibrate it'),
-        (unreadable, PROBLEM, '/image', "'jpeg'", 'format of pixels'),
+        (unreadable, PROBLEM, '/image', "'jpeg'", 'pixel format'),
         (no_frame, PROBLEM, '/image', 'frame_id is empty', 'optical_frame'),
         (unusual_frame, WARNING, '/image', "'camera'", 'REP-103'),
         (other_frame, WARNING, '/camera_info', "'left_optical_frame'", 'remap camera_info'),
         (no_stamp, PROBLEM, '/image', 'stamps are all zero', 'driver'),
-        (one_stamp, PROBLEM, '/image', 'stamps stand still', 'driver'),
+        (one_stamp, PROBLEM, '/image', 'stamps do not advance', 'driver'),
         (old_stamp, WARNING, '/image', 'stamps are 7.0', 'clock'),
         (early_stamp, WARNING, '/image', 's in the future', 'clock'),
         (other_stamp, WARNING, '/camera_info', '0% of the images', 'of its stamp'),
@@ -315,7 +315,7 @@ def test_a_slow_camera_is_warned_of(ros_environment: dict[str, str]) -> None:
 def test_without_camera_info_another_one_is_named(ros_environment: dict[str, str]) -> None:
     with camera(topic='/front/image', calibrated=False), camera(topic='/back/image'):
         report = listen('/front/image')
-    missing = report.of('/front/camera_info', 'nobody publishes it')
+    missing = report.of('/front/camera_info', 'no publisher')
     assert missing.level == PROBLEM
     assert 'camera_info_topic:=/back/camera_info' in missing.advice
     assert not [finding for finding in report.findings if finding.subject.startswith('/back')]
@@ -332,10 +332,10 @@ def test_a_remapped_camera_info_is_taken(spawn: Spawn) -> None:
 
 def test_a_topic_that_nobody_publishes_and_those_that_are(ros_environment: dict[str, str]) -> None:
     with camera(topic='/front/image'):
-        nobody = listen('/image').of('/image', 'nobody publishes it')
+        unpublished = listen('/image').of('/image', 'no publisher')
         other = listen('/front/camera_info').of('/front/camera_info: is')
-    assert nobody.level == other.level == PROBLEM
-    assert nobody.advice == other.advice == 'images are on /front/image'
+    assert unpublished.level == other.level == PROBLEM
+    assert unpublished.advice == other.advice == 'images are on /front/image'
     assert 'is sensor_msgs/msg/CameraInfo' in other.found
 
 
@@ -346,7 +346,7 @@ def test_an_impossible_name_is_refused(ros_environment: dict[str, str]) -> None:
 def test_two_publishers_of_one_topic_are_told(ros_environment: dict[str, str]) -> None:
     with camera(), camera():
         report = listen()
-    assert report.of('/image', '2 publish it').level == WARNING
+    assert report.of('/image', '2 publishers').level == WARNING
 
 
 def test_compressed_images_are_read(ros_environment: dict[str, str]) -> None:
@@ -375,7 +375,7 @@ def test_compressed_images_are_read(ros_environment: dict[str, str]) -> None:
         node.destroy_node()
         context.try_shutdown()
     assert report.of('/front/image/compressed', f'{WIDTH} x {HEIGHT} png').level == OK
-    assert report.of('/front/camera_info', 'nobody publishes it').level == PROBLEM
+    assert report.of('/front/camera_info', 'no publisher').level == PROBLEM
     # Beside raw images they are the same ones, and only looked at where they are named.
     assert {finding.subject for finding in beside.findings if '/front' in finding.subject} == {
         '/front/image', '/front/camera_info',
@@ -410,19 +410,19 @@ def test_an_active_node_is_asked_for_its_qos_inputs_and_report(spawn: Spawn) -> 
     assert node.stderr is not None
     assert any('active: listens to' in line for line in node.stderr)
     elsewhere = listen(None)
-    unheard = elsewhere.of('/hybrik_node', 'listens to /image, which nobody publishes')
+    unheard = elsewhere.of('/hybrik_node', 'subscribes to /image, which has no publisher')
     assert unheard.level == PROBLEM
 
     with camera(topic='/front/image'):
-        assert 'image_topic:=/front/image' in listen(None).of('/hybrik_node', 'listens').advice
+        assert 'image_topic:=/front/image' in listen(None).of('/hybrik_node', 'subscribes').advice
     with camera():
         report = examine(spawn)
     refused = report.of('/image', 'best effort, volatile from /camera_driver')
     assert refused.level == PROBLEM
-    assert 'asks for reliable, volatile' in refused.found
+    assert 'requests reliable, volatile' in refused.found
     assert '/image.subscription' in refused.advice
-    assert report.of('/hybrik_node', 'active, listens to /image').level == OK
-    said = report.of('/hybrik_node', 'says: ')
+    assert report.of('/hybrik_node', 'active, subscribes to /image').level == OK
+    said = report.of('/hybrik_node', 'reports: ')
     assert said.level == WARNING  # No image reaches it.
     assert 'no image' in said.found
 
@@ -487,7 +487,7 @@ def test_a_missing_package_of_messages_is_named(
 
 def test_buffers_of_the_kernel(tmp_path: Path) -> None:
     (tmp_path / 'rmem_max').write_text('212992\n')  # Linux's own default
-    small, unseen = doctor.kernel_buffers('rmw_fastrtps_cpp', tmp_path)
+    small, unseen = doctor.check_kernel_buffers('rmw_fastrtps_cpp', tmp_path)
     assert (small.level, unseen.level) == (WARNING, OK)
     needed = int(re.findall(r'sysctl -w net.core.rmem_max=(\d+)', small.advice)[0])
     # As the profile has Fast DDS ask for.
@@ -495,12 +495,12 @@ def test_buffers_of_the_kernel(tmp_path: Path) -> None:
     assert f'<receiveBufferSize>{needed}</receiveBufferSize>' in profile
 
     (tmp_path / 'rmem_max').write_text(f'{needed}\n')
-    assert next(doctor.kernel_buffers('rmw_fastrtps_cpp', tmp_path)).level == OK
-    assert next(doctor.kernel_buffers('rmw_cyclonedds_cpp', tmp_path)).level == WARNING
+    assert next(doctor.check_kernel_buffers('rmw_fastrtps_cpp', tmp_path)).level == OK
+    assert next(doctor.check_kernel_buffers('rmw_cyclonedds_cpp', tmp_path)).level == WARNING
 
 
 def test_shared_memory(tmp_path: Path) -> None:
-    [missing] = doctor.memory(tmp_path / 'missing')
+    [missing] = doctor.check_shared_memory(tmp_path / 'missing')
     assert missing.level == WARNING
 
 
@@ -524,7 +524,7 @@ def test_profile_of_fast_dds(
     if content is not None:
         (tmp_path / 'profile.xml').write_text(content)
         monkeypatch.setenv('FASTDDS_DEFAULT_PROFILES_FILE', str(tmp_path / 'profile.xml'))
-    profile, malloc = doctor.middleware_settings('rmw_fastrtps_cpp')
+    profile, malloc = doctor.check_middleware('rmw_fastrtps_cpp')
     assert profile.level == level
     if level != OK:
         ours = share_path('config/fastdds.xml')
@@ -536,30 +536,30 @@ def test_profile_of_fast_dds(
 def test_a_profile_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv('ROS_DISTRO', raising=False)
     monkeypatch.setenv('FASTDDS_DEFAULT_PROFILES_FILE', '/nowhere.xml')
-    profile, _ = doctor.middleware_settings('rmw_fastrtps_cpp')
+    profile, _ = doctor.check_middleware('rmw_fastrtps_cpp')
     assert profile.level == PROBLEM
     assert '/nowhere.xml' in profile.found
 
 
 def test_cyclone_dds_is_told_of_its_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv('CYCLONEDDS_URI', raising=False)
-    advised, _ = doctor.middleware_settings('rmw_cyclonedds_cpp')
+    advised, _ = doctor.check_middleware('rmw_cyclonedds_cpp')
     assert advised.level == WARNING
     _, _, uri = advised.advice.partition("CYCLONEDDS_URI='")
     monkeypatch.setenv('CYCLONEDDS_URI', uri.rstrip("'"))
-    followed, _ = doctor.middleware_settings('rmw_cyclonedds_cpp')
+    followed, _ = doctor.check_middleware('rmw_cyclonedds_cpp')
     assert followed.level == OK
 
 
 def test_models_and_bodies_that_cannot_be_used(tmp_path: Path) -> None:
     broken = tmp_path / 'broken.onnx'
     broken.write_text('version https://git-lfs.github.com/spec/v1')
-    assert [finding.level for finding in doctor.models(broken)] == [OK, OK, PROBLEM]
-    *_, other = doctor.models(detector.MODEL)
-    assert 'no model that hybrik export writes' in other.found
-    [missing] = doctor.body(tmp_path / 'missing.npz', None)
+    assert [finding.level for finding in doctor.check_models(broken)] == [OK, OK, PROBLEM]
+    *_, other = doctor.check_models(detector.MODEL)
+    assert 'not a model that hybrik export writes' in other.found
+    [missing] = doctor.check_body(tmp_path / 'missing.npz', None)
     assert missing.level == PROBLEM
-    [unfit] = doctor.body(None, detector.MODEL)
+    [unfit] = doctor.check_body(None, detector.MODEL)
     assert (unfit.level, '--body' in unfit.advice) == (WARNING, True)
 
 
@@ -569,19 +569,19 @@ def test_engines_are_in_a_private_folder_or_told_not_to_be(
     monkeypatch.setitem(sys.modules, 'tensorrt', None)  # As if there were none.
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     folder = tmp_path / 'hybrik_ros' / 'engines'
-    trt, engines = doctor.tensorrt()
+    trt, engines = doctor.check_tensorrt()
     assert (trt.level, engines.level) == (OK, OK)
     assert 'pip install tensorrt' in trt.found
     assert not folder.parent.exists()  # To look changes nothing.
     folder.mkdir(0o700, parents=True)
-    assert list(doctor.tensorrt())[1].found.startswith('0 in ')
+    assert list(doctor.check_tensorrt())[1].found.startswith('0 in ')
     folder.chmod(0o755)
-    _, engines = doctor.tensorrt()
+    _, engines = doctor.check_tensorrt()
     assert (engines.level, 'chmod 700' in engines.advice) == (WARNING, True)
 
 
 def test_tensorrt_that_works_without_engines(fake_tensorrt: object) -> None:
-    trt, engines = doctor.tensorrt()
+    trt, engines = doctor.check_tensorrt()
     assert 'works on Fake' in trt.found
     assert (engines.level, 'hybrik engine build' in engines.advice) == (WARNING, True)
 
@@ -602,7 +602,7 @@ def test_lost_messages_are_counted_by_their_numbers() -> None:
 
 def compiled_code(environment: dict[str, str]) -> str:
     """Return what the doctor of another process finds about the compiled code."""
-    code = 'from hybrik_ros.cli.doctor import compiled_code; print(*compiled_code())'
+    code = 'from hybrik_ros.cli.doctor import check_compiled_code as check; print(*check())'
     command = [sys.executable, '-c', code]
     result = subprocess.run(command, env={**os.environ, **environment}, capture_output=True,
                             text=True, check=True)  # fmt: skip

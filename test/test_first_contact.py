@@ -293,6 +293,22 @@ def test_wrong_ros_arguments_are_said_in_one_line(
     assert '.c:' not in line  # where in the sources of ROS 2
 
 
+def test_a_parameter_of_wrong_type_is_named_once(ros_environment: dict[str, str]) -> None:
+    ran = run(NODE, '--ros-args', '-p', 'field_of_view:=abc', environment=ros_environment)
+    line = only_line(ran, 'hybrik_node')
+    assert "the parameter field_of_view must be of type double, not 'abc' of type string" in line
+    assert 'use -p field_of_view:=VALUE' in line
+
+
+def test_a_domain_that_is_no_number_is_refused_with_advice(
+    ros_environment: dict[str, str],
+) -> None:
+    ran = run(NODE, environment={**ros_environment, 'ROS_DOMAIN_ID': 'x'})
+    line = only_line(ran, 'hybrik_node')
+    assert 'ROS_DOMAIN_ID' in line
+    assert 'export ROS_DOMAIN_ID=0' in line
+
+
 def test_demo_says_wrong_ros_arguments_in_one_line(
     ros_environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -12,19 +12,24 @@ from hybrik_ros import __version__
 from hybrik_ros.advice import explain
 from hybrik_ros.arguments import split_ros_arguments
 
-# The modules of the commands, in the order of the help. Each has a function add_parser.
+# The modules of the commands, in the order of the help; each has a function add_parser.
 COMMANDS = (
     'demo', 'video', 'bag', 'motion', 'compare', 'doctor', 'compile', 'export', 'engine', 'bench',
 )  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; return the exit status.
+    """Run a command.
 
     Parameters
     ----------
     argv : list of str, optional
-        Arguments without the program's name. By default those of this process.
+        Arguments without the program's name; by default those of this process.
+
+    Returns
+    -------
+    int
+        The exit status.
     """
     own, ros = split_ros_arguments(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog='hybrik', description='Human bodies for ROS 2.')
@@ -48,14 +53,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _import_commands(names: Sequence[str]) -> list[ModuleType]:
-    """Import the modules of commands, which need libraries that may be missing or slow."""
-    with _interrupts_end_it():
+    """Import the modules of commands, the libraries of which may be missing or load slowly."""
+    with _default_interrupt():
         return [import_module(f'{__name__}.{name}') for name in names]
 
 
 @contextmanager
-def _interrupts_end_it() -> Iterator[None]:
-    """Let Ctrl-C end the process at once: while modules are imported, nothing is to be put away."""
+def _default_interrupt() -> Iterator[None]:
+    """Let Ctrl-C end the process at once: imports need no clean-up."""
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return

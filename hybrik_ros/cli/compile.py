@@ -1,4 +1,4 @@
-"""`hybrik compile`: compile the inner loops beforehand, so that no first start has to."""
+"""`hybrik compile`: compiles the inner loops, so that the first start need not."""
 
 import argparse
 import logging
@@ -24,11 +24,11 @@ MODULES = (
     'kinematics.kernels', 'perception.landmark_joints', 'perception.blazepose', 'rotations',
     'camera', 'body.proportions', 'body.skinning', 'drawing',
 )  # fmt: skip
-# More gain nothing: one kernel takes a third of the time of all.
+# Maximum number of processes. More are not faster: one kernel takes a third of the total time.
 _MAX_WORKERS = 4
-_NOWHERE = (
-    'the code can be kept nowhere, so every start compiles it: set NUMBA_CACHE_DIR to a folder '
-    'that can be written'
+_NO_FOLDER = (
+    'there is no writable folder for the code, so every start compiles it: set NUMBA_CACHE_DIR to '
+    'a writable folder'
 )
 
 
@@ -37,20 +37,20 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     parser = subparsers.add_parser(
         'compile',
         help='compile the inner loops for this machine, so that the first start is fast',
-        description='Compiles the inner loops (solver, landmarks, drawing) for this machine with '
-        'all its cores and keeps the code on disk, as the first start would do by itself. '
+        description='Compiles the inner loops (solver, landmarks, drawing) for this machine on '
+        'several cores and stores the code on disk. Otherwise the first start does that. '
         './scripts/setup and colcon build run it; run it once after pip install.',
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compile all kernels; return 0, or 1 where the code cannot be kept."""
+    """Compile all kernels; return 0, or 1 where the code cannot be stored."""
     console = Console(soft_wrap=True, highlight=False, markup=False)
     start = time.monotonic()
     names = kernel_names()
     if not compiling.is_enabled():
-        console.print('hybrik compile: NUMBA_DISABLE_JIT is set, so nothing is compiled: unset it')
+        console.print('hybrik compile: NUMBA_DISABLE_JIT is set, so numba cannot compile: unset it')
         return 1
     try:
         compiled = _compile_all(names, console)
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         return 1
     folders = {compiling.cache_folder(name) for name in names}
     if None in folders:
-        console.print(f'hybrik compile: {_NOWHERE}')
+        console.print(f'hybrik compile: {_NO_FOLDER}')
         return 1
     place = os.path.commonpath([folder for folder in folders if folder is not None])
     if compiled:
@@ -71,17 +71,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def kernel_names() -> list[str]:
-    """Return the names of all kernels, those that take longest first."""
+    """Return the names of all kernels, slowest to compile first."""
     for module in MODULES:
         import_module(f'hybrik_ros.{module}')
-    # A module's last kernels call the others.
+    # The last kernels of a module call the others, and take longest.
     names = reversed(compiling.KERNELS)
     return sorted(names, key=lambda name: [name.startswith(f'hybrik_ros.{m}') for m in MODULES],
                   reverse=True)  # fmt: skip
 
 
 def compile_missing(console: Console) -> None:
-    """Compile the kernels that are not on disk; where that fails, the first start does it."""
+    """Compile the kernels that are not on disk; where that fails, the first start compiles them."""
     names = kernel_names()
     if compiling.is_enabled() and not all(map(compiling.is_on_disk, names)):
         with suppress(BrokenProcessPool):
@@ -89,7 +89,7 @@ def compile_missing(console: Console) -> None:
 
 
 def _compile_all(names: list[str], console: Console) -> int:
-    """Compile kernels in several processes; return how many were not on disk yet.
+    """Compile kernels in several processes; return the number of those that were not on disk.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def _compile_all(names: list[str], console: Console) -> int:
     compiled = 0
     with (
         Progress(*columns, console=console, transient=True) as progress,
-        _terminated(ProcessPoolExecutor(workers, get_context('spawn'), _start_worker)) as pool,
+        _terminating(ProcessPoolExecutor(workers, get_context('spawn'), _start_worker)) as pool,
     ):
         task = progress.add_task('', total=len(names))
         for future in as_completed([pool.submit(_compile, name) for name in names]):
@@ -114,11 +114,11 @@ def _compile_all(names: list[str], console: Console) -> int:
 
 
 @contextmanager
-def _terminated(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
-    """End the processes of a pool with the context, whatever they are doing."""
+def _terminating(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
+    """Terminate the processes of a pool at the end of the context, even if they are busy."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
-            # As an exception, which ends the context.
+        if signal.getsignal(number) is not signal.SIG_IGN:  # which nohup sets
+            # SystemExit ends the context.
             signal.signal(number, lambda number, frame: sys.exit(128 + number))
     try:
         yield pool
@@ -129,7 +129,7 @@ def _terminated(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
 
 
 def _start_worker() -> None:
-    """Import what has kernels; the parent says what is compiled and ends the worker."""
+    """Import all kernels; the parent process reports progress and terminates the worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     logging.getLogger(compiling.__name__).setLevel(logging.ERROR)
@@ -137,7 +137,7 @@ def _start_worker() -> None:
 
 
 def _compile(name: str) -> tuple[str, float | None]:
-    """Compile a kernel; return its short name and the seconds, None where it was on disk."""
+    """Compile a kernel; return its short name and the duration, None where it was on disk."""
     start = time.monotonic()
     was_compiled = compiling.compile_kernel(name)
     seconds = time.monotonic() - start if was_compiled else None

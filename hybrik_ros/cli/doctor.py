@@ -1,4 +1,4 @@
-"""`hybrik doctor`: looks at all that the node needs, and says what to do about what is amiss."""
+"""`hybrik doctor`: checks everything that the node needs, and advises what to do about problems."""
 
 import argparse
 import hashlib
@@ -22,111 +22,117 @@ from hybrik_ros.advice import SETUP, one_line, pip_install, ros_advice
 from hybrik_ros.findings import LEVELS, OK, PROBLEM, WARNING, Finding
 from hybrik_ros.share import MALLOC, share_path, transport_profile
 
-# All else of the package is imported where it is examined: it needs libraries, and one that is
-# missing must not keep the rest from being examined.
+# Other modules of the package are imported in the checks that need them, so that a missing library
+# does not prevent the other checks.
 
 _STYLES = dict(zip(LEVELS, ('green', 'yellow', 'bold red'), strict=True))
 _LIBRARIES = {'numpy': 'numpy', 'scipy': 'scipy', 'numba': 'numba', 'cv2': 'opencv-python-headless',
               'onnxruntime': 'onnxruntime', 'rosbags': 'rosbags', 'yaml': 'PyYAML'}  # fmt: skip
-_OLDEST_PYTHON = (3, 10)
-_IMPORT_SECONDS = 60
+_MIN_PYTHON = (3, 10)
+_MAX_IMPORT_SECONDS = 60  # of rclpy
 _PROBE = 'import rclpy; print(rclpy.get_rmw_implementation_identifier())'
 
 _MIB = 2**20
-# Fast DDS asks for what the profile says; Cyclone DDS does not say how much it needs, and 10 MB is
-# what ROS's documentation has it ask for: a raw image of 1080p has 6 MB.
+# Minimum size in bytes of a socket's buffer for Cyclone DDS, recommended by ROS's documentation; a
+# raw image of 1080p has 6 MB. For Fast DDS, the profile sets the size.
 _CYCLONE_BUFFER = 10_000_000
 _CYCLONE_SETTINGS = (
     '<CycloneDDS><Domain><Internal><SocketReceiveBufferSize min="10MB"/></Internal></Domain>'
     '</CycloneDDS>'
 )
-_PROCESSES = 4  # that share memory: camera, node, RViz, and one of ros2's tools
+_PROCESSES = 4  # with shared memory: camera driver, node, RViz, and one tool of ros2
 
 
 def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
     """Add the doctor command."""
     parser = subparsers.add_parser(
         'doctor',
-        help='check ROS, middleware, camera, models and body, and say what to do',
-        description='Checks ROS, the middleware, cameras and their calibration, a hybrik_node '
-        'that runs, models, TensorRT and the body, and says what to do about each. Ends with '
-        'status 1 where there is a problem; warnings are none.',
+        help='check ROS, middleware, camera, models and body, and advise what to do',
+        description='Checks ROS, the middleware, cameras and their calibration, running '
+        'hybrik_nodes, models, TensorRT and the body, and advises what to do about problems. The '
+        'exit status is 1 if there is a problem; warnings do not count.',
     )
     parser.add_argument(
         '--image',
         metavar='TOPIC',
-        help='of the images, raw or compressed (default: all images that somebody publishes)',
+        help='topic of raw or compressed images (default: all published images)',
     )
     parser.add_argument(
         '--seconds',
         type=_seconds,
         default=3.0,
         metavar='S',
-        help='for which cameras are listened to (default: 3)',
+        help='seconds to receive images for (default: 3)',
     )
     parser.add_argument(
-        '--model', type=Path, metavar='FILE', help="HybrIK's own network, as hybrik export wrote it"
+        '--model', type=Path, metavar='FILE', help="HybrIK's own network, written by hybrik export"
     )
     parser.add_argument(
-        '--body', type=Path, metavar='FILE', help='a SMPL file (default: the embedded body)'
+        '--body', type=Path, metavar='FILE', help='SMPL file (default: the embedded body)'
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what is found; return 1 if there is a problem, else 0."""
+    """Print all findings; return 1 if there is a problem, else 0."""
     console = Console(soft_wrap=True, highlight=False)
     counts: Counter[str] = Counter()
-    with console.status('looking and listening'):
+    with console.status('checking'):
         for finding in _findings(args):
             counts[finding.level] += 1
-            _show(finding, console)
+            _print_finding(finding, console)
     problems, warnings = counts[PROBLEM], counts[WARNING]
     console.print(f'{_count(problems, PROBLEM)}, {_count(warnings, WARNING)}.')
     return 1 if problems else 0
 
 
 def _findings(args: argparse.Namespace) -> Iterator[Finding]:
-    yield from software()
-    yield from _needing('compiled code', compiled_code(), 'drawing', 'perception.blazepose')
+    """Run all checks."""
+    yield from check_software()
+    yield from _if_importable(
+        'compiled code', check_compiled_code(), 'drawing', 'perception.blazepose'
+    )
     middleware, no_ros = _probe()
     if no_ros is not None:
         yield no_ros
-        yield from chain(kernel_buffers(''), memory())
+        yield from chain(check_kernel_buffers(''), check_shared_memory())
     else:
-        yield from _needing('ROS', _ros(args, middleware), 'messages.images')
-    yield from _needing('models', models(args.model), 'perception.detector',
+        yield from _if_importable('ROS', _check_ros(args, middleware), 'messages.images')
+    yield from _if_importable('models', check_models(args.model), 'perception.detector',
                         'inference.onnx_runtime')  # fmt: skip
-    yield from _needing('TensorRT', tensorrt(), 'inference')
-    yield from _needing('body', body(args.body, args.model), 'body')
+    yield from _if_importable('TensorRT', check_tensorrt(), 'inference')
+    yield from _if_importable('body', check_body(args.body, args.model), 'body')
 
 
-def _needing(subject: str, findings: Iterator[Finding], *modules: str) -> Iterator[Finding]:
-    """Examine a part of the package, or say that modules which it needs cannot be imported."""
+def _if_importable(subject: str, findings: Iterator[Finding], *modules: str) -> Iterator[Finding]:
+    """Yield findings, or a warning where a module that their check needs cannot be imported."""
     try:
         for module in modules:
             import_module(f'hybrik_ros.{module}')
-    except Exception as error:  # software() has named the library.
-        yield Finding(WARNING, subject, f'not examined: {one_line(error)}')
+    except Exception as error:  # check_software has named the library.
+        yield Finding(WARNING, subject, f'not checked: {one_line(error)}')
         return
     yield from findings
 
 
-def _ros(args: argparse.Namespace, middleware: str) -> Iterator[Finding]:
+def _check_ros(args: argparse.Namespace, middleware: str) -> Iterator[Finding]:
+    """Check ROS, its middleware, cameras and running nodes."""
     try:
         from hybrik_ros.node import graph_checks
     except ImportError as error:
         yield Finding(
-            PROBLEM, 'ROS', f'a package of messages is missing: {error}',
+            PROBLEM, 'ROS', f'a message package is missing: {error}',
             'in the workspace: rosdep install --from-paths src --ignore-src',
         )  # fmt: skip
         return
-    yield from graph_checks.settings()
-    yield from chain(middleware_settings(middleware), kernel_buffers(middleware), memory())
-    yield from graph_checks.graph(args.image, args.seconds, args.ros_arguments)
+    yield from graph_checks.check_settings()
+    yield from chain(
+        check_middleware(middleware), check_kernel_buffers(middleware), check_shared_memory()
+    )
+    yield from graph_checks.check_graph(args.image, args.seconds, args.ros_arguments)
 
 
-def _show(finding: Finding, console: Console) -> None:
+def _print_finding(finding: Finding, console: Console) -> None:
     level = f'{finding.level:8}', _STYLES[finding.level]
     console.print(Text.assemble(level, f' {finding.subject}: {finding.found}'))
     if finding.advice:
@@ -140,25 +146,25 @@ def _count(number: int, noun: str) -> str:
 def _seconds(text: str) -> float:
     seconds = float(text)
     if not 0 < seconds <= 60:
-        raise argparse.ArgumentTypeError(f'{text} is not between 0 and 60')
+        raise argparse.ArgumentTypeError(f'must be between 0 and 60 seconds, not {text}')
     return seconds
 
 
-def software() -> Iterator[Finding]:
-    """Examine Python, this package and the libraries that it needs."""
+def check_software() -> Iterator[Finding]:
+    """Check Python, this package and its libraries."""
     yield Finding(OK, 'hybrik_ros', f'{__version__} in {Path(__file__).parent.parent}')
-    old = sys.version_info < _OLDEST_PYTHON
-    wanted = '.'.join(map(str, _OLDEST_PYTHON))
+    is_old = sys.version_info < _MIN_PYTHON
+    wanted = '.'.join(map(str, _MIN_PYTHON))
     yield Finding(
-        PROBLEM if old else OK,
+        PROBLEM if is_old else OK,
         'Python',
         f'{platform.python_version()}, {sys.executable}, {platform.machine()}',
-        f'use {wanted} or newer' if old else '',
+        f'use Python {wanted} or newer' if is_old else '',
     )
     for name, package in _LIBRARIES.items():
         try:
             library = import_module(name)
-        except Exception as error:  # Libraries built for another numpy raise all sorts of things.
+        except Exception as error:  # A library built for another numpy can raise any exception.
             absent = isinstance(error, ModuleNotFoundError) and error.name == name
             found = 'is not installed' if absent else f'cannot be imported: {one_line(error)}'
             yield Finding(
@@ -168,15 +174,15 @@ def software() -> Iterator[Finding]:
             yield Finding(OK, package, getattr(library, '__version__', 'installed'))
 
 
-def compiled_code() -> Iterator[Finding]:
-    """Examine where the inner loops are kept once they are compiled."""
+def check_compiled_code() -> Iterator[Finding]:
+    """Check whether the inner loops are compiled, and where their code is stored."""
     from hybrik_ros import compiling
     from hybrik_ros.cli.compile import kernel_names
 
     subject = 'compiled code'
     if not compiling.is_enabled():
         yield Finding(
-            WARNING, subject, 'there is none: numba is told not to compile, and all is slow',
+            WARNING, subject, 'NUMBA_DISABLE_JIT is set: the inner loops are slow, not compiled',
             'unset NUMBA_DISABLE_JIT',
         )  # fmt: skip
         return
@@ -185,121 +191,129 @@ def compiled_code() -> Iterator[Finding]:
     folder = compiling.cache_folder(names[0])
     if folder is None:
         yield Finding(
-            WARNING, subject, 'can be kept nowhere: every start compiles it, for half a minute',
-            'export NUMBA_CACHE_DIR=, and the name of a folder that can be written',
+            WARNING, subject, 'no writable folder: every start compiles it, for half a minute',
+            'export NUMBA_CACHE_DIR=FOLDER with a writable folder',
         )  # fmt: skip
     elif missing:
         yield Finding(
             WARNING, subject,
-            f'{len(missing)} of {len(names)} kernels are not compiled yet: the first start does '
-            f'that, for half a minute',
+            f'{len(missing)} of {len(names)} kernels are not compiled yet: the first start takes '
+            'half a minute longer',
             'hybrik compile',
         )  # fmt: skip
     else:
-        yield Finding(OK, subject, f'{len(names)} kernels, kept in {folder}')
+        yield Finding(OK, subject, f'{len(names)} kernels, stored in {folder}')
 
 
 def _probe() -> tuple[str, Finding | None]:
-    """Return the name of ROS's middleware, or what is amiss with ROS.
+    """Return the name of ROS's middleware, or '' and the problem with ROS.
 
-    In a process of its own: where the middleware that is asked for is missing, ROS ends it.
+    rclpy is imported in another process, because ROS ends the process where the middleware of
+    RMW_IMPLEMENTATION is missing.
     """
     try:
         process = subprocess.run(
             [sys.executable, '-c', _PROBE],
             capture_output=True,
             text=True,
-            timeout=_IMPORT_SECONDS,
+            timeout=_MAX_IMPORT_SECONDS,
         )
     except subprocess.TimeoutExpired:
-        found = f'rclpy is not imported in {_IMPORT_SECONDS} s'
-        return '', Finding(PROBLEM, 'ROS', found, 'look at what else keeps this machine busy')
+        found = f'importing rclpy takes more than {_MAX_IMPORT_SECONDS} s'
+        return '', Finding(PROBLEM, 'ROS', found, 'check what else keeps this machine busy')
     if process.returncode == 0:
         return process.stdout.strip(), None
-    lines = process.stderr.strip().splitlines() or [f'it ends with {process.returncode}']
-    said = lines[-1].rpartition(']: ')[2]
-    asked = os.environ.get('RMW_IMPLEMENTATION')
-    if asked and 'rmw' in said.lower():
-        package = f'ros-{os.environ.get("ROS_DISTRO", "<distribution>")}-{asked.replace("_", "-")}'
+    lines = process.stderr.strip().splitlines() or [f'exit status {process.returncode}']
+    reason = lines[-1].rpartition(']: ')[2]
+    wanted = os.environ.get('RMW_IMPLEMENTATION')
+    if wanted and 'rmw' in reason.lower():
+        package = f'ros-{os.environ.get("ROS_DISTRO", "<distribution>")}-{wanted.replace("_", "-")}'
         advice = f'unset RMW_IMPLEMENTATION, or sudo apt install {package}'
     else:
         advice = ros_advice()
-    return '', Finding(PROBLEM, 'ROS', f'rclpy cannot be imported: {said}', advice)
+    return '', Finding(PROBLEM, 'ROS', f'rclpy cannot be imported: {reason}', advice)
 
 
-def middleware_settings(middleware: str) -> Iterator[Finding]:
-    """Examine what the middleware and the allocator are told for large images."""
+def check_middleware(middleware: str) -> Iterator[Finding]:
+    """Check the settings of middleware and memory allocator for large images."""
     if 'fastrtps' in middleware:
-        yield _fast_dds()
+        yield _check_fast_dds()
     elif 'cyclonedds' in middleware:
-        yield _cyclone_dds()
+        yield _check_cyclone_dds()
     elif 'zenoh' in middleware:
-        yield Finding(OK, middleware, 'needs its router: ros2 run rmw_zenoh_cpp rmw_zenohd')
+        yield Finding(OK, middleware, 'requires its router: ros2 run rmw_zenoh_cpp rmw_zenohd')
     else:
-        yield Finding(OK, middleware, 'nothing is known here of its settings for large images')
+        yield Finding(OK, middleware, 'its settings for large images are not checked')
     unset = [f'{name}={value}' for name, value in MALLOC.items() if name not in os.environ]
     if unset:
         yield Finding(
-            WARNING, 'malloc', 'gives the memory of every image back, and asks for it again',
-            f'before you start the node by hand: export {" ".join(unset)}; launch does so',
+            WARNING, 'malloc', 'allocates the memory of each image anew, which is slow',
+            f'before ros2 run: export {" ".join(unset)}; the launch files set it themselves',
         )  # fmt: skip
     else:
-        yield Finding(OK, 'malloc', 'keeps the memory of images')
+        yield Finding(OK, 'malloc', 'reuses the memory of images')
 
 
-def _fast_dds() -> Finding:
+def _check_fast_dds() -> Finding:
     subject = 'Fast DDS profile'
     try:
         [(name, ours)] = transport_profile().items()
     except FileNotFoundError as error:
-        return Finding(PROBLEM, subject, f'is not installed: {error}', 'install hybrik_ros anew')
-    advice = f'before you start it: export {name}={ours}; ours set it themselves'
+        return Finding(PROBLEM, subject, f'is not installed: {error}', 'reinstall hybrik_ros')
+    advice = (
+        f'before you start the camera driver: export {name}={ours}; '
+        "this package's executables set it themselves"
+    )
     given = os.environ.get(name)
     if not given:
         return Finding(
             WARNING, subject,
-            f'{name} is not set: a camera driver that is started so loses most large images',
+            f'{name} is not set: a camera driver started without it loses most large images',
             advice,
         )  # fmt: skip
     try:
         profile = ElementTree.parse(given)
     except (OSError, ElementTree.ParseError) as error:
-        return Finding(PROBLEM, subject, f'{name} is of no use: {error}', advice)
+        return Finding(PROBLEM, subject, f'{name} cannot be read: {error}', advice)
     sizes = [int(size.text or 0) for size in profile.iterfind('.//{*}segment_size')]
     if max(sizes, default=0) < _segment_size():
         return Finding(
-            WARNING, subject, f'{given} has less shared memory than large images take',
-            f'set segment_size to {_segment_size()} in it as in ours, or {advice}',
+            WARNING, subject, f'{given} has too little shared memory for large images',
+            f'set segment_size to {_segment_size()} in it, or {advice}',
         )  # fmt: skip
     return Finding(OK, subject, f'{name} is {given}')
 
 
-def _cyclone_dds() -> Finding:
+def _check_cyclone_dds() -> Finding:
     subject = 'Cyclone DDS'
     given = os.environ.get('CYCLONEDDS_URI')
     if given:
         return Finding(OK, subject, f'CYCLONEDDS_URI is {given}')
     return Finding(
-        WARNING, subject, 'has its default buffers: large images get lost',
+        WARNING, subject, 'CYCLONEDDS_URI is not set: default buffers lose large images',
         f"export CYCLONEDDS_URI='{_CYCLONE_SETTINGS}'",
     )  # fmt: skip
 
 
-def kernel_buffers(middleware: str, folder: Path = Path('/proc/sys/net/core')) -> Iterator[Finding]:
-    """Examine how large a socket's buffers may be.
+def check_kernel_buffers(
+    middleware: str, folder: Path = Path('/proc/sys/net/core')
+) -> Iterator[Finding]:
+    """Check the kernel's maximum size of socket buffers.
 
     Parameters
     ----------
-    middleware: name of the RMW implementation.
-    folder: of these settings of the kernel.
+    middleware : str
+        Name of the RMW implementation.
+    folder : Path
+        Folder of the kernel's settings.
     """
-    needed = _CYCLONE_BUFFER if 'cyclonedds' in middleware else _profiled('receiveBufferSize')
+    needed = _CYCLONE_BUFFER if 'cyclonedds' in middleware else _read_profile('receiveBufferSize')
     for name in ('rmem_max', 'wmem_max'):
         subject = f'net.core.{name}'
         try:
             size = int((folder / name).read_text())
-        except OSError:  # Not to be seen in a container.
-            yield Finding(OK, subject, 'cannot be read here; on the host, sysctl tells')
+        except OSError:  # in a container
+            yield Finding(OK, subject, f'cannot be read here; on the host: sysctl {subject}')
             continue
         if size >= needed:
             yield Finding(OK, subject, f'{size} bytes')
@@ -307,14 +321,14 @@ def kernel_buffers(middleware: str, folder: Path = Path('/proc/sys/net/core')) -
             yield Finding(
                 WARNING,
                 subject,
-                f'{size} bytes, less than the {needed} that large images from other machines take',
-                f'sudo sysctl -w {subject}={needed}; to keep it: echo {subject}={needed} | '
+                f'{size} bytes, less than the {needed} for large images from other machines',
+                f'sudo sysctl -w {subject}={needed}; permanently: echo {subject}={needed} | '
                 'sudo tee -a /etc/sysctl.d/60-hybrik.conf',
             )
 
 
-def memory(folder: Path = Path('/dev/shm')) -> Iterator[Finding]:
-    """Examine the room for shared memory, through which images go within a machine."""
+def check_shared_memory(folder: Path = Path('/dev/shm')) -> Iterator[Finding]:
+    """Check the free space for shared memory, which transports images within a machine."""
     needed = _PROCESSES * _segment_size()
     try:
         free = shutil.disk_usage(folder).free
@@ -330,35 +344,35 @@ def memory(folder: Path = Path('/dev/shm')) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             str(folder),
-            f'{found}; {_PROCESSES} processes with Fast DDS take {needed // _MIB}',
+            f'{found}; {_PROCESSES} processes with Fast DDS need {needed // _MIB} MiB',
             f'in a container: docker run --ipc=host, or --shm-size={needed // _MIB}m; otherwise '
-            'fastdds shm clean removes what dead processes left',
+            'fastdds shm clean removes the memory of ended processes',
         )
 
 
 def _segment_size() -> int:
-    return _profiled('segment_size')
+    return _read_profile('segment_size')
 
 
-def _profiled(name: str) -> int:
-    """Return a number of bytes that our Fast DDS profile asks for."""
+def _read_profile(name: str) -> int:
+    """Return a number of bytes that our Fast DDS profile sets."""
     profile = ElementTree.parse(share_path('config/fastdds.xml'))
     return max(int(size.text or 0) for size in profile.iterfind(f'.//{{*}}{name}'))
 
 
-def models(own: Path | None) -> Iterator[Finding]:
-    """Examine the networks: the two that come along, and the user's own, if any."""
+def check_models(own: Path | None) -> Iterator[Finding]:
+    """Check that the networks load: the two of this package, and the user's own, if any."""
     from hybrik_ros.perception import blazepose, detector
 
-    reinstall = 'install hybrik_ros anew; in a clone: git lfs pull, or git checkout the file'
+    reinstall = 'reinstall hybrik_ros; in a clone: git lfs pull, or git checkout the file'
     for path in (detector.MODEL, blazepose.MODEL):
-        yield _model(path, reinstall)
+        yield _check_model(path, reinstall)
     if own is not None:
-        yield _model(own.expanduser(), 'write it anew: hybrik export', inputs={'image'})
+        yield _check_model(own.expanduser(), 'export it anew: hybrik export', inputs={'image'})
 
 
-def _model(path: Path, advice: str, inputs: set[str] | None = None) -> Finding:
-    """Load a network; inputs: their names, where it must have these."""
+def _check_model(path: Path, advice: str, inputs: set[str] | None = None) -> Finding:
+    """Load a network, and check the names of its inputs where they are given."""
     from hybrik_ros.inference.onnx_runtime import OnnxRuntimeRunner
 
     subject = f'model {path.name}'
@@ -366,16 +380,16 @@ def _model(path: Path, advice: str, inputs: set[str] | None = None) -> Finding:
         with OnnxRuntimeRunner(path) as runner:
             if inputs is not None and set(runner.inputs) != inputs:
                 return Finding(
-                    PROBLEM, subject, f'is no model that hybrik export writes: {path}', advice
+                    PROBLEM, subject, f'is not a model that hybrik export writes: {path}', advice
                 )
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except (OSError, RuntimeError) as error:
-        return Finding(PROBLEM, subject, ' '.join(str(error).split()), advice)
+        return Finding(PROBLEM, subject, one_line(error), advice)
     return Finding(OK, subject, f'loads in ONNX Runtime; SHA-256 {digest[:12]}')
 
 
-def tensorrt() -> Iterator[Finding]:
-    """Examine TensorRT, which is optional, and the engines built for it."""
+def check_tensorrt() -> Iterator[Finding]:
+    """Check TensorRT, which is optional, and its engines."""
     from hybrik_ros.inference import engine_cache, tensorrt_engine
     from hybrik_ros.inference.engine_cache import CacheError, EngineCache
 
@@ -384,10 +398,10 @@ def tensorrt() -> Iterator[Finding]:
         trt, gpu = tensorrt_engine.require()
         yield Finding(OK, 'TensorRT', f'{trt.__version__} works on {gpu.name}, CUDA {gpu.cuda}')
     else:
-        yield Finding(OK, 'TensorRT', f'does not run here, so the CPU does the work: {reason}')
+        yield Finding(OK, 'TensorRT', f'does not run here, so networks run on the CPU: {reason}')
     folder = engine_cache.default_folder()
     if not os.path.lexists(folder):
-        build = 'the node builds them at its first start, or beforehand: hybrik engine build'
+        build = 'hybrik engine build; otherwise the first start of the node builds them'
         level, advice = (WARNING, build) if reason is None else (OK, '')
         yield Finding(level, 'engines', f'none in {folder}', advice)
         return
@@ -401,13 +415,15 @@ def tensorrt() -> Iterator[Finding]:
     yield Finding(OK, 'engines', f'{count} in {folder}, which is private; hybrik engine check')
 
 
-def body(path: Path | None, model: Path | None) -> Iterator[Finding]:
-    """Load the body.
+def check_body(path: Path | None, model: Path | None) -> Iterator[Finding]:
+    """Check that the body loads.
 
     Parameters
     ----------
-    path: of the user's own SMPL file; None for the embedded body.
-    model: HybrIK's own network, if any.
+    path : Path or None
+        The user's own SMPL file; None for the embedded body.
+    model : Path or None
+        HybrIK's own network, if any.
     """
     from hybrik_ros.body import DEFAULT_BODY, BodyModel
 
@@ -418,15 +434,15 @@ def body(path: Path | None, model: Path | None) -> Iterator[Finding]:
         advice = 'download it again from https://smpl.is.tue.mpg.de, SMPL for Python, 10 betas'
         yield Finding(
             PROBLEM, subject, f'does not load: {error}',
-            advice if path is not None else 'install hybrik_ros anew',
+            advice if path is not None else 'reinstall hybrik_ros',
         )  # fmt: skip
         return
     vertices = loaded.vertex_joints.size
     found = f'{vertices} vertices, {loaded.num_betas} betas'
     if model is not None and loaded.shape_names:
         yield Finding(
-            WARNING, subject, f"{found}, which are not those of SMPL that HybrIK's network tells",
-            'name a SMPL file: --body here, the parameter body_model of the node',
+            WARNING, subject, f"{found}, not SMPL's betas, which HybrIK's network estimates",
+            'use an SMPL file: --body here, the parameter body_model of the node',
         )  # fmt: skip
     else:
         yield Finding(OK, subject, found)

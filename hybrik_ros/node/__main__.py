@@ -1,4 +1,4 @@
-"""Starts the node. Signals count from the first moment, long before everything is imported."""
+"""Starts the node. Signals are handled from the start, while libraries are still imported."""
 
 import signal
 import sys
@@ -8,8 +8,8 @@ import threading
 def main() -> int:
     """Run the node until SIGINT or SIGTERM; return the exit status."""
     stopping = threading.Event()
-    # Our own handlers: rclpy's invalidate the context at once, and a second signal during the
-    # clean-up would raise in the middle of it.
+    # Our own handlers: those of rclpy invalidate the context at once, and a second signal during
+    # the clean-up would raise an exception there.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
 

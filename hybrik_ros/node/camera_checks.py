@@ -1,8 +1,8 @@
-"""What `hybrik doctor` finds of a camera: its images and its calibration, by listening to them."""
+"""Checks of `hybrik doctor` of a camera: receives its images and its camera_info."""
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,65 +24,67 @@ from hybrik_ros.node.topics import camera_topics
 _TYPES = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/CompressedImage': CompressedImage}
 IMAGES = frozenset(_TYPES)
 
-# As the node subscribes, but for the queue: here, all that arrives counts.
+# QoS of the node's subscription, and the same with a longer queue, so that no message is dropped.
 _NODE_QOS = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 _QOS = QoSProfile(depth=20, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 
-_SLOW_HERTZ = 10.0  # People are followed from image to image.
-_GREATEST_LOSS = 0.02  # share of the images
-_OLD_SECONDS = 0.5
-_AHEAD_SECONDS = 0.05
-_SAME_STAMPS = 0.5  # share of the images that have a camera_info of their stamp
+_MIN_HERTZ = 10.0  # of images: people are tracked from image to image
+_MAX_LOSS = 0.02  # share of lost images
+_MAX_AGE_SECONDS = 0.5  # of an image on arrival, by its stamp
+_MAX_AHEAD_SECONDS = 0.05  # of a stamp, by which clocks may differ
+_MIN_SAME_STAMPS = 0.5  # share of images with a camera_info of the same stamp
 
 _CALIBRATE = (
-    'calibrate it: ros2 run camera_calibration cameracalibrator, which needs a printed chessboard; '
-    "or set the node's parameter field_of_view, and distances are guesses"
+    'calibrate it: ros2 run camera_calibration cameracalibrator, with a printed chessboard; '
+    "or set the node's parameter field_of_view, with less accurate distances"
 )
 _ADVICE = {
     'zero K': _CALIBRATE,
-    OTHER_SIZE: 'calibrate the camera in the resolution that it sends, or set that resolution in '
-    'its driver',
+    OTHER_SIZE: 'calibrate the camera in the resolution of its images, or set its driver to the '
+    'resolution of the calibration',
     'distortion model': 'calibrate it with one of these',
-    'encoding': 'look for the format of pixels among the parameters of the camera driver',
+    'encoding': 'set the pixel format among the parameters of the camera driver',
 }
 _LOST = (
-    'large images get lost between processes where the middleware is not set up for them (see '
-    'above), or where the processor is busy: listen again with less running'
+    'large images are lost where the middleware is not set up for them (see above), or the '
+    'processor is busy: try again with fewer processes running'
 )
 _SILENT = (
-    'if ros2 topic hz hears as little, look at the camera and the log of its driver; otherwise at '
-    'the network between: firewall, multicast, and the middleware (see above)'
+    'if ros2 topic hz receives nothing either, check the camera and the log of its driver; '
+    'otherwise the network: firewall, multicast, and the middleware (see above)'
 )
 
 
 class CameraListener:
-    """Listens to the images of a camera and to its camera_info, which the node finds the same way.
+    """Receives the images of a camera and its camera_info, from the same topics as the node.
 
     Parameters
     ----------
-    parent: a node of the same context.
-    name: of the node that listens.
-    topic: of the images.
-    kind: the type of these, one of IMAGES.
+    parent : Node
+        A node of the same context.
+    name : str
+        Name of the node that subscribes.
+    topic : str
+        Topic of the images.
+    kind : str
+        Type of the images, one of IMAGES.
 
     Attributes
     ----------
-    node: which listens while it is spun.
+    node : Node
+        The node that subscribes; it must be spun.
     """
 
     def __init__(self, parent: Node, name: str, topic: str, kind: str) -> None:
-        # Names of the node's own topics are those of raw images.
+        # The node's topics are remapped by the names of raw images.
         compressed = _TYPES[kind] is CompressedImage
         image = topic.removesuffix('/compressed') if compressed else topic
         self.node = Node(
             name,
             context=parent.context,
             cli_args=[
-                '--ros-args',
-                '-r',
-                f'image:={image}',
-                '-r',
-                f'__ns:={parent.get_namespace()}',
+                *('--ros-args', '-r', f'image:={image}'),
+                *('-r', f'__ns:={parent.get_namespace()}'),
             ],
             start_parameter_services=False,
             enable_rosout=False,
@@ -94,43 +96,46 @@ class CameraListener:
         self._subscribe(_TYPES[kind], topic, self._images)
         self._subscribe(CameraInfo, self._calibration, self._camera_infos)
 
-    def findings(self, nodes: set[str], named: bool) -> Iterator[Finding]:
-        """Yield what is found of images and camera_info that came meanwhile.
+    def check(self, nodes: set[str], is_named: bool) -> Iterator[Finding]:
+        """Check the received images and camera_info.
 
         Parameters
         ----------
-        nodes: full names of the hybrik_nodes that run.
-        named: whether the user named this topic; if not, it may be one of depth images.
+        nodes : set of str
+            Full names of the running hybrik_nodes.
+        is_named : bool
+            Whether the user named this topic; if not, depth images are not a problem.
         """
-        yield from self._publishers(nodes)
+        yield from self._check_publishers(nodes)
         last = self._images.last
         if last is None:
-            yield Finding(PROBLEM, self._topic, 'no image came', _SILENT)
+            yield Finding(PROBLEM, self._topic, 'no image received', _SILENT)
             size = None
-        elif not named and getattr(last, 'encoding', '') in DEPTH_ENCODINGS:
+        elif not is_named and getattr(last, 'encoding', '') in DEPTH_ENCODINGS:
             depth = f'{self._images.hertz:.1f} Hz of depth images ({last.encoding})'
-            yield Finding(OK, self._topic, f"{depth}; the node's topic depth takes such")
+            yield Finding(OK, self._topic, f"{depth}, for the node's topic depth")
             return
         else:
             try:
                 size, what = _describe(last)
             except UnusableInputError as fault:
                 size = None
-                advice = _ADVICE.get(fault.kind, 'look at the parameters of the camera driver')
+                advice = _ADVICE.get(fault.kind, 'check the parameters of the camera driver')
                 yield Finding(PROBLEM, self._topic, str(fault), advice)
             else:
-                yield self._rate(what)
-            yield self._stamps()
-            yield self._frame(last.header.frame_id)
-        yield from self._calibrations(size)
+                yield self._check_rate(what)
+            yield self._check_stamps()
+            yield _check_frame(self._topic, last.header.frame_id)
+        yield from self._check_calibration(size)
 
     def _subscribe(self, kind: type, topic: str, stream: 'TopicStream') -> None:
         take: Any = stream.take
-        if not hasattr(Subscription, 'CallbackType'):  # Up to Humble, no numbers come along.
+        if not hasattr(Subscription, 'CallbackType'):  # Up to Humble, callbacks get no info.
             take = partial(stream.take, info={})
         self.node.create_subscription(kind, topic, take, _QOS)
 
-    def _publishers(self, nodes: set[str]) -> Iterator[Finding]:
+    def _check_publishers(self, nodes: set[str]) -> Iterator[Finding]:
+        """Check the number of publishers, and whether a subscription of the nodes fits each."""
         publishers = self.node.get_publishers_info_by_topic(self._topic)
         subscribers = [
             subscriber
@@ -141,144 +146,123 @@ class CameraListener:
         if len(publishers) > 1:
             names = ', '.join(sorted(full_name(publisher) for publisher in publishers))
             yield Finding(
-                WARNING, self._topic, f'{len(publishers)} publish it: {names}',
-                'their images mix: end one of them, or remap it',
+                WARNING, self._topic, f'{len(publishers)} publishers: {names}',
+                'their images mix: stop one of them, or remap it',
             )  # fmt: skip
         for publisher in publishers:
-            offered = publisher.qos_profile
-            what = f'{_policies(offered)} from {full_name(publisher)}'
-            for asked in wanted:
-                compatibility, reason = qos_check_compatible(offered, asked)
-                if compatibility == QoSCompatibility.ERROR:
-                    yield Finding(
-                        PROBLEM,
-                        self._topic,
-                        f'{what}; none of it reaches the node, which asks for {_policies(asked)} '
-                        f'({_in_short(reason)})',
-                        f"change it there, or the node's parameters qos_overrides.{self._topic}"
-                        '.subscription.reliability and .durability',
-                    )
-                    break
-            else:
-                yield Finding(
-                    OK, self._topic, f'{what}; the node, {_policies(wanted[0])}, receives it'
-                )
+            yield _check_qos(self._topic, publisher, wanted)
 
-    def _rate(self, what: str) -> Finding:
+    def _check_rate(self, what: str) -> Finding:
+        """Check rate and loss of images, described by what."""
         images = self._images
         found = f'{images.hertz:.1f} Hz of {what}, {images.bytes_per_second / 1e6:.1f} MB/s'
         lost = images.lost
         if lost is not None:
             found += f', {lost:.0%} lost' if lost else ', none lost'
-        if lost is not None and lost > _GREATEST_LOSS:
+        if lost is not None and lost > _MAX_LOSS:
             return Finding(WARNING, self._topic, found, _LOST)
-        if images.hertz < _SLOW_HERTZ:
+        if images.hertz < _MIN_HERTZ:
             return Finding(
                 WARNING,
                 self._topic,
                 found,
-                f'people are followed from image to image, better at {_SLOW_HERTZ:g} Hz and more: '
-                'is it dark, or the bus slow? Take a smaller resolution or compressed images',
+                f'tracking needs about {_MIN_HERTZ:g} Hz or more: add light for a shorter '
+                'exposure, or use a smaller resolution or compressed images',
             )
         return Finding(OK, self._topic, found)
 
-    def _stamps(self) -> Finding:
+    def _check_stamps(self) -> Finding:
+        """Check that the stamps of images advance and agree with the clock."""
         stamps = np.array(self._images.stamps)
         age = float(np.median(self._images.ages))
-        how_old = f'{age:.3f} s old' if age >= 0 else f'{-age:.3f} s in the future'
+        relative = f'{age:.3f} s old' if age >= 0 else f'{-age:.3f} s in the future'
         if not stamps.any():
             return Finding(
                 PROBLEM, self._topic, 'stamps are all zero',
-                'let the camera driver stamp images with the time of their exposure',
+                'make the camera driver stamp images with the time of their exposure',
             )  # fmt: skip
         steps = np.diff(stamps)
         if len(steps) and not steps.any():
             return Finding(
-                PROBLEM, self._topic, f'stamps stand still, {how_old}',
-                'let the camera driver stamp every image',
+                PROBLEM, self._topic, f'stamps do not advance, {relative}',
+                'make the camera driver stamp every image',
             )  # fmt: skip
         if (steps < 0).any():
             return Finding(
-                WARNING, self._topic, 'stamps went back: a bag that loops, or two cameras',
-                'the node forgets everybody where time jumps: one camera a topic',
+                WARNING, self._topic, 'stamps jumped back: a looping bag, or two cameras',
+                'the node resets all tracks when time jumps back: use one topic per camera',
             )  # fmt: skip
-        if age > _OLD_SECONDS or age < -_AHEAD_SECONDS:
-            return Finding(WARNING, self._topic, f'stamps are {how_old}', self._set_clocks())
-        return Finding(OK, self._topic, f'stamps advance, {how_old} on arrival')
+        if age > _MAX_AGE_SECONDS or age < -_MAX_AHEAD_SECONDS:
+            return Finding(WARNING, self._topic, f'stamps are {relative}', self._clock_advice())
+        return Finding(OK, self._topic, f'stamps advance, {relative} on arrival')
 
-    def _set_clocks(self) -> str:
+    def _clock_advice(self) -> str:
+        """Return what to do about stamps that do not agree with the clock."""
         if self.node.count_publishers('/clock'):
             return (
-                'there is a /clock: set use_sim_time of the node, and look again with '
+                '/clock is published: set use_sim_time of the node, and check again with '
                 '--ros-args -p use_sim_time:=true'
             )
         return (
-            'of another machine: set its clock by chrony; of a bag: play it with --clock and set '
-            'use_sim_time of the node; else it is the delay of the driver'
+            'on another machine: synchronise its clock with chrony; from a bag: play it with '
+            '--clock and set use_sim_time of the node; otherwise the camera driver is slow'
         )
 
-    def _frame(self, frame_id: str) -> Finding:
-        if not frame_id:
-            return Finding(
-                PROBLEM, self._topic, 'frame_id is empty, and TF needs one',
-                'set it among the parameters of the camera driver, to ..._optical_frame',
-            )  # fmt: skip
-        if 'optical' not in frame_id:
-            return Finding(
-                WARNING,
-                self._topic,
-                f'frame_id is {frame_id!r}, which by its name is no optical frame',
-                'bodies lie on their side in TF unless its z looks forward and its y down: name '
-                'the ..._optical_frame of the camera in its driver (REP-103)',
-            )
-        return Finding(OK, self._topic, f'frame_id is {frame_id!r}')
-
-    def _calibrations(self, size: tuple[int, int] | None) -> Iterator[Finding]:
-        topic = self._calibration
+    def _check_calibration(self, size: tuple[int, int] | None) -> Iterator[Finding]:
+        """Check camera_info, for images of a width and height in pixels if known."""
         message = self._camera_infos.last
         if message is None:
-            yield self._no_calibration()
+            yield self._explain_missing_calibration()
             return
+        yield self._check_intrinsics(message, size)
+        if self._images.last is not None:
+            yield from self._check_match(message, self._images.last)
+
+    def _check_intrinsics(self, message: CameraInfo, size: tuple[int, int] | None) -> Finding:
+        """Check that a camera_info is usable."""
         try:
             camera = to_camera(message, size)
         except UnusableInputError as fault:
             advice = _ADVICE.get(fault.kind, _CALIBRATE)
-            yield Finding(PROBLEM, topic, str(fault), advice)
-        else:
-            yield Finding(
-                OK,
-                topic,
-                f'{self._camera_infos.hertz:.1f} Hz of {camera.width} x {camera.height}, '
-                f'{message.distortion_model or "no distortion model"}, a field of view of '
-                f'{_field_of_view(camera):.0f} degrees',
-            )
-        image = self._images.last
-        if image is None:
-            return
+            return Finding(PROBLEM, self._calibration, str(fault), advice)
+        return Finding(
+            OK,
+            self._calibration,
+            f'{self._camera_infos.hertz:.1f} Hz of {camera.width} x {camera.height}, '
+            f'{message.distortion_model or "no distortion model"}, a field of view of '
+            f'{_field_of_view(camera):.0f} degrees',
+        )
+
+    def _check_match(
+        self, message: CameraInfo, image: Image | CompressedImage
+    ) -> Iterator[Finding]:
+        """Check that frame and stamps of camera_info match those of the images."""
+        topic = self._calibration
         if message.header.frame_id != image.header.frame_id:
             yield Finding(
                 WARNING,
                 topic,
-                f'frame_id is {message.header.frame_id!r}, that of the images '
-                f'{image.header.frame_id!r}: is it the calibration of another camera?',
+                f'frame_id is {message.header.frame_id!r}, but {image.header.frame_id!r} for the '
+                'images: it may belong to another camera',
                 "remap camera_info to this camera's, or set the same frame_id for both",
             )
         same = np.isin(self._images.stamps, self._camera_infos.stamps).mean()
-        if same < _SAME_STAMPS:
+        if same < _MIN_SAME_STAMPS:
             yield Finding(
                 WARNING,
                 topic,
                 f'{same:.0%} of the images have a camera_info of their stamp',
-                'the node takes the nearest one, which is right as long as calibration and '
-                'resolution stay; better let the driver send one with each image, of its stamp',
+                'the node uses the nearest one, which is wrong once calibration or resolution '
+                'change: make the driver publish one with each image, of its stamp',
             )
 
-    def _no_calibration(self) -> Finding:
+    def _explain_missing_calibration(self) -> Finding:
+        """Return why no camera_info was received."""
         topic = self._calibration
         if self.node.count_publishers(topic):
             return Finding(
-                PROBLEM, topic, 'somebody publishes it, but none came',
-                'if it is sent but once, the node misses it too: send it with every image',
+                PROBLEM, topic, 'no message received, although there is a publisher',
+                'if it is published only once, the node misses it too: publish it with every image',
             )  # fmt: skip
         others = [
             name
@@ -288,26 +272,29 @@ class CameraListener:
         advice = f'start the camera driver with its calibration; {_CALIBRATE}'
         if others:
             advice = (
-                f'there is {", ".join(others)}; if that is the one, name it: '
-                f'camera_info_topic:={others[0]} to launch, -r camera_info:={others[0]} to the node'
+                f'if {" or ".join(others)} belongs to this camera: camera_info_topic:={others[0]} '
+                f'for launch, -r camera_info:={others[0]} for the node'
             )
-        return Finding(
-            PROBLEM, topic, 'nobody publishes it, and without it the node says nothing', advice
-        )
+        found = 'no publisher; the node cannot process images without it'
+        return Finding(PROBLEM, topic, found, advice)
 
 
 class TopicStream:
-    """What came on a topic.
+    """Statistics of the messages received from a topic.
 
     Parameters
     ----------
-    clock: by which messages are stamped.
+    clock : Clock
+        Clock of the stamps.
 
     Attributes
     ----------
-    last: the last message; None where none came.
-    stamps: of all, nanoseconds.
-    ages: of all on arrival, by the clock, seconds.
+    last : message or None
+        The last message; None before the first.
+    stamps : list of int
+        Stamps of all messages in nanoseconds.
+    ages : list of float
+        Ages of all messages on arrival in seconds, by the clock.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -320,7 +307,7 @@ class TopicStream:
         self._bytes = 0
 
     def take(self, message: Any, info: Mapping[str, Any]) -> None:
-        """Take in a message."""
+        """Add a message to the statistics."""
         stamp = nanoseconds(message.header)
         self.last = message
         self.stamps.append(stamp)
@@ -331,37 +318,74 @@ class TopicStream:
 
     @property
     def hertz(self) -> float:
-        """Messages a second; 0 where fewer than two came."""
+        """Rate of messages in Hz; 0 for fewer than two."""
         if len(self._arrivals) < 2:
             return 0.0
         return (len(self._arrivals) - 1) / max(self._arrivals[-1] - self._arrivals[0], 1e-9)
 
     @property
     def bytes_per_second(self) -> float:
-        """Of the pixels."""
+        """Data rate of the images, without their headers."""
         return self.hertz * self._bytes / max(len(self._arrivals), 1)
 
     @property
     def lost(self) -> float | None:
-        """Share of the messages that did not come, None where the middleware does not count."""
+        """Share of lost messages; None where the middleware does not number them."""
         numbers = [number for number in self._numbers if number is not None]
-        # Two publishers count each for themselves.
+        # Two publishers number their messages independently.
         if len(numbers) < 2 or any(np.diff(numbers) <= 0):
             return None
         return 1 - len(numbers) / (numbers[-1] - numbers[0] + 1)
 
 
 def full_name(endpoint: TopicEndpointInfo) -> str:
-    """Return the full name of the node that publishes or subscribes."""
+    """Return the full name of the node of a publisher or subscription."""
     return f'{endpoint.node_namespace.rstrip("/")}/{endpoint.node_name}'
 
 
-def _in_short(reason: str) -> str:
-    """Return why policies do not fit, without rclpy's marks."""
+def _check_qos(topic: str, publisher: TopicEndpointInfo, wanted: Sequence[QoSProfile]) -> Finding:
+    """Check that a publisher's QoS is compatible with the subscriptions of nodes."""
+    offered = publisher.qos_profile
+    found = f'{_policies(offered)} from {full_name(publisher)}'
+    for requested in wanted:
+        compatibility, reason = qos_check_compatible(offered, requested)
+        if compatibility == QoSCompatibility.ERROR:
+            return Finding(
+                PROBLEM,
+                topic,
+                f'{found}; incompatible QoS: the node requests {_policies(requested)} and '
+                f'receives nothing ({_shorten(reason)})',
+                f'change the QoS of the publisher, or set the parameters qos_overrides.'
+                f'{topic}.subscription.reliability and .durability of the node',
+            )
+    return Finding(OK, topic, f'{found}; compatible with the node, {_policies(wanted[0])}')
+
+
+def _check_frame(topic: str, frame_id: str) -> Finding:
+    """Check that the frame of images is named like an optical frame."""
+    if not frame_id:
+        return Finding(
+            PROBLEM, topic, 'frame_id is empty, but TF needs it',
+            'set it to ..._optical_frame among the parameters of the camera driver',
+        )  # fmt: skip
+    if 'optical' not in frame_id:
+        return Finding(
+            WARNING,
+            topic,
+            f'frame_id is {frame_id!r}, which does not look like an optical frame',
+            'bodies are rotated in TF unless the z axis of the frame points forward and y down '
+            "(REP-103): set the camera's ..._optical_frame in its driver",
+        )
+    return Finding(OK, topic, f'frame_id is {frame_id!r}')
+
+
+def _shorten(reason: str) -> str:
+    """Return rclpy's reason of a QoS incompatibility, without its markers."""
     return reason.replace('ERROR: ', '').rstrip(';').replace(';', '; ')
 
 
 def _policies(qos: QoSProfile) -> str:
+    """Return reliability and durability in words."""
     reliability, durability = (
         policy.name.lower().replace('_', ' ') for policy in (qos.reliability, qos.durability)
     )
@@ -369,21 +393,22 @@ def _policies(qos: QoSProfile) -> str:
 
 
 def _describe(message: Image | CompressedImage) -> tuple[tuple[int, int], str]:
-    """Return width and height, pixels, and what an image is in words.
+    """Return width and height of an image in pixels, and its description.
 
     Raises
     ------
-    UnusableInputError: the node cannot read it.
+    UnusableInputError
+        The node cannot read the image.
     """
-    compressed = isinstance(message, CompressedImage)
-    rgb = decompress(message) if compressed else to_rgb(message)
+    is_compressed = isinstance(message, CompressedImage)
+    rgb = decompress(message) if is_compressed else to_rgb(message)
     height, width = rgb.shape[:2]
-    kind = message.format if compressed else message.encoding
+    kind = message.format if is_compressed else message.encoding
     return (width, height), f'{width} x {height} {kind}'
 
 
 def _field_of_view(camera: Camera) -> float:
-    """Return the horizontal angle, degrees, between the edges of the image."""
+    """Return the horizontal field of view in degrees."""
     row = (camera.height - 1) / 2
     left, right = camera.rays([[-0.5, row], [camera.width - 0.5, row]])[:, 0]
     return math.degrees(math.atan(right) - math.atan(left))

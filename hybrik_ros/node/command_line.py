@@ -1,4 +1,4 @@
-"""The command line of the node: all but the help is ROS's."""
+"""Command line of the node: help, version, and arguments for ROS."""
 
 import argparse
 
@@ -21,7 +21,7 @@ README.md and config/camera.yaml list all parameters. A running node describes t
 
 
 def check_arguments(argv: list[str]) -> None:
-    """Refuse arguments that are not for ROS; answer --help and --version.
+    """Refuse arguments that are not for ROS; print --help and --version.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def check_arguments(argv: list[str]) -> None:
     Raises
     ------
     SystemExit
-        The process has nothing more to do.
+        An argument is refused, or help or version is printed.
     """
     parser = _parser()
     own, _ = split_ros_arguments(argv)
@@ -39,7 +39,7 @@ def check_arguments(argv: list[str]) -> None:
     if unknown:
         parser.exit(
             2,
-            f'hybrik_node: unknown arguments {" ".join(unknown)}; parameters are set by '
+            f'hybrik_node: unknown arguments {" ".join(unknown)}; set parameters by '
             f'--ros-args -p NAME:=VALUE, see hybrik_node --help\n',
         )
 
