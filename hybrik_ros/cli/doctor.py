@@ -90,25 +90,29 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
     """Run all checks."""
     yield from check_software()
     yield from _if_importable(
-        'compiled code', check_compiled_code(), 'drawing', 'perception.blazepose'
+        'compiled code',
+        check_compiled_code(),
+        'numba',
+        'hybrik_ros.drawing',
+        'hybrik_ros.perception.blazepose',
     )
     middleware, no_ros = _probe()
     if no_ros is not None:
         yield no_ros
         yield from chain(check_kernel_buffers(''), check_shared_memory())
     else:
-        yield from _if_importable('ROS', _check_ros(args, middleware), 'messages.images')
-    yield from _if_importable('models', check_models(args.model), 'perception.detector',
-                        'inference.onnx_runtime')  # fmt: skip
-    yield from _if_importable('TensorRT', check_tensorrt(), 'inference')
-    yield from _if_importable('body', check_body(args.body, args.model), 'body')
+        yield from _if_importable('ROS', _check_ros(args, middleware), 'hybrik_ros.messages.images')
+    yield from _if_importable('models', check_models(args.model), 'hybrik_ros.perception.detector',
+                        'hybrik_ros.inference.onnx_runtime')  # fmt: skip
+    yield from _if_importable('TensorRT', check_tensorrt(), 'hybrik_ros.inference')
+    yield from _if_importable('body', check_body(args.body, args.model), 'hybrik_ros.body')
 
 
 def _if_importable(subject: str, findings: Iterator[Finding], *modules: str) -> Iterator[Finding]:
     """Yield findings, or a warning where a module that their check needs cannot be imported."""
     try:
         for module in modules:
-            import_module(f'hybrik_ros.{module}')
+            import_module(module)
     except Exception as error:  # check_software has named the library.
         yield Finding(WARNING, subject, f'not checked: {one_line(error)}')
         return
