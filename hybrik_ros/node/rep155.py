@@ -36,7 +36,7 @@ from hybrik_ros.node.rep155_urdf import to_urdf
 _BODIES = '/humans/bodies'
 _QUEUE_DEPTH = 10
 _LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
-# Time in seconds for which the topics of a lost person are kept: a person who was occluded returns
+# Time in seconds for which the topics of a lost person are kept: an occluded person returns
 # with the same id.
 _KEEP_SECONDS = 2.0
 # Maximum displacement in metres of a joint of the T-pose; beyond it the urdf is published again.
