@@ -1,8 +1,9 @@
-# The ROS 2 wheels on PyPI export include directories of the machine that built them. Drop those
-# that do not exist here; rosidl_generator_py adds the real Python and NumPy headers itself. In a
-# ROS distribution every exported directory exists, and nothing changes.
+# Remove include directories that do not exist from the targets of rosidl_generator_py.
 #
-# To be called after rosidl_generate_interfaces(), which imports the targets in question.
+# The ROS 2 wheels on PyPI export include directories of the machine that built them;
+# rosidl_generator_py adds the actual Python and NumPy headers itself. In a ROS distribution all
+# exported directories exist, and nothing changes. Call it after rosidl_generate_interfaces(), which
+# imports the targets.
 function(drop_missing_include_directories)
   get_property(targets DIRECTORY PROPERTY IMPORTED_TARGETS)
   list(FILTER targets INCLUDE REGEX "__rosidl_generator_py$")

@@ -64,7 +64,7 @@ def test_environment_leaves_the_users_profile(checkout: Path) -> None:
 def test_environment_of_a_sourced_ros_is_its_own(shell: str, checkout: Path) -> None:
     sourced = {'ROS_DISTRO': 'jazzy', 'AMENT_PREFIX_PATH': '/opt/ros/jazzy'}
     missing = run(shell, '-c', SHOW, checkout / 'scripts/environment', **sourced)
-    assert f'there is no {checkout}/.venv-jazzy yet: run {checkout}/scripts/setup' in missing.stderr
+    assert f'{checkout}/.venv-jazzy does not exist: run {checkout}/scripts/setup' in missing.stderr
     (checkout / '.venv-jazzy').mkdir()
     (checkout / '.venv-jazzy/identity').touch()
     result = run(shell, '-c', SHOW, checkout / 'scripts/environment', **sourced)
@@ -80,7 +80,7 @@ def test_environment_is_refused_where_it_is_not_sourced(checkout: Path) -> None:
 def test_environment_says_which_shells_can_read_it(checkout: Path) -> None:
     result = run('sh', '-c', SHOW, checkout / 'scripts/environment')
     assert result.stderr.splitlines() == [
-        'scripts/environment: this shell is neither bash nor zsh: start one of them first'
+        'scripts/environment: this shell is neither bash nor zsh: start bash or zsh first'
     ]
 
 
@@ -108,13 +108,32 @@ def test_setup_names_a_ros_that_this_python_cannot_import(checkout: Path, tmp_pa
     assert 'cannot import its rclpy (ImportError: built for another Python)' in result.stderr
 
 
+def test_setup_makes_an_environment_anew_whose_libraries_were_replaced(checkout: Path) -> None:
+    # A Python that answers what the environment is, and imports nothing.
+    python = checkout / '.venv-jazzy/bin/python'
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\n[ "${2#import sys}" != "$2" ] && echo 3.12.3\n')
+    python.chmod(0o755)
+    (checkout / '.venv-jazzy/identity').write_text(f'3.12.3\n{checkout}\n')
+    sourced = {
+        'ROS_DISTRO': 'jazzy',
+        'AMENT_PREFIX_PATH': '/opt/ros/jazzy',
+        'PATH': '/usr/bin:/bin',
+    }
+    result = run(checkout / 'scripts/setup', '--colcon', **sourced)
+    first = 'The libraries of .venv-jazzy cannot be imported: installing them again\n'
+    assert result.stdout.startswith(first), result.stdout + result.stderr
+    assert not (checkout / '.venv-jazzy/identity').exists()
+    assert 'ROS 2 jazzy is sourced, but' in result.stderr  # There is none here.
+
+
 def test_setup_refuses_a_folder_that_no_path_can_hold(checkout: Path) -> None:
     odd = checkout.rename(checkout.with_name('hybrik:ros'))
     shutil.rmtree(odd / '.venv')
     result = run(odd / 'scripts/setup')
     assert result.returncode == 1
     assert result.stderr.count('\n') == 1
-    assert 'holds a colon' in result.stderr
+    assert 'contains a colon' in result.stderr
 
 
 def test_setup_says_that_there_is_no_network(tmp_path: Path) -> None:
