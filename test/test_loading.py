@@ -23,7 +23,7 @@ from hybrik_ros.pipeline import Pipeline
 
 @pytest.fixture
 def peer(ros_environment: dict[str, str]) -> Iterator[Peer]:
-    peer = Peer(ros_environment)
+    peer = Peer()
     yield peer
     peer.close()
 

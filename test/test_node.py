@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,6 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-import rclpy
 import yaml
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from hri_msgs.msg import IdsList
@@ -23,12 +21,11 @@ from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from shape_msgs.msg import Mesh
+from spinning import SpinningNode
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 from tf2_msgs.msg import TFMessage
@@ -57,39 +54,21 @@ TOPICS = {
 }
 
 
-class Peer:
+class Peer(SpinningNode):
     """The other side: feeds images to the node and collects what it publishes."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self) -> None:
+        super().__init__('peer')
         self.heard: dict[str, list] = {topic: [] for topic in TOPICS}
         self.earlier = 0  # seconds by which its clock is late
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=int(environment['ROS_DOMAIN_ID']))
-        self.node = Node('peer', context=self.context)
         self.images = self.node.create_publisher(Image, 'image', 5)
         self.camera_infos = self.node.create_publisher(CameraInfo, 'camera_info', 5)
         for topic, kind in TOPICS.items():
             self.node.create_subscription(kind, topic, self.heard[topic].append, 100)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-        self.thread = threading.Thread(target=self._spin, daemon=True)
-        self.thread.start()
         self.calibration = yaml.safe_load((DATA / 'sample.yaml').read_text())
         self.video = cv2.VideoCapture(str(DATA / 'sample.mp4'))
         for _ in range(30):
             self.video.grab()
-
-    def _spin(self) -> None:
-        try:
-            self.executor.spin()
-        except ExternalShutdownException:
-            return
-
-    def close(self) -> None:
-        self.executor.shutdown()
-        self.thread.join()
-        self.node.destroy_node()
-        self.context.try_shutdown()
 
     def header(self) -> Header:
         now = self.node.get_clock().now() - Duration(seconds=self.earlier)
@@ -132,12 +111,6 @@ class Peer:
 
     def stamped(self, topic: str, header: Header) -> list:
         return [m for m in self.heard[topic] if m.header.stamp == header.stamp]
-
-    def wait(self, condition: Callable[[], object], seconds: float = TIMEOUT) -> object:
-        deadline = time.monotonic() + seconds
-        while not (result := condition()) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        return result
 
     def call(self, kind: type, name: str, request: object, namespace: str = '') -> object:
         client = self.node.create_client(kind, f'{namespace}hybrik_node/{name}')
@@ -209,7 +182,7 @@ class Process:
 
 @pytest.fixture(scope='module')
 def peer(ros_environment: dict[str, str]) -> Iterator[Peer]:
-    peer = Peer(ros_environment)
+    peer = Peer()
     yield peer
     peer.close()
 
@@ -594,12 +567,24 @@ def test_time_that_jumps_back_begins_anew_and_is_said_once(
     assert node.said('time jumped back by') == said + 1
     assert peer.wait(lambda: len(peer.heard['/tf']) > frames)
     peer.show_and_wait(picture)
-    # A frame that comes a little late is no jump.
+
+
+def test_an_image_that_comes_late_is_left_out_and_is_no_jump(
+    peer: Peer, node: Process, answers: list[HumanMeshArray]
+) -> None:
+    picture = peer.frame()
+    peer.show_and_wait(picture)
+    said = node.said('time jumped back by')
+    lost = int(peer.report().get('lost: order', 0))
     late = peer.header()
-    late.stamp.sec -= 1
-    late.stamp.nanosec = 999_999_999
-    peer.camera_infos.publish(peer.camera_info(late))
-    assert node.said('time jumped back by') == said + 1
+    [before] = peer.show_and_wait(picture).humans
+    peer.images.publish(peer.image(picture, late))
+    [after] = peer.show_and_wait(picture).humans
+    assert after.id == before.id
+    assert peer.wait(lambda: int(peer.report().get('lost: order', 0)) > lost)
+    assert not peer.stamped('human_poses', late)
+    assert 'older than the one before it' in node.log.read_text()
+    assert node.said('time jumped back by') == said
 
 
 def test_an_inactive_node_publishes_nothing(

@@ -199,6 +199,15 @@ def test_pip_builds_in_a_folder_with_an_odd_name(tmp_path: Path) -> None:
     assert any(name.startswith('hybrik_ros/hybrik_ros_s__rosidl_typesupport') for name in names)
 
 
+def test_a_build_folder_that_rosidl_cannot_use_is_named(tmp_path: Path) -> None:
+    command = ['cmake', '-G', 'Ninja', '-S', ROOT, '-B', tmp_path / 'mein Wörk' / 'build']
+    command += [f'-DPython3_EXECUTABLE={sys.executable}']
+    result = subprocess.run(command, env=prefix_environment(), capture_output=True, text=True)
+    assert result.returncode != 0
+    assert 'characters other than ASCII' in ' '.join(result.stderr.split())
+    assert 'rosidl' not in result.stderr
+
+
 def test_versions_agree() -> None:
     version = hybrik_ros.__version__
     assert ET.parse(ROOT / 'package.xml').findtext('version') == version

@@ -613,13 +613,19 @@ def test_stages_are_timed_frame_by_frame(frames, camera, pipeline):
     assert 'detect' in pipeline.stage_seconds
 
 
-def test_an_image_of_nothing_in_particular_does_no_harm(camera, pipeline):
+def test_regions_of_noise_give_finite_people_or_none(camera, pipeline):
+    # Boxes on noise, and no minimum score: the network observes whatever is there.
+    pipeline.adjust(presence_threshold=0.0)
     rng = np.random.default_rng(0)
     shape = (camera.height, camera.width, 3)
+    boxes, found = [[100, 50, 400, 700], [500, 200, 900, 600]], 0
     for stamp in range(3):
         noise = rng.integers(0, 256, shape, np.uint8)
-        for human in pipeline(noise, camera, float(stamp)):
+        for human in pipeline(noise, camera, float(stamp), boxes=boxes):
             assert np.isfinite(human.joints).all()
+            assert np.isfinite(human.rotations).all()
+            found += 1
+    assert found > 0
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
@@ -11,19 +10,17 @@ from itertools import pairwise
 import motions
 import numpy as np
 import pytest
-import rclpy
 from geometry_msgs.msg import PointStamped, TwistStamped
 from hri_msgs.msg import IdsList, NormalizedRegionOfInterest2D, Skeleton2D
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from poses import random_rotations
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message, serialize_message
 from scipy.spatial.transform import Rotation, Slerp
 from sensor_msgs.msg import Image, JointState
+from spinning import SpinningNode, wait_for
 from std_msgs.msg import Header, String
 
 from hybrik_ros.body import BodyModel
@@ -581,24 +578,8 @@ TOPICS = {
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 
 
-class Side:
-    """A node in a context of its own, spinning in a thread of its own."""
-
-    def __init__(self, name: str, environment: dict[str, str]) -> None:
-        self.heard: dict[str, list] = {}
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=int(environment['ROS_DOMAIN_ID']))
-        self.node = Node(name, context=self.context)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-        self.thread = threading.Thread(target=self._spin, daemon=True)
-        self.thread.start()
-
-    def _spin(self) -> None:
-        try:
-            self.executor.spin()
-        except ExternalShutdownException:
-            return
+class Side(SpinningNode):
+    """A node that hears the topics of people."""
 
     def subscribe(self, kind: type, topic: str, qos: QoSProfile | int = 10) -> list:
         """Return what is heard on a topic of /humans/bodies from now on."""
@@ -606,30 +587,17 @@ class Side:
         self.node.create_subscription(kind, f'/humans/bodies/{topic}', heard.append, qos)
         return heard
 
-    def close(self) -> None:
-        self.executor.shutdown()
-        self.thread.join()
-        self.node.destroy_node()
-        self.context.try_shutdown()
-
-
-def wait(condition: Callable[[], object]) -> object:
-    deadline = time.monotonic() + TIMEOUT
-    while not (result := condition()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return result
-
 
 @pytest.fixture
 def ours(ros_environment: dict[str, str]) -> Iterator[Side]:
-    side = Side('ours', ros_environment)
+    side = Side('ours')
     yield side
     side.close()
 
 
 @pytest.fixture
 def theirs(ros_environment: dict[str, str]) -> Iterator[Side]:
-    side = Side('theirs', ros_environment)
+    side = Side('theirs')
     yield side
     side.close()
 
@@ -657,7 +625,7 @@ class Stream:
         return header
 
     def show_until(self, condition: Callable[[], object], *people: str) -> object:
-        return wait(lambda: self.show(*people) and condition())
+        return wait_for(lambda: self.show(*people) and condition())
 
 
 @pytest.fixture
@@ -680,10 +648,10 @@ def test_tracked_lists_ids_and_is_empty_when_nobody_is_left(stream: Stream, thei
     assert stream.show_until(lambda: tracked, 'p1')
     assert list(tracked[-1].ids) == ['p1']
     header = stream.show('p1', 'p7')
-    assert wait(lambda: tracked[-1].header == header)
+    assert wait_for(lambda: tracked[-1].header == header)
     assert list(tracked[-1].ids) == ['p1', 'p7']
     header = stream.show()
-    assert wait(lambda: tracked[-1].header == header)
+    assert wait_for(lambda: tracked[-1].header == header)
     assert list(tracked[-1].ids) == []
 
 
@@ -691,7 +659,7 @@ def test_every_topic_has_the_frame_of_the_image(stream: Stream, theirs: Side) ->
     heard = {name: theirs.subscribe(kind, f'p1/{name}') for name, kind in TOPICS.items()}
     assert stream.show_until(lambda: all(heard.values()), 'p1')
     header = stream.show('p1')
-    assert wait(lambda: all(list_[-1].header == header for list_ in heard.values()))
+    assert wait_for(lambda: all(list_[-1].header == header for list_ in heard.values()))
     human = person(pose())
     expected = {
         'roi': messages.to_region(human, CAMERA, header),
@@ -721,7 +689,7 @@ def test_joint_states_move_the_joints_of_the_urdf(stream: Stream, theirs: Side) 
 def test_who_subscribes_late_gets_the_urdf(stream: Stream, theirs: Side) -> None:
     stream.show('p1')
     late = theirs.subscribe(String, 'p1/urdf', LATCHED)
-    assert wait(lambda: late)  # with no frame meanwhile
+    assert wait_for(lambda: late)  # with no frame meanwhile
     assert late[0].data == to_urdf('p1', REST)
     for _ in range(5):
         stream.show('p1')
@@ -732,10 +700,10 @@ def test_who_subscribes_late_gets_the_urdf(stream: Stream, theirs: Side) -> None
 def test_a_new_shape_has_a_new_urdf(rep155: Rep155, theirs: Side) -> None:
     models = theirs.subscribe(String, 'p1/urdf', LATCHED)
     rep155.publish([person(pose())], RGB, CAMERA, HEADER)
-    assert wait(lambda: models)
+    assert wait_for(lambda: models)
     betas = np.full(BODY.num_betas, 1.0)
     rep155.publish([person(pose(), betas=betas)], RGB, CAMERA, HEADER)
-    assert wait(lambda: len(models) == 2)
+    assert wait_for(lambda: len(models) == 2)
     assert models[1].data == to_urdf('p1', BODY.rest_joints(betas))
 
 
@@ -744,7 +712,7 @@ def test_topics_of_who_is_gone_go_and_of_who_is_hidden_for_a_moment_stay(
 ) -> None:
     before = len(list(ours.node.publishers))
     stream.show('p1', 'p2')
-    assert wait(lambda: topics_of(theirs) >= {'p1/urdf', 'p2/roi', 'tracked'})
+    assert wait_for(lambda: topics_of(theirs) >= {'p1/urdf', 'p2/roi', 'tracked'})
     publishers = set(ours.node.publishers)
     assert len(publishers) == before + 14
     stream.show('p1')
@@ -752,7 +720,7 @@ def test_topics_of_who_is_gone_go_and_of_who_is_hidden_for_a_moment_stay(
     assert set(ours.node.publishers) == publishers
     assert stream.show_until(lambda: len(list(ours.node.publishers)) == before + 7, 'p1')
     assert stream.show_until(lambda: len(list(ours.node.publishers)) == before)
-    assert wait(lambda: topics_of(theirs) == {'tracked'})
+    assert wait_for(lambda: topics_of(theirs) == {'tracked'})
 
 
 def test_forgetting_all_says_so_and_takes_all_topics_down_at_once(
@@ -763,9 +731,9 @@ def test_forgetting_all_says_so_and_takes_all_topics_down_at_once(
     assert stream.show_until(lambda: tracked, 'p1')
     stream.rep155.forget_all()
     assert len(list(ours.node.publishers)) == before
-    assert wait(lambda: list(tracked[-1].ids) == [])
+    assert wait_for(lambda: list(tracked[-1].ids) == [])
     stream.show('p1')
-    assert wait(lambda: list(tracked[-1].ids) == ['p1'])
+    assert wait_for(lambda: list(tracked[-1].ids) == ['p1'])
 
 
 def test_who_has_not_spoken_denies_nobody(stream: Stream, ours: Side, theirs: Side) -> None:
@@ -773,7 +741,7 @@ def test_who_has_not_spoken_denies_nobody(stream: Stream, ours: Side, theirs: Si
     tracked = theirs.subscribe(IdsList, 'tracked')
     assert stream.show_until(lambda: tracked, 'p1')
     header = stream.show('p1')
-    assert wait(lambda: tracked[-1].header == header)
+    assert wait_for(lambda: tracked[-1].header == header)
     count = len(tracked)
     silent = Rep155(ours.node, BODY)
     for _ in range(3):
@@ -781,7 +749,7 @@ def test_who_has_not_spoken_denies_nobody(stream: Stream, ours: Side, theirs: Si
     silent.close()
     for _ in range(3):
         stream.rep155.forget_all()
-    assert wait(lambda: len(tracked) > count)
+    assert wait_for(lambda: len(tracked) > count)
     time.sleep(0.3)
     assert [list(message.ids) for message in tracked[count:]] == [[]]
 
@@ -790,10 +758,10 @@ def test_closed_it_has_no_topics(ours: Side, theirs: Side) -> None:
     before = len(list(ours.node.publishers))
     rep155 = Rep155(ours.node, BODY)
     rep155.publish([person(pose())], RGB, CAMERA, HEADER)
-    assert wait(lambda: topics_of(theirs) >= {'tracked', 'p1/roi'})
+    assert wait_for(lambda: topics_of(theirs) >= {'tracked', 'p1/roi'})
     rep155.close()
     assert len(list(ours.node.publishers)) == before
-    assert wait(lambda: topics_of(theirs) == set())
+    assert wait_for(lambda: topics_of(theirs) == set())
 
 
 def test_nothing_is_built_that_nobody_subscribes_to(rep155: Rep155, ours: Side) -> None:
@@ -817,6 +785,6 @@ def test_people_may_come_and_go_while_the_node_spins(stream: Stream, ours: Side)
             assert len(list(ours.node.publishers)) == before
     finally:
         sys.setswitchinterval(usual)
-    assert ours.thread.is_alive()
+    assert ours.is_spinning
     count = len(ticks)
-    assert wait(lambda: len(ticks) > count)
+    assert wait_for(lambda: len(ticks) > count)

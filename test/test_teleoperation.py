@@ -5,21 +5,18 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import rclpy
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from poses import random_rotations
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import JointState
+from spinning import SpinningNode
 from std_msgs.msg import Header
 
 from hybrik_ros.body import BodyModel
@@ -309,20 +306,14 @@ def program(ros_environment: dict[str, str]) -> Iterator['subprocess.Popen[str]'
 def test_it_turns_messages_to_commands(
     program: 'subprocess.Popen[str]', ros_environment: dict[str, str]
 ) -> None:
-    context = rclpy.Context()
-    rclpy.init(context=context, domain_id=int(ros_environment['ROS_DOMAIN_ID']))
-    node = Node('person', context=context)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
+    peer = SpinningNode('person')
+    node = peer.node
     heard: list[JointState] = []
     node.create_subscription(JointState, 'joint_commands', heard.append, 100)
     publisher = node.create_publisher(HumanMesh, 'human_pose', 10)
 
-    def wait(condition, seconds: float = 30.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline
-            executor.spin_once(timeout_sec=0.05)
+    def wait(condition: Callable[[], object]) -> None:
+        assert peer.wait(condition)
 
     try:
         wait(lambda: publisher.get_subscription_count() and node.count_publishers('joint_commands'))
@@ -330,7 +321,7 @@ def test_it_turns_messages_to_commands(
         for frame in range(30):
             sent = message(pose, frame / 20)
             publisher.publish(sent)
-            # Somebody else is there as well, and is not followed.
+            # A second person is published as well, and is not followed.
             publisher.publish(message(posed(), frame / 20, 'p2'))
             wait(lambda n=frame: len(heard) > n)
             assert heard[-1].header.stamp == sent.header.stamp
@@ -345,6 +336,4 @@ def test_it_turns_messages_to_commands(
         program.send_signal(signal.SIGINT)
         assert program.wait(10) == 0
     finally:
-        executor.shutdown()
-        node.destroy_node()
-        context.try_shutdown()
+        peer.close()

@@ -6,6 +6,7 @@ a shell in which ROS 2 is sourced. What the wheels lack of a sourced ROS 2 is la
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -148,7 +149,21 @@ def test_solver_images_and_pipeline_work_in_the_environment(
 
 
 def test_second_set_up_finds_the_work_done(source: Path, sourced: dict[str, str]) -> None:
-    assert run(source / 'scripts/setup', '--colcon', env=sourced) == ''
+    said = run(source / 'scripts/setup', '--colcon', env=sourced)
+    assert said.startswith('Next, in the workspace: colcon build')
+    assert said.count('\n') == 1
+
+
+def test_what_is_installed_later_keeps_numpy_near_the_systems(
+    source: Path, sourced: dict[str, str]
+) -> None:
+    python = source / f'.venv-{DISTRIBUTION}/bin/python'
+    # As `hybrik compare --plot` and `hybrik engine build` advise. Both need numpy.
+    pip = [python, '-m', 'pip', 'install', '--dry-run', '--quiet', '--only-binary', ':all:']
+    report = json.loads(run(*pip, '--report', '-', 'matplotlib', 'onnx', env=sourced))
+    versions = {one['metadata']['name']: one['metadata']['version'] for one in report['install']}
+    assert {'matplotlib', 'onnx'} <= set(versions)
+    assert 'numpy' not in versions
 
 
 @pytest.fixture(scope='module')

@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 import rclpy
 import yaml
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
+from spinning import SpinningNode
 from std_msgs.msg import Header
 
 from hybrik_ros.msg import HumanMeshArray
@@ -63,16 +62,14 @@ def calibration(clip: Path) -> dict:
     return content
 
 
-class Viewer:
+class Viewer(SpinningNode):
     """Listens to a camera, and answers its images where told to."""
 
     def __init__(self, prefix: str = '', reliable: bool = True) -> None:
         self.images: list[Image] = []
         self.camera_infos: list[CameraInfo] = []
         self.moments: list[float] = []
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context)
-        self.node = Node('viewer', context=self.context)
+        super().__init__('viewer')
         policy = QoSReliabilityPolicy
         qos = QoSProfile(depth=50, reliability=policy.RELIABLE if reliable else policy.BEST_EFFORT)
         self.node.create_subscription(Image, f'{prefix}image', self._take_image, qos)
@@ -80,28 +77,13 @@ class Viewer:
             CameraInfo, f'{prefix}camera_info', self.camera_infos.append, qos
         )
         self.answers = self.node.create_publisher(HumanMeshArray, 'human_poses', 10)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-
-    def close(self) -> None:
-        self.executor.shutdown()
-        self.node.destroy_node()
-        self.context.try_shutdown()
 
     def _take_image(self, message: Image) -> None:
         self.images.append(message)
         self.moments.append(time.monotonic())
 
-    def spin(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            self.executor.spin_once(timeout_sec=0.02)
-
-    def wait(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + TIMEOUT
-        while not condition():
-            assert time.monotonic() < deadline, 'waited in vain'
-            self.executor.spin_once(timeout_sec=0.02)
+    def require(self, condition: Callable[[], object]) -> None:
+        assert self.wait(condition), 'waited in vain'
 
     def answer(self, image: Image) -> None:
         self.answers.publish(HumanMeshArray(header=image.header))
@@ -140,7 +122,7 @@ def test_frames_and_calibration_arrive_as_they_are(
     spawn: Spawn, viewer: Viewer, clip: Path, calibration: dict
 ) -> None:
     process = play(spawn, clip, '--subscribers', 1)
-    viewer.wait(lambda: process.poll() is not None)
+    viewer.require(lambda: process.poll() is not None)
     status, said = finish(process)
     assert status == 0
     assert f'published {FRAMES} frames' in said
@@ -172,7 +154,7 @@ def test_best_effort_subscriber_sees_the_images(
     try:
         process = play(spawn, clip, '--loop', '--subscribers', 1)
         # More than the clip holds: it is played again, and time goes on.
-        viewer.wait(lambda: len(viewer.images) > FRAMES + 3)
+        viewer.require(lambda: len(viewer.images) > FRAMES + 3)
         assert process.poll() is None
         assert min(np.diff(viewer.stamps())) >= 1e9 / RATE - 1
     finally:
@@ -183,7 +165,7 @@ def test_without_calibration_the_field_of_view_is_assumed_and_said(
     spawn: Spawn, viewer: Viewer, clip: Path
 ) -> None:
     process = play(spawn, clip, '--subscribers', 1)
-    viewer.wait(lambda: process.poll() is not None)
+    viewer.require(lambda: process.poll() is not None)
     status, said = finish(process)
     assert status == 0
     assert 'field of view of 60 degrees is assumed' in said
@@ -194,7 +176,7 @@ def test_field_of_view_goes_before_the_calibration_beside_the_video(
     spawn: Spawn, viewer: Viewer, clip: Path, calibration: dict
 ) -> None:
     process = play(spawn, clip, '--subscribers', 1, '--field-of-view', 80)
-    viewer.wait(lambda: bool(viewer.camera_infos))
+    viewer.require(lambda: bool(viewer.camera_infos))
     assert list(viewer.camera_infos[0].k) == list(guess_calibration(80, WIDTH, HEIGHT).k)
     process.send_signal(signal.SIGINT)
     assert finish(process)[0] == 0
@@ -207,7 +189,7 @@ def test_remapped_image_takes_camera_info_along(
     try:
         arguments = ['--ros-args', '-r', '__ns:=/robot', '-r', 'image:=front/image']
         process = play(spawn, clip, '--subscribers', 1, *arguments)
-        viewer.wait(lambda: process.poll() is not None)
+        viewer.require(lambda: process.poll() is not None)
         assert len(viewer.images) == len(viewer.camera_infos) == FRAMES
     finally:
         viewer.close()
@@ -259,7 +241,7 @@ def test_interrupts_end_it_while_it_plays(
     spawn: Spawn, viewer: Viewer, clip: Path, option: str
 ) -> None:
     process = play(spawn, clip, option)
-    viewer.wait(lambda: bool(viewer.images))
+    viewer.require(lambda: bool(viewer.images))
     interrupt_twice(process)
 
 
@@ -273,11 +255,11 @@ def test_interrupts_end_it_while_it_waits_for_subscribers(spawn: Spawn, clip: Pa
 def test_lockstep_waits_for_the_answer(spawn: Spawn, viewer: Viewer, clip: Path) -> None:
     process = play(spawn, clip, '--lockstep')
     for count in range(1, FRAMES + 1):
-        viewer.wait(lambda count=count: len(viewer.images) == count)
+        viewer.require(lambda count=count: len(viewer.images) == count)
         if count == 3:
             # No answer yet, but one to an older frame: nothing may come.
             viewer.answer(viewer.images[0])
-            viewer.spin(5 / RATE)
+            time.sleep(5 / RATE)
             assert len(viewer.images) == count
         viewer.answer(viewer.images[-1])
     status, said = finish(process)
@@ -293,7 +275,7 @@ def test_lockstep_goes_on_without_an_answer_and_says_why(
     warnings = []
     with in_process(video_source.VideoSource(str(clip)), lockstep=True) as node:
         monkeypatch.setattr(node, 'get_logger', lambda: Log(warnings))
-        viewer.wait(lambda: len(viewer.images) == 2)
+        viewer.require(lambda: len(viewer.images) == 2)
     assert 'no human_poses for frame 0 in 0.2 s' in ''.join(warnings)
 
 
@@ -365,7 +347,7 @@ def test_camera_that_comes_back_is_opened_again(
     with in_process(video_source.VideoSource('7')) as node:
         monkeypatch.setattr(node, 'get_logger', lambda: Log(lines))
         before = node.get_clock().now().nanoseconds
-        viewer.wait(lambda: len(viewer.images) == 6)
+        viewer.require(lambda: len(viewer.images) == 6)
         after = node.get_clock().now().nanoseconds
     assert [line for line in lines if line.startswith('the camera 7')][:2] == [
         'the camera 7 has sent no frame for 0.3 s: trying to reopen it',

@@ -39,6 +39,7 @@ _MARKER = '.hybrik_demo'  # marks a folder in which the demo may overwrite these
 
 _NODE = 'hybrik_node'
 _MIN_SHARE = 0.9  # minimum share of processed frames with a person
+_MIN_FRAMES = 30  # minimum number of processed frames for that share to mean anything
 _DRAIN_SECONDS = 1.0  # time without a new answer after which the node has processed all frames
 _POLL_SECONDS = 0.1
 # Stages measured from the image's stamp, which falls behind the clock with --no-realtime.
@@ -246,7 +247,12 @@ def _summarise(
         highlight=False,
         soft_wrap=True,
     )
-    if with_person < _MIN_SHARE * processed:
+    if with_person and realtime and processed < _MIN_FRAMES:
+        console.print(
+            f'This machine processed {processed} of {len(recorder.stamps)} frames in real time, '
+            f'too few to judge: --no-realtime processes all of them.'
+        )
+    elif with_person < _MIN_SHARE * processed:
         raise DemoError(
             f'only {with_person} of {processed} processed frames show a person, less than '
             f'{_MIN_SHARE:.0%}: choose a video with a person in full view'
