@@ -22,7 +22,7 @@ from recorded import IMAGE, INFO, RATE, START, TEXT, write_bag
 from sample import CLIP, read_camera, read_frames
 
 from hybrik_ros.bags import BagReader, BagWriter, Message, deserialise
-from hybrik_ros.bags.people import read_people
+from hybrik_ros.bags.people_reader import read_people
 from hybrik_ros.cli import main
 from hybrik_ros.cli.bag import recordings_in
 from hybrik_ros.messages.fields import nanoseconds

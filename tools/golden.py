@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrik_ros.bags import BagReader
-from hybrik_ros.bags.people import read_people
+from hybrik_ros.bags.people_reader import read_people
 from hybrik_ros.cli.pictures import read_pictures
 from hybrik_ros.human import Human
 from hybrik_ros.messages.calibration import read_calibration

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hybrik_ros.bags import BagError
-from hybrik_ros.bags.people import People, read_people
+from hybrik_ros.bags.people_reader import People, read_people
 from hybrik_ros.comparison import PoseDifference, compare, plot
 
 _MILLIMETRES = 1e3  # in a metre

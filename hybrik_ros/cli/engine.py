@@ -41,8 +41,8 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         '--precision',
         choices=tensorrt_engine.PRECISIONS,
         default='fp32',
-        help='precision of the convolutions; from TensorRT 10 on, fp16 needs: pip install onnx '
-        '(default: fp32)',
+        help='precision of the convolutions; from TensorRT 10 on, fp16 needs the Python package '
+        'onnx (default: fp32)',
     )
     build.add_argument(
         '--side',

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from hybrik_ros.bags import BagError
-from hybrik_ros.bags.people import read_people
+from hybrik_ros.bags.people_reader import read_people
 from hybrik_ros.body import BodyModel
 from hybrik_ros.motion import FORMATS, MotionError, motions_of, write_motion
 from hybrik_ros.motion.formats import check_format

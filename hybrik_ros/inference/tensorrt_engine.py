@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from hybrik_ros.advice import pip_install
 from hybrik_ros.inference.cuda import Gpu, find_gpu
 from hybrik_ros.inference.engine_cache import EngineCache, EngineKey, UnusableError
 from hybrik_ros.inference.runner import SIDE
@@ -63,7 +64,7 @@ def require() -> tuple[Any, Gpu]:
         raise RuntimeError(
             f'TensorRT cannot be imported ({error}). On a Jetson it comes with JetPack, for the '
             f"system's Python: create virtual environments with --system-site-packages. "
-            f'On a PC with an NVIDIA GPU: pip install tensorrt'
+            f'On a PC with an NVIDIA GPU: {pip_install("tensorrt")}'
         ) from error
     if not hasattr(tensorrt, 'Builder'):  # PyPI has empty modules of this name.
         raise RuntimeError(
@@ -201,7 +202,7 @@ def _convert_to_fp16(content: bytes) -> bytes:
     except ImportError as error:
         raise RuntimeError(
             f'onnx cannot be imported ({error}), which converts the model to FP16 for TensorRT 10 '
-            f'and newer: pip install onnx'
+            f'and newer: {pip_install("onnx")}'
         ) from error
     try:
         model = onnx.load_from_string(content)
