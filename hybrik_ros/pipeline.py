@@ -2,12 +2,9 @@
 
 import logging
 import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
-from hashlib import sha256
 from itertools import count
 from typing import Any
 
@@ -15,29 +12,30 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrik_ros import compiling
-from hybrik_ros.arrays import Array, Image
+from hybrik_ros.arrays import Image
 from hybrik_ros.body import BodyModel
-from hybrik_ros.camera import Camera, ImpossiblePoseError, Region
+from hybrik_ros.camera import Camera, Region
 from hybrik_ros.human import Human
-from hybrik_ros.perception import blazepose
-from hybrik_ros.perception.appearance import clothing_colours
-from hybrik_ros.perception.depth import TorsoDistanceEstimator, check_depth
-from hybrik_ros.perception.detector import PersonDetector, same_box, same_person
+from hybrik_ros.perception.depth import check_depth
+from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.perception.estimator import Estimator, Observation
-from hybrik_ros.perception.landmarks import LandmarkObservation
-from hybrik_ros.perception.opening import MAX_PEOPLE, open_detector, open_estimator
-from hybrik_ros.posing import Posed, pose, start_memory
+from hybrik_ros.perception.landmarks import random_observation
+from hybrik_ros.perception.observer import Expectation, Observer, check_image, clip_boxes
+from hybrik_ros.perception.opening import (
+    MAX_PEOPLE,
+    describe_networks,
+    open_detector,
+    open_estimator,
+)
+from hybrik_ros.posing import pose, start_memory
+from hybrik_ros.reconstruction import Reconstructor
 from hybrik_ros.settings import SETTINGS, Settings
 from hybrik_ros.snapshot import from_plain, to_plain
-from hybrik_ros.tracking import Seen, Sighting, State, Track, Tracker
+from hybrik_ros.timing import StageTimer
+from hybrik_ros.tracking import Tracker
 
 _LOGGER = logging.getLogger(__name__)
 
-# Factor of a translation's confidence where the intrinsics were assumed, not measured.
-_ASSUMED_CONFIDENCE = 0.5
-# Hysteresis: keep a tracked person while the score exceeds this fraction of presence_threshold.
-_HYSTERESIS = 0.4
-_SEARCH_INTERVAL = 5  # maximum frames between two runs of the detector while a track is lost
 _WARM_UP_SIZE = 256  # pixels
 
 
@@ -62,14 +60,8 @@ class Pipeline:
     ----------
     body : BodyModel
         The body that is posed.
-    observations : list of Observation
-        What each person of the last frame was posed from, in the order of the people.
     facts : dict
         What runs here, for users: the body, the networks' files, hashes and backends.
-    with_vertices : bool
-        Whether the people carry vertices; may change from frame to frame.
-    stage_seconds : dict
-        Duration of each stage of the last frame by name.
     """
 
     def __init__(
@@ -81,25 +73,20 @@ class Pipeline:
         ids: Iterator[int] | None = None,
     ) -> None:
         self.body = body
-        self.observations: list[Observation] = []
-        self.facts = _facts(body, detector, estimator)
-        self.with_vertices = False
-        self.stage_seconds: dict[str, float] = {}
+        self.facts = {'body': body.name, **describe_networks(detector, estimator)}
         self._settings = settings
         self._detector = detector
         self._estimator = estimator
+        self._timer = StageTimer()
+        self._observer = Observer(detector, estimator, self._timer)
         names = (f'{settings.id_prefix}{number}' for number in ids or count(1))
         self._tracker = Tracker(settings.confirm_after, settings.forget_after, names)
-        self._torso = TorsoDistanceEstimator(body)
-        self._frames_since_detection = 0
+        self._reconstructor = Reconstructor(body, self._tracker)
         self._stamp = -np.inf
 
     @classmethod
     def create(cls, *, ids: Iterator[int] | None = None, **settings: Any) -> 'Pipeline':
         """Load body and networks, and run each once, so that the first frame is not a slow one.
-
-        Where `hybrik compile` was not run, the first time on a machine this compiles the solver,
-        for half a minute on a PC.
 
         Parameters
         ----------
@@ -159,8 +146,7 @@ class Pipeline:
             neither their size nor their pose, and holds until the next measurement.
         boxes : array_like, optional
             Boxes (N, 4): x_min, y_min, x_max, y_max in pixels: the people that another detector
-            found in this image, best first; empty if it found none. The own detector does not run
-            then. People who are tracked already are tracked on without.
+            found, best first. The own detector does not run then; tracked people need no box.
 
         Returns
         -------
@@ -175,19 +161,45 @@ class Pipeline:
         DepthError
             A ValueError: the depth is no (H, W) float32, or of another size.
         """
-        _check_image(rgb, camera)
+        check_image(rgb, camera)
         if depth is not None:
             check_depth(depth, camera)
-        found = None if boxes is None else _boxes_within(boxes, camera)
+        found = None if boxes is None else clip_boxes(boxes, camera)
         if not np.isfinite(stamp):
             raise ValueError(f'stamp must be finite, not {stamp}')
         if stamp < self._stamp:
             self.reset()
         self._stamp = stamp
-        self.stage_seconds = {}
-        observations = self._observe(rgb, camera, stamp, found)
-        with self._stage('solve'):
-            return self._follow(observations, rgb, camera, stamp, depth)
+        self._timer.restart()
+        expected = Expectation(
+            [track.region for track in self._tracker.expected(stamp)],
+            len(self._tracker.followed),
+            self._tracker.is_searching,
+        )
+        observations = self._observer.observe(rgb, camera, expected, found, self._settings)
+        with self._timer.measure('solve'):
+            return self._reconstructor.reconstruct(
+                observations, rgb, camera, stamp, depth, self._settings
+            )
+
+    @property
+    def observations(self) -> list[Observation]:
+        """What each person of the last frame was posed from, in the order of the people."""
+        return self._reconstructor.observations
+
+    @property
+    def with_vertices(self) -> bool:
+        """Whether the people carry vertices; may be set between two frames."""
+        return self._reconstructor.with_vertices
+
+    @with_vertices.setter
+    def with_vertices(self, value: bool) -> None:
+        self._reconstructor.with_vertices = value
+
+    @property
+    def stage_seconds(self) -> dict[str, float]:
+        """Duration of each stage of the last frame by name."""
+        return self._timer.seconds
 
     def adjust(self, **settings: Any) -> None:
         """Change settings between two frames; all tracks stay.
@@ -228,7 +240,7 @@ class Pipeline:
         return to_plain(
             {
                 'tracks': self._tracker.tracks,
-                'frames_since_detection': self._frames_since_detection,
+                'frames_since_detection': self._observer.frames_since_detection,
                 'stamp': self._stamp,
             }
         )
@@ -248,7 +260,8 @@ class Pipeline:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f'this is no state of a pipeline: {error!r}') from error
-        self._tracker.tracks, self._frames_since_detection, self._stamp = tracks, frames, stamp
+        self._tracker.tracks, self._stamp = tracks, stamp
+        self._observer.frames_since_detection = frames
 
     def close(self) -> None:
         """Free the networks."""
@@ -273,196 +286,6 @@ class Pipeline:
             self._estimator.observe(blank, [middle] * MAX_PEOPLE, camera, 0.0)
         memory = start_memory(self.body)
         for elapsed in (np.inf, 0.1):
-            posed = pose(_random_observation(middle), memory, self.body, self._settings, elapsed)
+            posed = pose(random_observation(middle), memory, self.body, self._settings, elapsed)
             memory = posed.memory
         self.body.vertices(posed.rotations, posed.betas, posed.translation)
-
-    def _observe(
-        self, rgb: Image, camera: Camera, stamp: float, boxes: Array | None
-    ) -> list[Observation]:
-        """Observe the tracked people where they are expected, and new ones where they are found."""
-        threshold = self._settings.presence_threshold
-        expected = [track.region for track in self._tracker.expected(stamp)]
-        people = self._look(rgb, camera, expected[:MAX_PEOPLE], _HYSTERESIS * threshold)
-        if boxes is not None:
-            regions = self._new_regions_in(boxes, camera, people)
-        elif self._must_detect(len(people)):
-            regions = self._new_regions(rgb, people)
-        else:
-            return people
-        regions = regions[: MAX_PEOPLE - len(people)]
-        return _distinct(people + self._look(rgb, camera, regions, threshold))
-
-    def _look(
-        self, rgb: Image, camera: Camera, regions: list[Region], min_score: float
-    ) -> list[Observation]:
-        """Observe the different people in some regions."""
-        with self._stage('landmarks'):
-            found = self._estimator.observe(rgb, regions, camera, min_score)
-            return _distinct([person for person in found if person.shows_trunk])
-
-    def _must_detect(self, seen: int) -> bool:
-        """Return, once per frame, whether to run the detector.
-
-        Parameters
-        ----------
-        seen : int
-            Number of people seen where they were expected.
-        """
-        self._frames_since_detection += 1
-        followed = len(self._tracker.followed)
-        interval = self._settings.detector_interval
-        if self._tracker.is_searching:
-            interval = min(interval, _SEARCH_INTERVAL)
-        if followed and seen >= followed and self._frames_since_detection < interval:
-            return False
-        self._frames_since_detection = 0
-        return True
-
-    def _new_regions(self, rgb: Image, people: Sequence[Observation]) -> list[Region]:
-        """Return the regions of detections that are none of these people."""
-        with self._stage('detect'):
-            return [
-                self._estimator.region_of(found)
-                for found in self._detector(rgb)
-                if not any(found.is_same(person.keypoints, person.box) for person in people)
-            ]
-
-    def _new_regions_in(
-        self, boxes: Array, camera: Camera, people: Sequence[Observation]
-    ) -> list[Region]:
-        """Return the regions of another detector's boxes (N, 4) that are none of these people."""
-        return [
-            self._estimator.region_around(box, camera)
-            for box in boxes
-            if not any(same_box(box, person.box) for person in people)
-        ]
-
-    def _follow(
-        self,
-        observations: Sequence[Observation],
-        rgb: Image,
-        camera: Camera,
-        stamp: float,
-        depth: NDArray[np.float32] | None,
-    ) -> list[Human]:
-        """Pose the people that were observed, and only then take them in."""
-        sighted = _sight(observations, rgb, camera)
-        tracks = self._tracker.assign([sighting for _, sighting in sighted], stamp)
-        measure = None if depth is None else partial(self._torso.estimate_ratio, depth, camera)
-        people: list[tuple[Observation, Posed, Seen]] = []
-        for (observation, sighting), track in zip(sighted, tracks, strict=True):
-            memory = start_memory(self.body) if track is None else track.memory
-            elapsed = np.inf if track is None else track.elapsed(stamp)
-            try:
-                posed = pose(observation, memory, self.body, self._settings, elapsed, measure)
-            except ImpossiblePoseError:  # Nothing is known of it: the person was not seen.
-                continue
-            seen = Seen(track, sighting, observation.next_region, posed.memory)
-            people.append((observation, posed, seen))
-        followed = self._tracker.update([seen for _, _, seen in people], stamp)
-        reported = [
-            (observation, posed, track)
-            for (observation, posed, _), track in zip(people, followed, strict=True)
-            if track.state is State.TRACKED
-        ]
-        self.observations = [observation for observation, _, _ in reported]
-        return [self._human(*person, camera) for person in reported]
-
-    def _human(self, observation: Observation, posed: Posed, track: Track, camera: Camera) -> Human:
-        factor = _ASSUMED_CONFIDENCE if camera.assumed else 1.0
-        vertices = None
-        if self.with_vertices:
-            vertices = self.body.vertices(posed.rotations, posed.betas, posed.translation)
-        return Human(
-            id=track.id,
-            confidence=observation.score,
-            box=observation.box,
-            joints=posed.joints,
-            joint_confidence=posed.joint_confidence,
-            rotations=posed.rotations,
-            global_rotations=posed.global_rotations,
-            betas=posed.betas,
-            translation=posed.translation,
-            translation_confidence=posed.confidence * factor,
-            velocity=posed.velocity,
-            vertices=vertices,
-        )
-
-    @contextmanager
-    def _stage(self, name: str) -> Iterator[None]:
-        """Add the duration of the enclosed code to a stage of this frame."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            elapsed = time.perf_counter() - start
-            self.stage_seconds[name] = self.stage_seconds.get(name, 0.0) + elapsed
-
-
-def _facts(body: BodyModel, *networks: PersonDetector | Estimator) -> dict[str, str]:
-    """Return what runs here, by name."""
-    facts = {'body': body.name}
-    for network in networks:
-        digest = sha256(network.model.read_bytes()).hexdigest()[:12]
-        facts[f'model {network.model.name}'] = f'{digest}, {network.backend}'
-    return facts
-
-
-def _random_observation(region: Region) -> LandmarkObservation:
-    """Return an observation of random landmarks, three metres away."""
-    shape = blazepose.NUM_LANDMARKS, 3
-    points = np.random.default_rng(0).normal(0, 0.3, shape) + [0, 0, 3]
-    rays = points[:, :2] / points[:, 2:]
-    sure = np.ones(len(points))
-    return LandmarkObservation(
-        1.0, np.zeros(4), np.zeros((17, 2)), region, points, sure, rays, distance=3.0
-    )
-
-
-def _sight(
-    observations: Sequence[Observation], rgb: Image, camera: Camera
-) -> list[tuple[Observation, Sighting]]:
-    """Return where each person is, those whose hips lie behind the camera left out."""
-    found = []
-    for observation in observations:
-        try:
-            position = observation.hips
-        except ImpossiblePoseError:
-            continue
-        scale = camera.matrix[0, 0] / position[2]
-        clothes = clothing_colours(rgb, observation.keypoints)
-        found.append((observation, Sighting(position, observation.box, scale, clothes)))
-    return found
-
-
-def _distinct(people: Sequence[Observation]) -> list[Observation]:
-    """Leave out people seen twice: regions of two people may end up on one of them."""
-    found: list[Observation] = []
-    for person in sorted(people, key=lambda person: -person.score):
-        if not any(
-            same_person(person.keypoints, person.box, other.keypoints, other.box) for other in found
-        ):
-            found.append(person)
-    return found
-
-
-def _check_image(rgb: Image, camera: Camera) -> None:
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
-        raise ValueError(f'rgb must be (H, W, 3) uint8, not {rgb.shape} {rgb.dtype}')
-    if rgb.shape[:2] != (camera.height, camera.width):
-        raise ValueError(
-            f'the image has {rgb.shape[1]} x {rgb.shape[0]} pixels, '
-            f'its camera {camera.width} x {camera.height}'
-        )
-
-
-def _boxes_within(boxes: ArrayLike, camera: Camera) -> Array:
-    """Return boxes (N, 4) in pixels, clipped to the image; those outside are left out."""
-    checked = np.asarray(boxes, float)
-    if not checked.size:
-        return np.zeros((0, 4))
-    if checked.ndim != 2 or checked.shape[1] != 4 or not np.isfinite(checked).all():
-        raise ValueError(f'boxes must be (N, 4) finite numbers, pixels, not {boxes!r}')
-    cut = np.clip(checked, 0, np.tile([camera.width, camera.height], 2))
-    return cut[(cut[:, :2] < cut[:, 2:]).all(axis=1)]

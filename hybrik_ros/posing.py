@@ -179,40 +179,13 @@ def pose(
         memory = replace(memory, rotations=None, filters=states)
     if options.smoothing:
         observation, memory = keep_sides(observation, memory, elapsed)
-    filters = _Filters.of(options)
-    observation, memory = _smooth_depths(observation, memory, filters, elapsed)
+    observation, memory = _smooth_depths(observation, memory, _Filters.of(options), elapsed)
     joints, confidence = observation.joints(memory.proportions)
     memory = _update_shape(observation, joints, confidence, memory, body, elapsed)
     solved = _solve(observation, joints, confidence, memory, options, elapsed)
     memory = replace(memory, rotations=solved)
 
-    rays, confidence = joints[:NUM_JOINTS, :2] / joints[:NUM_JOINTS, 2:], confidence[:NUM_JOINTS]
-    rest = memory.proportions.rest
-    pelvis = _locate_pelvis(solved, rest, rays, confidence)
-    if measure_distance is not None:
-        vertices = body.vertices(solved, memory.shape.betas, pelvis - rest[PELVIS])
-        memory = take_distance(memory, options, measure_distance(vertices, confidence))
-    pelvis, memory = _smooth_motion(pelvis * memory.distance_ratio, memory, filters, elapsed)
-    state = filters.rotations.step(memory.filters.rotations, solved, elapsed)
-    memory = replace(memory, filters=replace(memory.filters, rotations=state))
-    posed, global_rotations = forward(state.value, rest)
-    translation = pelvis - rest[PELVIS]
-    posed = posed[:NUM_JOINTS] + translation
-    # A person of another size than the body is at its pixels at the apparent distance.
-    at_pixels = posed - pelvis * (1 - 1 / memory.distance_ratio)
-    velocity = memory.filters.velocity
-    assert velocity is not None
-    return Posed(
-        joints=posed,
-        joint_confidence=_joint_confidence(confidence, at_pixels, rays),
-        rotations=state.value.copy(),
-        global_rotations=global_rotations,
-        betas=memory.shape.betas.copy(),
-        translation=translation,
-        confidence=float(confidence.mean()),
-        velocity=velocity.value.copy(),
-        memory=memory,
-    )
+    return _place(joints, confidence, memory, body, options, elapsed, measure_distance)
 
 
 def keep_sides(
@@ -296,6 +269,48 @@ def _solve(
         depth_weight=_DEPTH_WEIGHT,
     )  # fmt: skip
     return bend_evenly(rotations, observation.head_rotation(proportions))
+
+
+def _place(
+    joints: Array,
+    confidence: Array,
+    memory: Memory,
+    body: BodyModel,
+    options: Settings,
+    elapsed: float,
+    measure_distance: MeasureDistance | None,
+) -> Posed:
+    """Return the solved body where its joints are seen, smoothed over time."""
+    solved = memory.rotations
+    assert solved is not None
+    rays, confidence = joints[:NUM_JOINTS, :2] / joints[:NUM_JOINTS, 2:], confidence[:NUM_JOINTS]
+    rest, filters = memory.proportions.rest, _Filters.of(options)
+    pelvis = _locate_pelvis(solved, rest, rays, confidence)
+    if measure_distance is not None:
+        offset = pelvis - rest[PELVIS]
+        vertices = body.vertices(solved, memory.shape.betas, offset)
+        memory = take_distance(memory, options, measure_distance(vertices, confidence))
+    pelvis, memory = _smooth_motion(pelvis * memory.distance_ratio, memory, filters, elapsed)
+    state = filters.rotations.step(memory.filters.rotations, solved, elapsed)
+    memory = replace(memory, filters=replace(memory.filters, rotations=state))
+    posed, global_rotations = forward(state.value, rest)
+    translation = pelvis - rest[PELVIS]
+    posed = posed[:NUM_JOINTS] + translation
+    # A person of another size than the body is at its pixels at the apparent distance.
+    at_pixels = posed - pelvis * (1 - 1 / memory.distance_ratio)
+    velocity = memory.filters.velocity
+    assert velocity is not None
+    return Posed(
+        joints=posed,
+        joint_confidence=_joint_confidence(confidence, at_pixels, rays),
+        rotations=state.value.copy(),
+        global_rotations=global_rotations,
+        betas=memory.shape.betas.copy(),
+        translation=translation,
+        confidence=float(confidence.mean()),
+        velocity=velocity.value.copy(),
+        memory=memory,
+    )
 
 
 def _locate_pelvis(rotations: Array, rest: Array, rays: Array, confidence: Array) -> Array:

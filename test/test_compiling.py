@@ -37,7 +37,7 @@ import numpy as np
 from hybrik_ros import kinematics
 joints, _ = kinematics.forward(np.tile(np.eye(3), (24, 1, 1)), np.zeros((29, 3)))
 assert not joints.any()
-[misses] = kinematics.kernels.forward_batch.dispatcher.stats.cache_misses.values() or [0]
+[misses] = kinematics.tree.forward_batch.dispatcher.stats.cache_misses.values() or [0]
 print('compiled' if misses else 'loaded')
 """
 ANNOUNCEMENT = 'hybrik_ros compiles its inner loops for this machine'
@@ -211,8 +211,8 @@ def test_no_frame_compiles_after_the_compile_command(tmp_path: Path) -> None:
     assert f'all {number} kernels are compiled' in compile_all(environment).stdout
     # The check above can fail: other types are compiled when they come.
     strided = 'import numpy as np; from hybrik_ros import rotations as r; '
-    strided += 'r._turns(np.zeros((2, 6))[:, ::2], np.zeros((2, 3, 3)))'
-    assert 'compiled turns' in run_python(strided, environment)
+    strided += 'r._fill_matrices(np.zeros((2, 6))[:, ::2], np.zeros((2, 3, 3)))'
+    assert 'compiled fill_matrices' in run_python(strided, environment)
 
 
 def test_the_compile_command_knows_every_module_with_kernels() -> None:
@@ -236,7 +236,7 @@ def test_the_compile_command_says_where_nothing_can_be_kept(
     environment.update(HOME=str(tmp_path))
     result = compile_all(environment, tmp_path)
     assert result.returncode == 1
-    assert 'set NUMBA_CACHE_DIR to a folder that can be written' in result.stdout
+    assert 'set NUMBA_CACHE_DIR to a writable folder' in result.stdout
 
 
 def test_the_compile_command_says_that_numba_must_not_compile() -> None:

@@ -1,7 +1,5 @@
 """How late the pipeline is at its defaults, on a walk that is known exactly."""
 
-from contextlib import closing
-
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -76,8 +74,7 @@ def test_at_walking_speed_joints_are_hardly_late(rate, way):
     camera = Camera.from_field_of_view(90, 1920, 1080)
     picture = np.zeros((1080, 1920, 3), np.uint8)
     times = np.arange(0, SECONDS, 1 / rate)
-    pipeline = Pipeline.create(confirm_after=0.0)
-    with closing(pipeline._detector), closing(pipeline._estimator):
+    with Pipeline.create(confirm_after=0.0) as pipeline:
         shape = np.zeros(pipeline.body.num_betas)
 
         found = []
@@ -86,7 +83,7 @@ def test_at_walking_speed_joints_are_hardly_late(rate, way):
                 landmark_points(pipeline.body, shape, *walking(time, way))[1], camera
             )
             # In place of the networks: what they would say if they made no errors.
-            pipeline._detector = lambda rgb, s=shown: [detection_of(s)]
+            pipeline._observer._detector = lambda rgb, s=shown: [detection_of(s)]
             pipeline._estimator._network = lambda rgb, regions, s=shown: [s] * len(regions)
             [human] = pipeline(picture, camera, time)
             found.append(human.joints)

@@ -13,11 +13,9 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 from test_node import Peer
 
-from hybrik_ros.node.complaints import Complaints
-from hybrik_ros.node.diagnostics import Diagnostics
 from hybrik_ros.node.frame_processor import FrameProcessor
 from hybrik_ros.node.node import HybrikNode
-from hybrik_ros.node.worker import Worker
+from hybrik_ros.node.worker import FrameWorker
 from hybrik_ros.pipeline import Pipeline
 
 
@@ -41,9 +39,9 @@ def test_who_wants_it_to_end_does_not_wait_for_a_frame_that_takes_long(
     node: HybrikNode,
 ) -> None:
     released, entered = threading.Event(), threading.Event()
-    frames, complaints = Mock(FrameProcessor), Mock(Complaints)
+    frames = Mock(FrameProcessor)
     frames.process.side_effect = lambda *_: (entered.set(), released.wait())
-    node._worker = Worker(frames, Mock(Diagnostics), complaints, Mock())
+    node._worker = FrameWorker(frames, Mock(), Mock())
     node._worker.start()
     node._worker.put(Image())
     assert entered.wait(10)

@@ -120,7 +120,7 @@ def test_a_refused_frame_leaves_the_track_unchanged(pipeline, frames, monkeypatc
 
     with monkeypatch.context() as patch:
         if moment == 'first':
-            patch.setattr('hybrik_ros.pipeline.pose', refuse)
+            patch.setattr('hybrik_ros.reconstruction.pose', refuse)
         elif moment == 'with_depths':
             patch.setattr(LandmarkObservation, 'with_depths', refuse)
         else:  # After the depths were smoothed, the shape measured, and the rotations solved.
@@ -147,9 +147,10 @@ def test_a_refused_frame_changes_no_later_result(frames, monkeypatch):
                     patch.setattr(posing, 'locate', refuse)
                     pipeline(frames[3], camera, 3 / RATE)
             else:  # A frame in which nothing is detected.
-                pipeline._estimator, network = NoPeople(pipeline._estimator), pipeline._estimator
+                observer, network = pipeline._observer, pipeline._estimator
+                observer._estimator = NoPeople(network)
                 pipeline(frames[3], camera, 3 / RATE)
-                pipeline._estimator = network
+                observer._estimator = network
             [human] = pipeline(frames[4], camera, 4 / RATE)
         found.append(human)
     assert np.array_equal(found[0].joints, found[1].joints)

@@ -19,10 +19,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from hybrik_ros import compiling
 from hybrik_ros.cli.progress import Count
 
-# The modules that have kernels.
+# The modules with kernels that Python calls, slowest to compile first.
 MODULES = (
-    'kinematics.kernels', 'perception.landmark_joints', 'perception.blazepose', 'rotations',
-    'camera', 'body.proportions', 'body.skinning', 'drawing',
+    'kinematics.solver', 'kinematics.twist_estimation', 'kinematics.tree',
+    'perception.landmark_joints', 'perception.blazepose', 'rotations', 'camera',
+    'body.proportions', 'body.skinning', 'drawing',
 )  # fmt: skip
 # Maximum number of processes. More are not faster: one kernel takes a third of the total time.
 _MAX_WORKERS = 4

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hybrik_ros.arrays import Array
-from hybrik_ros.kinematics import kernels
+from hybrik_ros.kinematics.tree import forward_batch
 from hybrik_ros.kinematics.validation import flatten_batches, to_real_array
 from hybrik_ros.skeleton import NUM_JOINTS, NUM_POINTS, PARENTS, PELVIS
 
@@ -60,7 +60,7 @@ def forward(rotations: ArrayLike, rest_joints: ArrayLike) -> tuple[Array, Array]
     )
     joints = np.empty_like(flat_rest)
     global_rotations = np.empty_like(flat_rotations)
-    kernels.forward_batch(flat_rotations, flat_rest, joints, global_rotations)
+    forward_batch(flat_rotations, flat_rest, joints, global_rotations)
     return joints.reshape(*batch, points, 3), global_rotations.reshape(*batch, NUM_JOINTS, 3, 3)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hybrik_ros.arrays import Array
-from hybrik_ros.kinematics import kernels
+from hybrik_ros.kinematics import solver
 from hybrik_ros.kinematics.validation import flatten_batches, to_real_array
 from hybrik_ros.skeleton import NUM_JOINTS, NUM_POINTS
 
@@ -21,10 +21,10 @@ _UNKNOWN_TWIST = np.zeros((NUM_JOINTS - 1, 2))
 _FULL_CONFIDENCE = np.ones(NUM_POINTS)
 _REST_POSE = np.tile(np.eye(3), (NUM_JOINTS, 1, 1))
 _FAULTS = {
-    kernels.BAD_REST: 'rest_joints contains NaN or infinity',
-    kernels.BAD_PREVIOUS: 'previous contains matrices that are not rotations',
-    kernels.BAD_CONFIDENCE: 'confidence must be in [0, 1]',
-    kernels.BAD_JOINTS: 'joints contains NaN or infinity where confidence is above 0',
+    solver.BAD_REST: 'rest_joints contains NaN or infinity',
+    solver.BAD_PREVIOUS: 'previous contains matrices that are not rotations',
+    solver.BAD_CONFIDENCE: 'confidence must be in [0, 1]',
+    solver.BAD_JOINTS: 'joints contains NaN or infinity where confidence is above 0',
 }
 # Maximum coordinate in metres, to which larger ones are clipped; they would lose all precision.
 _MAX_COORDINATE = 1e9
@@ -126,7 +126,7 @@ def solve(
     rotations = np.empty((len(joints), NUM_JOINTS, 3, 3))
     steps = _MAX_STEPS if method == 'refined' else 0
     adaptive = method != 'naive'
-    kernels.solve_batch(
+    solver.solve_batch(
         joints, rest_joints, twist, confidence, previous, weight, in_depth, adaptive, steps,
         rotations,
     )  # fmt: skip
@@ -185,8 +185,8 @@ def check_arguments(
         }
     )
     target, rest, _, weights, held = arrays
-    fault, largest = kernels.inspect(target, rest, weights, held)
-    if fault != kernels.SOUND:
+    fault, largest = solver.check_batch(target, rest, weights, held)
+    if fault != solver.VALID:
         raise ValueError(_FAULTS[fault])
     if largest > _MAX_COORDINATE:
         arrays[:2] = (np.clip(x, -_MAX_COORDINATE, _MAX_COORDINATE) for x in (target, rest))

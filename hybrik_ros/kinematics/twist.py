@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hybrik_ros.arrays import Array
-from hybrik_ros.kinematics import kernels
 from hybrik_ros.kinematics.inverse import check_arguments
+from hybrik_ros.kinematics.twist_estimation import estimate_twist
 from hybrik_ros.kinematics.validation import to_real_array
 from hybrik_ros.rotations import scaled
 from hybrik_ros.skeleton import NUM_JOINTS
@@ -151,7 +151,7 @@ def twist_from_pointers(
     with np.errstate(invalid='ignore'):  # Infinity becomes NaN, which is not observed.
         at_rest, seen = scaled(directions)
     twist, twist_confidence = np.empty((NUM_JOINTS - 1, 2)), np.empty(NUM_JOINTS - 1)
-    kernels.estimate_twist(
+    estimate_twist(
         target, rest, weights, held, at_rest, stretched, seen, shares, centres, seen_confidence,
         _NO_TWIST_SINE**2, 0.0 if previous is None else _PREVIOUS_SINE**2, twist, twist_confidence,
     )  # fmt: skip

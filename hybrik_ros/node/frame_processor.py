@@ -13,11 +13,10 @@ from hybrik_ros.messages.camera_info import CameraInfoBuffer
 from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.messages.images import UnusableInputError, decompress, to_rgb
 from hybrik_ros.node import parameters
-from hybrik_ros.node.complaints import Complaints
 from hybrik_ros.node.detections import Box
-from hybrik_ros.node.diagnostics import Diagnostics
 from hybrik_ros.node.inputs import Inputs
 from hybrik_ros.node.outputs import Outputs
+from hybrik_ros.node.reporter import Reporter
 from hybrik_ros.node.stamps import StampCheck
 from hybrik_ros.perception.depth import DepthError
 from hybrik_ros.pipeline import Pipeline
@@ -38,10 +37,8 @@ class FrameProcessor:
         Publishes them.
     camera_infos : CameraInfoBuffer
         Knows the calibration of an image.
-    diagnostics : Diagnostics
-        Counts and times.
-    complaints : Complaints
-        Told of faults that cost no frame.
+    reporter : Reporter
+        Takes counts, durations and complaints.
 
     Attributes
     ----------
@@ -57,8 +54,7 @@ class FrameProcessor:
         pipeline: Pipeline,
         outputs: Outputs,
         camera_infos: CameraInfoBuffer,
-        diagnostics: Diagnostics,
-        complaints: Complaints,
+        reporter: Reporter,
     ) -> None:
         self.inputs: Inputs | None = None
         self.is_reset_requested = False
@@ -66,9 +62,9 @@ class FrameProcessor:
         self._pipeline = pipeline
         self._outputs = outputs
         self._camera_infos = camera_infos
-        self._diagnostics = diagnostics
-        self._complaints = complaints
-        self._stamps = StampCheck(node.get_logger(), complaints)
+        self._diagnostics = reporter.diagnostics
+        self._complaints = reporter.complaints
+        self._stamps = StampCheck(node.get_logger(), reporter.complaints)
 
     def process(self, message: Image | CompressedImage, received: float) -> None:
         """Process an image that was received at a time of the monotonic clock, in seconds.

@@ -22,7 +22,7 @@ from hybrik_ros.node.loader import Loader
 from hybrik_ros.node.outputs import Outputs
 from hybrik_ros.node.reporter import Reporter
 from hybrik_ros.node.topics import camera_topics
-from hybrik_ros.node.worker import Worker
+from hybrik_ros.node.worker import FrameWorker
 from hybrik_ros.pipeline import Pipeline
 
 _DIAGNOSTICS_SECONDS = 1.0
@@ -44,7 +44,7 @@ class HybrikNode(LifecycleNode):
     tracks; ~/cancel cancels the loading of a node that is being configured.
 
     Configuring loads the body and the networks, cleaning up frees them. All callbacks run in the
-    executor's thread, frames in that of a Worker, loading in that of a Loader.
+    executor's thread, frames in that of a FrameWorker, loading in that of a Loader.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class HybrikNode(LifecycleNode):
         self._pipeline: Pipeline | None = None
         self._outputs: Outputs | None = None
         self._inputs: Inputs | None = None
-        self._worker: Worker | None = None
+        self._worker: FrameWorker | None = None
         self._ids = count(1)  # An id never comes back, not even after a clean-up.
         self._reporter = Reporter(self)
         self._is_enabled = True
@@ -112,16 +112,9 @@ class HybrikNode(LifecycleNode):
         reporter.renew()
         self._camera_infos = CameraInfoBuffer(camera_topics(self)[1], reporter.warn)
         self._frames = FrameProcessor(
-            self,
-            self._pipeline,
-            self._outputs,
-            self._camera_infos,
-            reporter.diagnostics,
-            reporter.complaints,
+            self, self._pipeline, self._outputs, self._camera_infos, reporter
         )
-        self._worker = Worker(
-            self._frames, reporter.diagnostics, reporter.complaints, self._failure.trigger
-        )
+        self._worker = FrameWorker(self._frames, reporter, self._failure.trigger)
         self._is_enabled = True
         try:
             self._subscribe()

@@ -8,27 +8,24 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from hybrik_ros.messages.camera_info import NO_CAMERA_INFO
 from hybrik_ros.messages.images import UnusableInputError
-from hybrik_ros.node.complaints import Complaints
-from hybrik_ros.node.diagnostics import Diagnostics
 from hybrik_ros.node.frame_processor import FrameProcessor
 from hybrik_ros.node.mailbox import Mailbox
+from hybrik_ros.node.reporter import Reporter
 
 # Images may arrive a little before the calibration that belongs to them.
 _CAMERA_INFO_GRACE_SECONDS = 2.0
 _MAX_FAILURES = 5  # failed frames in a row, after which something is wrong for good
 
 
-class Worker:
+class FrameWorker:
     """Processes images in a thread of its own; images that come meanwhile replace each other.
 
     Parameters
     ----------
     frames : FrameProcessor
         Processes one image.
-    diagnostics : Diagnostics
-        Counts frames and faults.
-    complaints : Complaints
-        Told of faults.
+    reporter : Reporter
+        Takes counts and complaints.
     give_up : callable
         Called from the thread when it ends because too many frames in a row failed.
 
@@ -41,14 +38,13 @@ class Worker:
     def __init__(
         self,
         frames: FrameProcessor,
-        diagnostics: Diagnostics,
-        complaints: Complaints,
+        reporter: Reporter,
         give_up: Callable[[], None],
     ) -> None:
         self.failure = ''
         self._frames = frames
-        self._diagnostics = diagnostics
-        self._complaints = complaints
+        self._diagnostics = reporter.diagnostics
+        self._complaints = reporter.complaints
         self._give_up = give_up
         self._failures = 0
         self._started = time.monotonic()

@@ -13,6 +13,7 @@ from hybrik_ros.camera import Camera, ImpossiblePoseError, Region, bounding_box,
 from hybrik_ros.inference import Runner
 from hybrik_ros.kinematics import twist_from_pointers
 from hybrik_ros.perception import blazepose as bp
+from hybrik_ros.perception import coco
 from hybrik_ros.perception.blazepose import BlazePose, Landmarks
 from hybrik_ros.perception.detector import Detection, region_around_box
 from hybrik_ros.perception.estimator import Observation
@@ -207,6 +208,22 @@ def observe(landmarks: Landmarks, camera: Camera) -> LandmarkObservation:
         confidence=confidence,
         rays=rays,
         distance=distance,
+    )
+
+
+def random_observation(next_region: Region) -> LandmarkObservation:
+    """Return an observation of random landmarks, three metres away, to warm up the solver."""
+    points = np.random.default_rng(0).normal(0, 0.3, (bp.NUM_LANDMARKS, 3)) + [0, 0, 3]
+    rays = points[:, :2] / points[:, 2:]
+    return LandmarkObservation(
+        score=1.0,
+        box=np.zeros(4),
+        keypoints=np.zeros((coco.NUM_KEYPOINTS, 2)),
+        next_region=next_region,
+        points=points,
+        confidence=np.ones(len(points)),
+        rays=rays,
+        distance=3.0,
     )
 
 

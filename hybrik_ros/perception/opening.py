@@ -2,6 +2,7 @@
 
 import logging
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 from hybrik_ros.inference import open_runner
@@ -46,3 +47,12 @@ def open_estimator(settings: Settings) -> Estimator:
     except ValueError:
         runner.close()
         raise
+
+
+def describe_networks(*networks: PersonDetector | Estimator) -> dict[str, str]:
+    """Return the hash and the backend of each network by the name of its file."""
+    facts = {}
+    for network in networks:
+        digest = sha256(network.model.read_bytes()).hexdigest()[:12]
+        facts[f'model {network.model.name}'] = f'{digest}, {network.backend}'
+    return facts

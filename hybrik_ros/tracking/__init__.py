@@ -1,7 +1,8 @@
 """People over time: which person is which, and what is remembered of each."""
 
+from hybrik_ros.tracking.association import sight
 from hybrik_ros.tracking.shape import ShapeEstimate
 from hybrik_ros.tracking.track import Memory, Sighting, State, Track
 from hybrik_ros.tracking.tracker import Seen, Tracker
 
-__all__ = ['Memory', 'Seen', 'ShapeEstimate', 'Sighting', 'State', 'Track', 'Tracker']
+__all__ = ['Memory', 'Seen', 'ShapeEstimate', 'Sighting', 'State', 'Track', 'Tracker', 'sight']

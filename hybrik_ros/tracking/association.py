@@ -1,13 +1,14 @@
-"""Association: which sighting of a frame is which track."""
+"""Association: where the people of a frame are, and which track each of them is."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from hybrik_ros.arrays import Array
-from hybrik_ros.camera import overlaps
-from hybrik_ros.perception.appearance import dissimilarity
+from hybrik_ros.arrays import Array, Image
+from hybrik_ros.camera import Camera, ImpossiblePoseError, overlaps
+from hybrik_ros.perception.appearance import clothing_colours, dissimilarity
+from hybrik_ros.perception.estimator import Observation
 from hybrik_ros.tracking.track import Sighting, State, Track
 
 GLANCE_SECONDS = 0.25  # maximum duration for which a person may be missed by chance
@@ -23,6 +24,22 @@ _MIN_OCCLUSION = 0.02
 # to find some match for every sighting.
 _GATED = 3.0
 _MAX_DISSIMILARITY = 0.85  # of the clothes of a person who was lost
+
+
+def sight(
+    observations: Sequence[Observation], rgb: Image, camera: Camera
+) -> list[tuple[Observation, Sighting]]:
+    """Return where each person is, those whose hips lie behind the camera left out."""
+    found = []
+    for observation in observations:
+        try:
+            position = observation.hips
+        except ImpossiblePoseError:
+            continue
+        scale = camera.matrix[0, 0] / position[2]
+        clothes = clothing_colours(rgb, observation.keypoints)
+        found.append((observation, Sighting(position, observation.box, scale, clothes)))
+    return found
 
 
 def assign(

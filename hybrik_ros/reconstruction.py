@@ -1,0 +1,114 @@
+"""From the observations of a frame to people: associate, pose, and only then remember."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrik_ros.arrays import Image
+from hybrik_ros.body import BodyModel
+from hybrik_ros.camera import Camera, ImpossiblePoseError
+from hybrik_ros.human import Human
+from hybrik_ros.perception.depth import TorsoDistanceEstimator
+from hybrik_ros.perception.estimator import Observation
+from hybrik_ros.posing import Posed, pose, start_memory
+from hybrik_ros.settings import Settings
+from hybrik_ros.tracking import Seen, State, Track, Tracker, sight
+
+# Factor of a translation's confidence where the intrinsics were assumed, not measured.
+_ASSUMED_CONFIDENCE = 0.5
+
+
+class Reconstructor:
+    """Poses the people of one camera, frame after frame.
+
+    Parameters
+    ----------
+    body : BodyModel
+        The body that is posed.
+    tracker : Tracker
+        Keeps the tracks.
+
+    Attributes
+    ----------
+    observations : list of Observation
+        What each person of the last frame was posed from, in the order of the people.
+    with_vertices : bool
+        Whether the people carry vertices.
+    """
+
+    def __init__(self, body: BodyModel, tracker: Tracker) -> None:
+        self.observations: list[Observation] = []
+        self.with_vertices = False
+        self._body = body
+        self._tracker = tracker
+        self._torso = TorsoDistanceEstimator(body)
+
+    def reconstruct(
+        self,
+        observations: Sequence[Observation],
+        rgb: Image,
+        camera: Camera,
+        stamp: float,
+        depth: NDArray[np.float32] | None,
+        settings: Settings,
+    ) -> list[Human]:
+        """Return the people in a frame whose tracks are confirmed.
+
+        Parameters
+        ----------
+        observations : sequence of Observation
+            Different people in the image.
+        rgb : ndarray
+            Image (H, W, 3), uint8.
+        camera : Camera
+            Camera of the image.
+        stamp : float
+            Time in seconds.
+        depth : ndarray or None
+            Depths (H, W) in metres, checked by check_depth.
+        settings : Settings
+            Whether and how to smooth.
+        """
+        sighted = sight(observations, rgb, camera)
+        tracks = self._tracker.assign([sighting for _, sighting in sighted], stamp)
+        measure = None if depth is None else partial(self._torso.estimate_ratio, depth, camera)
+        people: list[tuple[Observation, Posed, Seen]] = []
+        for (observation, sighting), track in zip(sighted, tracks, strict=True):
+            memory = start_memory(self._body) if track is None else track.memory
+            elapsed = np.inf if track is None else track.elapsed(stamp)
+            try:
+                posed = pose(observation, memory, self._body, settings, elapsed, measure)
+            except ImpossiblePoseError:  # Nothing is known of it: the person was not seen.
+                continue
+            seen = Seen(track, sighting, observation.next_region, posed.memory)
+            people.append((observation, posed, seen))
+        followed = self._tracker.update([seen for _, _, seen in people], stamp)
+        reported = [
+            (observation, posed, track)
+            for (observation, posed, _), track in zip(people, followed, strict=True)
+            if track.state is State.TRACKED
+        ]
+        self.observations = [observation for observation, _, _ in reported]
+        return [self._human(*person, camera) for person in reported]
+
+    def _human(self, observation: Observation, posed: Posed, track: Track, camera: Camera) -> Human:
+        factor = _ASSUMED_CONFIDENCE if camera.assumed else 1.0
+        vertices = None
+        if self.with_vertices:
+            vertices = self._body.vertices(posed.rotations, posed.betas, posed.translation)
+        return Human(
+            id=track.id,
+            confidence=observation.score,
+            box=observation.box,
+            joints=posed.joints,
+            joint_confidence=posed.joint_confidence,
+            rotations=posed.rotations,
+            global_rotations=posed.global_rotations,
+            betas=posed.betas,
+            translation=posed.translation,
+            translation_confidence=posed.confidence * factor,
+            velocity=posed.velocity,
+            vertices=vertices,
+        )
