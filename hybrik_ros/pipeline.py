@@ -151,7 +151,7 @@ class Pipeline:
         Returns
         -------
         list of Human
-            The people who have been seen for confirm_after.
+            The people seen for at least confirm_after.
 
         Raises
         ------

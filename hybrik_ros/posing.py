@@ -60,7 +60,7 @@ _BONE_ENDS = np.array(
 _HALF_CONFIDENCE_DISTANCE = 0.15  # metres from its ray at which a joint's confidence halves
 
 # Exchanged sides: minimum distance in metres that limbs jump by, maximum speed in metres per second
-# of people who turn round, and maximum share of the jump that remains after an exchange.
+# of people turning round, and maximum share of the jump that remains after an exchange.
 _MIN_JUMP, _MAX_TURN_SPEED = 0.1, 3.0
 _MAX_REMAINDER = 0.5
 _MAX_EXCHANGED_SECONDS = 0.5  # for which sides that seem exchanged are taken for a mistake
@@ -134,7 +134,7 @@ class _Filters:
 
 
 def start_memory(body: BodyModel) -> Memory:
-    """Return the memory of a person who was never seen: the mean body."""
+    """Return the memory of a person never seen before: the mean body."""
     shape = _shape_estimator(body).start()
     return Memory(shape, Proportions.of(body, shape.betas))
 
@@ -351,7 +351,7 @@ def _smooth_motion(
 
 
 def move(memory: Memory, position: Array, elapsed: float) -> Memory:
-    """Return the memory of a person who is at another position, with the velocity that tells.
+    """Return the memory of a person at another position, with the velocity that follows.
 
     The velocity is smoothed over about a quarter of a second, and zero in the first frame.
 

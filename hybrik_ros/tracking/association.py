@@ -18,12 +18,12 @@ GLANCE_SECONDS = 0.25  # maximum duration for which a person may be missed by ch
 _GATE = 0.7
 _GATE_GROWTH = 1.5
 _AXIS_WEIGHTS = np.array([1.0, 1.0, 0.5])
-# Minimum intersection over union of the boxes of people who occlude each other.
+# Minimum intersection over union of the boxes of people occluding each other.
 _MIN_OCCLUSION = 0.02
 # Cost of a gated pair; the maximum of an admissible cost. A larger value would break up a good pair
 # to find some match for every sighting.
 _GATED = 3.0
-_MAX_DISSIMILARITY = 0.85  # of the clothes of a person who was lost
+_MAX_DISSIMILARITY = 0.85  # of the clothes of a lost person
 
 
 def sight(

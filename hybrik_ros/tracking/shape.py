@@ -1,8 +1,8 @@
 """The shape of one person, from bone lengths averaged over all frames so far.
 
-A length that is known well enough is measured no more. So the shape of a person who is seen whole
-is frozen after about ninety frames, and stays the same to the bit from then on; that of a person
-who is seen in half stays until the other half comes into view.
+A length that is known well enough is measured no more. So the shape of a fully visible person is
+frozen after about ninety frames, and stays the same to the bit from then on; that of a partly
+visible person stays until the other parts come into view.
 """
 
 from collections.abc import Sequence

@@ -15,7 +15,7 @@ from hybrik_ros.tracking.shape import ShapeEstimate
 
 MEMORY_SECONDS = 0.5  # maximum age of a pose that says something of the present one
 
-_REGION_SECONDS = 0.1  # time constant of the region of a person who is occluded
+_REGION_SECONDS = 0.1  # time constant of the region of an occluded person
 _CLOTHES_SECONDS = 1.0  # time constant of the mean colours of clothes
 
 
@@ -114,7 +114,7 @@ class Memory:
 
 @dataclass(eq=False)
 class Track:
-    """A person who is followed, from the first frame on. Only `remember` changes what is known.
+    """A tracked person, from the first frame on. Only `remember` changes what is known.
 
     Attributes
     ----------
@@ -151,7 +151,7 @@ class Track:
         cls, id: str, sighting: Sighting, region: Region, memory: Memory, is_occluded: bool,
         stamp: float,
     ) -> 'Track':  # fmt: skip
-        """Return the track of a person who is seen for the first time."""
+        """Return the track of a person seen for the first time."""
         clothes = NOT_SEEN if is_occluded else sighting.clothes
         return cls(id, stamp, stamp, sighting, clothes, is_occluded, region, memory)
 

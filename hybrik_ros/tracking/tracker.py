@@ -1,6 +1,6 @@
 """The life of tracks: tentative, tracked, lost, forgotten.
 
-A person who is seen becomes a track: tentative until seen for long enough to be no mistake, then
+A detected person becomes a track: tentative until seen for long enough to be no mistake, then
 tracked. Not seen any more, the track is lost, and found again where the person is expected by then;
 after a while it is forgotten.
 """
