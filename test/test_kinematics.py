@@ -14,7 +14,9 @@ from poses import angles_between, limbs_from, mean_error, noise, random_rotation
 from scipy.spatial.transform import Rotation
 
 from hybrik_ros.body import BodyModel
-from hybrik_ros.kinematics import METHODS, Method, forward, global_rotations, kernels, solve
+from hybrik_ros.kinematics import METHODS, Method, forward, global_rotations, solve
+from hybrik_ros.kinematics.solver import check_batch, solve_batch
+from hybrik_ros.kinematics.tree import forward_batch
 from hybrik_ros.rotations import swing_between
 from hybrik_ros.skeleton import (
     BONE_TARGETS,
@@ -470,7 +472,7 @@ def test_the_kernels_are_compiled_for_one_kind_of_array_only(fresh):
     solve(np.asfortranarray(joints), rest[0].tolist(), twist[0], confidence=np.ones(NUM_POINTS))
     forward(rotations, rest[0])
     forward(rotations[0].T.T, rest[:1])
-    for kernel in (kernels.solve_batch, kernels.inspect, kernels.forward_batch):
+    for kernel in (solve_batch, check_batch, forward_batch):
         assert len(kernel.dispatcher.nopython_signatures) == 1
 
 
