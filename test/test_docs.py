@@ -1,5 +1,6 @@
 """README and doc/: what they name exists, and what they print runs."""
 
+import ast
 import re
 import shlex
 import subprocess
@@ -384,3 +385,53 @@ def test_python_runs(page: Path, block: str, tmp_path: Path) -> None:
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout or 'def ' in block
+
+
+# Docstrings
+
+
+def docstrings() -> Iterator[tuple[str, list[str]]]:
+    """Yield the lines of every docstring of the package, with the place of it."""
+    package = ROOT / 'hybrik_ros'
+    for path in sorted(package.rglob('*.py')):
+        if '_generated' in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                name = f'{path.relative_to(package)}: {getattr(node, "name", "module")}'
+                yield name, (ast.get_docstring(node) or '').splitlines()
+
+
+def test_docstrings_are_numpydoc() -> None:
+    """Each entry of Parameters, Attributes and Raises has the form that Sphinx reads."""
+    entries = 0
+    forms = {
+        'Parameters': r'[\w, ]+ : \S.*|\*{1,2}\w+',
+        'Attributes': r'[\w, ]+ : \S.*',
+        'Raises': r'[\w, .]+',
+    }
+    for name, lines in docstrings():
+        section = ''
+        for line, next_line in zip(lines, [*lines[1:], ''], strict=False):
+            if line and re.fullmatch('-+', next_line):
+                section = line
+            elif section in forms and re.match(r'[^\s-]', line):
+                assert re.fullmatch(forms[section], line), f'{name}: {line}'
+                entries += 1
+    assert entries > 500
+
+
+def test_texts_use_the_terms_of_the_field() -> None:
+    """People are persons, detections and tracks, neither who nor nobody."""
+    pattern = re.compile(r'\b(who|whom|nobody|somebody|everybody|anybody)\b', re.I)
+    files = [*PAGES, *(ROOT / 'msg').glob('*.msg'), *(ROOT / 'launch').glob('*.py')]
+    files += [*(ROOT / 'config').glob('*'), *(ROOT / 'scripts').glob('*')]
+    files += [p for p in (ROOT / 'hybrik_ros').rglob('*.py') if '_generated' not in p.parts]
+    found = [
+        f'{path.relative_to(ROOT)}: {line}'
+        for path in files
+        if path.is_file()
+        for line in path.read_text().splitlines()
+        if pattern.search(line)
+    ]
+    assert found == []

@@ -93,7 +93,7 @@ class JointObservation:
 
     Attributes
     ----------
-    score, box, keypoints, next_region
+    score, box, keypoints, next_region : float, ndarray, ndarray, Region
         As of Observation.
     rays : ndarray
         Rays (29, 2) of joints and leaves: x / z and y / z.

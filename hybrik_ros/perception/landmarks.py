@@ -50,7 +50,9 @@ class LandmarkObservation:
 
     Attributes
     ----------
-    score, box, keypoints, next_region, rays, confidence, distance
+    score, box, keypoints, next_region : float, ndarray, ndarray, Region
+        As of Observation.
+    rays, confidence, distance : ndarray, ndarray, float
         As of Observation.
     points : ndarray
         Landmarks (33, 3) in metres, optical frame, each on the ray of its pixel.

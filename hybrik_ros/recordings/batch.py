@@ -46,7 +46,7 @@ def run_batch(
     ----------
     jobs : sequence of Job
         The jobs, with different outputs.
-    create_worker, workers, stopped
+    create_worker, workers, stopped : callable, int, callable
         As of `run_jobs`.
     progress : callable
         Called now and then with the number of jobs and parts that are done, their total, the
