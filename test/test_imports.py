@@ -18,8 +18,9 @@ PACKAGE = Path(hybrik_ros.__file__).parent
 LAYERS = (
     'arguments', 'arrays', 'angles', 'advice', 'compiling', 'vectors', 'share', 'timing', 'writing',
     'skeleton', 'rotations', 'human', 'settings', 'kinematics', 'camera', 'body', 'inference',
-    'smoothing', 'perception', 'tracking', 'posing', 'reconstruction', 'snapshot', 'pipeline', 'drawing',
-    'motion', 'comparison', 'findings', 'messages', 'node', 'network', 'bags', 'recordings', 'cli',
+    'smoothing', 'perception', 'tracking', 'posing', 'reconstruction', 'snapshot', 'pipeline',
+    'drawing', 'motion', 'comparison', 'findings', 'messages', 'node', 'network', 'bags',
+    'recordings', 'cli',
 )  # fmt: skip
 
 # These do not know each other, save that body uses kinematics.
