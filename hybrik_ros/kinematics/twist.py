@@ -100,7 +100,7 @@ def twist_from_pointers(
     pointers: Iterable[Pointer],
     confidence: ArrayLike | None = None,
     previous: ArrayLike | None = None,
-) -> tuple[Array, Array]:
+) -> Array:
     """Return the twist of each joint with a pointer.
 
     The twist is the weighted circular mean of the observed, the previous and no twist, so that it
@@ -121,10 +121,8 @@ def twist_from_pointers(
 
     Returns
     -------
-    twist : ndarray
+    ndarray
         Cosine and sine (23, 2) of the twist, as of `solve`; NaN for joints without a pointer.
-    twist_confidence : ndarray
-        Share (23), in [0, 1), of the observation in the mean; 0 for joints without a pointer.
 
     Raises
     ------
@@ -150,9 +148,9 @@ def twist_from_pointers(
         seen_confidence[joint] = pointer.confidence
     with np.errstate(invalid='ignore'):  # Infinity becomes NaN, which is not observed.
         at_rest, seen = scaled(directions)
-    twist, twist_confidence = np.empty((NUM_JOINTS - 1, 2)), np.empty(NUM_JOINTS - 1)
+    twist = np.empty((NUM_JOINTS - 1, 2))
     estimate_twist(
         target, rest, weights, held, at_rest, stretched, seen, shares, centres, seen_confidence,
-        _NO_TWIST_SINE**2, 0.0 if previous is None else _PREVIOUS_SINE**2, twist, twist_confidence,
+        _NO_TWIST_SINE**2, 0.0 if previous is None else _PREVIOUS_SINE**2, twist,
     )  # fmt: skip
-    return twist, twist_confidence
+    return twist

@@ -15,15 +15,15 @@ from hybrik_ros.vectors import cross, dot, norm
 @kernel(
     *(floats(2), floats(2), floats(1), floats(3)),
     *(floats(2), floats(2), floats(2), floats(1), floats(1), floats(1)),
-    *('float64', 'float64', floats(2), floats(1)),
+    *('float64', 'float64', floats(2)),
 )
 def estimate_twist(
     target: Array, rest: Array, confidence: Array, previous: Array,
     rest_directions: Array, stretched: Array, seen_directions: Array,
     shares: Array, centres: Array, seen_confidence: Array,
-    no_twist_weight: float, previous_weight: float, twist: Array, twist_confidence: Array,
+    no_twist_weight: float, previous_weight: float, twist: Array,
 ) -> None:  # fmt: skip
-    """Fill twist (23, 2) and twist_confidence (23) from directions that turn with the joints.
+    """Fill twist (23, 2) from directions that turn with the joints.
 
     Directions (24, 3) at rest and stretched are in the rest frame, seen ones in the frame of the
     targets; NaN where there is none. As the frame of a joint depends on the twist of its ancestors,
@@ -44,7 +44,7 @@ def estimate_twist(
             directions[1, k] = rest_directions[i, k]
             directions[2, k] = seen_directions[i, k]
         twist[i - 1, 0] = twist[i - 1, 1] = np.nan
-        twist_confidence[i - 1] = _estimate_joint_twist(
+        _estimate_joint_twist(
             directions, stretched[i], global_rotations[i], previous[i], shares[i], centres[i],
             seen_confidence[i], no_twist_weight, previous_weight, twist[i - 1],
         )  # fmt: skip
@@ -56,22 +56,21 @@ def estimate_twist(
 def _estimate_joint_twist(
     directions: Array, stretched: Array, global_rotation: Array, previous: Array, share: float,
     centre: float, confidence: float, no_twist_weight: float, previous_weight: float, twist: Array,
-) -> float:  # fmt: skip
-    """Fill the twist (2) of a joint from a direction, and return its confidence.
+) -> None:  # fmt: skip
+    """Fill the twist (2) of a joint from a direction; leave it where it cannot be estimated.
 
-    Where the twist cannot be estimated, it stays as it is, and the confidence is 0. directions
-    (5, 3) are bone, direction at rest and direction as seen, which are changed, and two scratch
-    vectors.
+    directions (5, 3) are bone, direction at rest and direction as seen, which are changed, and two
+    scratch vectors.
     """
     axis, at_rest, seen_globally = directions[0], directions[1], directions[2]
     seen, scratch = directions[3], directions[4]
     if not (_normalise(axis) and _normalise(seen_globally)):
-        return 0.0
+        return
     rotate_back(global_rotation, seen_globally, seen)
     _project(at_rest, seen, stretched, axis, scratch)
     weight = confidence * (seen[0] ** 2 + seen[1] ** 2 + seen[2] ** 2)
     if not (confidence > 0 and norm(at_rest) > TINY):
-        return 0.0
+        return
     cross(at_rest, seen, scratch)
     angle = np.arctan2(dot(axis, scratch), dot(at_rest, seen))
     previous_cos, previous_sin = twist_angle(axis, previous)
@@ -81,11 +80,9 @@ def _estimate_joint_twist(
     cos = weight * np.cos(angle) + no_twist_weight + previous_weight * previous_cos
     sin = weight * np.sin(angle) + previous_weight * previous_sin
     radius = np.hypot(cos, sin)
-    if not radius > TINY:
-        return 0.0
-    twist[0] = cos / radius
-    twist[1] = sin / radius
-    return weight / (weight + no_twist_weight + previous_weight)
+    if radius > TINY:
+        twist[0] = cos / radius
+        twist[1] = sin / radius
 
 
 @compiled

@@ -129,7 +129,7 @@ class LandmarkObservation:
     ) -> Array:
         """Return the twist (23, 2) by hinges, hands, feet and face, as solve takes it."""
         pointers = find_pointers(self.points, self.confidence, body)
-        return twist_from_pointers(joints, body.rest, pointers, weights, previous)[0]
+        return twist_from_pointers(joints, body.rest, pointers, weights, previous)
 
 
 class BlazePoseEstimator:
