@@ -175,7 +175,7 @@ def test_a_pointer_along_its_bone_fades_to_no_twist(rest, pose):
 def test_a_straight_limb_keeps_its_twist_and_loses_it_in_time(rest):
     bent = turned_about_its_bone(rest, LEFT_SHOULDER, 60)
     straight = Pointer(LEFT_SHOULDER, bent.rest, rest[LEFT_ELBOW] - rest[LEFT_SHOULDER])
-    previous = solve(rest, rest, twist_from_pointers(rest, rest, [bent])[0])
+    previous = solve(rest, rest, twist_from_pointers(rest, rest, [bent]))
     found = [told(rest, rest, bent)]
     for _ in range(200):
         twist = twist_from_pointers(rest, rest, [straight], previous=previous)
