@@ -1,5 +1,6 @@
 """One-line messages, with advice, for errors that the user can fix, such as a missing library."""
 
+import os
 import re
 import sys
 import sysconfig
@@ -29,11 +30,49 @@ _ROS_ADVICE = {
     'unknown arguments': 'use -p NAME:=VALUE, --params-file FILE, -r FROM:=TO or --log-level LEVEL',
     'ROS_DOMAIN_ID': 'export ROS_DOMAIN_ID=0, or the number from 0 to 101 that the other nodes use',
 }
+_MAX_DOMAIN = 232  # of DDS: greater ids have port numbers above 65535
 _WRONG_TYPE = re.compile(
     r"Trying to set parameter '(.+?)' to '(.*)' of type '(\w+)', expecting type '(\w+)'"
 )
 # Parts of messages for developers of ROS 2: the line in its sources, and what its parser expected.
 _INTERNAL = re.compile(r', at \S+:\d+|\. Error: (error not set|Expected lexeme type.*)$')
+
+
+class RosEnvironmentError(RuntimeError):
+    """ROS 2 would end the process because of an environment variable; the message says why."""
+
+
+def check_ros_environment() -> None:
+    """Check what ROS 2 answers by ending the process; to be called before rclpy is imported.
+
+    Raises
+    ------
+    RosEnvironmentError
+        ROS_DOMAIN_ID has no ports, or the middleware of RMW_IMPLEMENTATION is not installed.
+    """
+    domain = os.environ.get('ROS_DOMAIN_ID', '')
+    if domain.isdecimal() and int(domain) > _MAX_DOMAIN:
+        raise RosEnvironmentError(
+            f'ROS_DOMAIN_ID is {domain}, greater than {_MAX_DOMAIN}, the last one with ports: '
+            f'{_ROS_ADVICE["ROS_DOMAIN_ID"]}'
+        )
+    middleware = os.environ.get('RMW_IMPLEMENTATION', '')
+    installed = _find_middlewares()
+    if middleware and installed and middleware not in installed:
+        package = f'ros-{os.environ.get("ROS_DISTRO", "<distribution>")}-{middleware}'
+        raise RosEnvironmentError(
+            f'RMW_IMPLEMENTATION is {middleware}, which is not installed (installed: '
+            f'{", ".join(sorted(installed))}): unset RMW_IMPLEMENTATION, or sudo apt install '
+            f'{package.replace("_", "-")}'
+        )
+
+
+def _find_middlewares() -> set[str]:
+    """Return the names of the middlewares in ament's index."""
+    prefixes = [*os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep), sys.prefix]
+    index = 'share/ament_index/resource_index/rmw_typesupport'
+    found = {path.name for prefix in prefixes if prefix for path in Path(prefix, index).glob('*')}
+    return found - {'rmw_implementation'}  # which loads one of the others
 
 
 def explain(error: Exception) -> str | None:
@@ -46,6 +85,8 @@ def explain(error: Exception) -> str | None:
     """
     if isinstance(error, ImportError):
         return _explain_import(error)
+    if isinstance(error, RosEnvironmentError):
+        return str(error)
     if type(error).__name__ == 'UnsupportedTypeSupport':  # A library of messages does not load.
         return _explain_messages(getattr(error, 'pkg_name', 'hybrik_ros'))
     if 'rclpy' in type(error).__module__:

@@ -309,6 +309,36 @@ def test_a_domain_that_is_no_number_is_refused_with_advice(
     assert 'export ROS_DOMAIN_ID=0' in line
 
 
+@pytest.mark.parametrize(
+    ('command', 'program'),
+    [
+        ([NODE], 'hybrik_node'),
+        ([HYBRIK, 'video', 'x.mp4'], 'hybrik video'),
+        ([HYBRIK, 'demo'], 'hybrik demo'),
+        ([HYBRIK, 'bench', 'node'], 'hybrik bench'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else '',
+)
+def test_a_missing_middleware_is_named_with_those_that_are_there(
+    command: list[str], program: str, ros_environment: dict[str, str]
+) -> None:
+    environment = {**ros_environment, 'RMW_IMPLEMENTATION': 'rmw_zenoh_cpp'}
+    line = only_line(run(*command, environment=environment), program)
+    assert 'RMW_IMPLEMENTATION is rmw_zenoh_cpp, which is not installed' in line
+    assert 'installed: rmw_fastrtps_cpp' in line
+    assert 'rmw-zenoh-cpp' in line
+
+
+def test_a_domain_without_ports_is_refused_with_advice(ros_environment: dict[str, str]) -> None:
+    environment = {**ros_environment, 'ROS_DOMAIN_ID': '9999'}
+    line = only_line(run(NODE, environment=environment), 'hybrik_node')
+    assert 'ROS_DOMAIN_ID is 9999, greater than 232' in line
+    assert 'export ROS_DOMAIN_ID=0' in line
+    doctor = run(HYBRIK, 'doctor', environment=environment)
+    assert 'ROS_DOMAIN_ID is 9999' in doctor.stdout
+    assert 'body body.npz' in doctor.stdout  # It goes on.
+
+
 def test_demo_says_wrong_ros_arguments_in_one_line(
     ros_environment: dict[str, str], tmp_path: Path
 ) -> None:

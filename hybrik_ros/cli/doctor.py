@@ -18,7 +18,14 @@ from rich.console import Console
 from rich.text import Text
 
 from hybrik_ros import __version__
-from hybrik_ros.advice import SETUP, one_line, pip_install, ros_advice
+from hybrik_ros.advice import (
+    SETUP,
+    RosEnvironmentError,
+    check_ros_environment,
+    one_line,
+    pip_install,
+    ros_advice,
+)
 from hybrik_ros.findings import LEVELS, OK, PROBLEM, WARNING, Finding
 from hybrik_ros.share import MALLOC, share_path, transport_profile
 
@@ -121,6 +128,12 @@ def _if_importable(subject: str, findings: Iterator[Finding], *modules: str) -> 
 
 def _check_ros(args: argparse.Namespace, middleware: str) -> Iterator[Finding]:
     """Check ROS, its middleware, cameras and running nodes."""
+    try:
+        check_ros_environment()
+    except RosEnvironmentError as error:
+        found, _, advice = str(error).partition(': ')
+        yield Finding(PROBLEM, 'ROS', found, advice)
+        return
     try:
         from hybrik_ros.node import graph_checks
     except ImportError as error:

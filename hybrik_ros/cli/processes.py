@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from hybrik_ros.advice import check_ros_environment
 from hybrik_ros.share import node_environment, set_transport_profile
 
 NODE = (sys.executable, '-m', 'hybrik_ros.node')
@@ -34,6 +35,7 @@ def isolate() -> None:
     own = os.environ.get('ROS_DOMAIN_ID')
     os.environ['ROS_DOMAIN_ID'] = next(str(domain) for domain in domains if str(domain) != own)
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    check_ros_environment()
     set_transport_profile()
     if os.environ.get('ROS_DISTRO') == 'humble':  # It does not support the discovery range.
         os.environ['ROS_LOCALHOST_ONLY'] = '1'

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from hybrik_ros.advice import check_ros_environment
 from hybrik_ros.messages.calibration import CalibrationError
 from hybrik_ros.share import SAMPLE, set_transport_profile
 
@@ -67,6 +68,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
 
 def run(args: argparse.Namespace) -> int:
     """Publish until the source ends or SIGINT; return 0, or 1 with the reason on stderr."""
+    check_ros_environment()
     profile = set_transport_profile()
     from hybrik_ros.node.video_source import SourceError, play
 

@@ -13,15 +13,16 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
 
-    from hybrik_ros.advice import explain
+    from hybrik_ros.advice import RosEnvironmentError, check_ros_environment, explain
     from hybrik_ros.node.command_line import check_arguments
     from hybrik_ros.share import set_transport_profile
 
     check_arguments(sys.argv[1:])
     profile = set_transport_profile()
     try:
+        check_ros_environment()
         from hybrik_ros.node.run import run
-    except ImportError as error:
+    except (ImportError, RosEnvironmentError) as error:
         reason = explain(error)
         if reason is None:
             raise
