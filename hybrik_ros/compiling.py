@@ -8,8 +8,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from functools import cached_property, update_wrapper
 from hashlib import sha256
+from importlib.util import find_spec
 from types import CodeType, ModuleType
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -136,6 +138,27 @@ def load_kernels() -> None:
     if is_enabled():
         for name in list(KERNELS):  # Another thread may import more meanwhile.
             compile_kernel(name)
+
+
+def start_loading() -> 'Future[None]':
+    """Run `load_kernels` in a thread; the future raises what it raises."""
+    loading: Future[None] = Future()
+
+    def load() -> None:
+        try:
+            load_kernels()
+            loading.set_result(None)
+        except BaseException as error:  # The thread that waits raises it.
+            loading.set_exception(error)
+
+    threading.Thread(target=load, name='hybrik code', daemon=True).start()
+    return loading
+
+
+def require_numba() -> None:
+    """Raise a ModuleNotFoundError where numba is not installed, without importing it."""
+    if find_spec('numba') is None:
+        raise ModuleNotFoundError("No module named 'numba'", name='numba')
 
 
 def is_enabled() -> bool:

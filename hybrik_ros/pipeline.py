@@ -1,7 +1,6 @@
 """One camera: from an image to people. Knows no ROS."""
 
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -35,6 +34,8 @@ from hybrik_ros.timing import StageTimer
 from hybrik_ros.tracking import Tracker
 
 _LOGGER = logging.getLogger(__name__)
+
+compiling.require_numba()  # Missing libraries are found when this is imported, numba too.
 
 _WARM_UP_SIZE = 256  # pixels
 
@@ -101,8 +102,7 @@ class Pipeline:
             A file or a setting is unusable; the message says which. Nothing stays loaded.
         """
         chosen = Settings(**settings)
-        code = threading.Thread(target=compiling.load_kernels, name='hybrik code', daemon=True)
-        code.start()
+        code = compiling.start_loading()
         body = BodyModel.load(chosen.body or None)
         with ExitStack() as opened:
             detector = open_detector(chosen)
@@ -118,7 +118,7 @@ class Pipeline:
             pipeline = cls(chosen, body, detector, estimator, ids)
             pipeline._warm_up()
             opened.pop_all()
-        code.join()
+        code.result()
         return pipeline
 
     def __call__(
