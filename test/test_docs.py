@@ -24,8 +24,8 @@ from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
 from hybrik_ros.cli import main
 from hybrik_ros.human import Human
-from hybrik_ros.node.conversions import make
 from hybrik_ros.node.inputs import Inputs
+from hybrik_ros.node.message_maker import make
 from hybrik_ros.node.node import HybrikNode
 from hybrik_ros.node.outputs import Outputs
 from hybrik_ros.node.parameters import declare

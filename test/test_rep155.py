@@ -29,7 +29,7 @@ from hybrik_ros.cli.bench.footage import DownloadError
 from hybrik_ros.human import Human
 from hybrik_ros.kinematics import forward, global_rotations
 from hybrik_ros.node import rep155_messages as messages
-from hybrik_ros.node.conversions import make
+from hybrik_ros.node.message_maker import make
 from hybrik_ros.node.rep155 import Rep155, available
 from hybrik_ros.node.rep155_angles import HINGES, joint_angles
 from hybrik_ros.node.rep155_urdf import to_urdf

@@ -23,7 +23,7 @@ from hybrik_ros.body import BodyModel
 from hybrik_ros.human import Human
 from hybrik_ros.kinematics import forward, global_rotations
 from hybrik_ros.msg import HumanMesh
-from hybrik_ros.node.conversions import make
+from hybrik_ros.node.message_maker import make
 from hybrik_ros.skeleton import JOINT_NAMES
 
 EXAMPLE = Path(__file__).parents[1] / 'doc' / 'examples' / 'teleoperation.py'

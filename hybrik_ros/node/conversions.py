@@ -1,40 +1,15 @@
-"""Conversion of this package's types to ROS message classes."""
+"""Conversion of images and calibrations to ROS message classes; needs sensor_msgs only."""
 
 import array
 import sys
 from pathlib import Path
 
-import geometry_msgs.msg
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
-from tf2_msgs.msg import TFMessage
 
 from hybrik_ros.messages import calibration
-from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY, TF, MessageMaker
-from hybrik_ros.msg import HumanMesh, HumanMeshArray
-
-_GEOMETRY = ('Point', 'Quaternion', 'Transform', 'TransformStamped', 'Vector3')
-
-
-def float_array(numbers: NDArray) -> array.array:
-    """Return numbers as a flat float32 array, which a message field takes without a copy."""
-    flat = array.array('f')
-    flat.frombytes(np.ascontiguousarray(numbers, np.float32).data.cast('B'))
-    return flat
-
-
-make = MessageMaker(
-    {
-        HUMAN_MESH: HumanMesh,
-        HUMAN_MESH_ARRAY: HumanMeshArray,
-        TF: TFMessage,
-        'std_msgs/msg/Header': Header,
-        **{f'geometry_msgs/msg/{name}': getattr(geometry_msgs.msg, name) for name in _GEOMETRY},
-    },
-    float_array,
-)
 
 
 def to_image(rgb: NDArray[np.uint8], header: Header, encoding: str = 'rgb8') -> Image:

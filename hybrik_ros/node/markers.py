@@ -11,7 +11,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from hybrik_ros.drawing import Colour, identity_colour, side_colour
 from hybrik_ros.human import Human
-from hybrik_ros.node.conversions import make
+from hybrik_ros.node.message_maker import make
 from hybrik_ros.skeleton import NUM_JOINTS, PARENTS
 
 # Maximum age of markers: RViz removes the people when the node stops publishing.

@@ -20,8 +20,9 @@ from hybrik_ros.drawing import draw_humans
 from hybrik_ros.human import Human
 from hybrik_ros.msg import HumanMesh, HumanMeshArray
 from hybrik_ros.node import rep155
-from hybrik_ros.node.conversions import make, to_image
+from hybrik_ros.node.conversions import to_image
 from hybrik_ros.node.markers import MarkerMaker
+from hybrik_ros.node.message_maker import make
 from hybrik_ros.node.rep155 import Rep155
 from hybrik_ros.skeleton import NUM_JOINTS
 

@@ -23,7 +23,8 @@ from hybrik_ros.angles import wrap
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
 from hybrik_ros.human import Human
-from hybrik_ros.node.conversions import make, to_image
+from hybrik_ros.node.conversions import to_image
+from hybrik_ros.node.message_maker import make
 from hybrik_ros.node.rep155_angles import HINGES, HIPS
 from hybrik_ros.skeleton import JOINT_NAMES, SHOULDERS
 
