@@ -3,9 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from itertools import count
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,8 +26,8 @@ from hybrik_ros.perception.opening import (
 )
 from hybrik_ros.posing import pose, start_memory
 from hybrik_ros.reconstruction import Reconstructor
-from hybrik_ros.settings import SETTINGS, Settings
-from hybrik_ros.snapshot import from_plain, to_plain
+from hybrik_ros.settings import SETTINGS, Settings, Value
+from hybrik_ros.snapshot import Plain, Snapshot, from_plain, to_plain
 from hybrik_ros.timing import StageTimer
 from hybrik_ros.tracking import Tracker
 
@@ -86,7 +84,7 @@ class Pipeline:
         self._stamp = -np.inf
 
     @classmethod
-    def create(cls, *, ids: Iterator[int] | None = None, **settings: Any) -> 'Pipeline':
+    def create(cls, *, ids: Iterator[int] | None = None, **settings: Value) -> 'Pipeline':
         """Load body and networks, and run each once, so that the first frame is not a slow one.
 
         Parameters
@@ -101,7 +99,7 @@ class Pipeline:
         FileNotFoundError, RuntimeError, ValueError
             A file or a setting is unusable; the message says which. Nothing stays loaded.
         """
-        chosen = Settings(**settings)
+        chosen = Settings.of(**settings)
         code = compiling.start_loading()
         body = BodyModel.load(chosen.body or None)
         with ExitStack() as opened:
@@ -201,7 +199,7 @@ class Pipeline:
         """Duration of each stage of the last frame by name."""
         return self._timer.seconds
 
-    def adjust(self, **settings: Any) -> None:
+    def adjust(self, **settings: Value) -> None:
         """Change settings between two frames; all tracks stay.
 
         Parameters
@@ -217,7 +215,7 @@ class Pipeline:
         present = vars(self._settings)
         if all(name in present and present[name] == value for name, value in settings.items()):
             return
-        chosen = replace(self._settings, **settings)
+        chosen = self._settings.changed(**settings)
         for name, parameter in SETTINGS.items():
             if not parameter.dynamic and getattr(chosen, name) != getattr(self._settings, name):
                 raise ValueError(f'{name} cannot change while the pipeline runs: create another')
@@ -235,17 +233,12 @@ class Pipeline:
         """Whether any track is known; if not, all that follows is as in a new pipeline."""
         return bool(self._tracker.tracks)
 
-    def state(self) -> Any:
+    def state(self) -> Plain:
         """Return what is known of people as plain data, for `restore`; json can store it."""
-        return to_plain(
-            {
-                'tracks': self._tracker.tracks,
-                'frames_since_detection': self._observer.frames_since_detection,
-                'stamp': self._stamp,
-            }
-        )
+        frames = self._observer.frames_since_detection
+        return to_plain(Snapshot(self._tracker.tracks, frames, self._stamp))
 
-    def restore(self, state: Any) -> None:
+    def restore(self, state: Plain) -> None:
         """Continue, to the bit, as the pipeline of the same settings whose state this was.
 
         Raises
@@ -254,14 +247,8 @@ class Pipeline:
             It is no state, or that of another version.
         """
         known = from_plain(state)
-        try:
-            tracks, frames, stamp = (
-                known[name] for name in ('tracks', 'frames_since_detection', 'stamp')
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError(f'this is no state of a pipeline: {error!r}') from error
-        self._tracker.tracks, self._stamp = tracks, stamp
-        self._observer.frames_since_detection = frames
+        self._tracker.tracks, self._stamp = known.tracks, known.stamp
+        self._observer.frames_since_detection = known.frames_since_detection
 
     def close(self) -> None:
         """Free the networks."""

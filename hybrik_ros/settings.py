@@ -241,6 +241,16 @@ class Settings:
         for name, parameter in SETTINGS.items():
             parameter.check(getattr(self, name), name)
 
+    @classmethod
+    def of(cls, **values: Value) -> 'Settings':
+        """Return settings with some values by field; a wrong type is refused like a wrong value."""
+        checked: Any = values
+        return cls(**checked)
+
+    def changed(self, **values: Value) -> 'Settings':
+        """Return these settings with other values of some fields."""
+        return Settings.of(**{**vars(self), **values})
+
 
 def _declared() -> dict[str, Parameter]:
     found = {}

@@ -3,9 +3,11 @@
 Nothing in it can run code: only the dataclasses below are made, of the fields that they declare.
 """
 
+from __future__ import annotations
+
 from base64 import b64decode, b64encode
-from dataclasses import fields
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -19,18 +21,41 @@ from hybrik_ros.tracking.track import FilterStates
 
 VERSION = 2  # To be raised when a class below changes its fields.
 
+# What json can store.
+Plain: TypeAlias = bool | int | float | str | list['Plain'] | dict[str, 'Plain'] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What a pipeline knows between two frames.
+
+    Attributes
+    ----------
+    tracks : list of Track
+        All tracks.
+    frames_since_detection : int
+        Frames since the detector ran.
+    stamp : float
+        Time of the last frame in seconds.
+    """
+
+    tracks: list[Track]
+    frames_since_detection: int
+    stamp: float
+
+
 _CLASSES = {
     kind.__name__: kind
     for kind in (
-        Track, Memory, ShapeEstimate, Sighting, Region, FilterStates, FilterState, Proportions,
-        LandmarkObservation, JointObservation,
+        Snapshot, Track, Memory, ShapeEstimate, Sighting, Region, FilterStates, FilterState,
+        Proportions, LandmarkObservation, JointObservation,
     )
 }  # fmt: skip
 _PLAIN = (bool, int, float, str, type(None))
 
 
-def to_plain(value: Any) -> Any:
-    """Return a value as what json can store.
+def to_plain(value: object) -> Plain:
+    """Return a snapshot, or a part of one, as what json can store.
 
     Raises
     ------
@@ -40,20 +65,28 @@ def to_plain(value: Any) -> Any:
     return {'version': VERSION, 'content': _Packer().pack(value)}
 
 
-def from_plain(plain: Any) -> Any:
-    """Return what to_plain was given.
+def from_plain(plain: Plain) -> Snapshot:
+    """Return the snapshot that to_plain was given.
 
     Raises
     ------
     ValueError
-        This does not come from to_plain, or from that of another version.
+        This is no snapshot, or one of another version.
     """
     try:
-        if plain['version'] != VERSION:
-            raise ValueError(f'its version is {plain["version"]!r}, not {VERSION}')
-        return _Unpacker().unpack(plain['content'])
+        if not isinstance(plain, dict) or plain['version'] != VERSION:
+            raise ValueError(f'its version is not {VERSION}')
+        found = _Unpacker().unpack(plain['content'])
+        if not (
+            isinstance(found, Snapshot)
+            and all(isinstance(track, Track) for track in found.tracks)
+            and isinstance(found.frames_since_detection, int)
+            and isinstance(found.stamp, float)
+        ):
+            raise ValueError('its content is of other types')
     except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
         raise ValueError(f'this is no snapshot: {error!r}') from error
+    return found
 
 
 class _Packer:
@@ -73,8 +106,6 @@ class _Packer:
             return self._pack_array(value)
         if isinstance(value, State):
             return {'state': value.value}
-        if isinstance(value, dict):
-            return {'dict': {key: self.pack(item) for key, item in value.items()}}
         name = type(value).__name__
         if _CLASSES.get(name) is type(value):
             packed = {each.name: self.pack(getattr(value, each.name)) for each in fields(value)}
@@ -102,8 +133,6 @@ class _Unpacker:
             kind = _CLASSES[plain['class']]
             return kind(**{name: self.unpack(item) for name, item in plain['fields'].items()})
         [(kind, content)] = plain.items()
-        if kind == 'dict':
-            return {key: self.unpack(item) for key, item in content.items()}
         if kind == 'array':
             dtype, shape, text = content
             array = np.frombuffer(b64decode(text), np.dtype(dtype)).reshape(shape).copy()

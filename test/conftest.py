@@ -35,11 +35,11 @@ SLOW = {
 
 
 # They measure delays, so scripts/test runs nothing beside them.
-ALONE = {'demo', 'load', 'loading', 'video'}
+ALONE = {'demo', 'load', 'loading'}
 # The longest modules begin, so that no worker is left with one at the end.
 LONGEST = (
     'distributions', 'ubuntu', 'node', 'doctor', 'recordings', 'pipeline', 'compiling', 'packaging',
-    'requirements', 'export', 'half', 'bench', 'rep155', 'scripts', 'first_contact',
+    'video', 'requirements', 'export', 'half', 'bench', 'rep155', 'scripts', 'first_contact',
 )  # fmt: skip
 
 

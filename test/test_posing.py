@@ -236,12 +236,23 @@ def test_a_snapshot_is_json_with_a_version_and_named_fields(pipeline, frames):
     [
         lambda state: state.update(version=1),
         lambda state: state.pop('version'),
-        lambda state: state['content']['dict']['tracks'][0]['fields'].pop('id'),
-        lambda state: state['content']['dict']['tracks'][0]['fields'].update(extra=1),
-        lambda state: state['content']['dict']['tracks'][0].update({'class': 'Popen'}),
-        lambda state: state['content']['dict'].pop('stamp'),
+        lambda state: state['content']['fields']['tracks'][0]['fields'].pop('id'),
+        lambda state: state['content']['fields']['tracks'][0]['fields'].update(extra=1),
+        lambda state: state['content']['fields']['tracks'][0].update({'class': 'Popen'}),
+        lambda state: state['content']['fields'].pop('stamp'),
+        lambda state: state['content']['fields'].update(tracks=[7]),
+        lambda state: state['content']['fields'].update(stamp='now'),
     ],
-    ids=['old version', 'no version', 'field missing', 'field unknown', 'class', 'no stamp'],
+    ids=[
+        'old version',
+        'no version',
+        'field missing',
+        'field unknown',
+        'class',
+        'no stamp',
+        'no track',
+        'no time',
+    ],
 )
 def test_a_changed_snapshot_is_refused_and_changes_nothing(pipeline, frames, change):
     [before] = pipeline(frames[0], read_camera(), 0.0)
