@@ -243,7 +243,7 @@ class _Announcer:
         self._was_announced = False
 
     def notify(self, event: Any) -> None:
-        """Take in the start or the end of a compilation."""
+        """Log the start or the end of a compilation."""
         if event.data['dispatcher'].py_func in self.functions:
             (self._on_start if event.is_start else self._on_end)(event)
 

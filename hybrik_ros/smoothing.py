@@ -134,5 +134,5 @@ class RotationFilter(OneEuroFilter):
 
 
 def _gain(cutoff: ArrayLike, elapsed: float) -> Array:
-    """Return the share of a step that a low-pass filter of this cutoff takes in so many seconds."""
+    """Return the share of a step that a low-pass filter takes in `elapsed` seconds."""
     return -np.expm1(-2 * np.pi * np.asarray(cutoff, float) * elapsed)

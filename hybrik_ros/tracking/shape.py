@@ -22,7 +22,7 @@ _LENGTH_BIAS = 0.015
 # Maximum standard deviation in metres of the mean of a length that counts as known.
 _KNOWN_SIGMA = 0.5 * _LENGTH_BIAS
 _MIN_GROWTH = 1.05  # ratio of the total weight since the last fit that is worth another one
-_ENOUGH_BETAS = 30  # frames, fully confident, after which the mean of a network's betas is known
+_MIN_BETAS_WEIGHT = 30  # total confidence, in frames, of a mean of betas that counts as known
 _TRANSITION_SECONDS = 0.5  # in which the betas move to a new estimate
 
 
@@ -60,7 +60,7 @@ class ShapeEstimate:
     @property
     def is_frozen(self) -> bool:
         """Whether the betas will not change any more."""
-        known = bool(self.known.all()) or self.told >= _ENOUGH_BETAS
+        known = bool(self.known.all()) or self.told >= _MIN_BETAS_WEIGHT
         return known and self.remaining <= 0
 
 
@@ -123,7 +123,7 @@ class ShapeEstimator:
         elapsed : float
             Seconds since the last frame; infinite for the first.
         """
-        if confidence > 0 and shape.told < _ENOUGH_BETAS:
+        if confidence > 0 and shape.told < _MIN_BETAS_WEIGHT:
             mean = shape.target if shape.told > 0 else betas
             told = shape.told + confidence
             target = mean + confidence / told * (betas - mean)

@@ -172,7 +172,7 @@ class Track:
     def remember(
         self, sighting: Sighting, region: Region, memory: Memory, is_occluded: bool, stamp: float
     ) -> None:
-        """Take in all that a frame shows of the person.
+        """Update the track with all that a frame shows of the person.
 
         Parameters
         ----------

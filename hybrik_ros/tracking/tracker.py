@@ -86,7 +86,7 @@ class Tracker:
         return assign(sightings, self._remembered(self.tracks, stamp), stamp)
 
     def update(self, people: Sequence[Seen], stamp: float) -> list[Track]:
-        """Take in the people of a frame.
+        """Update the tracks with the people of a frame.
 
         Returns
         -------
