@@ -19,7 +19,8 @@ extensions = [
     'sphinx.ext.viewcode',
 ]
 master_doc = 'index'
-exclude_patterns = ['examples']
+# The last two are what rosdoc2 generates of all modules: api.rst lists the public ones.
+exclude_patterns = ['examples', '**modules.rst', '**hybrik_ros*.rst']
 html_theme = 'alabaster'
 
 autosummary_generate = True

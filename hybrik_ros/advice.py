@@ -3,7 +3,6 @@
 import os
 import re
 import sys
-import sysconfig
 from pathlib import Path
 
 DISTRIBUTIONS = Path('/opt/ros')
@@ -59,11 +58,12 @@ def check_ros_environment() -> None:
     middleware = os.environ.get('RMW_IMPLEMENTATION', '')
     installed = _find_middlewares()
     if middleware and installed and middleware not in installed:
-        package = f'ros-{os.environ.get("ROS_DISTRO", "<distribution>")}-{middleware}'
+        distribution = os.environ.get('ROS_DISTRO')
+        package = f'ros-{distribution}-{middleware}'.replace('_', '-')
         raise RosEnvironmentError(
             f'RMW_IMPLEMENTATION is {middleware}, which is not installed (installed: '
-            f'{", ".join(sorted(installed))}): unset RMW_IMPLEMENTATION, or sudo apt install '
-            f'{package.replace("_", "-")}'
+            f'{", ".join(sorted(installed))}): unset RMW_IMPLEMENTATION'
+            + (f', or sudo apt install {package}' if distribution else '')
         )
 
 
@@ -100,14 +100,17 @@ def one_line(error: Exception) -> str:
 
 
 def pip_install(*packages: str) -> str:
-    """Return the command that installs packages from PyPI for this Python."""
-    managed = Path(sysconfig.get_path('stdlib'), 'EXTERNALLY-MANAGED').is_file()
-    if managed and sys.prefix == sys.base_prefix:  # PEP 668: pip refuses outside of environments.
+    """Return the command that installs packages from PyPI into the environment of this Python.
+
+    The system's Python is never named: pip would replace its numpy, or refuse (PEP 668).
+    """
+    install = f'-m pip install {" ".join(packages)}'
+    if sys.prefix == sys.base_prefix:
         return (
-            f'run ./scripts/setup in the source tree of hybrik_ros, then there '
-            f'.venv/bin/python -m pip install {" ".join(packages)}'
+            f'run ./scripts/setup --colcon in the source tree of hybrik_ros, then there '
+            f'.venv-$ROS_DISTRO/bin/python {install}'
         )
-    return f'{sys.executable} -m pip install {" ".join(packages)}'
+    return f'{sys.executable} {install}'
 
 
 def ros_advice() -> str:

@@ -78,7 +78,8 @@ class Kernel(Generic[P, R]):
         Raises
         ------
         TypeError
-            The function uses something other than numbers, strings, arrays, modules and functions.
+            The function uses something other than numbers, strings, arrays, NumPy, math and
+            functions: a change of the values of other modules would not be noticed.
         """
         digest = sha256()
         for part in _ingredients(self.function, set()):
@@ -228,7 +229,10 @@ def _ingredients(function: Callable[..., Any], seen: set[Callable[..., Any]]) ->
             yield f'{name} {value.dtype} {value.shape}'.encode() + value.tobytes()
         elif isinstance(value, (bool, int, float, str, tuple, np.generic)):
             yield f'{name} {value!r}'.encode()
-        elif not (value is None or isinstance(value, ModuleType) or callable(value)):
+        elif isinstance(value, ModuleType):
+            if value.__name__ not in ('numpy', 'math'):
+                raise TypeError(f'the kernel {function.__name__} uses the module {name}')
+        elif not (value is None or callable(value)):
             raise TypeError(f'the kernel {function.__name__} uses {name}, a {type(value).__name__}')
 
 

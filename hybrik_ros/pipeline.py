@@ -44,7 +44,7 @@ class Pipeline:
     Parameters
     ----------
     settings : Settings
-        What it can be told.
+        Settings of detection, tracking and smoothing.
     body : BodyModel
         The body that is posed.
     detector : PersonDetector
@@ -109,14 +109,14 @@ class Pipeline:
             opened.callback(estimator.close)
             if chosen.hybrik_model and body.shape_names:
                 _LOGGER.warning(
-                    "HybrIK's network estimates the shape of SMPL bodies, and the body %r is none: "
+                    "HybrIK's network estimates shapes of SMPL bodies, and the body %r is not one: "
                     'its shape is fitted to bone lengths. Set an SMPL file as the body.',
                     body.name,
                 )
             pipeline = cls(chosen, body, detector, estimator, ids)
             pipeline._warm_up()
+            code.result()
             opened.pop_all()
-        code.result()
         return pipeline
 
     def __call__(
@@ -227,6 +227,7 @@ class Pipeline:
     def reset(self) -> None:
         """Forget all tracks."""
         self._tracker.reset()
+        self._reconstructor.observations = []
 
     @property
     def has_tracks(self) -> bool:
@@ -236,17 +237,18 @@ class Pipeline:
     def state(self) -> Plain:
         """Return what is known of people as plain data, for `restore`; json can store it."""
         frames = self._observer.frames_since_detection
-        return to_plain(Snapshot(self._tracker.tracks, frames, self._stamp))
+        snapshot = Snapshot(self._tracker.tracks, frames, self._stamp)
+        return to_plain(snapshot, self._estimator.observation_type)
 
     def restore(self, state: Plain) -> None:
-        """Continue, to the bit, as the pipeline of the same settings whose state this was.
+        """Continue as the pipeline that returned the state, to the bit, with the same settings.
 
         Raises
         ------
         ValueError
             It is no state, or that of another version.
         """
-        known = from_plain(state)
+        known = from_plain(state, self._estimator.observation_type)
         self._tracker.tracks, self._stamp = known.tracks, known.stamp
         self._observer.frames_since_detection = known.frames_since_detection
 

@@ -193,9 +193,9 @@ def keep_sides(
 ) -> tuple[Observation, Memory]:
     """Return the observation with its sides as just before, and the memory of that.
 
-    Networks now and then take a back for a front, above all of half a body, and exchange left and
-    right. No person turns round within a frame; but a network that insists, for as long as the
-    sides were the same before or for half a second, is right.
+    Networks sometimes exchange front and back, and left and right, above all for half bodies. No
+    person turns round within a frame. Exchanged sides are accepted once they last as long as the
+    sides before, or half a second.
     """
     last = memory.observation
     same_before, exchanged_before = memory.same_seconds, memory.exchanged_seconds
@@ -325,7 +325,7 @@ def _locate_pelvis(rotations: Array, rest: Array, rays: Array, confidence: Array
 def take_distance(memory: Memory, options: Settings, ratio: float | None) -> Memory:
     """Return the memory with a measured distance ratio; None was not measured.
 
-    The first one has held all along: the person did not move there.
+    The first one applies to all frames before: the person did not move.
     """
     if ratio is None:
         return memory

@@ -101,7 +101,7 @@ class Reconstructor:
         return Human(
             id=track.id,
             confidence=observation.score,
-            box=observation.box,
+            box=observation.box.copy(),
             joints=posed.joints,
             joint_confidence=posed.joint_confidence,
             rotations=posed.rotations,

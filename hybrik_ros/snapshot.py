@@ -13,8 +13,7 @@ import numpy as np
 
 from hybrik_ros.body.proportions import Proportions
 from hybrik_ros.camera import Region
-from hybrik_ros.perception.hybrik import JointObservation
-from hybrik_ros.perception.landmarks import LandmarkObservation
+from hybrik_ros.perception.estimator import Observation
 from hybrik_ros.smoothing import FilterState
 from hybrik_ros.tracking import Memory, ShapeEstimate, Sighting, State, Track
 from hybrik_ros.tracking.track import FilterStates
@@ -44,29 +43,40 @@ class Snapshot:
     stamp: float
 
 
-_CLASSES = {
-    kind.__name__: kind
-    for kind in (
-        Snapshot, Track, Memory, ShapeEstimate, Sighting, Region, FilterStates, FilterState,
-        Proportions, LandmarkObservation, JointObservation,
-    )
-}  # fmt: skip
+_CLASSES: tuple[type, ...] = (
+    Snapshot, Track, Memory, ShapeEstimate, Sighting, Region, FilterStates, FilterState,
+    Proportions,
+)  # fmt: skip
 _PLAIN = (bool, int, float, str, type(None))
 
 
-def to_plain(value: object) -> Plain:
+def to_plain(value: object, observation_type: type[Observation]) -> Plain:
     """Return a snapshot, or a part of one, as what json can store.
+
+    Parameters
+    ----------
+    value : object
+        The snapshot or the part.
+    observation_type : type
+        Class of the observations in it, a frozen dataclass.
 
     Raises
     ------
     TypeError
         It holds something other than people.
     """
-    return {'version': VERSION, 'content': _Packer().pack(value)}
+    return {'version': VERSION, 'content': _Packer(observation_type).pack(value)}
 
 
-def from_plain(plain: Plain) -> Snapshot:
+def from_plain(plain: Plain, observation_type: type[Observation]) -> Snapshot:
     """Return the snapshot that to_plain was given.
+
+    Parameters
+    ----------
+    plain : object
+        What to_plain returned, perhaps stored as json meanwhile.
+    observation_type : type
+        Class of the observations in it.
 
     Raises
     ------
@@ -76,7 +86,7 @@ def from_plain(plain: Plain) -> Snapshot:
     try:
         if not isinstance(plain, dict) or plain['version'] != VERSION:
             raise ValueError(f'its version is not {VERSION}')
-        found = _Unpacker().unpack(plain['content'])
+        found = _Unpacker(observation_type).unpack(plain['content'])
         if not (
             isinstance(found, Snapshot)
             and all(isinstance(track, Track) for track in found.tracks)
@@ -85,14 +95,15 @@ def from_plain(plain: Plain) -> Snapshot:
         ):
             raise ValueError('its content is of other types')
     except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
-        raise ValueError(f'this is no snapshot: {error!r}') from error
+        raise ValueError(f'not a snapshot of this version: {error}') from error
     return found
 
 
 class _Packer:
     """Numbers the arrays, as some of them are the same one in several places."""
 
-    def __init__(self) -> None:
+    def __init__(self, observation_type: type) -> None:
+        self._classes = (*_CLASSES, observation_type)
         self._numbers: dict[int, int] = {}
 
     def pack(self, value: Any) -> Any:
@@ -107,7 +118,7 @@ class _Packer:
         if isinstance(value, State):
             return {'state': value.value}
         name = type(value).__name__
-        if _CLASSES.get(name) is type(value):
+        if type(value) in self._classes:
             packed = {each.name: self.pack(getattr(value, each.name)) for each in fields(value)}
             return {'class': name, 'fields': packed}
         raise TypeError(f'{name} cannot be stored')
@@ -121,7 +132,8 @@ class _Packer:
 
 
 class _Unpacker:
-    def __init__(self) -> None:
+    def __init__(self, observation_type: type) -> None:
+        self._classes = {kind.__name__: kind for kind in (*_CLASSES, observation_type)}
         self._arrays: list[np.ndarray] = []
 
     def unpack(self, plain: Any) -> Any:
@@ -130,7 +142,7 @@ class _Unpacker:
         if not isinstance(plain, dict):
             return plain
         if 'class' in plain:
-            kind = _CLASSES[plain['class']]
+            kind = self._classes[plain['class']]
             return kind(**{name: self.unpack(item) for name, item in plain['fields'].items()})
         [(kind, content)] = plain.items()
         if kind == 'array':
@@ -142,4 +154,4 @@ class _Unpacker:
             return self._arrays[content]
         if kind == 'state':
             return State(content)
-        raise ValueError(f'nothing of the kind {kind!r} is stored here')
+        raise ValueError(f'unknown kind of value {kind!r}')

@@ -213,8 +213,14 @@ def test_whatever_is_measured_the_ratio_is_a_number_or_none(seed, offset, share)
     )
     rotations = random_rotations(rng, 1)[0]
     vertices = BODY.vertices(rotations, None, np.add(offset, [0, 0, 2.0]))
-    ratio = TorsoDistanceEstimator(BODY).estimate_ratio(depth, CAMERA, vertices, rng.random(24))
-    assert ratio is None or 0.5 < ratio < 2.0
+    before = depth.copy(), vertices.copy()
+    torso = TorsoDistanceEstimator(BODY)
+    ratio = torso.estimate_ratio(depth, CAMERA, vertices, rng.random(24))
+    assert np.array_equal(before[0], depth, equal_nan=True)
+    assert np.array_equal(before[1], vertices)
+    if ratio is not None:  # Then the body, moved there, is where the image shows it.
+        again = torso.estimate_ratio(depth, CAMERA, ratio * vertices, np.ones(24))
+        assert again is None or again == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.parametrize(

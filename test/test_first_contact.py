@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
@@ -238,16 +237,13 @@ def test_doctor_lists_a_library_that_is_missing(module: str, tmp_path: Path) -> 
     assert 'net.core.rmem_max' in ran.stdout  # It goes on.
 
 
-def test_pip_is_not_advised_where_the_system_manages_python(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pip_is_advised_in_environments_only(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pip_install('ray') == f'{sys.executable} -m pip install ray'
-    (tmp_path / 'EXTERNALLY-MANAGED').touch()  # as on Ubuntu 24.04
-    monkeypatch.setattr(sysconfig, 'get_path', lambda _: str(tmp_path))
-    assert pip_install('ray') == f'{sys.executable} -m pip install ray'  # in an environment
-    monkeypatch.setattr(sys, 'prefix', sys.base_prefix)
-    assert './scripts/setup' in pip_install('ray')
-    assert '.venv/bin/python -m pip install ray' in pip_install('ray')
+    monkeypatch.setattr(sys, 'prefix', sys.base_prefix)  # the system's Python
+    said = pip_install('ray')
+    assert './scripts/setup --colcon' in said
+    assert '.venv-$ROS_DISTRO/bin/python -m pip install ray' in said
+    assert sys.executable not in said
 
 
 def test_the_distribution_for_this_python_is_named(
@@ -323,10 +319,11 @@ def test_a_missing_middleware_is_named_with_those_that_are_there(
     command: list[str], program: str, ros_environment: dict[str, str]
 ) -> None:
     environment = {**ros_environment, 'RMW_IMPLEMENTATION': 'rmw_zenoh_cpp'}
+    environment['ROS_DISTRO'] = 'kilted'
     line = only_line(run(*command, environment=environment), program)
     assert 'RMW_IMPLEMENTATION is rmw_zenoh_cpp, which is not installed' in line
     assert 'installed: rmw_fastrtps_cpp' in line
-    assert 'rmw-zenoh-cpp' in line
+    assert 'sudo apt install ros-kilted-rmw-zenoh-cpp' in line
 
 
 def test_a_domain_without_ports_is_refused_with_advice(ros_environment: dict[str, str]) -> None:

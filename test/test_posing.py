@@ -1,14 +1,15 @@
 """One person's pose in one frame: pure, and refused whole where no person can look like that."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
 from sample import RATE, read_camera, read_frames
 from shown import landmark_points, landmarks_of
 
-from hybrik_ros import posing
+from hybrik_ros import posing, snapshot
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, ImpossiblePoseError
 from hybrik_ros.inference import choice
@@ -20,7 +21,8 @@ from hybrik_ros.perception.landmarks import BlazePoseEstimator, LandmarkObservat
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.posing import pose, start_memory
 from hybrik_ros.settings import Settings
-from hybrik_ros.snapshot import to_plain
+from hybrik_ros.snapshot import Snapshot, from_plain, to_plain
+from hybrik_ros.tracking import Sighting, Track
 
 SETTINGS = Settings(confirm_after=0.0)
 UPRIGHT = np.tile(np.eye(3), (24, 1, 1))
@@ -42,7 +44,7 @@ def standing(body: BodyModel) -> LandmarkObservation:
 
 def as_text(memory: posing.Memory) -> str:
     """Everything that is remembered, to the bit."""
-    return json.dumps(to_plain(memory))
+    return json.dumps(to_plain(memory, LandmarkObservation))
 
 
 def test_a_pose_changes_nothing_that_it_is_given(body, standing):
@@ -209,6 +211,21 @@ def test_a_pipeline_that_cannot_be_created_frees_what_it_opened(opened, model):
             runner.infer({})
 
 
+@pytest.mark.parametrize('culprit', ['compiling.load_kernels', 'pipeline.pose'])
+@pytest.mark.parametrize('error', [RuntimeError, KeyboardInterrupt])
+def test_a_pipeline_that_fails_late_frees_what_it_opened(opened, monkeypatch, culprit, error):
+    def fail(*_: object) -> None:
+        raise error('for the test')
+
+    monkeypatch.setattr(f'hybrik_ros.{culprit}', fail)
+    with pytest.raises(error, match='for the test'):
+        Pipeline.create()
+    assert len(opened) == 2
+    for runner in opened:
+        with pytest.raises(RuntimeError, match='closed'):
+            runner.infer({})
+
+
 def test_a_pipeline_frees_all_networks_once(opened):
     with Pipeline.create() as pipeline:
         pass
@@ -220,6 +237,30 @@ def test_a_pipeline_frees_all_networks_once(opened):
 
 
 # Snapshots
+
+
+@dataclass(frozen=True, eq=False)
+class ToyObservation(LandmarkObservation):
+    """An observation of another estimator."""
+
+
+def test_observations_of_another_estimator_are_stored_too(body, standing):
+    toy = ToyObservation(**{each.name: getattr(standing, each.name) for each in fields(standing)})
+    memory = pose(toy, start_memory(body), body, SETTINGS, np.inf).memory
+    track = Track.start('p1', Sighting(toy.hips, toy.box, 1.0), toy.next_region, memory, False, 0.0)
+    plain = json.loads(json.dumps(to_plain(Snapshot([track], 0, 0.0), ToyObservation)))
+    [restored] = from_plain(plain, ToyObservation).tracks
+    assert isinstance(restored.memory.observation, ToyObservation)
+    assert np.array_equal(restored.memory.observation.points, toy.points)
+    with pytest.raises(ValueError, match='ToyObservation'):
+        from_plain(plain, LandmarkObservation)
+
+
+def test_the_version_of_snapshots_changes_with_their_fields():
+    """Where this fails, raise VERSION in snapshot.py, then copy the hash."""
+    known = {kind.__name__: [each.name for each in fields(kind)] for kind in snapshot._CLASSES}
+    digest = sha256(json.dumps([snapshot.VERSION, known]).encode()).hexdigest()[:12]
+    assert digest == '124fbfe094df'
 
 
 def test_a_snapshot_is_json_with_a_version_and_named_fields(pipeline, frames):

@@ -150,7 +150,8 @@ def test_solver_images_and_pipeline_work_in_the_environment(
 
 def test_second_set_up_finds_the_work_done(source: Path, sourced: dict[str, str]) -> None:
     said = run(source / 'scripts/setup', '--colcon', env=sourced)
-    assert said.startswith('Next, in the workspace: colcon build')
+    assert said.startswith('Next, in the workspace')
+    assert 'colcon build' in said
     assert said.count('\n') == 1
 
 

@@ -10,9 +10,11 @@ import textwrap
 from itertools import groupby
 from pathlib import Path
 
-from hybrik_ros.settings import PARAMETERS, Parameter, Value
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # this source tree, whichever one is installed
+
+from hybrik_ros.settings import PARAMETERS, Parameter, Value  # noqa: E402
+
 BEGIN, END = '<!-- parameters: tools/parameters.py -->', '<!-- end of parameters -->'
 WIDTH = 100
 INDENT = 2 * ' '

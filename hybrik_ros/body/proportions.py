@@ -31,7 +31,7 @@ SURFACE_POINT = {name: index for index, name in enumerate(_POINT_NAMES)}
 # the first allows.
 PARTS = ('hips', 'chest', 'head', 'left_hand', 'right_hand', 'left_foot', 'right_foot')
 
-_SHORTEST = 1e-12  # metres
+_MIN_LENGTH = 1e-12  # metres, of a vector that has a direction
 # In the rest frame: z to the front.
 _FRONT = np.array([0, 0, 1.0])
 
@@ -160,11 +160,11 @@ def _frames(first: Array, second: Array) -> Array:
     frames = np.zeros((len(first), 3, 3))
     x, y, z = np.empty(3), np.empty(3), np.empty(3)
     for n in range(len(first)):
-        length = max(np.sqrt(dot(first[n], first[n])), _SHORTEST)
+        length = max(np.sqrt(dot(first[n], first[n])), _MIN_LENGTH)
         for k in range(3):
             x[k] = first[n, k] / length
         cross(x, second[n], z)
-        length = max(np.sqrt(dot(z, z)), _SHORTEST)
+        length = max(np.sqrt(dot(z, z)), _MIN_LENGTH)
         for k in range(3):
             z[k] /= length
         cross(z, x, y)

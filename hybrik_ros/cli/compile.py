@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """Compile all kernels; return 0, or 1 where the code cannot be stored."""
     console = Console(soft_wrap=True, highlight=False, markup=False)
     start = time.monotonic()
+    compiling.require_numba()
     names = kernel_names()
     if not compiling.is_enabled():
         console.print('hybrik compile: NUMBA_DISABLE_JIT is set, so numba cannot compile: unset it')

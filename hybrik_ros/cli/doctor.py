@@ -23,7 +23,6 @@ from hybrik_ros.advice import (
     RosEnvironmentError,
     check_ros_environment,
     one_line,
-    pip_install,
     ros_advice,
 )
 from hybrik_ros.findings import LEVELS, OK, PROBLEM, WARNING, Finding
@@ -184,9 +183,7 @@ def check_software() -> Iterator[Finding]:
         except Exception as error:  # A library built for another numpy can raise any exception.
             absent = isinstance(error, ModuleNotFoundError) and error.name == name
             found = 'is not installed' if absent else f'cannot be imported: {one_line(error)}'
-            yield Finding(
-                PROBLEM, package, f'{name} {found}', f'{SETUP}, or {pip_install(package)}'
-            )
+            yield Finding(PROBLEM, package, f'{name} {found}', SETUP)
         else:
             yield Finding(OK, package, getattr(library, '__version__', 'installed'))
 

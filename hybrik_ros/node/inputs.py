@@ -40,7 +40,7 @@ class Inputs:
     take_image, take_camera_info : callable
         Called with every message, in the executor's thread.
     complaints : Complaints
-        Told of faults that cost no frame.
+        Reports faults that cost no frame.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ class Loader:
 
     @property
     def is_busy(self) -> bool:
-        """Whether the thread still loads, be it in vain."""
+        """Whether the thread still loads, even after a cancellation."""
         return self._thread is not None and self._thread.is_alive()
 
     def load(
@@ -94,6 +94,6 @@ def _load(
 
 
 def _close(loaded: 'Future[Pipeline]') -> None:
-    """Free what was loaded in vain."""
+    """Free a pipeline that is loaded after the cancellation."""
     if not loaded.cancelled() and loaded.exception() is None:
         loaded.result().close()

@@ -118,7 +118,7 @@ class HybrikNode(LifecycleNode):
         self._is_enabled = True
         try:
             self._subscribe()
-        except Exception as error:  # Parameters that override a QoS raise all sorts of things.
+        except Exception as error:  # Parameters that override a QoS raise various exceptions.
             self._worker = None
             return self._refuse('activate', str(error))
         result = super().on_activate(state)

@@ -38,7 +38,7 @@ def run(stopping: threading.Event, profile: str) -> int:
         HumanMeshArray.__class__.__import_type_support__()  # Fails if built for another Python.
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         node = HybrikNode(stopping)
-    except Exception as error:  # Wrong arguments and parameters raise all sorts of things.
+    except Exception as error:  # Wrong arguments and parameters raise various exceptions.
         print(f'hybrik_node: {explain(error) or one_line(error)}', file=sys.stderr)
         rclpy.try_shutdown()
         return 1

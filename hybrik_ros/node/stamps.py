@@ -16,9 +16,9 @@ class StampCheck:
     Parameters
     ----------
     logger : RcutilsLogger
-        Told of each jump back in time.
+        Logs each jump back in time.
     complaints : Complaints
-        Told of stamps that do not advance.
+        Reports stamps that do not advance.
     """
 
     def __init__(self, logger: RcutilsLogger, complaints: Complaints) -> None:

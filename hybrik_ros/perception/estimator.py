@@ -117,6 +117,10 @@ class Estimator(Protocol):
     def backend(self) -> str:
         """Inference library that runs the network."""
 
+    @property
+    def observation_type(self) -> type[Observation]:
+        """Class of the observations: a frozen dataclass of numbers, texts, arrays and Regions."""
+
     def region_of(self, detection: Detection) -> Region:
         """Return the region to observe for a detection."""
 

@@ -303,6 +303,11 @@ class HybrikEstimator:
         """Inference library that runs the network."""
         return self._runner.backend
 
+    @property
+    def observation_type(self) -> type[JointObservation]:
+        """Class of the observations."""
+        return JointObservation
+
     def region_of(self, detection: Detection) -> Region:
         """Return the region to observe for a detection."""
         return region_around(detection.box)

@@ -115,7 +115,7 @@ _CARRIERS, _PASSENGERS = np.array(
 # The lower and upper half of the trunk: their parts, landmarks, and the joints that these show.
 _TRUNK_PARTS = (PARTS.index('hips'), PARTS.index('chest'))
 _TRUNK_PAIRS = np.array([_HIPS, _SHOULDERS])
-_TRUNK_OUTWARD = (_HIPS, [*_SHOULDERS, bp.NOSE, *_EARS])  # A head goes by its shoulders.
+_TRUNK_OUTWARD = (_HIPS, [*_SHOULDERS, bp.NOSE, *_EARS])  # The head follows the shoulders.
 _TRUNK_JOINTS = np.array(
     [[JOINT[f'{side.name}_{name}'] for side in _SIDES] for name in ('hip', 'shoulder')]
 )

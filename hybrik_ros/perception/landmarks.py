@@ -155,6 +155,11 @@ class BlazePoseEstimator:
         """Inference library that runs the network."""
         return self._runner.backend
 
+    @property
+    def observation_type(self) -> type[LandmarkObservation]:
+        """Class of the observations."""
+        return LandmarkObservation
+
     def region_of(self, detection: Detection) -> Region:
         """Return the region to observe for a detection."""
         return detection.region()

@@ -33,7 +33,7 @@ def open_estimator(settings: Settings) -> Estimator:
     Raises
     ------
     FileNotFoundError, RuntimeError, ValueError
-        As `open_runner`, or the file is no model of the estimator.
+        As `open_runner`, or the file is the model of another network.
     """
     if not settings.hybrik_model:
         prove = partial(proof.prove_landmarks, people=MAX_PEOPLE)
@@ -44,7 +44,7 @@ def open_estimator(settings: Settings) -> Estimator:
     runner = open_runner(model, settings.backend, settings.threads, prove_joints)
     try:
         return HybrikEstimator(model, runner, settings.flip_test)
-    except ValueError:
+    except BaseException:
         runner.close()
         raise
 

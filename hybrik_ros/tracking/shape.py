@@ -44,7 +44,7 @@ class ShapeEstimate:
         Whether each length (N) is known.
     fitted_weight : float
         Total weight at the last fit.
-    told : float
+    betas_weight : float
         Total confidence of the betas that a network estimated.
     """
 
@@ -55,12 +55,12 @@ class ShapeEstimate:
     known: NDArray[np.bool_]
     remaining: float = 0.0
     fitted_weight: float = 0.0
-    told: float = 0.0
+    betas_weight: float = 0.0
 
     @property
     def is_frozen(self) -> bool:
         """Whether the betas will not change any more."""
-        known = bool(self.known.all()) or self.told >= _MIN_BETAS_WEIGHT
+        known = bool(self.known.all()) or self.betas_weight >= _MIN_BETAS_WEIGHT
         return known and self.remaining <= 0
 
 
@@ -123,11 +123,13 @@ class ShapeEstimator:
         elapsed : float
             Seconds since the last frame; infinite for the first.
         """
-        if confidence > 0 and shape.told < _MIN_BETAS_WEIGHT:
-            mean = shape.target if shape.told > 0 else betas
-            told = shape.told + confidence
-            target = mean + confidence / told * (betas - mean)
-            shape = replace(shape, told=told, target=target, remaining=_TRANSITION_SECONDS)
+        if confidence > 0 and shape.betas_weight < _MIN_BETAS_WEIGHT:
+            mean = shape.target if shape.betas_weight > 0 else betas
+            betas_weight = shape.betas_weight + confidence
+            target = mean + confidence / betas_weight * (betas - mean)
+            shape = replace(
+                shape, betas_weight=betas_weight, target=target, remaining=_TRANSITION_SECONDS
+            )
         return _advance(shape, elapsed)
 
     def _add(self, shape: ShapeEstimate, lengths: Array, confidence: Array) -> ShapeEstimate:

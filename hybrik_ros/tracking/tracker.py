@@ -13,7 +13,7 @@ from hybrik_ros.camera import Region
 from hybrik_ros.tracking.association import GLANCE_SECONDS, assign, find_occluded
 from hybrik_ros.tracking.track import Memory, Sighting, State, Track
 
-_MAX_INTERVAL = 2.0  # seconds between two frames of which the second still knows the tracks
+_MAX_INTERVAL = 2.0  # seconds between two frames after which all tracks are forgotten
 
 
 @dataclass(frozen=True, eq=False)
