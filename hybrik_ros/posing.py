@@ -11,13 +11,7 @@ from hybrik_ros.body import BodyModel
 from hybrik_ros.body.proportions import Proportions
 from hybrik_ros.camera import ImpossiblePoseError, locate
 from hybrik_ros.kinematics import forward, solve
-from hybrik_ros.perception.estimator import Observation
-from hybrik_ros.perception.landmark_joints import (
-    SEEN,
-    SHAPE_PAIRS,
-    SHAPE_SIGMAS,
-    measure_lengths,
-)
+from hybrik_ros.perception.estimator import SEEN, Observation
 from hybrik_ros.rotations import from_rotation_vector, to_rotation_vector
 from hybrik_ros.settings import Settings
 from hybrik_ros.skeleton import (
@@ -31,7 +25,12 @@ from hybrik_ros.skeleton import (
 )
 from hybrik_ros.smoothing import RotationFilter, VectorFilter
 from hybrik_ros.tracking.association import GLANCE_SECONDS
-from hybrik_ros.tracking.shape import ShapeEstimator
+from hybrik_ros.tracking.shape import (
+    SHAPE_PAIRS,
+    SHAPE_SIGMAS,
+    ShapeEstimator,
+    measure_lengths,
+)
 from hybrik_ros.tracking.track import MEMORY_SECONDS, FilterStates, Memory
 
 # Returns measured over apparent distance of a body with these vertices (V, 3) and joint confidence

@@ -18,14 +18,12 @@ from hybrik_ros.perception import detector
 from hybrik_ros.perception.blazepose import BlazePose
 from hybrik_ros.perception.detector import Detection, PersonDetector, same_person
 from hybrik_ros.perception.landmark_joints import (
-    SHAPE_PAIRS,
-    SHAPE_SIGMAS,
     find_guesses,
     find_pointers,
-    measure_lengths,
 )
 from hybrik_ros.perception.landmarks import LandmarkObservation, observe
 from hybrik_ros.skeleton import JOINT_NAMES
+from hybrik_ros.tracking.shape import SHAPE_PAIRS, SHAPE_SIGMAS, measure_lengths
 
 LOOKED_AT = [36, 60, 84, 108, 132]
 

@@ -10,7 +10,7 @@ from hybrik_ros.camera import Camera
 from hybrik_ros.inference import Runner, open_runner
 from hybrik_ros.perception import blazepose, detector
 from hybrik_ros.perception.detector import PersonDetector
-from hybrik_ros.perception.landmark_joints import SEEN
+from hybrik_ros.perception.estimator import SEEN
 from hybrik_ros.perception.landmarks import BlazePoseEstimator
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.settings import Settings

@@ -29,7 +29,7 @@ _MAX_MOVED_MM = 20.0
 # Maximum ratio of a difference to the FP32 rounding error of torch, if that is above _MAX_JOINT_MM.
 _MAX_ROUNDING_RATIO = 10.0
 
-Array = NDArray[np.floating]
+Floats = NDArray[np.floating]  # of any precision
 
 
 class VerificationError(ValueError):
@@ -197,7 +197,7 @@ def check_rounded(model: onnx.ModelProto, moved_mm: tuple[float, float]) -> None
 
 
 def joint_shift_mm(
-    exact: onnx.ModelProto, rounded: onnx.ModelProto, images: Sequence[Array]
+    exact: onnx.ModelProto, rounded: onnx.ModelProto, images: Sequence[Floats]
 ) -> tuple[float, float]:
     """Measure by how much rounding moves the joints.
 
@@ -217,7 +217,7 @@ def joint_shift_mm(
     return _shift_mm(wanted, found)
 
 
-def _shift_mm(wanted: Sequence[Array], found: Sequence[Array]) -> tuple[float, float]:
+def _shift_mm(wanted: Sequence[Floats], found: Sequence[Floats]) -> tuple[float, float]:
     """Return the mean and the 95th percentile of the distances between joints."""
     shifts = _CUBE_MM * np.linalg.norm(np.subtract(found, wanted), axis=-1)
     return float(shifts.mean()), float(np.percentile(shifts, 95))
@@ -230,7 +230,7 @@ def _noise(batch: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def _differences(
-    model: onnx.ModelProto, net: HybrIKNet, images: Mapping[str, Array]
+    model: onnx.ModelProto, net: HybrIKNet, images: Mapping[str, Floats]
 ) -> Iterator[tuple[str, OutputDifference]]:
     """Yield the difference for each image."""
     outputs = _run(model, images.values())
@@ -238,7 +238,7 @@ def _differences(
         yield name, _difference(found, net, image)
 
 
-def _run(model: onnx.ModelProto, images: Iterable[Array]) -> Iterator[dict[str, Array]]:
+def _run(model: onnx.ModelProto, images: Iterable[Floats]) -> Iterator[dict[str, Floats]]:
     """Yield the outputs of ONNX Runtime for each image."""
     with TemporaryDirectory() as folder:
         path = Path(folder, 'model.onnx')
@@ -248,7 +248,7 @@ def _run(model: onnx.ModelProto, images: Iterable[Array]) -> Iterator[dict[str, 
                 yield runner.infer({'image': image})
 
 
-def _difference(outputs: Mapping[str, Array], net: HybrIKNet, image: Array) -> OutputDifference:
+def _difference(outputs: Mapping[str, Floats], net: HybrIKNet, image: Floats) -> OutputDifference:
     """Return the difference of outputs from those of torch."""
     wanted = _infer(net, image)
     joint_mm, limit_mm = _joint_mm(outputs, wanted), _MAX_JOINT_MM
@@ -261,13 +261,13 @@ def _difference(outputs: Mapping[str, Array], net: HybrIKNet, image: Array) -> O
     return OutputDifference(joint_mm, limit_mm, other)
 
 
-def _infer(net: HybrIKNet, image: Array) -> dict[str, Array]:
+def _infer(net: HybrIKNet, image: Floats) -> dict[str, Floats]:
     """Return the outputs of torch."""
     with torch.no_grad():
         return {name: output.numpy() for name, output in net(torch.from_numpy(image)).items()}
 
 
-def _joint_mm(outputs: Mapping[str, Array], wanted: Mapping[str, Array]) -> float:
+def _joint_mm(outputs: Mapping[str, Floats], wanted: Mapping[str, Floats]) -> float:
     """Return the maximum distance between joints in millimetres."""
     return _CUBE_MM * float(np.linalg.norm(outputs['uvd'] - wanted['uvd'], axis=-1).max())
 

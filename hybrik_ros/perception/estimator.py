@@ -12,6 +12,8 @@ from hybrik_ros.body.proportions import Proportions
 from hybrik_ros.camera import Camera, Region
 from hybrik_ros.perception.detector import Detection
 
+SEEN = 0.5  # Minimum confidence of a joint or landmark that counts as seen; below it is inferred.
+
 
 class Observation(Protocol):
     """One person's N landmarks in one image, in the camera's optical frame.

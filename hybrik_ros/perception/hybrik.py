@@ -21,8 +21,7 @@ from hybrik_ros.inference import Runner
 from hybrik_ros.kinematics import forward, solve
 from hybrik_ros.perception.coco import KEYPOINT_NAMES
 from hybrik_ros.perception.detector import Detection
-from hybrik_ros.perception.estimator import Observation
-from hybrik_ros.perception.landmark_joints import SEEN
+from hybrik_ros.perception.estimator import SEEN, Observation
 from hybrik_ros.skeleton import JOINT_NAMES, MIRROR, NUM_JOINTS, SHOULDERS
 
 _SIDE = 256  # of the crop in pixels

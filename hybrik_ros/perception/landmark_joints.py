@@ -24,6 +24,7 @@ from hybrik_ros.body.proportions import (
 from hybrik_ros.compiling import compiled, floats, kernel
 from hybrik_ros.kinematics import Pointer
 from hybrik_ros.perception import blazepose as bp
+from hybrik_ros.perception.estimator import SEEN
 from hybrik_ros.vectors import distance, dot
 
 _HIPS = [bp.LEFT_HIP, bp.RIGHT_HIP]
@@ -84,22 +85,6 @@ def _sources() -> NDArray[np.int64]:
 
 _SOURCES = _sources()
 
-# Distances between joints that tell the shape, and the standard deviation in metres of each in one
-# frame. The trunk bends, so its length is a weak measure.
-_MEASURED = {
-    ('shoulder', 'elbow'): 0.03,
-    ('elbow', 'wrist'): 0.03,
-    ('hip', 'knee'): 0.04,
-    ('knee', 'ankle'): 0.04,
-    ('shoulder', 'hip'): 0.06,
-}
-SHAPE_PAIRS: tuple[tuple[int, int], ...] = (
-    *((side.point(first), side.point(second)) for first, second in _MEASURED for side in _SIDES),
-    (JOINT['left_shoulder'], JOINT['right_shoulder']),
-)
-_PAIRS = np.array(SHAPE_PAIRS).T
-SHAPE_SIGMAS: Array = np.append(np.repeat(list(_MEASURED.values()), 2), 0.06)
-
 # The landmarks of the surface points that tell how rigid parts lie.
 _SURFACE = np.array([bp.INDEX[name] for name in SURFACE_POINT])
 _CARRIED = {
@@ -139,13 +124,9 @@ _SHOWN, _SHOWN_BY = np.array(
 
 # Ends of hands and feet, which are placed by a direction, and the bones of arms and legs.
 _ENDS = [side.point(end) for side in _SIDES for end in ('hand', 'middle_tip', 'foot', 'big_toe')]
+_LIMBS = (('shoulder', 'elbow'), ('elbow', 'wrist'), ('hip', 'knee'), ('knee', 'ankle'))
 _BONES = np.array(
-    [
-        (side.point(first), side.point(second))
-        for side in _SIDES
-        for first, second in _MEASURED
-        if (first, second) != ('shoulder', 'hip')
-    ]
+    [(side.point(first), side.point(second)) for side in _SIDES for first, second in _LIMBS]
 ).T
 _HANDS = np.array([(side.wrist, side.index, side.pinky) for side in _SIDES])
 _HAND_JOINTS = np.array(
@@ -157,7 +138,6 @@ _MIN_BONE_LENGTH = 0.7  # share of its true length that a seen bone has
 # inner limit, and turns outwards by nearly half a turn.
 _FOREARM_MIDDLE = np.radians(80)
 
-SEEN = 0.5  # Minimum confidence of a joint that counts as seen; below it is inferred.
 _TINY = 1e-12  # metres
 
 # In the rest frame: x to the left, y up, z to the front.
@@ -311,13 +291,6 @@ def find_guesses(joints: Array, confidence: Array, body: Proportions) -> NDArray
     length, true = (np.linalg.norm(x[first] - x[second], axis=1) for x in (joints, body.rest))
     short[second] = length < _MIN_BONE_LENGTH * true
     return short & (confidence < SEEN)
-
-
-def measure_lengths(joints: Array, confidence: Array) -> tuple[Array, Array]:
-    """Return the distances of SHAPE_PAIRS (N) in metres, and the confidence of each (N)."""
-    first, second = _PAIRS
-    lengths = np.linalg.norm(joints[first] - joints[second], axis=1)
-    return lengths, np.minimum(confidence[first], confidence[second])
 
 
 def head_rotation(points: Array, confidence: Array, body: Proportions) -> Array | None:

@@ -16,9 +16,8 @@ from hybrik_ros.perception import blazepose as bp
 from hybrik_ros.perception import coco
 from hybrik_ros.perception.blazepose import BlazePose, Landmarks
 from hybrik_ros.perception.detector import Detection, region_around_box
-from hybrik_ros.perception.estimator import Observation
+from hybrik_ros.perception.estimator import SEEN, Observation
 from hybrik_ros.perception.landmark_joints import (
-    SEEN,
     find_guesses,
     find_pointers,
     head_rotation,

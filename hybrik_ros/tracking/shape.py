@@ -14,7 +14,27 @@ from numpy.typing import NDArray
 
 from hybrik_ros.arrays import Array
 from hybrik_ros.body import BodyModel, fit_betas
-from hybrik_ros.skeleton import MIRROR
+from hybrik_ros.skeleton import JOINT_NAMES, MIRROR
+
+# Distances between joints that tell the shape, and the standard deviation in metres of each in one
+# frame. The trunk bends, so its length is a weak measure.
+_MEASURED = {
+    ('shoulder', 'elbow'): 0.03,
+    ('elbow', 'wrist'): 0.03,
+    ('hip', 'knee'): 0.04,
+    ('knee', 'ankle'): 0.04,
+    ('shoulder', 'hip'): 0.06,
+}
+SHAPE_PAIRS: tuple[tuple[int, int], ...] = (
+    *(
+        (JOINT_NAMES.index(f'{side}_{first}'), JOINT_NAMES.index(f'{side}_{second}'))
+        for first, second in _MEASURED
+        for side in ('left', 'right')
+    ),
+    (JOINT_NAMES.index('left_shoulder'), JOINT_NAMES.index('right_shoulder')),
+)
+_PAIRS = np.array(SHAPE_PAIRS).T
+SHAPE_SIGMAS: Array = np.append(np.repeat(list(_MEASURED.values()), 2), 0.06)
 
 # Standard deviation in metres of the network's constant error of a length, which no number of
 # frames averages away.
@@ -153,6 +173,13 @@ class ShapeEstimator:
         safe = np.where(seen, weights, 1.0)
         sigmas = np.where(seen, np.hypot(self._sigmas / np.sqrt(safe), _LENGTH_BIAS), np.inf)
         return fit_betas(self._body, self._pairs, sums / safe, sigmas)
+
+
+def measure_lengths(joints: Array, confidence: Array) -> tuple[Array, Array]:
+    """Return the distances of SHAPE_PAIRS (N) in metres, and the confidence of each (N)."""
+    first, second = _PAIRS
+    lengths = np.linalg.norm(joints[first] - joints[second], axis=1)
+    return lengths, np.minimum(confidence[first], confidence[second])
 
 
 def _advance(shape: ShapeEstimate, elapsed: float) -> ShapeEstimate:
