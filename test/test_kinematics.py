@@ -203,6 +203,7 @@ def test_noise_on_the_golden_poses_leaves_no_more_than_these_errors(golden, mill
     naive, adaptive, refined = (found[method][0] for method in METHODS)
     assert refined < adaptive < naive
     assert adaptive < mean_error(published, golden['joints'])
+    # Regression bounds, millimetres and degrees.
     assert refined <= {5: 3.7, 10: 7.5, 20: 15.0}[millimetres]
     assert found['refined'][1] <= {5: 2.7, 10: 5.4, 20: 10.6}[millimetres]
 
@@ -215,6 +216,7 @@ def test_noise_on_fresh_poses_leaves_the_same_share_of_it(fresh, millimetres):
     naive, adaptive, refined = (
         errors(fresh, joints, method)[0] / given_error for method in METHODS
     )
+    # Regression bounds.
     assert refined < 0.62  # 0.58 on the golden poses, whose bodies have longer bones
     assert adaptive < 0.7
     assert refined + 0.08 < adaptive < naive - 0.15

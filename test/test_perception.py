@@ -433,6 +433,7 @@ def test_joints_are_placed_where_they_are(known, placed):
     spine = [POINT[name] for name in ('spine1', 'spine2', 'spine3')]
     others = np.setdiff1d(np.arange(29), spine)
     # No landmark shows how the spine bends between hips and shoulders, nor a tilt of the neck.
+    # Regression bounds in metres.
     assert errors[:, spine].max() < 0.05
     assert (np.median(errors[:, spine], axis=0) < 0.02).all()
     assert errors[:, others].max() < 0.02
@@ -453,6 +454,7 @@ def test_solved_rotations_are_those_of_the_pose(known, placed, body):
         angles = angles_between(solved, forward(rotations, rest)[1])
         for name, angle in zip(JOINT_NAMES, angles, strict=True):
             errors[name].append(angle)
+    # Regression bounds in degrees.
     largest = {name: max(angles) for name, angles in errors.items()}
     # Three landmarks each fix head and hand.
     assert largest['head'] < 3

@@ -121,7 +121,8 @@ def test_joints_are_seen_where_the_landmarks_are(humans, frames, camera):
             heights.append(bottom - top)
     distances, height = np.array(distances), np.mean(heights)
     assert np.isfinite(distances).mean() > 0.8
-    # Of her height: bones have lengths of their own now, and the network's joints jitter.
+    # Regression bounds, of her height: bones have constant lengths, and the network's joints
+    # jitter.
     assert np.nanmedian(distances) < 0.03 * height
     assert np.nanmax(distances) < 0.12 * height
 
@@ -394,8 +395,8 @@ def test_smoothing_takes_the_jitter_out_and_can_be_switched_off(frames, camera, 
     with Pipeline.create(confirm_after=0.0, smoothing=False) as pipeline:
         raw = [human for [human] in process(pipeline, frames, camera)]
     smooth, raw = (np.array([human.joints for human in one]) for one in (humans, raw))
-    assert jitter(smooth[5:]) < 0.5 * jitter(raw[5:])
-    # Where she is in the image, they agree.
+    assert jitter(smooth[5:]) < 0.5 * jitter(raw[5:])  # regression bound
+    # They agree on where she is in the image. Regression bound in pixels.
     apart = camera.project(smooth[5:]) - camera.project(raw[5:])
     assert np.median(np.linalg.norm(apart, axis=-1)) < 12
 
@@ -464,7 +465,7 @@ def test_bones_keep_their_length_to_the_bit_once_the_shape_is_certain(whole_clip
     frozen = np.flatnonzero(changes == 0)
     assert len(frozen) > 20  # Of 145 frames, in which some bones show late.
     assert (changes[frozen[0] :] == 0).all()
-    # And before that the shape changes smoothly.
+    # And before that the shape changes smoothly. Regression bound.
     assert changes[1:].max() < 0.2
 
 
@@ -557,7 +558,7 @@ def test_a_bust_has_a_straight_trunk(frames, camera, humans):
     assert len(busts) > 0.9 * COUNT
     spine = [JOINT[name] for name in ('spine1', 'spine2', 'spine3')]
     bent = [angles_between(bust.rotations[spine], np.eye(3)).max() for bust in busts]
-    assert np.median(bent) < 30
+    assert np.median(bent) < 30  # degrees, regression bound
     for bust in busts:
         for name in ('pelvis', 'left_hip', 'right_knee', 'left_foot'):
             assert bust.joint_confidence[JOINT[name]] == 0
