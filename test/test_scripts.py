@@ -108,13 +108,27 @@ def test_setup_names_a_ros_that_this_python_cannot_import(checkout: Path, tmp_pa
     assert 'cannot import its rclpy (ImportError: built for another Python)' in result.stderr
 
 
-def test_setup_makes_an_environment_anew_whose_libraries_were_replaced(checkout: Path) -> None:
-    # A Python that answers what the environment is, and imports nothing.
-    python = checkout / '.venv-jazzy/bin/python'
-    python.parent.mkdir(parents=True)
+def break_environment(venv: Path) -> None:
+    """Make an environment whose Python answers what the environment is, and imports nothing."""
+    python = venv / 'bin/python'
+    python.parent.mkdir(parents=True, exist_ok=True)
     python.write_text('#!/bin/sh\n[ "${2#import sys}" != "$2" ] && echo 3.12.3\n')
     python.chmod(0o755)
-    (checkout / '.venv-jazzy/identity').write_text(f'3.12.3\n{checkout}\n')
+    (venv / 'identity').write_text(f'3.12.3\n{venv.parent}\n')
+
+
+def test_setup_makes_an_environment_anew_whose_libraries_were_replaced(checkout: Path) -> None:
+    # The colon ends the set-up before it loads anything.
+    odd = checkout.rename(checkout.with_name('hybrik:ros'))
+    break_environment(odd / '.venv')
+    result = run(odd / 'scripts/setup')
+    first = 'The libraries of .venv cannot be imported: installing them again\n'
+    assert result.stdout == first, result.stdout + result.stderr
+    assert not (odd / '.venv/identity').exists()
+
+
+def test_setup_for_colcon_does_so_too(checkout: Path) -> None:
+    break_environment(checkout / '.venv-jazzy')
     sourced = {
         'ROS_DISTRO': 'jazzy',
         'AMENT_PREFIX_PATH': '/opt/ros/jazzy',
