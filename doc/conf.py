@@ -2,14 +2,18 @@
 
     pip install ".[docs]" && sphinx-build -W doc build/doc
 
-rosdoc2 reads this file too (rosdoc2.yaml).
+rosdoc2 runs this text too (rosdoc2.yaml), from a file of its own, and adds the version.
 """
 
-from hybrik_ros import __version__
+import sys
+from pathlib import Path
+
+# The checkout, for autodoc.
+_folders = (Path.cwd(), *Path(__file__).resolve().parents)
+sys.path[:0] = [str(folder) for folder in _folders if (folder / 'hybrik_ros/human.py').is_file()]
 
 project = 'hybrik_ros'
 author = 'The hybrik_ros authors'
-version = release = __version__
 
 extensions = [
     'myst_parser',
@@ -19,8 +23,10 @@ extensions = [
     'sphinx.ext.viewcode',
 ]
 master_doc = 'index'
-# The last two are what rosdoc2 generates of all modules: api.rst lists the public ones.
-exclude_patterns = ['examples', '**modules.rst', '**hybrik_ros*.rst']
+exclude_patterns = ['examples']
+if 'rosdoc2' in sys.modules:  # It documents all modules itself.
+    exclude_patterns.append('user_docs/api.rst')
+    suppress_warnings = ['toc.excluded']
 html_theme = 'alabaster'
 
 autosummary_generate = True
