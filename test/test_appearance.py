@@ -11,7 +11,7 @@ RED, BLUE = (200, 30, 30), (20, 40, 160)
 
 
 def standing(across: float = 0.0, down: float = 0.0) -> NDArray:
-    """Keypoints of who has shoulders, hips and knees 100 pixels below each other."""
+    """Keypoints of a person with shoulders, hips and knees 100 pixels below each other."""
     keypoints = np.zeros((17, 2))
     for row, left in enumerate((5, 11, 13)):
         keypoints[[left, left + 1]] = np.array([[160, 20 + 100 * row], [100, 20 + 100 * row]])
@@ -19,7 +19,7 @@ def standing(across: float = 0.0, down: float = 0.0) -> NDArray:
 
 
 def dressed(shirt: tuple[int, int, int], trousers: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """A picture of who stands there."""
+    """An image of a person standing there."""
     picture = np.full((240, 260, 3), 128, np.uint8)
     picture[20:120, 90:170] = shirt
     picture[120:230, 90:170] = trousers

@@ -142,7 +142,7 @@ def vertices_of(body: BodyModel, betas: NDArray) -> NDArray:
 def test_eight_people_in_turn_are_shaped_once_each() -> None:
     body, shapes = BodyModel.load(), people(9)
     expected = [vertices_of(body, betas) for betas in shapes[:8]]
-    body._template = np.full_like(body._template, np.nan)  # Who is shaped from now on is lost.
+    body._template = np.full_like(body._template, np.nan)  # Every later shape is wrong.
     for _ in range(3):
         for betas, vertices in zip(shapes[:8], expected, strict=True):
             assert np.array_equal(vertices_of(body, betas.copy()), vertices)

@@ -128,7 +128,7 @@ def as_chumpy(chumpy, arrays):
             preferred_shape=arrays['shapedirs'].shape,
         ),
         'J_regressor': scipy.sparse.csc_matrix(arrays['J_regressor']),
-        # Nobody needs these, and they are no plain arrays.
+        # Not needed, and no plain arrays.
         'J': stated(chumpy.MatVecMult, mtx=arrays['J_regressor'], vec=template),
         'pose_training_info': {'gender': 'f', 'names': ['a', 'b']},
         'bs_style': 'lbs',
@@ -413,8 +413,8 @@ def test_a_truncated_file_is_no_body(arrays, tmp_path):
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'nobody\.npz'):
-        BodyModel.load(tmp_path / 'nobody.npz')
+    with pytest.raises(FileNotFoundError, match=r'missing\.npz'):
+        BodyModel.load(tmp_path / 'missing.npz')
     with pytest.raises(FileNotFoundError):
         BodyModel.load(tmp_path)
 

@@ -54,7 +54,7 @@ def test_what_can_be_kept_nowhere_is_compiled_all_the_same() -> None:
 
 @pytest.fixture
 def read_only_install(tmp_path: Path) -> Path:
-    """A copy of the package beside whose sources nobody, not even root, can write."""
+    """A copy of the package beside whose sources no user, not even root, can write."""
     install = tmp_path / 'install'
     package = install / 'hybrik_ros'
     source = Path(hybrik_ros.__file__).parent

@@ -27,7 +27,7 @@ def torso():
 
 
 class Scene:
-    """Somebody in any pose, from any side, before a wall."""
+    """A person in any pose, from any side, before a wall."""
 
     def __init__(self, seed, camera=CAMERA):
         self.rng = np.random.default_rng(seed)
@@ -65,7 +65,7 @@ def scenes():
 
 
 @pytest.mark.parametrize('times', [0.6, 0.8, 1.0, 1.2, 1.6])
-def test_who_is_of_another_size_than_their_body_is_put_where_they_are(scenes, torso, times):
+def test_person_of_another_size_than_the_body_is_at_the_measured_distance(scenes, torso, times):
     # What the image alone gives: the same pixels, from a smaller body nearby or a bigger one.
     for scene in scenes:
         ratio = torso.estimate_ratio(scene.measured(), CAMERA, times * scene.vertices, SEEN)
@@ -92,10 +92,10 @@ def misses(scenes, torso, occluder, confidence=SEEN):
     return [scene.miss(ratio, 1.2) for scene, ratio in found if ratio is not None]
 
 
-def test_a_table_in_front_hides_the_hips_and_draws_nobody_near(scenes, torso):
+def test_table_in_front_hides_the_hips_and_does_not_shorten_the_distance(scenes, torso):
     found = misses(scenes, torso, lambda scene: scene.below(0.1))
     assert max(found) < CLOSE
-    assert len(found) >= len(scenes) - 1  # Of who bends over, it hides too much.
+    assert len(found) >= len(scenes) - 1  # A person bending over hides too much.
 
 
 def test_a_high_table_hides_what_the_network_knows_to_be_hidden(scenes, torso):
@@ -107,14 +107,14 @@ def test_a_high_table_hides_what_the_network_knows_to_be_hidden(scenes, torso):
     assert len(found) > len(scenes) / 2
 
 
-def test_a_pole_in_front_draws_nobody_near(scenes, torso):
+def test_pole_in_front_does_not_shorten_the_distance(scenes, torso):
     for scene in scenes:
         middle = CAMERA.project(scene.pelvis)[0]
         width = 0.05 * CAMERA.matrix[0, 0] / scene.distance
         pole = np.abs(np.arange(CAMERA.width) - middle) < width
         measured = scene.measured(np.broadcast_to(pole, (CAMERA.height, CAMERA.width)))
         ratio = torso.estimate_ratio(measured, CAMERA, 0.8 * scene.vertices, SEEN)
-        if ratio is not None:  # Who stands sideways is nearly as narrow as the pole.
+        if ratio is not None:  # A person seen from the side is nearly as narrow as the pole.
             assert scene.miss(ratio, 0.8) < 1.5 * CLOSE
 
 

@@ -81,7 +81,7 @@ def test_a_person_is_a_box(name):
     'results', [[('dog', 0.9)], [('1', 0.9)], [('person', 0.4)], [('person', math.nan)], [],
                 [('person', 0.6), ('statue', 0.7)]],
 )  # fmt: skip
-def test_nobody_else_is(results):
+def test_other_classes_are_no_people(results):
     assert to_boxes(Detection2DArray([detection(*results)]), 0.5) == []
 
 

@@ -77,7 +77,7 @@ def test_a_frame_that_never_ends_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
     assert diagnostics.report(header=Header()).status[0].level == DiagnosticStatus.OK
 
 
-def test_warnings_are_over_but_for_those_that_nobody_takes_back(
+def test_warnings_end_except_those_that_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     diagnostics = Diagnostics('node')

@@ -51,7 +51,7 @@ TESTS = (
     'pipeline::test_joints_are_forward_kinematics_of_the_rest',
     'pipeline::test_one_person_keeps_one_id',
     'pipeline::test_two_people_are_two_with_ids_that_last',
-    'pipeline_inputs::test_depth_that_comes_late_moves_nobody',
+    'pipeline_inputs::test_depth_that_comes_late_moves_no_person',
 )
 LEFT_OUT = (
     # Its limit holds for frames as OpenCV 5 decodes them: those of OpenCV 4 differ by up to 13 of

@@ -422,11 +422,14 @@ def test_docstrings_are_numpydoc() -> None:
 
 
 def test_texts_use_the_terms_of_the_field() -> None:
-    """People are persons, detections and tracks, neither who nor nobody."""
-    pattern = re.compile(r'\b(who|whom|nobody|somebody|everybody|anybody)\b', re.I)
+    """People are persons, detections and tracks, neither pronouns nor relatives."""
+    pattern = re.compile(
+        r'(\b|_)(w[h]o|w[h]om|no[b]ody|some[b]ody|every[b]ody|any[b]ody)(\b|_)', re.I
+    )
     files = [*PAGES, *(ROOT / 'msg').glob('*.msg'), *(ROOT / 'launch').glob('*.py')]
     files += [*(ROOT / 'config').glob('*'), *(ROOT / 'scripts').glob('*')]
     files += [p for p in (ROOT / 'hybrik_ros').rglob('*.py') if '_generated' not in p.parts]
+    files += (ROOT / 'test').rglob('*.py')
     found = [
         f'{path.relative_to(ROOT)}: {line}'
         for path in files

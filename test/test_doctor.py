@@ -330,7 +330,9 @@ def test_a_remapped_camera_info_is_taken(spawn: Spawn) -> None:
     assert report.status == 0
 
 
-def test_a_topic_that_nobody_publishes_and_those_that_are(ros_environment: dict[str, str]) -> None:
+def test_topic_without_publisher_is_named_beside_published_ones(
+    ros_environment: dict[str, str],
+) -> None:
     with camera(topic='/front/image'):
         unpublished = listen('/image').of('/image', 'no publisher')
         other = listen('/front/camera_info').of('/front/camera_info: is')

@@ -127,7 +127,7 @@ def test_check_finds_what_is_sound_foreign_damaged_and_refused(
     assert main(['engine', 'list']) == 0
     assert 'damaged' in ' '.join(capsys.readouterr().out.split())
 
-    plan.with_suffix('.json').unlink()  # As if the one who wrote it was killed.
+    plan.with_suffix('.json').unlink()  # As if its writer was killed.
     status, said = check()
     assert (status, f'{plan} is unusable' in said) == (1, True)
     assert main(['engine', 'list']) == 0

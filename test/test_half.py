@@ -219,7 +219,7 @@ def test_what_blazepose_loses_in_fp16(frames: list[np.ndarray]) -> None:
     assert 0.1 < np.mean(moved) < 4  # regression bound
 
 
-def test_who_is_found_in_fp16(frames: list[np.ndarray]) -> None:
+def test_detections_in_fp16_are_those_in_fp32(frames: list[np.ndarray]) -> None:
     exact, rounded = both(detector.MODEL)
     for frame in frames:
         people, again = (PersonDetector(model, 320, 0.2)(frame) for model in (exact, rounded))

@@ -45,7 +45,7 @@ def body() -> BodyModel:
 
 @pytest.fixture
 def person(body: BodyModel) -> dict[str, NDArray]:
-    """Somebody of known pose, in the optical frame, metres."""
+    """A person of known pose, in the optical frame, metres."""
     rng = np.random.default_rng(2)
     rotations = random_rotations(rng, 1, 0.3)[0]
     rotations[0] = np.diag([1.0, -1.0, -1.0]) @ rotations[0]
@@ -163,7 +163,7 @@ def test_the_next_region_holds_the_person(person):
     assert np.abs(estimate.pixels - region.centre).max() * 2 * 1.25 == pytest.approx(region.size)
 
 
-def test_nobody_is_behind_the_camera(person):
+def test_observation_behind_the_camera_is_refused(person):
     estimate = seen(person, CAMERAS[0], 0.1)
     with pytest.raises(ValueError, match='behind the camera'):
         observe(estimate, CAMERAS[0]).joints(person['body'])

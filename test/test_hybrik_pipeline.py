@@ -56,7 +56,7 @@ def smpl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope='module')
 def pose() -> NDArray:
-    """Rotations of somebody who faces the camera, arms down, one forearm raised."""
+    """Rotations of a person facing the camera, arms down, one forearm raised."""
     rotations = np.tile(np.eye(3), (NUM_JOINTS, 1, 1))
     rotations[0] = FACING
     rotations[[16, 17]] = Rotation.from_euler('z', [[-75], [75]], degrees=True).as_matrix()
@@ -118,7 +118,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, answers: dict[str, NDArray])
 
 
 def followed(frames: list[NDArray], camera: Camera, **settings: str) -> list[Human]:
-    """Who is found in every frame: one person."""
+    """The person of each frame; there is exactly one."""
     with Pipeline.create(confirm_after=0.0, smoothing=False, **settings) as pipeline:
         found = [pipeline(frame, camera, index / 15) for index, frame in enumerate(frames)]
     assert [len(people) for people in found] == [1] * len(frames)

@@ -410,7 +410,7 @@ def test_lossless_images_have_the_pixels_that_were_sent(
 ) -> None:
     alpha = np.arange(HEIGHT * WIDTH, dtype=np.uint8).reshape(HEIGHT, WIDTH, 1)
     for pixels in (rgb[..., ::-1], np.concatenate([rgb[..., ::-1], alpha], axis=2)):
-        # WebP's encoder blackens what nobody sees, unless it is told not to.
+        # WebP's encoder blackens transparent pixels, unless it is told not to.
         seen = pixels if pixels.shape[2] == 3 else np.maximum(pixels, [0, 0, 0, 1]).astype(np.uint8)
         data = encoded(suffix, np.ascontiguousarray(seen), *parameters)
         read = decompress(compressed(data))

@@ -531,7 +531,7 @@ def test_an_unseen_pelvis_is_inferred_wherever_the_body_is(fresh, method, offset
 
 
 @all_methods
-def test_what_nobody_saw_is_the_rest_pose(rest, method):
+def test_unseen_joints_are_in_the_rest_pose(rest, method):
     unseen = np.full((NUM_POINTS, 3), np.nan)
     rotations = solve(unseen, rest, method=method, confidence=np.zeros(NUM_POINTS))
     assert rotations == pytest.approx(np.broadcast_to(np.eye(3), (NUM_JOINTS, 3, 3)), abs=1e-12)

@@ -32,7 +32,7 @@ WALKS = {
 
 
 def walking(stamp, way):
-    """Rotations and translation of somebody who walks."""
+    """Rotations and translation of a person walking."""
     heading, place = WALKS[way]
     vectors = np.zeros((24, 3))
     swing = np.sin(2 * np.pi * STEPS * stamp)

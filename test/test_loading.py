@@ -35,7 +35,7 @@ def node(ros_environment: dict[str, str]) -> Iterator[HybrikNode]:
     rclpy.shutdown()
 
 
-def test_who_wants_it_to_end_does_not_wait_for_a_frame_that_takes_long(
+def test_close_does_not_wait_for_a_slow_frame(
     node: HybrikNode,
 ) -> None:
     released, entered = threading.Event(), threading.Event()

@@ -179,13 +179,17 @@ def test_every_change_of_id_counts(ids: str, expected: int) -> None:
 # Little to measure
 
 
-def test_of_nobody_there_is_no_measure() -> None:
-    nobody = np.zeros((0, JOINTS, 3))
-    assert root_relative(nobody).shape == procrustes_aligned(nobody, nobody).shape == nobody.shape
-    assert math.isnan(pa_mpjpe(nobody, nobody))
-    assert math.isnan(mean_distance(nobody, nobody))
-    assert math.isnan(jitter(nobody, []))
-    assert math.isnan(bone_deviation(nobody, [0], [1]))
+def test_measures_without_people_are_nan() -> None:
+    no_people = np.zeros((0, JOINTS, 3))
+    assert (
+        root_relative(no_people).shape
+        == procrustes_aligned(no_people, no_people).shape
+        == no_people.shape
+    )
+    assert math.isnan(pa_mpjpe(no_people, no_people))
+    assert math.isnan(mean_distance(no_people, no_people))
+    assert math.isnan(jitter(no_people, []))
+    assert math.isnan(bone_deviation(no_people, [0], [1]))
 
 
 def test_steadiness_needs_some_frames(rng: np.random.Generator) -> None:

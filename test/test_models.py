@@ -100,7 +100,7 @@ def test_a_model_names_its_source_and_licence(model) -> None:
     assert properties['source'].startswith('npm @')
 
 
-def test_movenet_finds_the_woman_who_walks_from_right_to_left(movenet) -> None:
+def test_movenet_finds_the_woman_walking_from_right_to_left(movenet) -> None:
     scores, boxes = zip(*(find_person(movenet, read_frame(i)) for i in (20, 70, 120)), strict=True)
     left, top, right, bottom = np.transpose(boxes)
     assert min(scores) > 0.2

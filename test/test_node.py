@@ -499,7 +499,7 @@ def test_limits_are_warned_of(peer: Peer, node: Process, answers: list[HumanMesh
         assert report[f'model {model.name}'] == f'{hash}, onnxruntime'
 
 
-def test_the_body_is_there_for_who_comes_late(
+def test_late_subscriber_receives_the_body(
     peer: Peer, node: Process, answers: list[HumanMeshArray], body: BodyModel
 ) -> None:
     heard = []
@@ -542,7 +542,7 @@ def test_it_can_be_disabled_and_enabled(
     peer.node.destroy_subscription(subscription)
 
 
-def test_reset_forgets_everybody(peer: Peer, node: Process, answers: list[HumanMeshArray]) -> None:
+def test_reset_forgets_all_tracks(peer: Peer, node: Process, answers: list[HumanMeshArray]) -> None:
     picture = peer.frame()
     [before] = peer.show_and_wait(picture).humans
     assert peer.show_and_wait(picture).humans[0].id == before.id

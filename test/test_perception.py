@@ -103,7 +103,7 @@ def test_the_region_shows_the_walker_whole_and_upright(seen, walkers, index):
     assert abs(region.angle) < 0.3
 
 
-def test_nobody_is_found_where_nobody_is(detect):
+def test_no_detection_without_people(detect):
     assert detect(np.zeros((480, 640, 3), np.uint8)) == []
     assert detect(np.full((100, 500, 3), 128, np.uint8)) == []
 
@@ -130,7 +130,7 @@ def test_two_people_are_found_best_first(clip, detect):
         (0.0, 0.0, 40, False),
     ],
 )
-def test_a_face_alone_is_nobody(face, body, size, alone):
+def test_face_alone_is_no_person(face, body, size, alone):
     scores = np.array([face] * 5 + [body] * 2 + [0.0] * 10)
     places = np.zeros((17, 2))
     places[:5] = [320, 200] + size * np.array([[0, 0], [0.2, 0], [-0.2, 0], [0.5, 0], [-0.5, 0]])
@@ -139,13 +139,13 @@ def test_a_face_alone_is_nobody(face, body, size, alone):
 
 
 @pytest.mark.parametrize('visible', [0.2, 0.3, 0.4])
-def test_shins_alone_are_nobody(clip, seen, detect, visible):
+def test_shins_alone_are_no_person(clip, seen, detect, visible):
     top, bottom = seen[60][0].box[[1, 3]]
     shins = np.ascontiguousarray(clip[60][int(bottom - visible * (bottom - top)) :])
     assert detect(shins) == []
 
 
-def test_who_is_seen_to_the_hips_from_below_is_somebody():
+def test_person_seen_to_the_hips_from_below_is_detected():
     scores = np.array([0.05] * 7 + [0.1] * 4 + [0.7] * 2 + [0.6] * 4)
     keypoints = np.column_stack([np.zeros((17, 2)), scores])
     assert not Detection(0.5, np.zeros(4), keypoints).is_lower_legs_only
@@ -156,13 +156,13 @@ def test_who_is_seen_to_the_hips_from_below_is_somebody():
 
 
 @pytest.mark.parametrize('index', [60, 108, 132])
-def test_nobody_is_found_twice(clip, seen, detect, index):
-    # Of a person who fills the image, the network finds two.
+def test_each_person_is_detected_once(clip, seen, detect, index):
+    # Of a person that fills the image, the network finds two.
     left, top, right, bottom = seen[index][0].box.astype(int)
     assert len(detect(np.ascontiguousarray(clip[index][top:bottom, left:right]))) == 1
 
 
-def test_the_threshold_decides_who_is_found(clip):
+def test_threshold_decides_which_people_are_detected(clip):
     with open_runner(detector.MODEL) as runner:
         assert PersonDetector(runner, 320, 0.99)(clip[60]) == []
 
@@ -195,7 +195,7 @@ def test_a_person_seen_along_the_trunk_is_cropped_by_the_box():
 
 
 def keypoints_of(height, lean):
-    """17 points of somebody so many pixels high who leans by so many."""
+    """17 keypoints of a person of this height, leaning by this offset, in pixels."""
     rng = np.random.default_rng(3)
     points = rng.uniform([-0.15, 0], [0.15, 1], (17, 2)) * height
     return points + np.outer(points[:, 1] / height, [lean, 0])
@@ -215,7 +215,7 @@ def box_of(points):
         (60, 60, True, False),
     ],
 )
-def test_who_shares_place_or_joints_is_one_person(aside, lean, mirrored, same):
+def test_detections_that_share_place_or_joints_are_one_person(aside, lean, mirrored, same):
     first = keypoints_of(300, 0)
     second = keypoints_of(300, lean) + [aside, 0]
     if mirrored:
@@ -496,7 +496,7 @@ def test_a_hand_turned_outwards_takes_half_of_it_from_the_forearm(body, camera, 
 
 
 @pytest.mark.parametrize('seed', range(3))
-def test_who_stands_in_a_t_pose_is_not_twisted(body, camera, seed):
+def test_t_pose_has_no_twist(body, camera, seed):
     # Stretched limbs are never quite straight; that is the body's build.
     betas = np.random.default_rng(seed).normal(size=body.num_betas)
     upright = np.tile(np.eye(3), (len(JOINT_NAMES), 1, 1))

@@ -210,30 +210,30 @@ def test_images_are_left_alone(frames, camera, pipeline):
     assert np.array_equal(before, frames[0])
 
 
-def nobody(frames):
+def no_people(frames):
     return np.zeros_like(frames[0])
 
 
-def test_who_comes_back_within_a_second_keeps_the_id(frames, camera, pipeline):
+def test_person_back_within_a_second_keeps_the_id(frames, camera, pipeline):
     [before] = pipeline(frames[0], camera, 0.0)
-    assert pipeline(nobody(frames), camera, 0.3) == []
-    assert pipeline(nobody(frames), camera, 0.6) == []
+    assert pipeline(no_people(frames), camera, 0.3) == []
+    assert pipeline(no_people(frames), camera, 0.6) == []
     [after] = pipeline(frames[1], camera, 1.0)
     assert after.id == before.id
 
 
-def test_who_stays_away_comes_back_as_somebody_else(frames, camera, pipeline):
+def test_person_back_after_long_gets_a_new_id(frames, camera, pipeline):
     ids = []
     for visit in range(3):
         [human] = pipeline(frames[visit], camera, 4.0 * visit)
         ids.append(human.id)
         assert np.array_equal(human.velocity, np.zeros(3))
-        assert pipeline(nobody(frames), camera, 4.0 * visit + 1) == []
-        assert pipeline(nobody(frames), camera, 4.0 * visit + 2) == []
+        assert pipeline(no_people(frames), camera, 4.0 * visit + 1) == []
+        assert pipeline(no_people(frames), camera, 4.0 * visit + 2) == []
     assert len(set(ids)) == 3
 
 
-def test_somebody_is_reported_who_is_more_than_a_glimpse(frames, camera):
+def test_people_are_reported_once_confirmed(frames, camera):
     with Pipeline.create() as careful:
         found = process(careful, frames[:8], camera)
     assert [len(people) for people in found] == [0, 0, 1, 1, 1, 1, 1, 1]
@@ -296,7 +296,7 @@ def test_no_limb_flips_though_the_far_arm_is_hidden(camera):
     assert turns[:, 1:].max() < 45  # degrees in a thirtieth of a second
 
 
-def test_people_who_cross_keep_their_ids(camera, empty_room):
+def test_people_that_cross_keep_their_ids(camera, empty_room):
     # The walker meets her mirror image, a step nearer to the camera, and passes by.
     clip = read_frames(0, 145)[10:130:2]
     with Pipeline.create(confirm_after=0.0) as pipeline:
@@ -314,8 +314,8 @@ def test_people_who_cross_keep_their_ids(camera, empty_room):
     assert last[walker] < last[other]
 
 
-def test_who_passes_behind_another_keeps_the_id(camera, empty_room):
-    # Somebody in red stands still, and the walker passes behind.
+def test_person_passing_behind_another_keeps_the_id(camera, empty_room):
+    # A person in red stands still, and the walker passes behind.
     clip = read_frames(0, 145)
     moving = (np.abs(clip[60].astype(int) - empty_room).sum(axis=2) > 60).astype(np.uint8)
     _, parts, sizes, _ = cv2.connectedComponentsWithStats(
@@ -339,7 +339,7 @@ def test_who_passes_behind_another_keeps_the_id(camera, empty_room):
     assert apart[0] == apart[-1]
 
 
-# Nobody
+# No people
 
 
 def furnish(room):
@@ -364,7 +364,7 @@ def hang_poster(room, frame, human, camera):
 
 
 @pytest.mark.parametrize('scene', ['room', 'chair', 'poster', 'grey', 'black'])
-def test_where_nobody_is_nobody_is_found(scene, empty_room, frames, humans, camera):
+def test_scene_without_people_has_no_humans(scene, empty_room, frames, humans, camera):
     pictures = {
         'room': empty_room,
         'chair': furnish(empty_room),
@@ -418,7 +418,7 @@ def test_without_smoothing_a_pose_knows_nothing_of_the_one_before(frames, camera
 
 
 @pytest.mark.parametrize('stamp', [np.nan, np.inf, -np.inf])
-def test_a_stamp_that_is_no_time_is_refused_and_loses_nobody(frames, camera, pipeline, stamp):
+def test_stamp_that_is_no_time_is_refused_and_loses_no_track(frames, camera, pipeline, stamp):
     [before] = pipeline(frames[0], camera, 1000.0)
     with pytest.raises(ValueError, match='stamp must be finite'):
         pipeline(frames[0], camera, stamp)
@@ -537,7 +537,7 @@ def test_no_head_is_back_to_front():
 
 
 def test_a_trunk_seen_too_short_does_not_fold_the_spine(pipeline, camera):
-    """As the network squeezes who leaves the image: hips too near to the shoulders."""
+    """Landmarks of a cropped person, compressed by the network: hips near the shoulders."""
     body = pipeline.body
     rotations = np.tile(np.eye(3), (NUM_JOINTS, 1, 1))
     rotations[0] = np.diag([1.0, -1.0, -1.0]) @ Rotation.from_euler('y', 60, True).as_matrix()
@@ -595,7 +595,7 @@ def test_a_stamp_that_runs_back_starts_anew(frames, camera, pipeline):
     assert following.id == fresh.id
 
 
-def test_reset_forgets_everybody(frames, camera, pipeline):
+def test_reset_forgets_all_tracks(frames, camera, pipeline):
     [first] = pipeline(frames[0], camera, 0.0)
     pipeline.reset()
     [second] = pipeline(frames[1], camera, 0.1)
@@ -606,10 +606,10 @@ def test_stages_are_timed_frame_by_frame(frames, camera, pipeline):
     pipeline(frames[0], camera, 0.0)
     assert set(pipeline.stage_seconds) == {'detect', 'landmarks', 'solve'}
     assert all(seconds > 0 for seconds in pipeline.stage_seconds.values())
-    # A person who is followed is not looked for.
+    # The detector does not run while all people are tracked.
     pipeline(frames[1], camera, 0.1)
     assert set(pipeline.stage_seconds) == {'landmarks', 'solve'}
-    # Who is lost is looked for at once.
+    # It runs at once when a track is lost.
     pipeline(np.zeros_like(frames[0]), camera, 0.2)
     assert 'detect' in pipeline.stage_seconds
 

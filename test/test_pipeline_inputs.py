@@ -104,9 +104,7 @@ def bearings(human):
     return human.joints[PELVIS, :2] / human.joints[PELVIS, 2]
 
 
-def test_who_is_nearer_by_depth_comes_out_nearer_at_the_same_pixels(
-    create, frames, camera, alone, walls
-):
+def test_person_nearer_by_depth_is_nearer_at_the_same_pixels(create, frames, camera, alone, walls):
     depths = [walls(human.vertices - 0.2 * human.joints[PELVIS]) for human in alone]
     found = follow(create(), frames, camera, depth=depths)
     for [nearer], human in zip(found, alone, strict=True):
@@ -141,7 +139,7 @@ def test_what_depth_said_last_holds_while_it_is_missing(create, frames, camera, 
     assert len({human.id for [human] in found}) == 1
 
 
-def test_depth_that_comes_late_moves_nobody(create, frames, camera, alone, walls):
+def test_depth_that_comes_late_moves_no_person(create, frames, camera, alone, walls):
     depths = [walls(0.7 * human.vertices) for human in alone[10:14]]
     found = follow(create(), frames[:14], camera, depth=[None] * 10 + depths)
     for [human], by_image in zip(found[10:], alone[10:], strict=False):
@@ -150,7 +148,9 @@ def test_depth_that_comes_late_moves_nobody(create, frames, camera, alone, walls
 
 
 @pytest.mark.parametrize('times', [0.6, 1.7])
-def test_who_is_far_from_where_they_seem_keeps_one_id(create, frames, camera, alone, walls, times):
+def test_person_far_from_the_apparent_place_keeps_the_id(
+    create, frames, camera, alone, walls, times
+):
     depths = [walls(times * human.vertices) for human in alone[:8]]
     found = follow(create(), frames[:8], camera, depth=depths)
     assert len({human.id for [human] in found}) == 1
@@ -158,7 +158,7 @@ def test_who_is_far_from_where_they_seem_keeps_one_id(create, frames, camera, al
     assert distance == pytest.approx(times, rel=0.01)
 
 
-def test_depth_that_is_none_is_refused_and_loses_nobody(create, frames, camera):
+def test_invalid_depth_is_refused_and_loses_no_track(create, frames, camera):
     pipeline = create()
     [before] = pipeline(frames[0], camera, 0.0)
     for wrong in (np.zeros((7, 9), np.float32), np.zeros((camera.height, camera.width), np.uint16)):
@@ -210,20 +210,20 @@ def test_boxes_of_half_a_body_do_too(create, runners, frames, camera, alone):
         assert np.linalg.norm(pixels, axis=1).max() < 0.06 * height
 
 
-def test_no_boxes_are_nobody_new_and_none_is_our_own_detector(create, runners, frames, camera):
+def test_no_boxes_start_no_track_and_none_runs_our_detector(create, runners, frames, camera):
     pipeline = create()
     for i in range(3):
         assert pipeline(frames[i], camera, i / RATE, boxes=[]) == []
     assert runners[0].count == 0
     [human] = pipeline(frames[3], camera, 3 / RATE)
     assert runners[0].count == 1
-    # Who is followed is followed on without a box.
+    # A track continues without a box.
     [same] = pipeline(frames[4], camera, 4 / RATE, boxes=[])
     assert same.id == human.id
     assert runners[0].count == 1
 
 
-def test_a_box_of_nobody_is_nobody(create, frames, camera):
+def test_box_without_a_person_is_no_person(create, frames, camera):
     empty = [[5.0, 5.0, 60.0, 160.0], [camera.width + 5.0, 0.0, camera.width + 50.0, 90.0]]
     assert create()(frames[0], camera, 0.0, boxes=empty) == []
 
@@ -237,7 +237,7 @@ def test_many_boxes_of_one_person_are_one_person(create, runners, frames, camera
 @pytest.mark.parametrize(
     'wrong', [[1.0, 2.0, 3.0, 4.0], [[1.0, 2.0, 3.0]], [[np.nan, 0, 1, 1]], [[0, 0, np.inf, 1]]]
 )
-def test_boxes_that_are_none_are_refused_and_lose_nobody(create, frames, camera, wrong):
+def test_invalid_boxes_are_refused_and_lose_no_track(create, frames, camera, wrong):
     pipeline = create()
     [before] = pipeline(frames[0], camera, 0.0)
     with pytest.raises(ValueError, match='boxes must be'):

@@ -87,7 +87,7 @@ def test_an_unseen_arm_keeps_its_previous_pose_and_the_others_theirs(rest, motio
 
 
 @all_methods
-def test_nobody_seen_is_the_previous_pose(rest, motion, method):
+def test_nothing_seen_is_the_previous_pose(rest, motion, method):
     rotations, joints = motion
     unseen = np.full_like(joints, np.nan)
     found = solve(unseen, rest, method=method, confidence=np.zeros(29), previous=rotations)
@@ -151,7 +151,7 @@ def test_what_lies_beyond_an_unseen_joint_pulls_at_nothing_before_it(
 
 # All that hangs from a joint of three bones: neither it nor they are seen, and it cannot turn.
 UNTOLD = {
-    'pelvis': [0, 1, 2, 3, 4, 5, 7, 8, 10, 11, 27, 28],  # somebody behind a table
+    'pelvis': [0, 1, 2, 3, 4, 5, 7, 8, 10, 11, 27, 28],  # a person behind a table
     'spine3': [12, 13, 14],
 }
 

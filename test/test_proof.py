@@ -22,7 +22,7 @@ Outputs = dict[str, NDArray[Any]]
 
 
 class Wrong(Runner):
-    """ONNX Runtime, with outputs that somebody has tampered with."""
+    """ONNX Runtime, with outputs that were tampered with."""
 
     def __init__(self, model: Path, tamper: Callable[[Outputs], None]) -> None:
         self._runner, self._tamper = open_runner(model, 'onnxruntime'), tamper
@@ -80,7 +80,7 @@ def test_so_are_those_in_fp16(tmp_path: Path) -> None:
 
 
 def corner(outputs: Outputs) -> None:
-    """Leave the boxes, put all joints into the corner, believe in nobody, as TensorRT 8.5.3."""
+    """Leave the boxes, put all joints into the corner, believe in no person, as TensorRT 8.5.3."""
     outputs['output_0'][..., :51] = 0
     outputs['output_0'][..., 55] = 0
 
@@ -132,7 +132,7 @@ def last_of_the_batch(outputs: Outputs) -> None:
         output[-1] = 0
 
 
-def nobody(outputs: Outputs) -> None:
+def no_person(outputs: Outputs) -> None:
     outputs['Identity_1'][:] = 0
 
 
@@ -141,7 +141,7 @@ def nobody(outputs: Outputs) -> None:
     [
         last_of_the_batch,
         no_numbers,
-        nobody,
+        no_person,
         columns('Identity_4', 2, -1.0),
         columns('Identity_4', 2, 0.0),
         columns('Identity', 0, 0.9),

@@ -436,7 +436,7 @@ def test_region_is_the_box_in_parts_of_the_image() -> None:
         ((20, 10, 60, 70), slice(10, 70), slice(20, 60)),
         ((20.4, 10.6, 59.1, 69.9), slice(10, 70), slice(20, 60)),
         ((0, 0, 100, 80), slice(0, 80), slice(0, 100)),
-        ((100, 80, 100, 80), slice(79, 80), slice(99, 100)),  # of somebody who just left
+        ((100, 80, 100, 80), slice(79, 80), slice(99, 100)),  # of a person that just left
         ((30, 0, 30, 20), slice(0, 20), slice(30, 31)),
     ],
 )
@@ -509,7 +509,7 @@ def test_a_joint_that_is_inferred_is_not_seen() -> None:
 
 
 def seen_of_face(turn: float, **changes: object) -> dict[str, bool]:
-    """What is seen of the face of a person who stands there turned about the vertical."""
+    """The visible landmarks of the face of a person turned about the vertical."""
     rotations = pose()
     rotations[0] = Rotation.from_euler('y', turn, degrees=True).as_matrix() @ FACING
     human = person(rotations, **changes)
@@ -634,7 +634,7 @@ def stream(rep155: Rep155) -> Stream:
 
 
 def topics_of(side: Side) -> set[str]:
-    """The topics of /humans/bodies that somebody publishes, as a side sees them."""
+    """The published topics of /humans/bodies, as one side sees them."""
     names = {name for name, _ in side.node.get_topic_names_and_types()}
     return {
         name.removeprefix('/humans/bodies/')
@@ -643,7 +643,7 @@ def topics_of(side: Side) -> set[str]:
     }
 
 
-def test_tracked_lists_ids_and_is_empty_when_nobody_is_left(stream: Stream, theirs: Side) -> None:
+def test_tracked_lists_ids_and_is_empty_without_people(stream: Stream, theirs: Side) -> None:
     tracked = theirs.subscribe(IdsList, 'tracked')
     assert stream.show_until(lambda: tracked, 'p1')
     assert list(tracked[-1].ids) == ['p1']
@@ -686,7 +686,7 @@ def test_joint_states_move_the_joints_of_the_urdf(stream: Stream, theirs: Side) 
     np.testing.assert_allclose(bone / np.linalg.norm(bone), [0, 1, 0], atol=0.1)
 
 
-def test_who_subscribes_late_gets_the_urdf(stream: Stream, theirs: Side) -> None:
+def test_late_subscriber_receives_the_urdf(stream: Stream, theirs: Side) -> None:
     stream.show('p1')
     late = theirs.subscribe(String, 'p1/urdf', LATCHED)
     assert wait_for(lambda: late)  # with no frame meanwhile
@@ -707,7 +707,7 @@ def test_a_new_shape_has_a_new_urdf(rep155: Rep155, theirs: Side) -> None:
     assert models[1].data == to_urdf('p1', BODY.rest_joints(betas))
 
 
-def test_topics_of_who_is_gone_go_and_of_who_is_hidden_for_a_moment_stay(
+def test_topics_of_lost_tracks_go_and_of_hidden_ones_stay(
     stream: Stream, ours: Side, theirs: Side
 ) -> None:
     before = len(list(ours.node.publishers))
@@ -736,7 +736,7 @@ def test_forgetting_all_says_so_and_takes_all_topics_down_at_once(
     assert wait_for(lambda: list(tracked[-1].ids) == ['p1'])
 
 
-def test_who_has_not_spoken_denies_nobody(stream: Stream, ours: Side, theirs: Side) -> None:
+def test_silent_node_revokes_no_people_of_others(stream: Stream, ours: Side, theirs: Side) -> None:
     """Else of several cameras' nodes those that do not tell of bodies would empty the list."""
     tracked = theirs.subscribe(IdsList, 'tracked')
     assert stream.show_until(lambda: tracked, 'p1')
@@ -764,7 +764,7 @@ def test_closed_it_has_no_topics(ours: Side, theirs: Side) -> None:
     assert wait_for(lambda: topics_of(theirs) == set())
 
 
-def test_nothing_is_built_that_nobody_subscribes_to(rep155: Rep155, ours: Side) -> None:
+def test_nothing_is_built_without_subscribers(rep155: Rep155, ours: Side) -> None:
     """Of images and cameras that are not there, nothing could be."""
     for _ in range(3):
         rep155.publish([person(pose())], None, None, HEADER)

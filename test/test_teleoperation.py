@@ -124,7 +124,7 @@ def check(
 def test_limbs_of_any_pose_are_rebuilt(side: str) -> None:
     rng = np.random.default_rng(1)
     for rotations in random_rotations(rng, 500, 0.7):
-        # Elbows that bend in any direction, which nobody's do.
+        # Elbows that bend in any direction, unlike human ones.
         last = rng.uniform(-3, 3, 7)
         check(rotations, side, last, straight=0.01)
         check(rotations, side, last, tolerance=np.arcsin(example.STRAIGHT_BEND) + 1e-6)

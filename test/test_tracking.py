@@ -1,4 +1,4 @@
-"""Who is who over time: shape, velocity, and identities."""
+"""Tracking over time: shape, velocity, and identities."""
 
 from dataclasses import replace
 
@@ -264,7 +264,7 @@ def test_a_distance_that_is_told_late_is_no_motion(track):
     assert track.move(1.5 * np.array([0.3, 0, 3.0]), 1.1)[2] > 0.1
 
 
-def test_who_walks_where_depth_says_is_expected_where_they_seem_to_be(track):
+def test_person_at_a_measured_distance_is_expected_at_the_apparent_place(track):
     seeming = np.array([1.0, 0, 0.5])
     track.tell_distance(2.0)
     for stamp in np.arange(0, 3, 0.1):
@@ -272,7 +272,7 @@ def test_who_walks_where_depth_says_is_expected_where_they_seem_to_be(track):
     assert track.predicted(3.0) == pytest.approx(seeming * 3 + [0, 0, 4], abs=0.02)
 
 
-# Who is who
+# Association
 
 NEWCOMER = start_memory(BodyModel.load())
 RATE = 30.0
@@ -285,7 +285,7 @@ def tracker(body):
 
 
 def sighting(position):
-    """Somebody at (x, y, z), as a camera of 600 pixels focal length sees them."""
+    """A person at (x, y, z), seen by a camera of 600 pixels focal length."""
     x, y, z = position
     centre, half = 600 * np.array([x, y]) / z, 600 * np.array([0.3, 0.9]) / z
     box = np.concatenate([centre - half, centre + half])
@@ -326,19 +326,19 @@ def stamps_of(seconds):
     return np.arange(0, seconds, 1 / RATE)
 
 
-def test_somebody_counts_after_a_while(tracker):
+def test_track_is_confirmed_after_a_while(tracker):
     states = [step(tracker, [(0, 0, 4)], stamp)[0].state for stamp in stamps_of(0.5)]
     assert states[0] is State.TENTATIVE
     assert states.index(State.TRACKED) == round(CONFIRM * RATE)
     assert set(states[states.index(State.TRACKED) :]) == {State.TRACKED}
 
 
-def test_who_need_not_be_confirmed_counts_at_once(body):
+def test_track_without_confirmation_counts_at_once(body):
     tracker = Tracker(0.0, FORGET)
     assert step(tracker, [(0, 0, 4)], 7.0)[0].state is State.TRACKED
 
 
-def test_what_was_seen_for_a_moment_was_nobody(tracker):
+def test_track_seen_for_a_moment_is_dropped(tracker):
     step(tracker, [(0, 0, 4)], 0.0)
     assert tracker.update([], 0.1) == []
     assert tracker.tracks == []
@@ -356,7 +356,7 @@ def test_ids_are_short_start_with_a_letter_and_never_come_back(tracker):
             tracker.reset()
 
 
-def test_who_leaves_for_a_second_keeps_the_id(tracker):
+def test_person_away_for_a_second_keeps_the_id(tracker):
     def path(stamp):
         return None if 1.0 < stamp < 2.0 else (0.5, 0, 4)
 
@@ -364,7 +364,7 @@ def test_who_leaves_for_a_second_keeps_the_id(tracker):
     assert {id for [id] in found} == {'p1', None}
 
 
-def test_who_leaves_for_long_is_forgotten(tracker):
+def test_person_away_for_long_is_forgotten(tracker):
     for stamp in stamps_of(1):
         step(tracker, [(0, 0, 4)], stamp)
     assert tracker.update([], 1.0) == []
@@ -377,7 +377,7 @@ def test_who_leaves_for_long_is_forgotten(tracker):
 
 @pytest.mark.parametrize('forget_after', [0.0, 0.01, 1.5])
 @pytest.mark.parametrize('interval', [0.3, 1.8])
-def test_who_is_seen_in_every_frame_is_never_forgotten(body, forget_after, interval):
+def test_person_seen_in_every_frame_is_never_forgotten(body, forget_after, interval):
     tracker = Tracker(CONFIRM, forget_after)
     for stamp in interval * np.arange(10):
         [track] = step(tracker, [(0, 0, 4)], stamp)
@@ -396,7 +396,7 @@ def stand_for_a_second(tracker, colours):
 RED, BLUE = [[25, 60, 45], [25, 60, 45]], [[15, 30, -60], [15, 30, -60]]
 
 
-def test_a_stranger_in_other_clothes_takes_nobodys_place(tracker):
+def test_person_in_other_clothes_takes_no_id(tracker):
     stand_for_a_second(tracker, RED)
     tracker.update([], 1.1)
     [other] = show(tracker, [in_clothes((0.3, 0, 4), BLUE)], 1.5)
@@ -408,33 +408,33 @@ def test_a_stranger_in_other_clothes_takes_nobodys_place(tracker):
     assert ids == [other.id, 'p1']
 
 
-def test_a_change_of_light_in_a_missed_frame_costs_nobody_the_id(tracker):
+def test_change_of_light_in_a_missed_frame_costs_no_id(tracker):
     stand_for_a_second(tracker, RED)
     tracker.update([], 1.0)
     [track] = show(tracker, [in_clothes((0, 0, 4), BLUE)], 1.03)
     assert track.id == 'p1'
 
 
-def test_who_is_followed_may_change_into_the_shade(tracker):
+def test_tracked_person_may_walk_into_the_shade(tracker):
     for n, stamp in enumerate(stamps_of(1)):
         [track] = show(tracker, [in_clothes((0, 0, 4), RED if n < 15 else BLUE)], stamp)
         assert track.id == 'p1'
 
 
-def test_who_turns_up_elsewhere_is_somebody_else(tracker):
+def test_person_elsewhere_gets_another_id(tracker):
     for stamp in stamps_of(1):
         step(tracker, [(-2, 0, 4)], stamp)
     assert step(tracker, [(2, 0, 4)], 1.0)[0].id == 'p2'
 
 
-def test_who_walks_on_unseen_is_found_where_they_must_be(tracker):
+def test_person_walking_unseen_is_found_at_the_predicted_place(tracker):
     walk = [[(1.2 * s - 2, 0, 4)] if not 1.0 < s < 1.4 else [None] for s in stamps_of(3)]
     found = ids_along(tracker, walk, stamps_of(3))
     assert {id for [id] in found} == {'p1', None}
 
 
 @pytest.mark.parametrize('apart', [0.0, 0.4, 1.0])
-def test_people_who_cross_keep_their_ids(tracker, apart):
+def test_people_that_cross_keep_their_ids(tracker, apart):
     # They pass each other in front of the camera; in the middle one hides the other.
     def paths(stamp):
         x = 1.2 * (stamp - 1.5)
@@ -447,7 +447,7 @@ def test_people_who_cross_keep_their_ids(tracker, apart):
     assert {ids[1] for ids in found} == {found[0][1], None}
 
 
-def test_who_comes_out_on_the_far_side_is_not_who_stands_where_they_were_hidden(tracker):
+def test_person_on_the_far_side_is_not_the_one_at_the_hiding_place(tracker):
     # At walking pace, hidden for 0.4 s, and seen again at a wrong depth; the other is missed then.
     hidden, stamps = 1.0, stamps_of(1.4)
     seen = [[(1.2 * (s - hidden), 0, 4), (0.25, 0, 4.3)] for s in stamps]
@@ -467,7 +467,7 @@ def test_the_assignment_is_the_best_for_all(tracker):
     assert [track.id for track in moved] == [first.id, second.id]
 
 
-def test_nobody_is_made_somebody_else_to_find_everybody(tracker):
+def test_no_id_changes_to_match_all_people(tracker):
     # One stays; the other is not seen; a newcomer turns up on the far side.
     for stamp in stamps_of(1):
         first, second = step(tracker, [(0, 0, 4), (0.5, 0, 4)], stamp)
@@ -493,7 +493,7 @@ def test_many_are_kept_apart_in_any_order(tracker, people):
     ),
     st.lists(st.floats(0, 2), min_size=20, max_size=20),
 )
-def test_whatever_is_seen_everybody_has_one_track(body, frames, intervals):
+def test_each_person_has_one_track_whatever_is_seen(body, frames, intervals):
     tracker = Tracker(CONFIRM, FORGET)
     for positions, stamp in zip(frames, np.cumsum(intervals), strict=False):
         tracks = step(tracker, positions, stamp)
@@ -507,7 +507,7 @@ def test_whatever_is_seen_everybody_has_one_track(body, frames, intervals):
 
 
 def turned(body, angle):
-    """What is seen of somebody who stands before the camera, turned so far, one arm raised."""
+    """Observation of a person before the camera, turned by this angle, one arm raised."""
     rotations = np.tile(np.eye(3), (24, 1, 1))
     rotations[0] = np.diag([1.0, -1.0, -1.0]) @ Rotation.from_euler('y', angle).as_matrix()
     rotations[16] = Rotation.from_euler('y', -70, degrees=True).as_matrix()
@@ -524,13 +524,13 @@ def standing(body):
 
 @pytest.mark.parametrize('turns', [0.25, 0.5, 1.0, 1.5])
 @pytest.mark.parametrize('rate', [5, 10, 30, 60])
-def test_who_really_turns_round_is_believed(body, track, turns, rate):
+def test_real_turn_is_accepted(body, track, turns, rate):
     for stamp in np.arange(0, 4, 1 / rate):
         seen = turned(body, 2 * np.pi * turns * max(0.0, stamp - 1))
         assert track.untangled(seen, 1 / rate) is seen
 
 
-def test_who_is_exchanged_twice_is_the_same(standing):
+def test_two_exchanges_are_the_same_observation(standing):
     again = standing.exchanged().exchanged()
     assert again.points == pytest.approx(standing.points)
     assert np.array_equal(again.confidence, standing.confidence)
@@ -550,7 +550,7 @@ def test_sides_that_are_exchanged_for_a_moment_are_put_right(track, standing, ra
     assert all(shown(0.3, other))
     assert all(shown(0.2, standing))
     assert all(shown(0.3, other))
-    # Who insists is right.
+    # A lasting exchange is accepted.
     insisted = shown(1.0, other)
     assert not any(insisted[-round(0.3 * rate) :])
     assert not any(shown(0.5, other))
@@ -565,7 +565,7 @@ def test_sides_are_believed_where_nothing_is_known_of_them(track, standing):
     assert track.untangled(standing, 1.0) is standing  # A second later they may have turned.
 
 
-def test_who_is_seen_from_above_close_by_is_exchanged_without_a_fault(body, track):
+def test_person_seen_from_above_close_by_is_exchanged_without_error(body, track):
     rotations = np.tile(np.eye(3), (24, 1, 1))
     upright = np.diag([1.0, -1.0, -1.0])
     for tilt in (-60, 60):
