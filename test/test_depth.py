@@ -83,7 +83,7 @@ def test_a_body_at_wrong_pixels_is_put_nearly_there(scenes, torso, times):
 
 
 def misses(scenes, torso, occluder, confidence=SEEN):
-    """How far those are off, metres, of whom anything is told behind an occluder."""
+    """Errors, in metres, of the distances that are measured behind an occluder."""
     found = [
         (scene, torso.estimate_ratio(scene.measured(occluder(scene)), CAMERA,
                                      1.2 * scene.vertices, confidence))

@@ -57,7 +57,7 @@ LIMBS = {
 def person(
     rotations: np.ndarray, id: str = 'p1', translation: tuple = (0.0, 0.0, 3.0), **changes: object
 ) -> Human:
-    """A person of the mean shape, all of whom is seen."""
+    """A person of the mean shape, wholly visible."""
     fields = {
         'id': id,
         'confidence': 0.75,
