@@ -25,7 +25,7 @@ extensions = [
 master_doc = 'index'
 exclude_patterns = ['examples']
 if 'rosdoc2' in sys.modules:  # It documents all modules itself.
-    exclude_patterns.append('user_docs/api.rst')
+    exclude_patterns += ['api.rst', 'user_docs/api.rst']
     suppress_warnings = ['toc.excluded']
 html_theme = 'alabaster'
 
