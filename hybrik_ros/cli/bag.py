@@ -186,7 +186,7 @@ def recordings_in(inputs: list[str]) -> tuple[list[Path], bool]:
     Parameters
     ----------
     inputs : list of str
-        Recordings, folders with recordings, and patterns such as day?/*.mcap.
+        Recordings, folders with recordings, and patterns such as ``day?/*.mcap``.
 
     Returns
     -------

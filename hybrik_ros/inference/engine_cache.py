@@ -135,8 +135,8 @@ class EngineCache:
     """A private folder of engines.
 
     It has two files for each engine: the plan, which is TensorRT's serialised engine, and a JSON
-    sidecar with the key and the hash of the plan. An unusable engine is renamed to *.refused when
-    it is replaced.
+    sidecar with the key and the hash of the plan. An unusable engine is renamed to ``*.refused``
+    when it is replaced.
 
     Parameters
     ----------

@@ -18,15 +18,15 @@ def flatten_batches(
     Parameters
     ----------
     arguments : dict
-        Value (..., *core) and core shape of each argument by name.
+        Value ``(..., *core)`` and core shape of each argument by name.
 
     Returns
     -------
     batch : tuple of int
         The common batch shape.
     arrays : list of ndarray
-        The values as arrays (B, *core) in the order of the arguments: float64, contiguous and
-        writable, as the kernels are compiled for.
+        The values as arrays ``(B, *core)`` in the order of the arguments: float64, contiguous
+        and writable, as the kernels are compiled for.
 
     Raises
     ------
