@@ -80,6 +80,8 @@ class Posed:
 
     Attributes
     ----------
+    observation : Observation
+        What it was posed from: left and right as they were taken, depths not smoothed.
     joints : ndarray
         Joints (24, 3) of the posed body.
     joint_confidence : ndarray
@@ -98,6 +100,7 @@ class Posed:
         What to remember until the next frame.
     """
 
+    observation: Observation
     joints: Array
     joint_confidence: Array
     rotations: Array
@@ -178,13 +181,13 @@ def pose(
         memory = replace(memory, rotations=None, filters=states)
     if options.smoothing:
         observation, memory = keep_sides(observation, memory, elapsed)
-    observation, memory = _smooth_depths(observation, memory, _Filters.of(options), elapsed)
-    joints, confidence = observation.joints(memory.proportions)
-    memory = _update_shape(observation, joints, confidence, memory, body, elapsed)
-    solved = _solve(observation, joints, confidence, memory, options, elapsed)
+    smooth, memory = _smooth_depths(observation, memory, _Filters.of(options), elapsed)
+    joints, confidence = smooth.joints(memory.proportions)
+    memory = _update_shape(smooth, joints, confidence, memory, body, elapsed)
+    solved = _solve(smooth, joints, confidence, memory, options, elapsed)
     memory = replace(memory, rotations=solved)
 
-    return _place(joints, confidence, memory, body, options, elapsed, measure_distance)
+    return _place(observation, joints, confidence, memory, body, options, elapsed, measure_distance)
 
 
 def keep_sides(
@@ -271,6 +274,7 @@ def _solve(
 
 
 def _place(
+    observation: Observation,
     joints: Array,
     confidence: Array,
     memory: Memory,
@@ -300,6 +304,7 @@ def _place(
     velocity = memory.filters.velocity
     assert velocity is not None
     return Posed(
+        observation=observation,
         joints=posed,
         joint_confidence=_joint_confidence(confidence, at_pixels, rays),
         rotations=state.value.copy(),

@@ -33,7 +33,8 @@ class Reconstructor:
     Attributes
     ----------
     observations : list of Observation
-        What each person of the last frame was posed from, in the order of the people.
+        What each person of the last frame was posed from, in the order of the people: left and
+        right as they were taken, depths not smoothed.
     with_vertices : bool
         Whether the people carry vertices.
     """
@@ -74,41 +75,47 @@ class Reconstructor:
         sighted = sight(observations, rgb, camera)
         tracks = self._tracker.assign([sighting for _, sighting in sighted], stamp)
         measure = None if depth is None else partial(self._torso.estimate_ratio, depth, camera)
-        people: list[tuple[Observation, Posed, Seen]] = []
+        people: list[tuple[Posed, Seen]] = []
+        refused: list[Track] = []
         for (observation, sighting), track in zip(sighted, tracks, strict=True):
             memory = start_memory(self._body) if track is None else track.memory
             elapsed = np.inf if track is None else track.elapsed(stamp)
             try:
                 posed = pose(observation, memory, self._body, settings, elapsed, measure)
-            except ImpossiblePoseError:  # Nothing is known of it: the person was not seen.
+            except ImpossiblePoseError:  # As if there had been no such frame.
+                refused += [] if track is None else [track]
                 continue
-            seen = Seen(track, sighting, observation.next_region, posed.memory)
-            people.append((observation, posed, seen))
-        followed = self._tracker.update([seen for _, _, seen in people], stamp)
+            people.append((posed, Seen(track, sighting, observation.next_region, posed.memory)))
+        vertices = [self._vertices(posed) for posed, _ in people]
+        followed = self._tracker.update([seen for _, seen in people], stamp, refused)
         reported = [
-            (observation, posed, track)
-            for (observation, posed, _), track in zip(people, followed, strict=True)
+            (posed, track, skin)
+            for (posed, _), track, skin in zip(people, followed, vertices, strict=True)
             if track.state is State.TRACKED
         ]
-        self.observations = [observation for observation, _, _ in reported]
-        return [self._human(*person, camera) for person in reported]
+        self.observations = [posed.observation for posed, _, _ in reported]
+        return [_human(*person, camera) for person in reported]
 
-    def _human(self, observation: Observation, posed: Posed, track: Track, camera: Camera) -> Human:
-        factor = _ASSUMED_CONFIDENCE if camera.assumed else 1.0
-        vertices = None
-        if self.with_vertices:
-            vertices = self._body.vertices(posed.rotations, posed.betas, posed.translation)
-        return Human(
-            id=track.id,
-            confidence=observation.score,
-            box=observation.box.copy(),
-            joints=posed.joints,
-            joint_confidence=posed.joint_confidence,
-            rotations=posed.rotations,
-            global_rotations=posed.global_rotations,
-            betas=posed.betas,
-            translation=posed.translation,
-            translation_confidence=posed.confidence * factor,
-            velocity=posed.velocity,
-            vertices=vertices,
-        )
+    def _vertices(self, posed: Posed) -> NDArray[np.float32] | None:
+        if not self.with_vertices:
+            return None
+        return self._body.vertices(posed.rotations, posed.betas, posed.translation)
+
+
+def _human(
+    posed: Posed, track: Track, vertices: NDArray[np.float32] | None, camera: Camera
+) -> Human:
+    return Human(
+        id=track.id,
+        confidence=posed.observation.score,
+        box=posed.observation.box.copy(),
+        joints=posed.joints,
+        joint_confidence=posed.joint_confidence,
+        rotations=posed.rotations,
+        global_rotations=posed.global_rotations,
+        betas=posed.betas,
+        translation=posed.translation,
+        translation_confidence=posed.confidence * (_ASSUMED_CONFIDENCE if camera.assumed else 1.0),
+        velocity=posed.velocity,
+        vertices=vertices,
+    )

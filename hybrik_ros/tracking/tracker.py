@@ -85,25 +85,38 @@ class Tracker:
         """Return the track of each sighting; None for a new person. Changes nothing."""
         return assign(sightings, self._remembered(self.tracks, stamp), stamp)
 
-    def update(self, people: Sequence[Seen], stamp: float) -> list[Track]:
+    def update(
+        self, people: Sequence[Seen], stamp: float, refused: Sequence[Track] = ()
+    ) -> list[Track]:
         """Update the tracks with the people of a frame.
+
+        Parameters
+        ----------
+        people : sequence of Seen
+            The people.
+        stamp : float
+            Time in seconds.
+        refused : sequence of Track
+            Tracks of people that were seen in a pose that cannot be: left as they are.
 
         Returns
         -------
         list of Track
-            The track of each person, old or new, in their order. All other tracks are lost.
+            The track of each person, old or new, in their order. All other tracks that are not
+            refused are lost.
         """
-        found = [person.track for person in people]
-        self.tracks = self._remembered(self.tracks, stamp)
-        for track in self.tracks:
-            if track not in found:
-                track.state = State.LOST
-        # A track that was never confirmed was no person.
-        confirmed = [t for t in self.tracks if t.last - t.first >= self.confirm_after]
-        kept = self._remembered(confirmed, stamp)
-        self.tracks = [track for track in self.tracks if track in found or track in kept]
-        lost = [track for track in self.tracks if track.state is State.LOST]
+        present = [person.track for person in people] + list(refused)
+        kept = [
+            track
+            for track in self._remembered(self.tracks, stamp)
+            if track in present or self._outlasts(track, stamp)
+        ]
+        lost = [track for track in kept if track not in present or track.state is State.LOST]
         occluded = find_occluded([person.sighting for person in people], lost, stamp)
+        self.tracks = kept
+        for track in kept:
+            if track not in present:
+                track.state = State.LOST
         tracks = [
             self._take(person, is_occluded, stamp)
             for person, is_occluded in zip(people, occluded, strict=True)
@@ -125,6 +138,11 @@ class Tracker:
             if (track.state is not State.LOST and track.elapsed(stamp) < _MAX_INTERVAL)
             or track.elapsed(stamp) <= self.forget_after
         ]
+
+    def _outlasts(self, track: Track, stamp: float) -> bool:
+        """Return whether a track is kept while its person is not seen."""
+        was_confirmed = track.last - track.first >= self.confirm_after  # Others were no people.
+        return was_confirmed and track.elapsed(stamp) <= self.forget_after
 
     def _take(self, person: Seen, is_occluded: bool, stamp: float) -> Track:
         if person.track is not None:
