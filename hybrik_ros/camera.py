@@ -159,9 +159,11 @@ def distortion_counts(fisheye: bool) -> tuple[int, ...]:
 
 def _to_numbers(values: ArrayLike, name: str) -> Array:
     try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f'{name} must hold numbers, not {cut_repr(values)}') from None
+        if values is not None:  # NumPy makes it NaN.
+            return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ValueError(f'{name} must hold numbers, not {cut_repr(values)}')
 
 
 def _check_matrix(matrix: Array) -> None:

@@ -248,8 +248,7 @@ def decompress(
         raise _damage_error(message.format, len(data)) from error
     if pixels is None:
         raise _damage_error(message.format, len(data))
-    if pixels.dtype == np.uint16:
-        pixels = (sample_range or SampleRange()).to_bytes(pixels.astype(np.uint16, copy=False))
+    pixels = to_8_bits(pixels, sample_range)
     colours = compression.partition('compressed')[2].strip()
     if pixels.ndim == 3:
         return _convert(pixels, None if colours.startswith('rgb') else cv2.COLOR_BGR2RGB)
@@ -257,6 +256,30 @@ def decompress(
         stored = 'mono8'
     _check_sides(pixels.shape[1], pixels.shape[0], stored)
     return _convert(pixels, _ENCODINGS[stored].code)
+
+
+def to_8_bits(pixels: NDArray[Any], sample_range: SampleRange | None = None) -> NDArray[np.uint8]:
+    """Return the pixels of a decoded image (H, W) or (H, W, C) of 8 or 16 bits as 8 bits.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        The pixels, uint8 or uint16.
+    sample_range : SampleRange, optional
+        As of `to_rgb`.
+
+    Raises
+    ------
+    UnusableInputError
+        The pixels have another type.
+    """
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype == np.uint16:
+        return (sample_range or SampleRange()).to_bytes(pixels)
+    raise UnusableInputError(
+        'encoding', f'an image of {pixels.dtype} cannot be read: convert it to 8 or 16 bits'
+    )
 
 
 def _check_compressed(data: bytes, what: str) -> None:
@@ -408,8 +431,8 @@ def _select(
     if any(given.p) and (rectified or not any(given.k)):
         if is_distorted and not rectified:
             doubts.append(
-                'camera_info has an all-zero K beside a D that is not: P is used without D, which '
-                'is right for rectified images only'
+                'camera_info has an all-zero K but distortion, so P is used without it, as for '
+                'rectified images: publish K too'
             )
         return np.array(given.p).reshape(3, 4)[:, :3], np.zeros(0)
     if not any(given.k):
@@ -422,9 +445,9 @@ def _select(
     if rectified:
         if is_distorted:
             doubts.append(
-                'camera_info has an all-zero P, which the images have if they are rectified: K is '
-                'used without D, so people near the edges are misplaced; publish P, or set the '
-                'parameter intrinsics to raw if they are not rectified'
+                'camera_info has an all-zero P, so K is used without distortion for images that '
+                'are rectified, and people near their edges are misplaced: publish P, or set '
+                'intrinsics to raw if the images are not rectified'
             )
         return matrix, np.zeros(0)
     if is_distorted and given.model not in _DISTORTION_MODELS:
