@@ -170,17 +170,18 @@ def _check_matrix(matrix: Array) -> None:
     """Refuse what is not a camera matrix (3, 3)."""
     if matrix.shape != (3, 3):
         raise ValueError(f'matrix must have shape (3, 3), not {matrix.shape}')
-    if not np.isfinite(matrix).all() or matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
-        raise ValueError(
-            f'matrix must be finite with positive focal lengths, not {matrix.tolist()}: an '
-            'uncalibrated camera publishes a K of zeros; calibrate it'
-        )
+    if not matrix.any():
+        raise ValueError('matrix is all zero: the camera is not calibrated, calibrate it')
+    if not np.isfinite(matrix).all():
+        raise ValueError(f'matrix must hold finite numbers, not {matrix.tolist()}')
     if not np.allclose(matrix[2], (0, 0, 1), rtol=0, atol=_MATRIX_TOLERANCE) or matrix[1, 0]:
         is_turned = not matrix[:2, 2].any() and matrix[2, :2].any()
         raise ValueError(
             f'matrix must be fx skew cx, 0 fy cy, 0 0 1, not {matrix.tolist()}'
             + (': its numbers are stored column by column, transpose it' if is_turned else '')
         )
+    if matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
+        raise ValueError(f'matrix must have positive focal lengths, not {matrix.tolist()}')
 
 
 def _check_size(width: int, height: int, smallest: int) -> None:

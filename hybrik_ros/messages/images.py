@@ -407,9 +407,9 @@ def _read(given: _Calibration, size: _Pair | None, rectified: bool) -> Intrinsic
         raise UnusableInputError('camera_info', f'camera_info is unusable: {error}') from error
     for doubt in find_doubts(sensor):
         if doubt.is_impossible:
-            reason = f'camera_info is not that of a camera: {doubt.text}'
+            reason = f'camera_info is implausible: {doubt.text}'
             raise UnusableInputError(IMPOSSIBLE, reason)
-        doubts.append(f'camera_info is improbable: {doubt.text}')
+        doubts.append(f'camera_info may be wrong: {doubt.text}')
     return Intrinsics(camera, tuple(doubts))
 
 

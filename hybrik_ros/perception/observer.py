@@ -163,7 +163,7 @@ def check_image(rgb: Image, camera: Camera) -> None:
             'missing or no image'
         )
     if not isinstance(rgb, np.ndarray):
-        raise ValueError(f'rgb must be (H, W, 3) uint8, not {cut_repr(rgb)}: use numpy.asarray')
+        raise ValueError(f'rgb must be an array (H, W, 3) of uint8, not a {type(rgb).__name__}')
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
         raise ValueError(f'rgb must be (H, W, 3) uint8, not {rgb.shape} {rgb.dtype}')
     if rgb.shape[:2] != (camera.height, camera.width):
