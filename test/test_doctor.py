@@ -221,7 +221,7 @@ def test_what_publishers_offer_is_told(ros_environment: dict[str, str], qos: QoS
 
 
 def zero_k(image: Image, info: CameraInfo) -> None:
-    info.k = [0.0] * 9
+    info.k, info.p = [0.0] * 9, [0.0] * 12
 
 
 def other_size(image: Image, info: CameraInfo) -> None:

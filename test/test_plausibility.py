@@ -100,6 +100,11 @@ def test_any_camera_near_the_usual_passes(
     assert to_intrinsics(calibration(lens, k=k)).doubts == ()
 
 
+def test_images_cropped_at_one_side_pass() -> None:
+    k = [1530.0, 0, 884, 0, 1530, 97, 0, 0, 1]  # of the sample clip
+    assert to_intrinsics(calibration((1768, 594, 1530, 0.5, [], ''), k=k)).doubts == ()
+
+
 SOUND: Lens = (640, 480, 525, 0.5, [], 'plumb_bob')
 K = [525.0, 0, 320, 0, 525, 240, 0, 0, 1]
 
@@ -164,7 +169,7 @@ def test_what_no_camera_has_is_refused_with_the_reason(
     [
         ({'k': scaled(1.25)}, 'about 801 x 601'),
         ({'k': scaled(0.75)}, 'about 481 x 361'),
-        ({'k': [525, 0, 320, 0, 525, 20, 0, 0, 1]}, 'region of interest'),
+        ({'k': [525, 0, 320, 0, 525, -60, 0, 0, 1]}, 'region of interest'),
         ({'k': [30, 0, 320, 0, 30, 240, 0, 0, 1]}, 'field of view of 169.3 degrees'),
         ({'k': [15000, 0, 320, 0, 15000, 240, 0, 0, 1]}, 'field of view of 2.444 degrees'),
         ({'k': [525, 0, 320, 0, 1050, 240, 0, 0, 1]}, 'by a factor of 2'),

@@ -21,9 +21,10 @@ _MIN_USUAL_FIELD_OF_VIEW, _MAX_USUAL_FIELD_OF_VIEW = 5.0, 150.0
 _MAX_FISHEYE_FIELD_OF_VIEW = 300.0
 _MAX_PIXEL_RATIO, _MAX_USUAL_PIXEL_RATIO = 3.0, 1.5  # of the focal lengths in x and y
 _MAX_SKEW = 0.1  # as a share of the focal length
-# Distances of the centre from the middle of the image as shares of its sides. The K of a resolution
-# that is s times the image's is off by (s - 1) / 2 along both sides.
-_MAX_OFFSET, _MAX_USUAL_OFFSET = 1.0, 0.25
+# Distances of the centre from the middle of the image as shares of its sides. Images cropped at one
+# side are off along one; the K of a resolution that is s times the image's is off by (s - 1) / 2
+# along both.
+_MAX_OFFSET, _MAX_USUAL_OFFSET = 1.0, 0.6
 _MAX_OFFSET_ALONG_BOTH, _MAX_USUAL_OFFSET_ALONG_BOTH = 0.16, 0.1
 _MAX_OFFSET_OF_TURNED = 0.2
 
