@@ -183,6 +183,31 @@ def test_what_few_cameras_have_is_used_and_doubted(changes: dict[str, object], w
     assert re.search(words, doubt)
 
 
+NUMBERS = st.sampled_from([0.0, 1.0, -1.0, 1e-300, 1e300, np.nan, np.inf, 5.0, 320.0, 1e6, -0.3])
+
+
+@given(
+    k=st.dictionaries(st.integers(0, 8), NUMBERS, max_size=2),
+    d=st.lists(NUMBERS | st.floats(-1, 1), max_size=16),
+    sides=st.sampled_from([(640, 480), (0, 0), (1, 1), (2**32 - 1, 2**32 - 1)]),
+    model=st.sampled_from(['plumb_bob', 'equidistant', 'x' * 6000]),
+    rectified=st.booleans(),
+)
+@pytest.mark.filterwarnings('error')
+def test_any_numbers_give_intrinsics_or_the_error_promised(
+    k: dict[int, float], d: list[float], sides: tuple[int, int], model: str, rectified: bool
+) -> None:
+    width, height = sides
+    info = calibration(SOUND, width=width, height=height, d=d, distortion_model=model)
+    info.k = [k.get(place, number) for place, number in enumerate(K)]
+    try:
+        camera = to_intrinsics(info, (640, 480), rectified).camera
+    except UnusableInputError as error:
+        assert len(str(error)) < 600
+    else:
+        assert np.isfinite(camera.matrix).all()
+
+
 def test_fields_of_view_are_those_of_the_lenses() -> None:
     assert field_of_view(Camera.from_field_of_view(73.0, 640, 480)) == pytest.approx(73)
     # The angle of a fisheye without coefficients that count is the distance over the focal length.

@@ -417,7 +417,7 @@ def _with_size(given: _Calibration, size: _Pair | None, doubts: list[str]) -> _C
     """Return a calibration without width or height as one of the images' size."""
     advice = 'set both to those of the images, in the calibration or the camera driver'
     found = f'camera_info has a width and height of {given.size[0]} x {given.size[1]}'
-    if size is None:
+    if size is None or 0 in size:
         raise UnusableInputError('camera_info', f'{found}: {advice}')
     doubts.append(f'{found}, so it is taken for one of {size[0]} x {size[1]} pixels: {advice}')
     return given._replace(size=size)

@@ -62,7 +62,8 @@ def find_doubts(camera: Camera) -> Iterator[Doubt]:
         The camera, without region of interest and binning: a region has its centre anywhere.
     """
     for find in (_find_in_matrix, _find_in_field_of_view, _find_in_centre, _find_in_distortion):
-        doubts = list(find(camera))
+        with np.errstate(all='ignore'):  # Wrong numbers overflow, and become infinite or NaN.
+            doubts = list(find(camera))
         yield from doubts
         if any(doubt.is_impossible for doubt in doubts):
             return
@@ -156,14 +157,13 @@ def _find_in_distortion(camera: Camera) -> Iterator[Doubt]:
     pixels, straight = _tried_pixels(camera)
     rays = camera.rays(pixels)
     there = np.concatenate([rays, np.ones((len(rays), 1))], axis=1)
-    with np.errstate(all='ignore'):
-        errors = np.linalg.norm(camera.project(there) - pixels, axis=1)
-        lead_back = errors <= _MAX_ERROR * camera.width  # False for NaN
-        bent = np.linalg.norm(rays, axis=1)
-        low, high = _DISTORTION_LIMITS
-        if camera.fisheye:
-            bent, (low, high) = np.arctan(bent), _FISHEYE_LIMITS
-        ratios = bent[lead_back] / straight[lead_back]
+    errors = np.linalg.norm(camera.project(there) - pixels, axis=1)
+    lead_back = errors <= _MAX_ERROR * camera.width  # False for NaN
+    bent = np.linalg.norm(rays, axis=1)
+    low, high = _DISTORTION_LIMITS
+    if camera.fisheye:
+        bent, (low, high) = np.arctan(bent), _FISHEYE_LIMITS
+    ratios = bent[lead_back] / straight[lead_back]
     share = float(lead_back.mean())
     fault, is_impossible = '', True
     if not ((ratios > low) & (ratios < high)).all():
