@@ -323,12 +323,27 @@ def test_rectified_images_without_p_are_doubted() -> None:
     assert to_intrinsics(calibration(d=[0.0] * 5), rectified=True).doubts == ()
 
 
-def test_p_stands_in_for_a_k_of_zeros() -> None:
-    camera, doubts = to_intrinsics(calibration(k=[0.0] * 9, p=P, d=[]))
+@pytest.mark.parametrize('last', [0.0, 1.0])
+def test_p_stands_in_for_a_k_of_zeros(last: float) -> None:
+    unknown = [*[0.0] * 8, last]
+    camera, doubts = to_intrinsics(calibration(k=unknown, p=P, d=[]))
     np.testing.assert_array_equal(camera.matrix, P_MATRIX)
     assert doubts == ()
-    [doubt] = to_intrinsics(calibration(k=[0.0] * 9, p=P)).doubts
+    [doubt] = to_intrinsics(calibration(k=unknown, p=P)).doubts
     assert 'P is used without it' in doubt
+    with pytest.raises(UnusableInputError, match='all-zero K') as caught:
+        to_camera(calibration(k=unknown))
+    assert caught.value.kind == 'zero K'
+
+
+def test_rectified_images_of_a_fisheye_have_a_pinhole() -> None:
+    info = calibration(distortion_model='equidistant', d=[0.05, -0.01, 0.003, -0.001], p=P)
+    assert to_camera(info).fisheye
+    camera = to_camera(info, rectified=True)
+    points = np.array([[0.3, -0.2, 1.0], [-0.8, 0.5, 1.2]])
+    expected = points @ np.transpose(P_MATRIX)
+    np.testing.assert_allclose(camera.project(points), expected[:, :2] / expected[:, 2:])
+    assert not camera.fisheye
 
 
 def test_a_calibration_without_a_size_is_taken_for_the_images_and_says_what_to_do() -> None:

@@ -399,7 +399,7 @@ def _read(given: _Calibration, size: _Pair | None, rectified: bool) -> Intrinsic
             f'camera_info is for {window[0]} x {window[1]} pixels, the images have {size[0]} x '
             f'{size[1]}',
         )
-    fisheye = given.model == _FISHEYE
+    fisheye = given.model == _FISHEYE and len(distortion) > 0
     try:
         sensor = Camera(matrix, distortion, *given.size, fisheye)
         camera = Camera(_to_binned(corner, binning) @ matrix, distortion, *window, fisheye)
@@ -428,14 +428,16 @@ def _select(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the matrix (3, 3) and the distortion coefficients (n) that the images have."""
     is_distorted = any(given.d)
-    if any(given.p) and (rectified or not any(given.k)):
+    # Some drivers fill in the last number, 1, of a matrix that they do not know.
+    has_k, has_p = any(given.k[:8]), any(given.p[:10])
+    if has_p and (rectified or not has_k):
         if is_distorted and not rectified:
             doubts.append(
                 'camera_info has an all-zero K but distortion, so P is used without it, as for '
                 'rectified images: publish K too'
             )
         return np.array(given.p).reshape(3, 4)[:, :3], np.zeros(0)
-    if not any(given.k):
+    if not has_k:
         raise UnusableInputError(
             'zero K',
             'camera_info has an all-zero K: the camera is not calibrated. Calibrate it, or set '
