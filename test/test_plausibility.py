@@ -35,6 +35,10 @@ REAL: dict[str, Lens] = {
         'rational_polynomial',
     ),
     'telephoto lens': (1920, 1080, 17900, 0.47, [-28.4, 1282.0, -0.1, 0.1, 0], 'plumb_bob'),
+    'wide lens of a small robot': (640, 480, 307, 0.5, [-0.25, 0.035, 8e-4, -7e-4, 0], 'plumb_bob'),
+    'car, 156 degrees': (
+        1280, 960, 380, 0.5, [1.9, 0.35, 0, 0, 0.005, 2.25, 0.66, 0.035], 'rational_polynomial',
+    ),
     'careless calibration': (640, 480, 885, 0.42, [0.18, -0.54, 0.002, -0.012, 0], 'plumb_bob'),
     'fisheye of 93 degrees': (752, 480, 461, 0.48, [-0.002, 0.024, -0.036, 0.02], 'equidistant'),
     'fisheye of 170 degrees': (848, 800, 286, 0.5, [-0.008, 0.042, -0.04, 0.007], 'equidistant'),
@@ -174,7 +178,7 @@ def test_what_no_camera_has_is_refused_with_the_reason(
         ({'k': [30, 0, 320, 0, 30, 240, 0, 0, 1]}, 'field of view of 169.3 degrees'),
         ({'k': [15000, 0, 320, 0, 15000, 240, 0, 0, 1]}, 'field of view of 2.444 degrees'),
         ({'k': [525, 0, 320, 0, 1050, 240, 0, 0, 1]}, 'by a factor of 2'),
-        ({'d': [-0.5, 0, 0, 0, 0]}, 'of the pixels without a ray'),
+        ({'d': [-0.6, 0, 0, 0, 0]}, 'of the pixels without a ray'),
     ],
 )
 def test_what_few_cameras_have_is_used_and_doubted(changes: dict[str, object], words: str) -> None:

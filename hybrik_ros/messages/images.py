@@ -128,7 +128,7 @@ def to_rgb(message: Image, sample_range: SampleRange | None = None) -> NDArray[n
     if message.encoding not in _ENCODINGS:
         raise UnusableInputError(
             'encoding',
-            f'images with encoding {message.encoding!r} cannot be read; '
+            f'images with encoding {cut_repr(message.encoding)} cannot be read; '
             f'set the camera driver to one of {", ".join(ENCODINGS)}',
         )
     encoding = _ENCODINGS[message.encoding]

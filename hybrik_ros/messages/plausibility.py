@@ -31,7 +31,7 @@ _MAX_OFFSET_OF_TURNED = 0.2
 _GRID = 9  # rows and columns of the pixels at which the distortion is tried
 _MAX_ERROR = 0.01  # of a pixel to its ray and back, as a share of the width
 # Share of the image with rays that lead back. Polynomials often fail in the corners.
-_MIN_SHARE, _MIN_USUAL_SHARE = 0.5, 0.75
+_MIN_SHARE, _MIN_USUAL_SHARE = 0.35, 0.75
 _MAX_FISHEYE_ANGLE = math.radians(80)  # of rays from the axis; x / z tells nothing beyond it
 # Limits of the distance from the axis with distortion to that without: as x / z, and as the angle
 # of a fisheye.
