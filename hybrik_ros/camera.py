@@ -6,6 +6,8 @@ down, (0, 0) at the centre of the first pixel, as in OpenCV and sensor_msgs/Came
 
 import math
 from dataclasses import dataclass, field
+from numbers import Real
+from reprlib import repr as cut_repr
 
 import cv2
 import numpy as np
@@ -16,6 +18,8 @@ from hybrik_ros.compiling import floats, kernel
 
 # End of OpenCV's iterative undistortion. With a larger tolerance its error exceeds a millimetre.
 _UNDISTORTION_CRITERIA = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 40, 1e-8)
+
+_MATRIX_TOLERANCE = 1e-6  # maximum error of the last row of a camera matrix, 0 0 1
 
 _MIN_RAY_SPREAD = 1e-14  # radians squared; rays with a smaller variance count as one ray
 
@@ -45,7 +49,8 @@ class Camera:
     Raises
     ------
     ValueError
-        A shape is wrong, a focal length is not positive, or a number is not finite.
+        A shape is wrong, a number is not finite, a focal length is not positive, the matrix is not
+        fx skew cx, 0 fy cy, 0 0 1, or width or height is not a whole number.
     """
 
     matrix: Array
@@ -56,23 +61,19 @@ class Camera:
     assumed: bool = False
 
     def __post_init__(self) -> None:
-        matrix = np.asarray(self.matrix, dtype=np.float64)
-        distortion = np.asarray(self.distortion, dtype=np.float64).ravel()
-        if matrix.shape != (3, 3):
-            raise ValueError(f'matrix must have shape (3, 3), not {matrix.shape}')
-        if not np.isfinite(matrix).all() or matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
-            raise ValueError(
-                f'matrix must be finite with positive focal lengths, not {matrix.tolist()}: an '
-                'uncalibrated camera publishes a K of zeros; calibrate it'
-            )
-        allowed = (0, 4) if self.fisheye else (0, 4, 5, 8, 12, 14)
+        matrix = _to_numbers(self.matrix, 'matrix')
+        distortion = _to_numbers(self.distortion, 'distortion').ravel()
+        _check_matrix(matrix)
+        allowed = distortion_counts(self.fisheye)
         if len(distortion) not in allowed or not np.isfinite(distortion).all():
             counts = ', '.join(map(str, allowed))
             raise ValueError(
-                f'distortion must have one of {counts} finite numbers, not {distortion.tolist()}'
+                f'distortion must have one of {counts} finite numbers, not '
+                f'{cut_repr(distortion.tolist())}'
             )
         object.__setattr__(self, 'matrix', matrix)
         object.__setattr__(self, 'distortion', distortion)
+        _check_size(self.width, self.height, smallest=0)
 
     @classmethod
     def from_field_of_view(cls, degrees: float, width: int, height: int) -> 'Camera':
@@ -88,10 +89,14 @@ class Camera:
         Raises
         ------
         ValueError
-            The field of view is not between 0 and 180 degrees.
+            The field of view is not between 0 and 180 degrees, or width or height is not a positive
+            whole number.
         """
-        if not 0 < degrees < 180:
-            raise ValueError(f'field of view must be between 0 and 180 degrees, not {degrees}')
+        if not isinstance(degrees, Real) or not 0 < degrees < 180:
+            raise ValueError(
+                f'field of view must be between 0 and 180 degrees, not {cut_repr(degrees)}'
+            )
+        _check_size(width, height, smallest=1)
         focal = width / 2 / math.tan(math.radians(degrees) / 2)
         centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
         matrix = np.array([[focal, 0, centre_x], [0, focal, centre_y], [0, 0, 1]])
@@ -145,6 +150,47 @@ class Camera:
         else:
             pixels, _ = cv2.projectPoints(flat, zero, zero, self.matrix, self.distortion)
         return np.asarray(pixels, np.float64).reshape(*points.shape[:-1], 2)
+
+
+def distortion_counts(fisheye: bool) -> tuple[int, ...]:
+    """Return the allowed numbers of distortion coefficients, in ascending order."""
+    return (0, 4) if fisheye else (0, 4, 5, 8, 12, 14)
+
+
+def _to_numbers(values: ArrayLike, name: str) -> Array:
+    try:
+        if values is not None:  # NumPy makes it NaN.
+            return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ValueError(f'{name} must hold numbers, not {cut_repr(values)}')
+
+
+def _check_matrix(matrix: Array) -> None:
+    """Refuse what is not a camera matrix (3, 3)."""
+    if matrix.shape != (3, 3):
+        raise ValueError(f'matrix must have shape (3, 3), not {matrix.shape}')
+    if not matrix.any():
+        raise ValueError('matrix is all zero: the camera is not calibrated, calibrate it')
+    if not np.isfinite(matrix).all():
+        raise ValueError(f'matrix must hold finite numbers, not {matrix.tolist()}')
+    if not np.allclose(matrix[2], (0, 0, 1), rtol=0, atol=_MATRIX_TOLERANCE) or matrix[1, 0]:
+        is_turned = not matrix[:2, 2].any() and matrix[2, :2].any()
+        raise ValueError(
+            f'matrix must be fx skew cx, 0 fy cy, 0 0 1, not {matrix.tolist()}'
+            + (': its numbers are stored column by column, transpose it' if is_turned else '')
+        )
+    if matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
+        raise ValueError(f'matrix must have positive focal lengths, not {matrix.tolist()}')
+
+
+def _check_size(width: int, height: int, smallest: int) -> None:
+    """Refuse a width or height in pixels that is not a whole number, or too small."""
+    for name, side in (('width', width), ('height', height)):
+        if not isinstance(side, Real) or side < smallest or side % 1:
+            raise ValueError(
+                f'{name} must be a whole number of pixels, {smallest} or more, not {cut_repr(side)}'
+            )
 
 
 def _undistort_points(pixels: Array, matrix: Array, distortion: Array) -> Array:

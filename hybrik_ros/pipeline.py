@@ -17,7 +17,13 @@ from hybrik_ros.perception.depth import check_depth
 from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.perception.estimator import Estimator, Observation
 from hybrik_ros.perception.landmarks import random_observation
-from hybrik_ros.perception.observer import Expectation, Observer, check_image, clip_boxes
+from hybrik_ros.perception.observer import (
+    Expectation,
+    Observer,
+    check_image,
+    check_stamp,
+    clip_boxes,
+)
 from hybrik_ros.perception.opening import (
     MAX_PEOPLE,
     describe_networks,
@@ -154,8 +160,8 @@ class Pipeline:
         Raises
         ------
         ValueError
-            The image is no (H, W, 3) uint8, or not of the camera's size; the stamp is not finite;
-            the boxes are no (N, 4) finite numbers.
+            The image is no (H, W, 3) uint8, or not of the camera's size; the camera is no Camera;
+            the stamp is no finite number; the boxes are no (N, 4) finite numbers.
         DepthError
             A ValueError: the depth is no (H, W) float32, or of another size.
         """
@@ -163,8 +169,7 @@ class Pipeline:
         if depth is not None:
             check_depth(depth, camera)
         found = None if boxes is None else clip_boxes(boxes, camera)
-        if not np.isfinite(stamp):
-            raise ValueError(f'stamp must be finite, not {stamp}')
+        check_stamp(stamp)
         if stamp < self._stamp:
             self.reset()
         self._stamp = stamp

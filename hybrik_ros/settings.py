@@ -20,6 +20,8 @@ T = TypeVar('T', bool, int, float, str)
 
 BACKENDS = ('auto', 'onnxruntime', 'tensorrt')
 RAW, COMPRESSED = 'raw', 'compressed'
+AUTO, RECTIFIED = 'auto', 'rectified'
+INTRINSICS = (AUTO, RAW, RECTIFIED)
 
 # What is accepted for the type of a default. numpy's numbers come from users' own computations.
 _ACCEPTED: dict[type, Any] = {bool: (bool, np.bool_), int: Integral, float: Real, str: (str, Path)}
@@ -275,6 +277,13 @@ _NODE = (
         'Image transport: raw subscribes to sensor_msgs/Image on image, compressed to '
         'sensor_msgs/CompressedImage on image/compressed.',
         choices=(RAW, COMPRESSED), dynamic=False,
+    ),
+    Parameter(
+        'intrinsics', AUTO,
+        'Intrinsics of camera_info that the images have: raw takes K and D, rectified takes P '
+        'without distortion, auto takes P if the name of the image topic says that the images are '
+        'rectified, such as image_rect_color.',
+        choices=INTRINSICS, dynamic=False,
     ),
     Parameter(
         'field_of_view', 0.0,

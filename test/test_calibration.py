@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hybrik_ros.messages import calibration
 from hybrik_ros.messages.calibration import CalibrationError
 from hybrik_ros.node.conversions import guess_calibration, read_calibration
 
@@ -48,12 +49,23 @@ def test_every_number_comes_through(content: dict, tmp_path: Path) -> None:
         (('image_width',), 'wide', "image_width must be an integer, but is 'wide'"),
         (('distortion_model',), 'mirror', "'mirror'"),
         (('camera_matrix',), [1, 2], 'camera_matrix must be a matrix'),
+        (
+            ('image_width',),
+            0,
+            'image_width must be that of the images, 1 to 65536 pixels, but is 0',
+        ),
+        (('image_height',), 10**30, 'image_height must be that of the images'),
+        (('image_height',), True, 'image_height must be an integer, but is True'),
+        (('camera_matrix', 'data'), [999, 0, 641, 0, 999, 480, 0, 0, 1], 'about 1283 x 961 pixels'),
+        (('camera_matrix', 'data'), [500, 0, 0, 0, 501, 0, 320, 240, 1], 'column by column'),
+        (('camera_matrix', 'data'), [10**400] * 9, 'finite numbers only'),
+        (('camera_matrix', 'data'), [{}] * 100_000, 'finite numbers only, not [{}, {}'),
+        (('distortion_coefficients', 'data'), [1200, -3400, 110, -95, 800], 'its distortion'),
         (('camera_matrix', 'data'), [1.0] * 8, '3 x 3 numbers, but holds 8'),
-        (('camera_matrix', 'data'), [0.0] * 9, 'all-zero K'),
         (('projection_matrix', 'data'), [1.0] * 9, '3 x 4 numbers, but holds 9'),
         (('camera_matrix', 'data'), [float('nan')] * 9, 'finite'),
         (('distortion_coefficients', 'data'), ['a'] * 5, 'finite'),
-        (('distortion_coefficients', 'data'), [0.0] * 3, 'distortion'),
+        (('distortion_coefficients', 'data'), [0.1] * 3, 'distortion'),
     ],
 )
 def test_what_is_wrong_is_named(
@@ -73,6 +85,35 @@ def test_what_is_wrong_is_named(
         read_calibration(file)
     assert str(file) in str(raised.value)
     assert complaint in str(raised.value)
+    assert len(str(raised.value)) < 500
+
+
+def test_a_k_of_zeros_needs_a_p(content: dict, tmp_path: Path) -> None:
+    file = tmp_path / 'camera.yaml'
+    content['camera_matrix']['data'] = [0.0] * 9
+    file.write_text(yaml.safe_dump(content))
+    assert calibration.read_calibration(file).camera().matrix[0, 0] == 490
+    content['projection_matrix']['data'] = [0.0] * 12
+    file.write_text(yaml.safe_dump(content))
+    with pytest.raises(CalibrationError, match='all-zero K'):
+        read_calibration(file)
+
+
+def test_numbers_with_an_exponent_alone_are_numbers(content: dict, tmp_path: Path) -> None:
+    file = tmp_path / 'camera.yaml'
+    text = yaml.safe_dump(content)
+    assert '0.001\n' in text
+    file.write_text(text.replace('0.001\n', '1e-03\n'))
+    assert list(read_calibration(file).d) == content['distortion_coefficients']['data']
+
+
+def test_rectified_images_have_p(content: dict, tmp_path: Path) -> None:
+    file = tmp_path / 'camera.yaml'
+    file.write_text(yaml.safe_dump(content))
+    read = calibration.read_calibration(file)
+    assert read.camera().matrix[0, 0] == 500
+    camera = read.intrinsics((640, 480), rectified=True).camera
+    assert (camera.matrix[0, 0], camera.distorted) == (490, False)
 
 
 @pytest.mark.parametrize('text', [b'- a list', b'%YAML:1.0\n--- {', b'\xff\xfe\x00', b''])

@@ -286,7 +286,41 @@ def test_overlaps_are_intersection_over_union():
     assert overlaps(box[:0], others).shape == (0, len(BOXES))
 
 
-@pytest.mark.parametrize('degrees', [0.0, -10.0, 180.0, np.nan])
+@pytest.mark.parametrize('matrix', [None, 'text', {}, [[1, 2], [3]], [[10**400] * 3] * 3, 7])
+def test_a_matrix_of_another_type_is_refused(matrix):
+    with pytest.raises(ValueError, match='matrix must'):
+        Camera(matrix)
+
+
+@pytest.mark.parametrize('distortion', [None, 'text', {}, [[1, 2], [3]], object()])
+def test_distortion_of_another_type_is_refused(distortion):
+    with pytest.raises(ValueError, match='distortion must'):
+        Camera(MATRIX, distortion)
+
+
+@pytest.mark.parametrize('side', ['640', None, -1, 640.5, np.nan, np.inf, [640]])
+def test_a_side_that_is_no_whole_number_of_pixels_is_refused(side):
+    with pytest.raises(ValueError, match='width must be a whole number'):
+        Camera(MATRIX, [], side, 480)
+    with pytest.raises(ValueError, match='height must be a whole number'):
+        Camera.from_field_of_view(60, 640, side)
+
+
+def test_numbers_of_numpy_are_sides_and_angles():
+    camera = Camera.from_field_of_view(np.float32(60), np.int64(640), np.uint16(480))
+    assert (camera.width, camera.height) == (640, 480)
+
+
+@pytest.mark.parametrize(
+    'matrix', [MATRIX.T, MATRIX * 5, MATRIX + [[0, 0, 0], [1, 0, 0], [0, 0, 0]], np.ones((3, 3))]
+)
+def test_a_matrix_of_another_form_is_refused(matrix):
+    with pytest.raises(ValueError, match='fx skew cx, 0 fy cy, 0 0 1') as caught:
+        Camera(matrix)
+    assert ('transpose it' in str(caught.value)) == (matrix[2, 0] > 5)
+
+
+@pytest.mark.parametrize('degrees', [0.0, -10.0, 180.0, np.nan, '60', None])
 def test_a_field_of_view_that_none_can_have_is_refused(degrees):
     with pytest.raises(ValueError, match='between 0 and 180'):
         Camera.from_field_of_view(degrees, 640, 480)

@@ -8,8 +8,9 @@ import pytest
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from hybrik_ros.messages.camera_info import CameraInfoBuffer
+from hybrik_ros.messages.camera_info import CameraInfoBuffer, are_rectified
 from hybrik_ros.messages.images import UnusableInputError
+from hybrik_ros.settings import AUTO, RAW, RECTIFIED
 
 
 def header(milliseconds: int, frame_id: str = 'camera') -> Header:
@@ -119,3 +120,70 @@ def test_region_and_binning_belong_to_the_image(camera_infos: CameraInfoBuffer) 
     camera_infos.take(message)
     camera = camera_infos.camera_of(header(0), 320, 240, 0.0)
     assert np.allclose(camera.matrix[[0, 1], [0, 1]], 250)
+
+
+@pytest.mark.parametrize(
+    'topic',
+    [
+        '/camera/image_rect',
+        '/camera/image_rect_color',
+        '/camera/infra1/image_rect_raw',
+        '/zed/zed_node/rgb_rect/image/compressed',
+        '/stereo/left/rect/image',
+        '/camera/image_rectified',
+        '/front/Rectified/image',
+        '/camera/image_undistorted',
+    ],
+)
+def test_names_of_rectified_images_are_known(topic: str) -> None:
+    assert are_rectified(AUTO, topic)
+    assert not are_rectified(RAW, topic)
+
+
+@pytest.mark.parametrize(
+    'topic',
+    [
+        '/camera/image_raw',
+        '/image',
+        '/direct/image_raw',
+        '/camera/image_corrected',
+        '/camera/image_unrectified',
+        '/camera/image_not_rectified',
+        '/rectangle/image_color',
+        '',
+    ],
+)
+def test_other_names_are_those_of_raw_images(topic: str) -> None:
+    assert not are_rectified(AUTO, topic)
+    assert are_rectified(RECTIFIED, topic)
+
+
+def test_rectified_images_get_p(said: list[str]) -> None:
+    camera_infos = CameraInfoBuffer('/camera_info', said.append, rectified=True)
+    message = info(0)
+    message.d = [-0.3, 0.1, 0.0, 0.0, 0.0]
+    message.p = [400.0, 0.0, 320.0, 0.0, 0.0, 400.0, 240.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    camera_infos.take(message)
+    camera = camera_infos.camera_of(header(0), 640, 480, 0.0)
+    assert camera.matrix[0, 0] == 400
+    assert not camera.distorted
+    assert camera_infos.state == 'P of camera_info, for rectified images'
+    assert said == []
+
+
+def test_a_doubtful_calibration_is_used_and_warned_of(
+    camera_infos: CameraInfoBuffer, said: list[str]
+) -> None:
+    camera_infos.take(info(0, focal=15000.0))
+    assert focal(camera_infos, 0) == 15000
+    assert 'field of view of 2.444 degrees' in said[0]
+
+
+def test_an_impossible_calibration_gives_way_to_a_field_of_view(
+    camera_infos: CameraInfoBuffer, said: list[str]
+) -> None:
+    camera_infos.take(info(0, focal=0.004))
+    with pytest.raises(UnusableInputError, match='not in metres'):
+        focal(camera_infos, 0)
+    assert focal(camera_infos, 0, view=90.0) == pytest.approx(320)
+    assert 'not in metres' in said[0]

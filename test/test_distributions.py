@@ -36,9 +36,9 @@ ADDED = (
 )  # fmt: skip
 MODULES = (
     'appearance', 'body_data', 'body_files', 'calibration', 'camera', 'camera_info', 'cli', 'depth',
-    'depth_images', 'detections', 'drawing', 'hybrik', 'image_headers', 'images', 'measures',
-    'models', 'motion', 'perception', 'previous', 'progress', 'rotations', 'skeleton', 'smoothing',
-    'tracking', 'twist',
+    'depth_images', 'detections', 'drawing', 'exposure', 'hybrik', 'image_headers', 'images',
+    'measures', 'models', 'motion', 'perception', 'plausibility', 'previous', 'progress',
+    'rotations', 'sample_range', 'skeleton', 'smoothing', 'tracking', 'twist',
 )  # fmt: skip
 # Of modules that take minutes, some tests.
 TESTS = (

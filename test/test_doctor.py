@@ -138,7 +138,7 @@ class Camera:
         self._context.try_shutdown()
 
     def _publish(self) -> None:
-        pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        pixels = np.full((HEIGHT, WIDTH, 3), 100, np.uint8)
         while not self._stopping.wait(self._period):
             header = Header(stamp=self._node.get_clock().now().to_msg(), frame_id=FRAME)
             info = guess_calibration(FIELD_OF_VIEW, WIDTH, HEIGHT)
@@ -221,15 +221,32 @@ def test_what_publishers_offer_is_told(ros_environment: dict[str, str], qos: QoS
 
 
 def zero_k(image: Image, info: CameraInfo) -> None:
-    info.k = [0.0] * 9
+    info.k, info.p = [0.0] * 9, [0.0] * 12
 
 
 def other_size(image: Image, info: CameraInfo) -> None:
     info.width, info.height = 1280, 960
 
 
+def scaled_k(image: Image, info: CameraInfo) -> None:
+    info.k = [2 * number for number in info.k[:8]] + [1.0]
+
+
+def metres(image: Image, info: CameraInfo) -> None:
+    info.k = [0.004, 0.0, WIDTH / 2, 0.0, 0.004, HEIGHT / 2, 0.0, 0.0, 1.0]
+
+
+def tall_pixels(image: Image, info: CameraInfo) -> None:
+    info.k[4] *= 2
+
+
+def black(image: Image, info: CameraInfo) -> None:
+    image.data = bytes(len(image.data))
+
+
 def unknown_distortion(image: Image, info: CameraInfo) -> None:
     info.distortion_model = 'fov'
+    info.d = [0.9]
 
 
 def unreadable(image: Image, info: CameraInfo) -> None:
@@ -275,6 +292,10 @@ def other_stamp(image: Image, info: CameraInfo) -> None:
     [
         (zero_k, PROBLEM, '/camera_info', 'all-zero K', 'cameracalibrator'),
         (other_size, PROBLEM, '/camera_info', '1280 x 960', 'resolution'),
+        (scaled_k, PROBLEM, '/camera_info', 'far from the middle of 64 x 48', 'correct'),
+        (metres, PROBLEM, '/camera_info', 'not in metres', 'correct'),
+        (tall_pixels, WARNING, '/camera_info', 'by a factor of 2', 'calibrate'),
+        (black, WARNING, '/image', 'nearly black', 'uncover the lens'),
         (unknown_distortion, PROBLEM, '/camera_info', "'fov'", 'calibrate it'),
         (unreadable, PROBLEM, '/image', "'jpeg'", 'pixel format'),
         (no_frame, PROBLEM, '/image', 'frame_id is empty', 'optical_frame'),
@@ -304,6 +325,17 @@ def test_each_fault_of_a_camera_is_found_and_no_other(
     # Of two faults of these stamps the second follows from the first.
     follows = '0% of the images' if spoil in (no_stamp, one_stamp) else None
     assert [finding for finding in others if not follows or follows not in finding.found] == []
+
+
+def test_rectified_images_are_known_by_their_topic(ros_environment: dict[str, str]) -> None:
+    def rectify(image: Image, info: CameraInfo) -> None:
+        focal = WIDTH / 2  # of 90 degrees, where K says 60
+        info.d = [-0.3, 0.1, 0.0, 0.0, 0.0]
+        info.p = [focal, 0, WIDTH / 2, 0, 0, focal, HEIGHT / 2, 0, 0, 0, 1, 0]
+
+    with camera(rectify, topic='/image_rect'):
+        found = listen('/image_rect').of('/camera_info', 'P, for rectified images').found
+    assert 'a field of view of 90 degrees' in found
 
 
 def test_a_slow_camera_is_warned_of(ros_environment: dict[str, str]) -> None:

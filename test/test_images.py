@@ -13,7 +13,15 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
 from hybrik_ros.camera import Camera
-from hybrik_ros.messages.images import ENCODINGS, UnusableInputError, decompress, to_camera, to_rgb
+from hybrik_ros.messages.images import (
+    ENCODINGS,
+    UnusableInputError,
+    decompress,
+    to_8_bits,
+    to_camera,
+    to_intrinsics,
+    to_rgb,
+)
 from hybrik_ros.node.conversions import to_image
 
 HEIGHT, WIDTH = 6, 8
@@ -197,7 +205,7 @@ def test_cv_bridge_gives_the_same_pixels(encoding: str) -> None:
     cv_bridge = pytest.importorskip('cv_bridge', reason='cv_bridge comes with a ROS install only')
     sent = arbitrary(encoding, HEIGHT, WIDTH, padding=0, seed=1)
     theirs = cv_bridge.CvBridge().imgmsg_to_cv2(sent, 'rgb8')
-    # Of 16 bits cv_bridge rounds to 8 where we cut, and demosaics before.
+    # Of all 16 bits cv_bridge rounds to 8 where we cut, and demosaics before.
     tolerance = 1 if encoding.endswith('16') else 0
     np.testing.assert_allclose(to_rgb(sent).astype(int), theirs, rtol=0, atol=tolerance)
 
@@ -264,6 +272,89 @@ def test_equidistant_is_opencvs_fisheye() -> None:
         points[:, None], np.zeros(3), np.zeros(3), camera.matrix, np.array(coefficients)
     )
     np.testing.assert_allclose(camera.project(points), expected[:, 0])
+
+
+@pytest.mark.parametrize(
+    ('model', 'given', 'taken'),
+    [
+        ('equidistant', [0.05, -0.01, 0.003, -0.001, 0.0], 4),
+        ('equidistant', [0.05, -0.01, 0.003, -0.001, 0.0, 0.0, 0.0, 0.0], 4),
+        ('equidistant', [0.0] * 5, 4),
+        ('plumb_bob', [-0.2, 0.1, 0.001, -0.002, 0.0, 0.0, 0.0], 5),
+        ('rational_polynomial', [-0.2, 0.1, 0.0, 0.0, 0.01, 0.02, 0.0, 0.0, 0.0], 8),
+        ('plumb_bob', [0.0] * 3, 0),
+    ],
+)
+def test_zeros_beyond_the_models_coefficients_do_not_count(
+    model: str, given: list[float], taken: int
+) -> None:
+    camera = to_camera(calibration(distortion_model=model, d=given))
+    np.testing.assert_array_equal(camera.distortion, given[:taken])
+
+
+def test_the_name_of_a_model_without_coefficients_does_not_matter() -> None:
+    assert not to_camera(calibration(distortion_model='none', d=[0.0] * 5)).distorted
+
+
+P = [400.0, 0, 310, -48, 0, 405, 245, 0, 0, 0, 1, 0]
+P_MATRIX = [[400, 0, 310], [0, 405, 245], [0, 0, 1]]
+
+
+def test_rectified_images_have_p_without_distortion() -> None:
+    camera, doubts = to_intrinsics(calibration(p=P), (640, 480), rectified=True)
+    np.testing.assert_array_equal(camera.matrix, P_MATRIX)
+    assert not camera.distorted
+    assert doubts == ()
+    np.testing.assert_array_equal(to_camera(calibration(p=P)).matrix, calibration().k.reshape(3, 3))
+
+
+def test_regions_of_rectified_images_are_regions_of_p() -> None:
+    info = calibration(p=P, roi=region(100, 60, 320, 240), binning_x=2, binning_y=2)
+    camera = to_camera(info, (160, 120), rectified=True)
+    assert camera.matrix[0, 0] == 200
+    assert camera.matrix[:2, 2] == pytest.approx([(310.5 - 100) / 2 - 0.5, (245.5 - 60) / 2 - 0.5])
+
+
+def test_rectified_images_without_p_are_doubted() -> None:
+    camera, [doubt] = to_intrinsics(calibration(), rectified=True)
+    assert not camera.distorted
+    assert 'all-zero P' in doubt
+    assert 'intrinsics to raw' in doubt
+    assert to_intrinsics(calibration(d=[0.0] * 5), rectified=True).doubts == ()
+
+
+@pytest.mark.parametrize('last', [0.0, 1.0])
+def test_p_stands_in_for_a_k_of_zeros(last: float) -> None:
+    unknown = [*[0.0] * 8, last]
+    camera, doubts = to_intrinsics(calibration(k=unknown, p=P, d=[]))
+    np.testing.assert_array_equal(camera.matrix, P_MATRIX)
+    assert doubts == ()
+    [doubt] = to_intrinsics(calibration(k=unknown, p=P)).doubts
+    assert 'P is used without it' in doubt
+    with pytest.raises(UnusableInputError, match='all-zero K') as caught:
+        to_camera(calibration(k=unknown))
+    assert caught.value.kind == 'zero K'
+
+
+def test_rectified_images_of_a_fisheye_have_a_pinhole() -> None:
+    info = calibration(distortion_model='equidistant', d=[0.05, -0.01, 0.003, -0.001], p=P)
+    assert to_camera(info).fisheye
+    camera = to_camera(info, rectified=True)
+    points = np.array([[0.3, -0.2, 1.0], [-0.8, 0.5, 1.2]])
+    expected = points @ np.transpose(P_MATRIX)
+    np.testing.assert_allclose(camera.project(points), expected[:, :2] / expected[:, 2:])
+    assert not camera.fisheye
+
+
+def test_a_calibration_without_a_size_is_taken_for_the_images_and_says_what_to_do() -> None:
+    camera, [doubt] = to_intrinsics(calibration(width=0, height=0), (640, 480))
+    assert (camera.width, camera.height) == (640, 480)
+    assert 'width and height of 0 x 0' in doubt
+    assert 'set both to those of the images' in doubt
+    with pytest.raises(UnusableInputError, match='far from the middle of 1280 x 960'):
+        to_camera(calibration(width=0, height=0), (1280, 960))
+    with pytest.raises(UnusableInputError, match='0 x 0: set both to those of the images'):
+        to_camera(calibration(width=0, height=0))
 
 
 def region(x_offset: int, y_offset: int, width: int, height: int) -> RegionOfInterest:
@@ -431,6 +522,40 @@ def test_png_of_any_kind_is_read_without_its_alpha(rgb: np.ndarray, colour_type:
     alpha = rgb[..., :1] ^ 255 if colour_type & 4 else rgb[..., :0]
     read = decompress(compressed(png(np.concatenate([colours, alpha], axis=2), colour_type)))
     np.testing.assert_array_equal(read, np.broadcast_to(colours, rgb.shape))
+
+
+def shades(bits: int, channels: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Return a picture of 8 bits, black and white included, and the same of more bits."""
+    random = np.random.default_rng(5)
+    picture = random.integers(0, 256, (48, 64, channels)).astype(np.int64)
+    finer = (picture << bits >> 8) + random.integers(0, 2 ** (bits - 8), picture.shape)
+    return picture, finer.astype(np.uint16)
+
+
+@pytest.mark.parametrize('bits', [8, 9, 10, 12, 14, 16])
+@pytest.mark.parametrize('encoding', ['mono16', '16UC1', 'rgb16', 'bgra16', 'bayer_rggb16'])
+def test_values_of_fewer_bits_than_16_fill_the_8(encoding: str, bits: int) -> None:
+    channels = LEAST_STEP[encoding] // 2
+    _, finer = shades(bits, channels)
+    rows = finer.reshape(48, -1)
+    sent = Image(height=48, width=64, encoding=encoding, step=2 * rows.shape[1])
+    sent.data = array.array('B', rows.astype('<u2').tobytes())
+    full = Image(height=48, width=64, encoding=encoding, step=2 * rows.shape[1])
+    full.data = array.array('B', (rows << (16 - bits)).astype('<u2').tobytes())
+    assert np.abs(to_rgb(sent).astype(int) - to_rgb(full)).max() <= 2
+    assert to_rgb(sent).max() > 250
+
+
+@pytest.mark.parametrize('bits', [10, 12, 16])
+def test_png_of_fewer_bits_than_16_fills_the_8(bits: int) -> None:
+    picture, finer = shades(bits)
+    read = decompress(compressed(encoded('.png', finer), 'mono16; png compressed '))
+    np.testing.assert_allclose(read, np.repeat(picture, 3, axis=2), atol=2)
+
+
+def test_pixels_of_other_types_are_refused() -> None:
+    with pytest.raises(UnusableInputError, match=r'float32.*8 or 16 bits'):
+        to_8_bits(np.zeros((4, 4), np.float32))
 
 
 @pytest.mark.parametrize('channels', [1, 3, 4])

@@ -417,12 +417,27 @@ def test_without_smoothing_a_pose_knows_nothing_of_the_one_before(frames, camera
     assert np.abs(found[2] - found[3]).max() > 1e-3
 
 
-@pytest.mark.parametrize('stamp', [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize('stamp', [np.nan, np.inf, -np.inf, '1000.02', None, [1.0], 10**400])
 def test_stamp_that_is_no_time_is_refused_and_loses_no_track(frames, camera, pipeline, stamp):
     [before] = pipeline(frames[0], camera, 1000.0)
     with pytest.raises(ValueError, match='stamp must be finite'):
         pipeline(frames[0], camera, stamp)
     [after] = pipeline(frames[1], camera, 1000.04)
+    assert after.id == before.id
+
+
+def test_image_or_camera_of_another_type_is_refused_and_loses_no_track(frames, camera, pipeline):
+    [before] = pipeline(frames[0], camera, 0.0)
+    unread = cv2.imread('/nothing/here.png')
+    with pytest.raises(ValueError, match=r'not None: cv2\.imread returns None'):
+        pipeline(unread, camera, 0.04)
+    for wrong in (frames[0].tolist(), 'photo.png', frames[0] / 255, frames[0][..., 0]):
+        with pytest.raises(ValueError, match='rgb must be'):
+            pipeline(wrong, camera, 0.04)
+    for wrong in (None, camera.matrix, 'camera.yaml'):
+        with pytest.raises(ValueError, match='camera must be'):
+            pipeline(frames[0], wrong, 0.04)
+    [after] = pipeline(frames[1], camera, 0.04)
     assert after.id == before.id
 
 

@@ -161,7 +161,12 @@ def test_person_far_from_the_apparent_place_keeps_the_id(
 def test_invalid_depth_is_refused_and_loses_no_track(create, frames, camera):
     pipeline = create()
     [before] = pipeline(frames[0], camera, 0.0)
-    for wrong in (np.zeros((7, 9), np.float32), np.zeros((camera.height, camera.width), np.uint16)):
+    for wrong in (
+        np.zeros((7, 9), np.float32),
+        np.zeros((camera.height, camera.width), np.uint16),
+        'depth.png',
+        [[1.0]],
+    ):
         with pytest.raises(ValueError, match='depth'):
             pipeline(frames[1], camera, 1.0, depth=wrong)
     [after] = pipeline(frames[1], camera, 0.04)
@@ -235,7 +240,17 @@ def test_many_boxes_of_one_person_are_one_person(create, runners, frames, camera
 
 
 @pytest.mark.parametrize(
-    'wrong', [[1.0, 2.0, 3.0, 4.0], [[1.0, 2.0, 3.0]], [[np.nan, 0, 1, 1]], [[0, 0, np.inf, 1]]]
+    'wrong',
+    [
+        [1.0, 2.0, 3.0, 4.0],
+        [[1.0, 2.0, 3.0]],
+        [[np.nan, 0, 1, 1]],
+        [[0, 0, np.inf, 1]],
+        'boxes',
+        [[1, 2, 3, None]],
+        [[1, 2], [3]],
+        {'boxes': []},
+    ],
 )
 def test_invalid_boxes_are_refused_and_lose_no_track(create, frames, camera, wrong):
     pipeline = create()

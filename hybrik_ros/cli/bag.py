@@ -22,7 +22,7 @@ from hybrik_ros.recordings.process import Job, Outcome, Processor
 from hybrik_ros.recordings.recording import Recording, RecordingError, is_recording
 from hybrik_ros.recordings.segments import is_split, remove_parts
 from hybrik_ros.recordings.workers import Cluster, LocalWorker, Worker
-from hybrik_ros.settings import parse_settings
+from hybrik_ros.settings import AUTO, INTRINSICS, parse_settings
 
 INTERRUPTED = 130  # exit status after an interrupt: 128 + SIGINT
 # Minimum of --rate in images per second. Stamps have 32 bits for seconds, which at this rate are
@@ -102,6 +102,13 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         'folders: 60)',
     )
     parser.add_argument(
+        '--intrinsics',
+        choices=INTRINSICS,
+        default=AUTO,
+        help='intrinsics of the calibration that the images have: K and D (raw), or P (rectified); '
+        'auto takes P if the name of the image topic says that they are rectified (default: auto)',
+    )
+    parser.add_argument(
         '--rate',
         type=rate,
         default=0.0,
@@ -167,6 +174,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
                 args.field_of_view,
                 args.rate,
                 args.all_topics,
+                intrinsics=args.intrinsics,
             ),
             output.absolute(),
             settings,

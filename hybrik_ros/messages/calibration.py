@@ -3,12 +3,20 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as cut_repr
 from typing import Any
 
 import yaml
 
 from hybrik_ros.camera import Camera
-from hybrik_ros.messages.images import OTHER_SIZE, UnusableInputError, to_camera
+from hybrik_ros.messages.images import (
+    OTHER_SIZE,
+    Intrinsics,
+    UnusableInputError,
+    to_intrinsics,
+)
+
+_MAX_SIDE = 2**16  # maximum width and height in pixels
 
 
 class CalibrationError(ValueError):
@@ -44,12 +52,20 @@ class Calibration:
     p: list[float]
 
     def camera(self, size: tuple[int, int] | None = None) -> Camera:
-        """Return the camera.
+        """Return the camera of raw images; see `intrinsics`."""
+        return self.intrinsics(size).camera
+
+    def intrinsics(
+        self, size: tuple[int, int] | None = None, rectified: bool = False
+    ) -> Intrinsics:
+        """Return the intrinsics of images.
 
         Parameters
         ----------
         size : tuple of int, optional
             Width and height of the images in pixels, to be checked.
+        rectified : bool
+            Whether the images are rectified, so that P counts.
 
         Raises
         ------
@@ -63,7 +79,7 @@ class Calibration:
                 f'the calibration is for images of {own[0]} x {own[1]} pixels, '
                 f'the images have {size[0]} x {size[1]}',
             )
-        return to_camera(self, own)
+        return to_intrinsics(self, own, rectified)
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -77,15 +93,15 @@ def read_calibration(path: Path) -> Calibration:
     Raises
     ------
     CalibrationError
-        The file cannot be read, is not such a calibration, or has an all-zero K.
+        The file cannot be read, is not such a calibration, or is not that of a camera.
     """
     try:
         content = yaml.safe_load(path.read_text())
         if not isinstance(content, dict):
             raise CalibrationError('the file must be a YAML mapping')
         calibration = Calibration(
-            width=_read_entry(content, 'image_width', int),
-            height=_read_entry(content, 'image_height', int),
+            width=_read_side(content, 'image_width'),
+            height=_read_side(content, 'image_height'),
             distortion_model=_read_entry(content, 'distortion_model', str),
             d=_read_matrix(content, 'distortion_coefficients'),
             k=_read_matrix(content, 'camera_matrix', (3, 3)),
@@ -125,11 +141,21 @@ def guess_calibration(field_of_view: float, width: int, height: int) -> Calibrat
 def _read_entry(content: dict[str, Any], name: str, kind: type) -> Any:
     """Return an entry of a YAML mapping, checked for its type."""
     value = content.get(name)
-    if not isinstance(value, kind):
+    if not isinstance(value, kind) or isinstance(value, bool):
         words = {int: 'an integer', str: 'a string', dict: 'a matrix', list: 'a list'}
-        given = 'is missing' if name not in content else f'is {value!r}'
+        given = 'is missing' if name not in content else f'is {cut_repr(value)}'
         raise CalibrationError(f'{name} must be {words[kind]}, but {given}')
     return value
+
+
+def _read_side(content: dict[str, Any], name: str) -> int:
+    """Return the width or height of the images in pixels."""
+    side: int = _read_entry(content, name, int)
+    if not 0 < side <= _MAX_SIDE:
+        raise CalibrationError(
+            f'{name} must be that of the images, 1 to {_MAX_SIDE} pixels, but is {cut_repr(side)}'
+        )
+    return side
 
 
 def _read_matrix(
@@ -138,10 +164,22 @@ def _read_matrix(
     """Return the numbers of a matrix, row by row."""
     matrix = _read_entry(content, name, dict)
     data = _read_entry(matrix, 'data', list)
-    if not all(isinstance(number, int | float) and math.isfinite(number) for number in data):
-        raise CalibrationError(f'{name} must hold finite numbers only, not {data}')
+    numbers = [_to_number(entry) for entry in data]
+    if not all(map(math.isfinite, numbers)):
+        raise CalibrationError(f'{name} must hold finite numbers only, not {cut_repr(data)}')
     if shape is not None and len(data) != math.prod(shape):
         raise CalibrationError(
             f'{name} must hold {shape[0]} x {shape[1]} numbers, but holds {len(data)}'
         )
-    return [float(number) for number in data]
+    return numbers
+
+
+def _to_number(entry: Any) -> float:
+    """Return the number of a YAML entry; NaN for what is none.
+
+    YAML 1.1 takes 1e-05 for text, where other tools write and read a number.
+    """
+    try:
+        return float(entry) if isinstance(entry, int | float | str) else math.nan
+    except (ValueError, OverflowError):
+        return math.nan

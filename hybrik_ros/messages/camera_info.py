@@ -1,5 +1,6 @@
 """Intrinsics of each image: the matching camera_info, or an assumed field of view."""
 
+import re
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -7,7 +8,8 @@ from typing import Any
 
 from hybrik_ros.camera import Camera
 from hybrik_ros.messages.fields import Header, nanoseconds
-from hybrik_ros.messages.images import OTHER_SIZE, UnusableInputError, to_camera
+from hybrik_ros.messages.images import OTHER_SIZE, Intrinsics, UnusableInputError, to_intrinsics
+from hybrik_ros.settings import AUTO, RECTIFIED
 
 NO_CAMERA_INFO = 'no camera_info'
 # Maximum number of buffered messages: an image is processed at most a few frames after its arrival.
@@ -15,6 +17,25 @@ BUFFER_LENGTH = 8
 # Maximum wait in seconds after a change of the resolution: the image may arrive before its
 # camera_info.
 _MAX_WAIT_SECONDS = 0.1
+# Words in the names of topics with rectified images, such as image_rect_color.
+_RECTIFIED_NAMES = re.compile(
+    '(?<![a-z])(?<!un_)(?<!non_)(?<!not_)(rect|rectified|undistorted)(?![a-z])', re.IGNORECASE
+)
+
+
+def are_rectified(intrinsics: str, image_topic: str) -> bool:
+    """Return whether images are rectified, so that their intrinsics are P of camera_info.
+
+    Parameters
+    ----------
+    intrinsics : str
+        The parameter of this name: AUTO, RAW or RECTIFIED.
+    image_topic : str
+        Topic of the images, which counts for AUTO.
+    """
+    if intrinsics == AUTO:
+        return _RECTIFIED_NAMES.search(image_topic) is not None
+    return intrinsics == RECTIFIED
 
 
 class CameraInfoBuffer:
@@ -28,6 +49,8 @@ class CameraInfoBuffer:
         Topic of camera_info, for error messages.
     warn : callable
         Called with the text of a fault that costs no frame.
+    rectified : bool
+        Whether the images are rectified.
 
     Attributes
     ----------
@@ -37,11 +60,12 @@ class CameraInfoBuffer:
         Whether the intrinsics are assumed.
     """
 
-    def __init__(self, topic: str, warn: Callable[[str], None]) -> None:
+    def __init__(self, topic: str, warn: Callable[[str], None], rectified: bool = False) -> None:
         self.state = 'none'
         self.assumed = False
         self._topic = topic
         self._warn = warn
+        self._rectified = rectified
         self._messages: deque[Any] = deque(maxlen=BUFFER_LENGTH)
         self._arrived = threading.Condition()
         self._had_camera = False
@@ -70,7 +94,7 @@ class CameraInfoBuffer:
             There is no usable camera_info, and no field of view is assumed.
         """
         try:
-            camera = self._find(header, (width, height))
+            camera, doubts = self._find(header, (width, height))
         except UnusableInputError as fault:
             self._had_camera = False
             self.state, self.assumed = str(fault), field_of_view > 0
@@ -85,19 +109,22 @@ class CameraInfoBuffer:
                 f'inaccurate'
             )
             return Camera.from_field_of_view(field_of_view, width, height)
-        self._had_camera, self.state, self.assumed = True, 'camera_info', False
+        for doubt in doubts:
+            self._warn(doubt)
+        self._had_camera, self.assumed = True, False
+        self.state = 'P of camera_info, for rectified images' if self._rectified else 'camera_info'
         return camera
 
-    def _find(self, header: Header, size: tuple[int, int]) -> Camera:
-        """Return the camera of an image; wait once for that of a changed resolution."""
+    def _find(self, header: Header, size: tuple[int, int]) -> Intrinsics:
+        """Return the intrinsics of an image; wait once for those of a changed resolution."""
         try:
-            return to_camera(self._nearest(header), size)
+            return to_intrinsics(self._nearest(header), size, self._rectified)
         except UnusableInputError as fault:
             if fault.kind != OTHER_SIZE or not self._had_camera:
                 raise
         with self._arrived:
             self._arrived.wait(_MAX_WAIT_SECONDS)
-        return to_camera(self._nearest(header), size)
+        return to_intrinsics(self._nearest(header), size, self._rectified)
 
     def _nearest(self, header: Header) -> Any:
         """Return the camera_info nearest in time, preferably of the same frame_id."""

@@ -3,21 +3,29 @@
 import math
 import sys
 from fractions import Fraction
+from functools import lru_cache
+from reprlib import repr as cut_repr
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrik_ros.camera import Camera
+from hybrik_ros.camera import Camera, distortion_counts
 from hybrik_ros.messages.fields import CompressedImage, Image
 from hybrik_ros.messages.image_headers import size_of
+from hybrik_ros.messages.plausibility import find_doubts
+from hybrik_ros.messages.sample_range import SampleRange
 
 OTHER_SIZE = 'camera_info size'  # UnusableInputError.kind of a calibration for another size
+
+IMPOSSIBLE = 'impossible camera_info'  # of a calibration that no camera can have
 
 _FISHEYE = 'equidistant'
 _DISTORTION_MODELS = ('', 'plumb_bob', 'rational_polynomial', 'thin_prism', _FISHEYE)
 _MAX_PIXELS = 2**26  # maximum size of a compressed image: 200 MB of RGB
+
+_READ_AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 
 _Pair = tuple[int, int]
 
@@ -91,16 +99,19 @@ _ENCODINGS = {
 ENCODINGS = tuple(_ENCODINGS)
 
 
-def to_rgb(message: Image) -> NDArray[np.uint8]:
+def to_rgb(message: Image, sample_range: SampleRange | None = None) -> NDArray[np.uint8]:
     """Return the pixels of an image, without its row padding.
 
-    16-bit samples are reduced to their upper byte. In nv12, nv21 and nv24 the chroma plane follows
-    the luma plane; height may count the rows of luma, as specified, or those of both planes.
+    16-bit samples are reduced to 8 bits by the range of values in use. In nv12, nv21 and nv24 the
+    chroma plane follows the luma plane; height may count the rows of luma, as specified, or those
+    of both planes.
 
     Parameters
     ----------
     message : sensor_msgs.msg.Image
         The image.
+    sample_range : SampleRange, optional
+        Range in use in the stream of the image; by default that in use in the image alone.
 
     Returns
     -------
@@ -117,7 +128,7 @@ def to_rgb(message: Image) -> NDArray[np.uint8]:
     if message.encoding not in _ENCODINGS:
         raise UnusableInputError(
             'encoding',
-            f'images with encoding {message.encoding!r} cannot be read; '
+            f'images with encoding {cut_repr(message.encoding)} cannot be read; '
             f'set the camera driver to one of {", ".join(ENCODINGS)}',
         )
     encoding = _ENCODINGS[message.encoding]
@@ -132,9 +143,9 @@ def to_rgb(message: Image) -> NDArray[np.uint8]:
         strides=(message.step, encoding.channels * sample_bytes, sample_bytes),
     )
     if sample_bytes == 2:
-        # If the byte order differs from the machine's, the upper byte is in the place of the lower.
         native = bool(message.is_bigendian) == (sys.byteorder == 'big')
-        samples = (samples >> 8 if native else samples).astype(np.uint8)
+        words = samples if native else samples.byteswap()
+        samples = (sample_range or SampleRange()).to_bytes(words)
     return _convert(samples, encoding.code)
 
 
@@ -192,18 +203,23 @@ def _nv24_to_rgb(message: Image, height: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(doubled, (width, height), interpolation=cv2.INTER_NEAREST))
 
 
-def decompress(message: CompressedImage) -> NDArray[np.uint8]:
+def decompress(
+    message: CompressedImage, sample_range: SampleRange | None = None
+) -> NDArray[np.uint8]:
     """Return the pixels of a JPEG, PNG or WebP image, as they are stored.
 
-    Alpha is dropped, 16-bit samples are reduced to their upper byte, and an orientation in the
-    metadata is ignored, since the calibration is for the rows and columns of the sensor.
-    message.format is interpreted as sensor_msgs/CompressedImage defines it: "compressed rgb8" means
-    that red and blue are exchanged in the file, and Bayer pixels may be stored as a grey image.
+    Alpha is dropped, 16-bit samples are reduced to 8 bits by the range of values in use, and an
+    orientation in the metadata is ignored, since the calibration is for the rows and columns of the
+    sensor. message.format is interpreted as sensor_msgs/CompressedImage defines it: "compressed
+    rgb8" means that red and blue are exchanged in the file, and Bayer pixels may be stored as a
+    grey image.
 
     Parameters
     ----------
     message : sensor_msgs.msg.CompressedImage
         The image.
+    sample_range : SampleRange, optional
+        As of `to_rgb`.
 
     Returns
     -------
@@ -227,13 +243,12 @@ def decompress(message: CompressedImage) -> NDArray[np.uint8]:
     data = message.data.tobytes()
     _check_compressed(data, message.format)
     try:
-        pixels = cv2.imdecode(
-            np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        )
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _READ_AS_STORED)
     except cv2.error as error:
         raise _damage_error(message.format, len(data)) from error
     if pixels is None:
         raise _damage_error(message.format, len(data))
+    pixels = to_8_bits(pixels, sample_range)
     colours = compression.partition('compressed')[2].strip()
     if pixels.ndim == 3:
         return _convert(pixels, None if colours.startswith('rgb') else cv2.COLOR_BGR2RGB)
@@ -241,6 +256,30 @@ def decompress(message: CompressedImage) -> NDArray[np.uint8]:
         stored = 'mono8'
     _check_sides(pixels.shape[1], pixels.shape[0], stored)
     return _convert(pixels, _ENCODINGS[stored].code)
+
+
+def to_8_bits(pixels: NDArray[Any], sample_range: SampleRange | None = None) -> NDArray[np.uint8]:
+    """Return the pixels of a decoded image (H, W) or (H, W, C) of 8 or 16 bits as 8 bits.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        The pixels, uint8 or uint16.
+    sample_range : SampleRange, optional
+        As of `to_rgb`.
+
+    Raises
+    ------
+    UnusableInputError
+        The pixels have another type.
+    """
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype == np.uint16:
+        return (sample_range or SampleRange()).to_bytes(pixels)
+    raise UnusableInputError(
+        'encoding', f'an image of {pixels.dtype} cannot be read: convert it to 8 or 16 bits'
+    )
 
 
 def _check_compressed(data: bytes, what: str) -> None:
@@ -273,73 +312,178 @@ def _damage_error(what: str, length: int) -> UnusableInputError:
     )
 
 
-def to_camera(message: Any, size: _Pair | None = None) -> Camera:
-    """Return the camera of a calibration, for the images as they are received.
+class Intrinsics(NamedTuple):
+    """What a calibration says of images.
+
+    Attributes
+    ----------
+    camera : Camera
+        The camera of the images.
+    doubts : tuple of str
+        What is improbable about the calibration, and what to do; empty for most cameras.
+    """
+
+    camera: Camera
+    doubts: tuple[str, ...]
+
+
+class _Calibration(NamedTuple):
+    """The fields of sensor_msgs/CameraInfo that are read."""
+
+    size: _Pair
+    model: str
+    d: tuple[float, ...]
+    k: tuple[float, ...]
+    p: tuple[float, ...]
+    binning: _Pair
+    corner: _Pair
+    region: _Pair
+
+
+def to_camera(message: Any, size: _Pair | None = None, rectified: bool = False) -> Camera:
+    """Return the camera of a calibration, as `to_intrinsics` does, without its doubts."""
+    return to_intrinsics(message, size, rectified).camera
+
+
+def to_intrinsics(message: Any, size: _Pair | None = None, rectified: bool = False) -> Intrinsics:
+    """Return the intrinsics that a calibration gives images as they are received.
 
     Region of interest and binning are applied as sensor_msgs/CameraInfo defines them: an image
-    shows the region, which is given in pixels of the sensor, reduced by the binning. The images are
-    raw images with the intrinsics K and D: do_rectify describes how to rectify a region, not that
-    the images are rectified.
+    shows the region, which is given in pixels of the sensor, reduced by the binning. do_rectify
+    describes how to rectify a region, not that the images are rectified.
 
     Parameters
     ----------
     message : sensor_msgs.msg.CameraInfo
-        The calibration; any object with its fields.
+        The calibration; any object with its fields, of which p, binning and roi may be missing.
     size : tuple of int, optional
         Width and height of the images in pixels. For images of the size of the whole sensor, region
         and binning are ignored: some drivers set them without applying them.
+    rectified : bool
+        Whether the images are rectified: their intrinsics are P, without distortion. Those of raw
+        images are K and D, or P where K is all zero, as rectifying drivers send it.
 
     Raises
     ------
     UnusableInputError
-        K is all zero (an uncalibrated camera), a value is invalid, or the calibration is for images
-        of another size.
+        K and P are all zero (an uncalibrated camera), a value is invalid, no camera can have such
+        intrinsics, or the calibration is for images of another size.
     """
-    if not any(message.k):
+    roi = getattr(message, 'roi', None)
+    binning = getattr(message, 'binning_x', 0), getattr(message, 'binning_y', 0)
+    given = _Calibration(
+        size=(message.width, message.height),
+        model=message.distortion_model,
+        d=tuple(map(float, message.d)),
+        k=tuple(map(float, message.k)),
+        p=tuple(map(float, getattr(message, 'p', ()))),
+        binning=(max(binning[0], 1), max(binning[1], 1)),
+        corner=(roi.x_offset, roi.y_offset) if roi else (0, 0),
+        region=(roi.width, roi.height) if roi else (0, 0),
+    )
+    return _read(given, size, rectified)
+
+
+@lru_cache(maxsize=16)  # Every image has a camera_info, and nearly all of them are equal.
+def _read(given: _Calibration, size: _Pair | None, rectified: bool) -> Intrinsics:
+    doubts: list[str] = []
+    if 0 in given.size:
+        given = _with_size(given, size, doubts)
+    matrix, distortion = _select(given, rectified, doubts)
+    corner, window, binning = (0, 0), given.size, (1, 1)
+    if size != given.size:
+        corner, window, binning = _window(given)
+    if size is not None and size != window:
+        raise UnusableInputError(
+            OTHER_SIZE,
+            f'camera_info is for {window[0]} x {window[1]} pixels, the images have {size[0]} x '
+            f'{size[1]}',
+        )
+    fisheye = given.model == _FISHEYE and len(distortion) > 0
+    try:
+        sensor = Camera(matrix, distortion, *given.size, fisheye)
+        camera = Camera(_to_binned(corner, binning) @ matrix, distortion, *window, fisheye)
+    except ValueError as error:
+        raise UnusableInputError('camera_info', f'camera_info is unusable: {error}') from error
+    for doubt in find_doubts(sensor):
+        if doubt.is_impossible:
+            reason = f'camera_info is implausible: {doubt.text}'
+            raise UnusableInputError(IMPOSSIBLE, reason)
+        doubts.append(f'camera_info may be wrong: {doubt.text}')
+    return Intrinsics(camera, tuple(doubts))
+
+
+def _with_size(given: _Calibration, size: _Pair | None, doubts: list[str]) -> _Calibration:
+    """Return a calibration without width or height as one of the images' size."""
+    advice = 'set both to those of the images, in the calibration or the camera driver'
+    found = f'camera_info has a width and height of {given.size[0]} x {given.size[1]}'
+    if size is None or 0 in size:
+        raise UnusableInputError('camera_info', f'{found}: {advice}')
+    doubts.append(f'{found}, so it is taken for one of {size[0]} x {size[1]} pixels: {advice}')
+    return given._replace(size=size)
+
+
+def _select(
+    given: _Calibration, rectified: bool, doubts: list[str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the matrix (3, 3) and the distortion coefficients (n) that the images have."""
+    is_distorted = any(given.d)
+    # Some drivers fill in the last number, 1, of a matrix that they do not know.
+    has_k, has_p = any(given.k[:8]), any(given.p[:10])
+    if has_p and (rectified or not has_k):
+        if is_distorted and not rectified:
+            doubts.append(
+                'camera_info has an all-zero K but distortion, so P is used without it, as for '
+                'rectified images: publish K too'
+            )
+        return np.array(given.p).reshape(3, 4)[:, :3], np.zeros(0)
+    if not has_k:
         raise UnusableInputError(
             'zero K',
             'camera_info has an all-zero K: the camera is not calibrated. Calibrate it, or set '
             'the parameter field_of_view to the horizontal field of view of its lens',
         )
-    if message.distortion_model not in _DISTORTION_MODELS:
+    matrix = np.array(given.k).reshape(3, 3)
+    if rectified:
+        if is_distorted:
+            doubts.append(
+                'camera_info has an all-zero P, so K is used without distortion for images that '
+                'are rectified, and people near their edges are misplaced: publish P, or set '
+                'intrinsics to raw if the images are not rectified'
+            )
+        return matrix, np.zeros(0)
+    if is_distorted and given.model not in _DISTORTION_MODELS:
         raise UnusableInputError(
             'distortion model',
-            f'camera_info has the unknown distortion model {message.distortion_model!r}: calibrate '
+            f'camera_info has the unknown distortion model {cut_repr(given.model)}: calibrate '
             f'with one of {", ".join(filter(None, _DISTORTION_MODELS))}',
         )
-    corner, (width, height), binning = (0, 0), (message.width, message.height), (1, 1)
-    if size != (width, height):
-        corner, (width, height), binning = _window(message)
-    if size is not None and size != (width, height):
-        raise UnusableInputError(
-            OTHER_SIZE,
-            f'camera_info is for {width} x {height} pixels, the images have {size[0]} x {size[1]}',
-        )
-    try:
-        return Camera(
-            _to_binned(corner, binning) @ np.array(message.k).reshape(3, 3),
-            np.array(message.d),
-            width,
-            height,
-            fisheye=message.distortion_model == _FISHEYE,
-        )
-    except ValueError as error:
-        raise UnusableInputError('camera_info', f'camera_info is unusable: {error}') from error
+    return matrix, _without_padding(given.d, distortion_counts(given.model == _FISHEYE))
 
 
-def _window(message: Any) -> tuple[_Pair, _Pair, _Pair]:
+def _without_padding(d: tuple[float, ...], counts: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return distortion coefficients without the zeros that exceed one of the allowed counts.
+
+    Some drivers send five with equidistant, which has four.
+    """
+    if len(d) in counts:
+        return np.array(d)
+    fitting = (count for count in reversed(counts) if count < len(d) and not any(d[count:]))
+    return np.array(d[: next(fitting, len(d))])
+
+
+def _window(given: _Calibration) -> tuple[_Pair, _Pair, _Pair]:
     """Return corner of the images in pixels of the sensor, their size, and their binning."""
-    roi = message.roi
-    corner, region = (roi.x_offset, roi.y_offset), (roi.width, roi.height)
+    (width, height), corner, region = given.size, given.corner, given.region
     if 0 in region:
-        corner, region = (0, 0), (message.width, message.height)
-    if corner[0] + region[0] > message.width or corner[1] + region[1] > message.height:
+        corner, region = (0, 0), given.size
+    if corner[0] + region[0] > width or corner[1] + region[1] > height:
         raise UnusableInputError(
             'camera_info',
             f'camera_info has a region of interest of {region[0]} x {region[1]} pixels at {corner},'
-            f' which exceeds its {message.width} x {message.height} pixels',
+            f' which exceeds its {width} x {height} pixels',
         )
-    binning = (max(message.binning_x, 1), max(message.binning_y, 1))
+    binning = given.binning
     return corner, (region[0] // binning[0], region[1] // binning[1]), binning
 
 

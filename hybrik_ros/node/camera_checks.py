@@ -1,6 +1,5 @@
 """Checks of `hybrik doctor` of a camera: receives its images and its camera_info."""
 
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -14,12 +13,22 @@ from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from hybrik_ros.camera import Camera
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
+from hybrik_ros.messages.camera_info import are_rectified
+from hybrik_ros.messages.exposure import describe_exposure
 from hybrik_ros.messages.fields import nanoseconds
-from hybrik_ros.messages.images import OTHER_SIZE, UnusableInputError, decompress, to_camera, to_rgb
+from hybrik_ros.messages.images import (
+    IMPOSSIBLE,
+    OTHER_SIZE,
+    UnusableInputError,
+    decompress,
+    to_intrinsics,
+    to_rgb,
+)
+from hybrik_ros.messages.plausibility import field_of_view
 from hybrik_ros.node.depth_images import DEPTH_ENCODINGS
 from hybrik_ros.node.topics import camera_topics
+from hybrik_ros.settings import AUTO
 
 _TYPES = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/CompressedImage': CompressedImage}
 IMAGES = frozenset(_TYPES)
@@ -28,6 +37,7 @@ IMAGES = frozenset(_TYPES)
 _NODE_QOS = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 _QOS = QoSProfile(depth=20, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 
+_MAX_NAME = 40  # characters of the name of a distortion model that are shown
 _MIN_HERTZ = 10.0  # of images: people are tracked from image to image
 _MAX_LOSS = 0.02  # share of lost images
 _MAX_AGE_SECONDS = 0.5  # of an image on arrival, by its stamp
@@ -42,6 +52,8 @@ _ADVICE = {
     'zero K': _CALIBRATE,
     OTHER_SIZE: 'calibrate the camera in the resolution of its images, or set its driver to the '
     'resolution of the calibration',
+    IMPOSSIBLE: 'correct the calibration file or the camera driver; until then the node needs its '
+    'parameter field_of_view',
     'distortion model': 'calibrate it with one of these',
     'encoding': 'set the pixel format among the parameters of the camera driver',
 }
@@ -91,6 +103,7 @@ class CameraListener:
         )
         self._topic = topic
         self._calibration = camera_topics(self.node)[1]
+        self._rectified = are_rectified(AUTO, topic)
         self._images = TopicStream(self.node.get_clock())
         self._camera_infos = TopicStream(self.node.get_clock())
         self._subscribe(_TYPES[kind], topic, self._images)
@@ -117,13 +130,16 @@ class CameraListener:
             return
         else:
             try:
-                size, what = _describe(last)
+                size, what, exposure = _describe(last)
             except UnusableInputError as fault:
                 size = None
                 advice = _ADVICE.get(fault.kind, 'check the parameters of the camera driver')
                 yield Finding(PROBLEM, self._topic, str(fault), advice)
             else:
                 yield self._check_rate(what)
+                if exposure:
+                    found, _, advice = exposure.rpartition(': ')
+                    yield Finding(WARNING, self._topic, found, advice)
             yield self._check_stamps()
             yield _check_frame(self._topic, last.header.frame_id)
         yield from self._check_calibration(size)
@@ -214,23 +230,30 @@ class CameraListener:
         if message is None:
             yield self._explain_missing_calibration()
             return
-        yield self._check_intrinsics(message, size)
+        yield from self._check_intrinsics(message, size)
         if self._images.last is not None:
             yield from self._check_match(message, self._images.last)
 
-    def _check_intrinsics(self, message: CameraInfo, size: tuple[int, int] | None) -> Finding:
-        """Check that a camera_info is usable."""
+    def _check_intrinsics(
+        self, message: CameraInfo, size: tuple[int, int] | None
+    ) -> Iterator[Finding]:
+        """Check that a camera_info is usable and plausible."""
         try:
-            camera = to_camera(message, size)
+            camera, doubts = to_intrinsics(message, size, self._rectified)
         except UnusableInputError as fault:
             advice = _ADVICE.get(fault.kind, _CALIBRATE)
-            return Finding(PROBLEM, self._calibration, str(fault), advice)
-        return Finding(
+            yield Finding(PROBLEM, self._calibration, str(fault), advice)
+            return
+        for doubt in doubts:
+            found, _, advice = doubt.rpartition(': ')
+            yield Finding(WARNING, self._calibration, found, advice)
+        model = message.distortion_model[:_MAX_NAME] or 'no distortion model'
+        lens = 'P, for rectified images' if self._rectified else model
+        yield Finding(
             OK,
             self._calibration,
-            f'{self._camera_infos.hertz:.1f} Hz of {camera.width} x {camera.height}, '
-            f'{message.distortion_model or "no distortion model"}, a field of view of '
-            f'{_field_of_view(camera):.0f} degrees',
+            f'{self._camera_infos.hertz:.1f} Hz of {camera.width} x {camera.height}, {lens}, a '
+            f'field of view of {field_of_view(camera):.0f} degrees',
         )
 
     def _check_match(
@@ -392,8 +415,8 @@ def _policies(qos: QoSProfile) -> str:
     return f'{reliability}, {durability}'
 
 
-def _describe(message: Image | CompressedImage) -> tuple[tuple[int, int], str]:
-    """Return width and height of an image in pixels, and its description.
+def _describe(message: Image | CompressedImage) -> tuple[tuple[int, int], str, str]:
+    """Return size in pixels and description of an image, and what is wrong with its exposure.
 
     Raises
     ------
@@ -404,11 +427,4 @@ def _describe(message: Image | CompressedImage) -> tuple[tuple[int, int], str]:
     rgb = decompress(message) if is_compressed else to_rgb(message)
     height, width = rgb.shape[:2]
     kind = message.format if is_compressed else message.encoding
-    return (width, height), f'{width} x {height} {kind}'
-
-
-def _field_of_view(camera: Camera) -> float:
-    """Return the horizontal field of view in degrees."""
-    row = (camera.height - 1) / 2
-    left, right = camera.rays([[-0.5, row], [camera.width - 0.5, row]])[:, 0]
-    return math.degrees(math.atan(right) - math.atan(left))
+    return (width, height), f'{width} x {height} {kind}', describe_exposure(rgb)

@@ -10,8 +10,10 @@ from std_msgs.msg import Header
 from hybrik_ros.camera import Camera
 from hybrik_ros.human import Human
 from hybrik_ros.messages.camera_info import CameraInfoBuffer
+from hybrik_ros.messages.exposure import ExposureCheck
 from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.messages.images import UnusableInputError, decompress, to_rgb
+from hybrik_ros.messages.sample_range import SampleRange
 from hybrik_ros.node import parameters
 from hybrik_ros.node.detections import Box
 from hybrik_ros.node.inputs import Inputs
@@ -64,6 +66,8 @@ class FrameProcessor:
         self._camera_infos = camera_infos
         self._diagnostics = reporter.diagnostics
         self._complaints = reporter.complaints
+        self._sample_range = SampleRange()
+        self._exposure = ExposureCheck()
         self._stamps = StampCheck(node.get_logger(), reporter.complaints)
 
     def process(self, message: Image | CompressedImage, received: float) -> None:
@@ -77,7 +81,7 @@ class FrameProcessor:
         started = time.monotonic()
         self._diagnostics.start_frame()
         self._diagnostics.add_time('wait', started - received)
-        rgb = decompress(message) if isinstance(message, CompressedImage) else to_rgb(message)
+        rgb = self._decode(message)
         field_of_view = self._node.get_parameter('field_of_view').value
         height, width = rgb.shape[:2]
         camera = self._camera_infos.camera_of(message.header, width, height, field_of_view)
@@ -116,6 +120,14 @@ class FrameProcessor:
                 f'does not match and latencies are unknown: play bags with --clock and set '
                 f'use_sim_time; otherwise synchronise the clocks'
             )
+
+    def _decode(self, message: Image | CompressedImage) -> NDArray:
+        """Return the pixels of an image; warn if they are nearly black or white."""
+        decode = decompress if isinstance(message, CompressedImage) else to_rgb
+        rgb = decode(message, self._sample_range)
+        if fault := self._exposure.check(rgb):
+            self._complaints.warn(fault)
+        return rgb
 
     def _matching(self, header: Header) -> tuple[NDArray | None, list[Box] | None]:
         """Return the depth image and the detections of an image; None where there are none."""

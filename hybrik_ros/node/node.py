@@ -14,7 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool, Trigger
 
 from hybrik_ros.advice import explain
-from hybrik_ros.messages.camera_info import CameraInfoBuffer
+from hybrik_ros.messages.camera_info import CameraInfoBuffer, are_rectified
 from hybrik_ros.node import detections, parameters
 from hybrik_ros.node.frame_processor import FrameProcessor
 from hybrik_ros.node.inputs import Inputs
@@ -110,7 +110,9 @@ class HybrikNode(LifecycleNode):
         self._pipeline.reset()
         reporter = self._reporter
         reporter.renew()
-        self._camera_infos = CameraInfoBuffer(camera_topics(self)[1], reporter.warn)
+        image, camera_info = camera_topics(self)
+        rectified = are_rectified(self.get_parameter('intrinsics').value, image)
+        self._camera_infos = CameraInfoBuffer(camera_info, reporter.warn, rectified)
         self._frames = FrameProcessor(
             self, self._pipeline, self._outputs, self._camera_infos, reporter
         )

@@ -13,6 +13,8 @@ are holes.
 This changes the distance of people, but neither their size nor their pose.
 """
 
+from reprlib import repr as cut_repr
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,6 +64,8 @@ def check_depth(depth: NDArray[np.float32], camera: Camera) -> None:
         The depth image has another shape or type, or its size is neither that of the camera's image
         nor a whole multiple or fraction of it.
     """
+    if not isinstance(depth, np.ndarray):
+        raise DepthError(f'depth must be (H, W) float32, metres, not {cut_repr(depth)}')
     if depth.ndim != 2 or depth.dtype != np.float32 or 0 in depth.shape:
         raise DepthError(f'depth must be (H, W) float32, metres, not {depth.shape} {depth.dtype}')
     height, width = depth.shape

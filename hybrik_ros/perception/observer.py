@@ -1,6 +1,9 @@
 """Observes the people in an image: tracked ones where they are expected, new ones by detection."""
 
+import math
 from collections.abc import Sequence
+from numbers import Real
+from reprlib import repr as cut_repr
 from typing import NamedTuple
 
 import numpy as np
@@ -152,6 +155,15 @@ class Observer:
 
 def check_image(rgb: Image, camera: Camera) -> None:
     """Raise a ValueError unless an image is (H, W, 3) uint8, and of the size of its camera."""
+    if not isinstance(camera, Camera):
+        raise ValueError(f'camera must be a Camera, not {cut_repr(camera)}')
+    if rgb is None:
+        raise ValueError(
+            'rgb must be (H, W, 3) uint8, not None: cv2.imread returns None for a file that is '
+            'missing or no image'
+        )
+    if not isinstance(rgb, np.ndarray):
+        raise ValueError(f'rgb must be an array (H, W, 3) of uint8, not a {type(rgb).__name__}')
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
         raise ValueError(f'rgb must be (H, W, 3) uint8, not {rgb.shape} {rgb.dtype}')
     if rgb.shape[:2] != (camera.height, camera.width):
@@ -159,6 +171,16 @@ def check_image(rgb: Image, camera: Camera) -> None:
             f'the image has {rgb.shape[1]} x {rgb.shape[0]} pixels, '
             f'its camera {camera.width} x {camera.height}'
         )
+
+
+def check_stamp(stamp: float) -> None:
+    """Raise a ValueError unless a stamp is a finite number."""
+    try:
+        is_finite = isinstance(stamp, Real) and math.isfinite(stamp)
+    except OverflowError:  # an integer beyond all floats
+        is_finite = False
+    if not is_finite:
+        raise ValueError(f'stamp must be finite, a number of seconds, not {cut_repr(stamp)}')
 
 
 def clip_boxes(boxes: ArrayLike, camera: Camera) -> Array:
@@ -169,11 +191,14 @@ def clip_boxes(boxes: ArrayLike, camera: Camera) -> Array:
     ValueError
         They are no (N, 4) finite numbers.
     """
-    checked = np.asarray(boxes, float)
+    try:
+        checked = np.asarray(boxes, float)
+    except (TypeError, ValueError, OverflowError):
+        checked = np.full((1, 4), np.nan)  # refused below
     if not checked.size:
         return np.zeros((0, 4))
     if checked.ndim != 2 or checked.shape[1] != 4 or not np.isfinite(checked).all():
-        raise ValueError(f'boxes must be (N, 4) finite numbers, pixels, not {boxes!r}')
+        raise ValueError(f'boxes must be (N, 4) finite numbers, pixels, not {cut_repr(boxes)}')
     cut = np.clip(checked, 0, np.tile([camera.width, camera.height], 2))
     return cut[(cut[:, :2] < cut[:, 2:]).all(axis=1)]
 

@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from hybrik_ros.bags.reader import is_storage
+from hybrik_ros.settings import AUTO
 
 VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
 IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
@@ -42,6 +43,8 @@ class Recording:
         stop.
     calibrations : tuple of bytes
         The last messages of camera_info (CDR) before that part.
+    intrinsics : str
+        Intrinsics of a calibration that the images have, as the node's parameter of this name.
     """
 
     path: Path
@@ -54,6 +57,7 @@ class Recording:
     start: int | None = None
     stop: int | None = None
     calibrations: tuple[bytes, ...] = ()
+    intrinsics: str = AUTO
 
     @property
     def is_part(self) -> bool:

@@ -15,9 +15,10 @@ from hybrik_ros.bags import BagReader, Message, Topic, deserialise, typestore
 from hybrik_ros.bags.reader import CUT_OFF, DAMAGED_MESSAGE, by_number, files_of, log_of
 from hybrik_ros.camera import Camera
 from hybrik_ros.messages.calibration import Calibration, read_calibration
-from hybrik_ros.messages.camera_info import CameraInfoBuffer
+from hybrik_ros.messages.camera_info import CameraInfoBuffer, are_rectified
+from hybrik_ros.messages.exposure import ExposureCheck
 from hybrik_ros.messages.fields import stamp_fields
-from hybrik_ros.messages.images import UnusableInputError, decompress, to_rgb
+from hybrik_ros.messages.images import UnusableInputError, decompress, to_8_bits, to_rgb
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY
 from hybrik_ros.recordings.recording import IMAGES, Recording, RecordingError, is_bag
 
@@ -117,6 +118,7 @@ class PictureSource(ABC):
         self.copied: list[Topic] = []
         self.faults: Counter[str] = Counter()
         self.notes: list[str] = []
+        self._exposure = ExposureCheck()
 
     def __enter__(self) -> 'PictureSource':
         return self
@@ -138,6 +140,24 @@ class PictureSource(ABC):
         Step
             A message or an image.
         """
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def _camera(
+        self, calibration: Calibration, rgb: NDArray[np.uint8], rectified: bool = False
+    ) -> Camera:
+        """Return the camera of an image by a calibration file; note what is improbable of it."""
+        height, width = rgb.shape[:2]
+        camera, doubts = calibration.intrinsics((width, height), rectified)
+        for doubt in doubts:
+            self._note(doubt)
+        return camera
+
+    def _check_exposure(self, rgb: NDArray[np.uint8]) -> None:
+        if fault := self._exposure.check(rgb):
+            self._note(fault)
 
 
 def open_source(recording: Recording) -> PictureSource:
@@ -228,7 +248,8 @@ class BagSource(PictureSource):
     def steps(self, skipped: int = 0) -> Iterator[Step]:
         """Yield the steps; see PictureSource."""
         recording = self._recording
-        camera_infos = CameraInfoBuffer(self.camera_info_name, self._note)
+        self._exposure = ExposureCheck(self.length)
+        camera_infos = CameraInfoBuffer(self.camera_info_name, self._note, self._rectified)
         for data in self._first_calibrations():
             camera_infos.take(deserialise(data, _CAMERA_INFO))
         messages = self._reader.messages(self._topics, recording.start, recording.stop)
@@ -271,6 +292,7 @@ class BagSource(PictureSource):
         """Find the topics of images and calibrations, and those to copy."""
         recording, topics = self._recording, self._reader.topics
         self.image = self._find_image(recording.image_topic)
+        self._rectified = are_rectified(recording.intrinsics, self.image.name)
         self.length = round(self.image.length * self._time_share())
         self.camera_info: Topic | None = None
         if self._calibration is None:
@@ -359,20 +381,17 @@ class BagSource(PictureSource):
     def _picture(self, message: Message, camera_infos: CameraInfoBuffer) -> Picture:
         image = deserialise(message.data, self.image.type_name)
         rgb = self._decode(image)
-        height, width = rgb.shape[:2]
+        self._check_exposure(rgb)
         if self._calibration is not None:
-            camera = self._calibration.camera((width, height))
+            camera = self._camera(self._calibration, rgb, self._rectified)
         else:
+            height, width = rgb.shape[:2]
             view = self._recording.field_of_view
             camera = camera_infos.camera_of(image.header, width, height, view)
         return Picture(message.time, image.header, rgb, camera)
 
     def _decode(self, image: Any) -> NDArray[np.uint8]:
         return decompress(image) if self.image.type_name == _COMPRESSED else to_rgb(image)
-
-    def _note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
 
 
 def is_whole_calibration(calibration: bytes | memoryview) -> bool:
@@ -391,6 +410,7 @@ class _FileSource(PictureSource):
         super().__init__()
         self._rate = rate
         self._calibration: Calibration | None = None
+        self._rectified = are_rectified(recording.intrinsics, '')
         self._field_of_view = recording.field_of_view or _FIELD_OF_VIEW
         if recording.calibration:
             self.calibration_file = Path(recording.calibration)
@@ -407,6 +427,7 @@ class _FileSource(PictureSource):
     def steps(self, skipped: int = 0) -> Iterator[Step]:
         """Yield the steps; see PictureSource."""
         types = typestore().types
+        self._exposure = ExposureCheck(self.length)
         for number, bgr in self._images(skipped):
             time = _FIRST_STAMP + round(number / self._rate * _SECOND)
             stamp = types['builtin_interfaces/msg/Time'](**stamp_fields(time))
@@ -423,12 +444,13 @@ class _FileSource(PictureSource):
     def _picture(self, time: int, header: Any, bgr: NDArray | None) -> Picture:
         if bgr is None:
             raise UnusableInputError('broken image', 'an image cannot be decoded')
-        height, width = bgr.shape[:2]
+        rgb = np.asarray(cv2.cvtColor(to_8_bits(bgr), cv2.COLOR_BGR2RGB), np.uint8)
+        self._check_exposure(rgb)
         if self._calibration is None:
+            height, width = rgb.shape[:2]
             camera = Camera.from_field_of_view(self._field_of_view, width, height)
         else:
-            camera = self._calibration.camera((width, height))
-        rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+            camera = self._camera(self._calibration, rgb, self._rectified)
         return Picture(time, header, rgb, camera)
 
 
@@ -480,6 +502,6 @@ class _FolderSource(_FileSource):
             )
 
     def _images(self, skipped: int) -> Iterator[tuple[int, NDArray | None]]:
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
         for number, file in enumerate(self.files[skipped:], skipped):
             yield number, cv2.imread(str(file), flags)
