@@ -188,7 +188,7 @@ class Pipeline:
 
     @property
     def empty_boxes(self) -> int:
-        """Number of frames in a row with boxes none of which held a person."""
+        """Number of frames with boxes of another detector since one of them held a person."""
         return self._observer.empty_boxes
 
     @property
@@ -238,6 +238,7 @@ class Pipeline:
     def reset(self) -> None:
         """Forget all tracks."""
         self._tracker.reset()
+        self._observer.forget_boxes()
         self._reconstructor.observations = []
 
     @property

@@ -72,16 +72,20 @@ class Observer:
     frames_since_detection : int
         Frames since the detector ran.
     empty_boxes : int
-        Number of frames in a row with boxes of another detector none of which held a person.
+        Number of frames with boxes of another detector since one of them held a person.
     """
 
     def __init__(self, detector: PersonDetector, estimator: Estimator, timer: StageTimer) -> None:
         self.frames_since_detection = 0
-        self.empty_boxes = 0
-        self._has_box_held = False  # whether a box of another detector ever held a person
+        self.forget_boxes()
         self._detector = detector
         self._estimator = estimator
         self._timer = timer
+
+    def forget_boxes(self) -> None:
+        """Judge the boxes of another detector anew."""
+        self.empty_boxes = 0
+        self._has_box_held = False  # whether one of them ever held a tracked person
 
     def observe(
         self,
@@ -116,16 +120,16 @@ class Observer:
         regions = expected.regions[:MAX_PEOPLE]
         people = self._look(rgb, camera, regions, _HYSTERESIS * threshold)
         if boxes is not None:
-            new = self._regions_in(boxes.inside, camera, people)
-            found = self._add(rgb, camera, people, new, threshold)
-            is_new = any(not _contains(people, person) for person in found)
-            self._judge_boxes(boxes.given, is_new or len(new) < len(boxes.inside))
+            regions = self._regions_in(boxes.inside, camera, people)
+            new = self._look(rgb, camera, _select_largest(regions, people), threshold)
+            self._judge_boxes(boxes, len(regions), people, new)
+            people = _join(people, new)
             if self._has_box_held or self.empty_boxes < _SEARCH_INTERVAL:
-                return found
-            people = found
-        if self._must_detect(len(people), expected, settings.detector_interval):
-            return self._add(rgb, camera, people, self._detect(rgb, people), threshold)
-        return people
+                return people
+        if not self._must_detect(len(people), expected, settings.detector_interval):
+            return people
+        regions = _select_largest(self._detect(rgb, people), people)
+        return _join(people, self._look(rgb, camera, regions, threshold))
 
     def _look(
         self, rgb: Image, camera: Camera, regions: list[Region], min_score: float
@@ -135,25 +139,30 @@ class Observer:
             found = self._estimator.observe(rgb, regions, camera, min_score)
             return _distinct([person for person in found if person.shows_trunk])
 
-    def _add(
-        self,
-        rgb: Image,
-        camera: Camera,
-        people: list[Observation],
-        regions: Sequence[Region],
-        min_score: float,
-    ) -> list[Observation]:
-        """Return people, and those in regions of new ones: the nearest of them."""
-        chosen = _select_largest(regions, people)
-        found = _distinct(people + self._look(rgb, camera, chosen, min_score))
-        return _select_nearest(found, people)
+    def _judge_boxes(
+        self, boxes: Boxes, unmatched: int, people: list[Observation], new: list[Observation]
+    ) -> None:
+        """Note whether boxes of another detector hold people.
 
-    def _judge_boxes(self, count: int, is_held: bool) -> None:
-        """Note whether one of so many boxes of another detector held a person."""
+        A box holds a person that is tracked already; of others it is not known before the next
+        frame, as a few regions without a person score high.
+
+        Parameters
+        ----------
+        boxes : Boxes
+            The boxes.
+        unmatched : int
+            Number of them that are none of the tracked people.
+        people, new : list of Observation
+            The tracked people, and what the unmatched boxes hold.
+        """
+        is_held = unmatched < len(boxes.inside) or any(
+            _is_same(person, other) for person in people for other in new
+        )
         self._has_box_held |= is_held
         if is_held:
             self.empty_boxes = 0
-        elif count:
+        elif boxes.given and not new:
             self.empty_boxes += 1
 
     def _must_detect(self, seen: int, expected: Expectation, interval: int) -> bool:
@@ -229,11 +238,18 @@ def _distinct(people: Sequence[Observation]) -> list[Observation]:
     """Leave out people seen twice: regions of two people may end up on one of them."""
     found: list[Observation] = []
     for person in sorted(people, key=lambda person: -person.score):
-        if not any(
-            same_person(person.keypoints, person.box, other.keypoints, other.box) for other in found
-        ):
+        if not any(_is_same(person, other) for other in found):
             found.append(person)
     return found
+
+
+def _is_same(first: Observation, second: Observation) -> bool:
+    return same_person(first.keypoints, first.box, second.keypoints, second.box)
+
+
+def _join(people: list[Observation], new: list[Observation]) -> list[Observation]:
+    """Return tracked and new people, each once: the MAX_PEOPLE nearest of them."""
+    return _select_nearest(_distinct(people + new), people)
 
 
 def _select_largest(regions: Sequence[Region], people: Sequence[Observation]) -> list[Region]:
