@@ -111,7 +111,7 @@ def test_an_image_that_could_not_be_processed_may_come_again(stamps: StampCheck)
 
 def test_stamps_that_stand_still_are_named(stamps: StampCheck, said: list[str]) -> None:
     stamps.advance(header(0.0))
-    assert all([stamps.is_repeated(header(0.0)) for _ in range(20)])
+    assert all(stamps.is_repeated(header(0.0)) for _ in range(20))
     assert 'do not advance' in said[-1]
 
 
