@@ -109,7 +109,7 @@ def test_odd_images_with_a_latched_calibration_are_processed_once_and_named(
         for picture in pictures[6:]:
             driver.show(picture, 'front')
             driver.show(picture, 'rear')
-        assert driver.wait(lambda: "'front' and 'rear'" in driver.message())
+        assert driver.wait(lambda: "'front', 'rear'" in driver.message())
     finally:
         process.kill()
         process.wait()

@@ -22,11 +22,10 @@ from hybrik_ros.node.complaints import Complaints
 from hybrik_ros.node.depth_images import to_depth
 from hybrik_ros.node.mixture import MixtureFinder
 from hybrik_ros.node.topics import (
-    LATCHED,
     NEWEST_ONLY,
     MessageInfo,
     camera_topics,
-    has_latched,
+    subscribe_to_latched,
     with_info,
 )
 from hybrik_ros.settings import COMPRESSED
@@ -70,9 +69,10 @@ class Inputs:
         self._missed: Counter[str] = Counter()
         self._mixture = MixtureFinder()
         self._classes = detections.ClassCheck(complaints)
-        self._is_latched_subscribed = False
         self._last_camera_info: CameraInfo | None = None
         self._take_image, self._take_camera_info = take_image, take_camera_info
+        durability = _override(camera_topics(node)[1], 'durability')
+        self._follows_latched = parameters.overrides(node).get(durability) != 'volatile'
         try:
             self._subscribe_all()
             parameters.warn_of_unused_qos(node)
@@ -117,23 +117,14 @@ class Inputs:
         return found or []
 
     def follow_publishers(self) -> None:
-        """Subscribe a second time to camera_info, if there is a latched one: to be called at times.
-
-        A message that was published before the subscription reaches only reliable, transient-local
-        subscriptions. Volatile publishers warn of these, so they are not made beforehand.
-        """
-        _, topic = camera_topics(self._node)
-        if self._is_latched_subscribed or not has_latched(self._node, topic):
+        """Subscribe to a latched camera_info too once there is one; to be called at times."""
+        if not self._follows_latched:
             return
-        self._is_latched_subscribed = True
-        if parameters.overrides(self._node).get(_override(topic, 'durability')) != 'volatile':
-            silent = SubscriptionEventCallbacks(use_default_callbacks=False)
-            self._subscriptions.append(
-                self._node.create_subscription(
-                    CameraInfo, topic, self._receive(self._take_info_once), copy(LATCHED),
-                    event_callbacks=silent,
-                )
-            )  # fmt: skip
+        _, topic = camera_topics(self._node)
+        take = self._cleaned(self._take_info_once)
+        if latched := subscribe_to_latched(self._node, CameraInfo, topic, take):
+            self._subscriptions.append(latched)
+            self._follows_latched = False
 
     def close(self) -> None:
         """Unsubscribe."""
@@ -172,7 +163,7 @@ class Inputs:
             self._take_camera_info(message)
 
     def _take_one_image(self, message: Image | CompressedImage, info: MessageInfo) -> None:
-        difference = self._mixture.find(message, info.get('publication_sequence_number'))
+        difference = self._mixture.find(message, info)
         if difference:
             self._complaints.warn(
                 f'images of several cameras come on one topic, as {difference}. One tracker '
@@ -195,7 +186,9 @@ class Inputs:
         self._classes.check(message, boxes, threshold)
         self._boxes.put(_seconds(message.header), boxes)
 
-    def _receive(self, take: Callable[[Any, MessageInfo], None]) -> Callable:
+    def _cleaned(
+        self, take: Callable[[Any, MessageInfo], None]
+    ) -> Callable[[Any, MessageInfo], None]:
         """Return a callback that removes slashes from frames before it hands a message on."""
 
         def receive(message: Any, info: MessageInfo) -> None:
@@ -207,7 +200,7 @@ class Inputs:
                 )
             take(message, info)
 
-        return with_info(receive)
+        return receive
 
     def _subscribe(self, kind: type, topic: str, take: Callable[[Any, MessageInfo], None]) -> None:
         name = self._node.resolve_topic_name(topic)
@@ -224,7 +217,7 @@ class Inputs:
             self._node.create_subscription(
                 kind,
                 topic,
-                self._receive(take),
+                with_info(self._cleaned(take)),
                 copy(NEWEST_ONLY),  # The overrides are written into it.
                 qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE),
                 event_callbacks=SubscriptionEventCallbacks(incompatible_qos=warn_of_qos),

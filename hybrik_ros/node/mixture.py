@@ -6,29 +6,27 @@ from typing import NamedTuple
 
 from sensor_msgs.msg import CompressedImage, Image
 
+from hybrik_ros.node.topics import MessageInfo
+
 WINDOW = 50  # number of the last images that are compared
 
 
 class Origin(NamedTuple):
-    """What tells the images of two cameras apart.
+    """What tells an image of one camera from that of another one.
 
     Attributes
     ----------
     frame_id : str
         The frame of the image.
     size : str
-        Width, height and encoding, or the format of a compressed image.
+        Width and height of a raw image in pixels; empty for a compressed one.
+    number : int
+        The sequence number that its publisher gave it; -1 where the middleware gives none.
     """
 
     frame_id: str
     size: str
-
-
-def origin_of(message: Image | CompressedImage) -> Origin:
-    """Return the origin of an image, without reading its pixels."""
-    if isinstance(message, CompressedImage):
-        return Origin(message.header.frame_id, message.format)
-    return Origin(message.header.frame_id, f'{message.width} x {message.height} {message.encoding}')
+    number: int
 
 
 class MixtureFinder:
@@ -40,25 +38,35 @@ class MixtureFinder:
     """
 
     def __init__(self) -> None:
-        self._images: deque[tuple[Origin, int | None]] = deque(maxlen=WINDOW)
+        self._origins: deque[Origin] = deque(maxlen=WINDOW)
 
-    def find(self, message: Image | CompressedImage, number: int | None) -> str:
-        """Add an image; return by what the last images differ, or an empty text.
+    def find(self, message: Image | CompressedImage, info: MessageInfo) -> str:
+        """Add an image; return by what it differs from the images before, or an empty text.
 
         Parameters
         ----------
         message : Image or CompressedImage
             The image.
-        number : int or None
-            Its sequence number; None where the middleware does not number messages.
+        info : mapping
+            What rclpy tells of it.
         """
-        self._images.append((origin_of(message), number))
-        for field, what in (('frame_id', 'frame_id'), ('size', 'size or encoding')):
-            runs = [value for value, _ in groupby(getattr(each, field) for each, _ in self._images)]
-            if len(runs) > len(set(runs)):
-                values = ' and '.join(map(repr, sorted(set(runs))))
-                return f'their {what} alternates between {values}'
-        numbers = [number for _, number in self._images if number is not None]
-        if sum(after <= before for before, after in pairwise(numbers)) > 1:
+        is_raw = isinstance(message, Image)
+        size = f'{message.width} x {message.height}' if is_raw else ''
+        number = info.get('publication_sequence_number')
+        origin = Origin(message.header.frame_id, size, -1 if number is None else number)
+        before = self._origins[-1] if self._origins else None
+        self._origins.append(origin)
+        if before is None:
+            return ''
+        for field in ('frame_id', 'size'):
+            if getattr(origin, field) != getattr(before, field):
+                all_values = (getattr(each, field) for each in self._origins)
+                values = [value for value, _ in groupby(all_values)]
+                if len(values) > len(set(values)):
+                    return f'their {field} alternates: {", ".join(map(repr, sorted(set(values))))}'
+        if 0 <= origin.number <= before.number and self._count_steps_back() > 1:
             return 'they have several publishers'
         return ''
+
+    def _count_steps_back(self) -> int:
+        return sum(after.number <= before.number for before, after in pairwise(self._origins))

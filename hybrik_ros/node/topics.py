@@ -1,8 +1,10 @@
 """Names of the camera's topics, and what subscriptions to them need."""
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any
 
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from rclpy.subscription import Subscription
@@ -18,12 +20,24 @@ LATCHED = QoSProfile(
 )
 
 
-def has_latched(node: Node, topic: str) -> bool:
-    """Return whether a topic has a publisher that sends its last message to late subscriptions."""
-    return any(
+def subscribe_to_latched(
+    node: Node, kind: type, topic: str, take: Callable[[Any, MessageInfo], None]
+) -> Subscription | None:
+    """Subscribe to a message that a publisher keeps for late subscriptions; None if none does.
+
+    To be called again while there is none. Volatile publishers warn of such a subscription, which
+    cannot receive from them, so it is not made beforehand.
+    """
+    is_latched = any(
         publisher.qos_profile.durability == LATCHED.durability
         and publisher.qos_profile.reliability == LATCHED.reliability
         for publisher in node.get_publishers_info_by_topic(topic)
+    )
+    if not is_latched:
+        return None
+    silent = SubscriptionEventCallbacks(use_default_callbacks=False)
+    return node.create_subscription(
+        kind, topic, with_info(take), copy(LATCHED), event_callbacks=silent
     )
 
 
