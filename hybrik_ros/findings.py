@@ -26,3 +26,19 @@ class Finding:
     subject: str
     found: str
     advice: str = ''
+
+    @classmethod
+    def of(cls, level: str, subject: str, text: str, advice: str = '') -> 'Finding':
+        """Return the finding that a message states: what is wrong, a colon, and what to do.
+
+        Parameters
+        ----------
+        level, subject : str
+            As the attributes.
+        text : str
+            The message.
+        advice : str
+            What to do where the message does not say it.
+        """
+        found, _, own = text.rpartition(': ')
+        return cls(level, subject, found, own) if found else cls(level, subject, text, advice)

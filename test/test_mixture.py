@@ -10,9 +10,9 @@ from std_msgs.msg import Header
 
 from hybrik_ros.messages.fields import strip_slash
 from hybrik_ros.messages.images import UnusableInputError
+from hybrik_ros.messages.mixture import MixtureFinder
 from hybrik_ros.node.complaints import Complaints
 from hybrik_ros.node.diagnostics import Diagnostics
-from hybrik_ros.node.mixture import MixtureFinder
 from hybrik_ros.node.stamps import StampCheck
 
 
@@ -25,8 +25,8 @@ def differences(
 ) -> list[str]:
     """What is said of each image; without numbers the middleware gives none, as in Humble."""
     finder = MixtureFinder()
-    infos = [{'publication_sequence_number': n} for n in numbers] if numbers else [{}] * len(images)
-    return [finder.find(*each) for each in zip(images, infos, strict=True)]
+    given = numbers or [None] * len(images)
+    return [finder.find(*each) for each in zip(images, given, strict=True)]
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,14 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from hybrik_ros.camera import Camera
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
 from hybrik_ros.messages.images import OTHER_SIZE, UnusableInputError, decompress, to_camera, to_rgb
+from hybrik_ros.messages.mixture import MixtureFinder
 from hybrik_ros.node.depth_images import DEPTH_ENCODINGS
-from hybrik_ros.node.mixture import MixtureFinder
 from hybrik_ros.node.stamp_checks import check_stamps
 from hybrik_ros.node.topic_stream import TopicStream
 from hybrik_ros.node.topics import (
     LATCHED,
     NEWEST_ONLY,
+    SEQUENCE_NUMBER,
     MessageInfo,
     camera_topics,
     subscribe_to_latched,
@@ -112,6 +113,13 @@ class CameraListener:
         self._subscribe(CameraInfo, self._calibration, self._camera_infos.take)
         self._timer = self.node.create_timer(_POLL_SECONDS, self._follow_publishers, clock=_STEADY)
 
+    @property
+    def seen(self) -> tuple[tuple[int, int] | None, list[int]]:
+        """Width and height of raw images in pixels, if there are any, and the images' stamps."""
+        last = self._images.last
+        size = (last.width, last.height) if isinstance(last, Image) else None
+        return size, self._images.stamps
+
     def check(self, nodes: set[str], is_named: bool) -> Iterator[Finding]:
         """Check the received images and camera_info.
 
@@ -155,7 +163,9 @@ class CameraListener:
 
     def _take_image(self, message: Image | CompressedImage, info: MessageInfo) -> None:
         self._images.take(message, info)
-        self._difference = self._mixture.find(message, info) or self._difference
+        self._difference = (
+            self._mixture.find(message, info.get(SEQUENCE_NUMBER)) or self._difference
+        )
 
     def _take_latched(self, message: CameraInfo, info: MessageInfo) -> None:
         if self._camera_infos.last is None:  # The other subscription receives all later ones.

@@ -11,7 +11,7 @@ from hybrik_ros.messages.images import UnusableInputError
 from hybrik_ros.node.complaints import Complaints
 
 # Class ids of people: the name, or COCO's index.
-_PERSON_CLASSES = ('person', '0')
+PERSON_CLASSES = ('person', '0')
 # Maximum number of messages with detections before one of them is a person.
 _MAX_MESSAGES = 30
 
@@ -66,7 +66,7 @@ def to_boxes(message: Any, threshold: float) -> list[Box]:
             key=lambda hypothesis: hypothesis.score,
             default=None,
         )
-        if best and best.class_id.strip().lower() in _PERSON_CLASSES and best.score >= threshold:
+        if best and best.class_id.strip().lower() in PERSON_CLASSES and best.score >= threshold:
             people.append((best.score, _box(detection.bbox)))
     return [box for _, box in sorted(people, key=lambda person: -person[0])]
 
@@ -107,7 +107,7 @@ class ClassCheck:
             ]
             self._complaints.warn(
                 f'no detection has been a person yet: people are those of the class '
-                f'{" or ".join(_PERSON_CLASSES)} with a score of at least {threshold:g} '
+                f'{" or ".join(PERSON_CLASSES)} with a score of at least {threshold:g} '
                 f'(detector.threshold), and this message has {", ".join(results[:3]) or "no class"}'
             )
 

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from importlib import import_module, metadata
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from hybrik_ros.node.camera_checks import (
     CameraListener,
     full_name,
 )
+from hybrik_ros.node.detection_checks import DETECTIONS, DetectionListener, check_detections
 from hybrik_ros.node.stamp_checks import check_clock
 
 # Optional packages and what they are used for.
@@ -214,17 +215,35 @@ class _GraphChecker:
         for number, (topic, kind) in enumerate(list(topics.items())[:_MAX_CAMERAS]):
             cameras.append(CameraListener(self._node, f'hybrik_doctor_{number}', topic, kind))
             self._executor.add_node(cameras[-1].node)
+        detectors = yield from self._listen_to_detectors()
         if cameras or self._nodes():  # A node publishes diagnostics once per second.
             self._spin(seconds)
         for camera in cameras:
             yield from camera.check(self._nodes(), is_named)
             self._executor.remove_node(camera.node)
             camera.node.destroy_node()
+        # Of several cameras it is not known which one a detector looks at.
+        size, stamps = cameras[0].seen if len(cameras) == 1 else (None, [])
+        for detector in detectors:
+            yield from check_detections(detector.topic, detector.messages, size, stamps)
         if left_out := list(topics)[_MAX_CAMERAS:]:
             yield Finding(
                 WARNING, 'camera', f'not checked: {", ".join(left_out)}',
                 'check one of them with --image TOPIC',
             )  # fmt: skip
+
+    def _listen_to_detectors(self) -> Generator[Finding, None, list[DetectionListener]]:
+        """Subscribe to the detections that are published; yield why that fails."""
+        topics = [
+            topic
+            for topic, kinds in self._node.get_topic_names_and_types()
+            if DETECTIONS in kinds and self._publishers(topic)
+        ]
+        try:
+            return [DetectionListener(self._node, topic) for topic in topics]
+        except RuntimeError as error:
+            yield Finding.of(WARNING, ', '.join(topics), f'not checked, as {error}')
+            return []
 
     def _expand_name(self, name: str) -> str:
         """Return the full name of a topic, without remapping."""

@@ -16,13 +16,14 @@ from std_msgs.msg import Header
 
 from hybrik_ros.messages.fields import nanoseconds, strip_slash
 from hybrik_ros.messages.images import UnusableInputError
+from hybrik_ros.messages.mixture import MixtureFinder
 from hybrik_ros.node import detections, parameters
 from hybrik_ros.node.by_stamp import ByStamp
 from hybrik_ros.node.complaints import Complaints
 from hybrik_ros.node.depth_images import to_depth
-from hybrik_ros.node.mixture import MixtureFinder
 from hybrik_ros.node.topics import (
     NEWEST_ONLY,
+    SEQUENCE_NUMBER,
     MessageInfo,
     camera_topics,
     subscribe_to_latched,
@@ -163,7 +164,7 @@ class Inputs:
             self._take_camera_info(message)
 
     def _take_one_image(self, message: Image | CompressedImage, info: MessageInfo) -> None:
-        difference = self._mixture.find(message, info)
+        difference = self._mixture.find(message, info.get(SEQUENCE_NUMBER))
         if difference:
             self._complaints.warn(
                 f'images of several cameras come on one topic, as {difference}. One tracker '

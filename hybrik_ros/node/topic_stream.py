@@ -7,7 +7,7 @@ import numpy as np
 from rclpy.clock import Clock
 
 from hybrik_ros.messages.fields import nanoseconds
-from hybrik_ros.node.topics import MessageInfo
+from hybrik_ros.node.topics import SEQUENCE_NUMBER, MessageInfo
 
 
 class TopicStream:
@@ -44,7 +44,7 @@ class TopicStream:
         self.stamps.append(stamp)
         self.ages.append((self._clock.now().nanoseconds - stamp) * 1e-9)
         self._arrivals.append(time.monotonic())
-        self._numbers.append(info.get('publication_sequence_number'))
+        self._numbers.append(info.get(SEQUENCE_NUMBER))
         self._bytes += len(getattr(message, 'data', ()))
 
     @property

@@ -10,6 +10,7 @@ from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from rclpy.subscription import Subscription
 
 MessageInfo = Mapping[str, Any]  # what rclpy tells of a received message
+SEQUENCE_NUMBER = 'publication_sequence_number'  # in MessageInfo, where the middleware has it
 
 NEWEST_ONLY = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 # A message that was published once, before there was a subscription, reaches only these.

@@ -4,9 +4,7 @@ from collections import deque
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
-from sensor_msgs.msg import CompressedImage, Image
-
-from hybrik_ros.node.topics import MessageInfo
+from hybrik_ros.messages.fields import CompressedImage, Image
 
 WINDOW = 50  # number of the last images that are compared
 
@@ -19,7 +17,7 @@ class Origin(NamedTuple):
     frame_id : str
         The frame of the image.
     size : str
-        Width and height of a raw image in pixels; empty for a compressed one.
+        Width and height of a raw image in pixels; '0 x 0' for a compressed one.
     number : int
         The sequence number that its publisher gave it; -1 where the middleware gives none.
     """
@@ -40,19 +38,18 @@ class MixtureFinder:
     def __init__(self) -> None:
         self._origins: deque[Origin] = deque(maxlen=WINDOW)
 
-    def find(self, message: Image | CompressedImage, info: MessageInfo) -> str:
+    def find(self, message: Image | CompressedImage, number: int | None = None) -> str:
         """Add an image; return by what it differs from the images before, or an empty text.
 
         Parameters
         ----------
         message : Image or CompressedImage
             The image.
-        info : mapping
-            What rclpy tells of it.
+        number : int, optional
+            The sequence number that its publisher gave it.
         """
-        is_raw = isinstance(message, Image)
-        size = f'{message.width} x {message.height}' if is_raw else ''
-        number = info.get('publication_sequence_number')
+        sides = getattr(message, 'width', 0), getattr(message, 'height', 0)
+        size = f'{sides[0]} x {sides[1]}'
         origin = Origin(message.header.frame_id, size, -1 if number is None else number)
         before = self._origins[-1] if self._origins else None
         self._origins.append(origin)
