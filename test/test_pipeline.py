@@ -261,10 +261,9 @@ def two_people(frames):
         return wide, process(pipeline, [beside_each_other(frame) for frame in frames], wide)
 
 
-@pytest.mark.parametrize('interval', [2.0, 5.0])
-def test_two_images_seconds_apart_show_a_person(frames, camera, interval):
+def test_two_images_seconds_apart_show_a_person(frames, camera):
     with Pipeline.create() as pipeline:
-        found = [pipeline(frames[n], camera, interval * n) for n in range(3)]
+        found = [pipeline(frames[n], camera, 2.0 * n) for n in range(3)]
     assert [len(people) for people in found] == [0, 1, 1]
     assert len({human.id for people in found for human in people}) == 1
 

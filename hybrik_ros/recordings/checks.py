@@ -32,7 +32,7 @@ def check_recording(path: Path) -> Iterator[Finding]:
         with open_source(Recording(path)) as source:
             yield from _check_images(subject, source)
     except (RecordingError, BagError, CalibrationError, OSError) as error:
-        yield Finding.of(PROBLEM, subject, str(error), _ADVICE)
+        yield Finding.of(PROBLEM, subject, str(error).removeprefix(f'{path} '), _ADVICE)
 
 
 def _check_images(subject: str, source: PictureSource) -> Iterator[Finding]:
