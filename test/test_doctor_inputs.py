@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
+from rclpy.clock import Clock
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
+from sample import read_frames
 from sensor_msgs.msg import CameraInfo, Image
 from spinning import SpinningNode
 from std_msgs.msg import Header
@@ -20,6 +22,7 @@ from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
 from hybrik_ros.node.conversions import guess_calibration, to_image
 from hybrik_ros.node.detection_checks import check_detections
 from hybrik_ros.node.graph_checks import check_graph
+from hybrik_ros.node.topic_stream import TopicStream
 from hybrik_ros.recordings.checks import check_recording
 
 FRAME = 'camera_optical_frame'
@@ -97,6 +100,14 @@ def test_a_slash_and_a_missing_clock_are_named(ros_environment: dict[str, str]) 
     assert not [each for each in findings if 'another camera' in each.found]
 
 
+def stream(picture: np.ndarray, *seconds: int) -> TopicStream:
+    """The images of these stamps."""
+    images = TopicStream(Clock())
+    for second in seconds:
+        images.take(to_image(picture, Header(stamp=Time(sec=second))), {})
+    return images
+
+
 def messages(*detections: Detection2D, stamp: float = 1.0) -> list[Detection2DArray]:
     message = Detection2DArray([*detections])
     message.header = Header(stamp=Time(sec=int(stamp), nanosec=int(stamp % 1 * 1e9)))
@@ -122,7 +133,7 @@ PERSON = ('person', 0.9)
 def test_each_fault_of_a_detector_is_named(
     sent: list[Detection2DArray], level: str, words: str
 ) -> None:
-    [finding] = check_detections('/detections', sent, (640, 480), [10**9])
+    [finding] = check_detections('/detections', sent, stream(np.zeros((480, 640, 3), np.uint8), 1))
     assert finding.level == level
     assert words in finding.found
     assert finding.advice or level == OK
@@ -130,8 +141,18 @@ def test_each_fault_of_a_detector_is_named(
 
 def test_detections_with_other_stamps_are_named() -> None:
     sent = messages(detection(PERSON), stamp=1.1)
-    _, finding = check_detections('/detections', sent, (640, 480), [10**9, 2 * 10**9])
+    _, finding = check_detections('/detections', sent, stream(PICTURE, 1, 2))
     assert (finding.level, 'header' in finding.advice) == (PROBLEM, True)
+
+
+@pytest.mark.parametrize(('scale', 'level'), [(1.0, OK), (0.36, PROBLEM)])
+def test_boxes_within_the_image_that_hold_no_person_are_named(scale: float, level: str) -> None:
+    [picture] = read_frames(60, 1)
+    x, y, size = 1020 * scale, 340 * scale, (200 * scale, 370 * scale)  # the walker
+    sent = messages(detection(PERSON, x=x, y=y, size=size))
+    [finding] = check_detections('/detections', sent, stream(picture, 1))
+    assert finding.level == level
+    assert ('none of 1 people' in finding.found) == (level == PROBLEM)
 
 
 def write_folder(folder: Path, count: int) -> Path:

@@ -87,6 +87,8 @@ class CameraListener:
     ----------
     node : Node
         The node that subscribes; it must be spun.
+    images : TopicStream
+        The received images.
     """
 
     def __init__(self, parent: Node, name: str, topic: str, kind: str) -> None:
@@ -105,20 +107,13 @@ class CameraListener:
         )
         self._topic = topic
         self._calibration = camera_topics(self.node)[1]
-        self._images = TopicStream(self.node.get_clock())
+        self.images = TopicStream(self.node.get_clock())
         self._camera_infos = TopicStream(self.node.get_clock())
         self._mixture = MixtureFinder()
         self._difference = ''  # of images of several cameras
         self._subscribe(_TYPES[kind], topic, self._take_image)
         self._subscribe(CameraInfo, self._calibration, self._camera_infos.take)
         self._timer = self.node.create_timer(_POLL_SECONDS, self._follow_publishers, clock=_STEADY)
-
-    @property
-    def seen(self) -> tuple[tuple[int, int] | None, list[int]]:
-        """Width and height of raw images in pixels, if there are any, and the images' stamps."""
-        last = self._images.last
-        size = (last.width, last.height) if isinstance(last, Image) else None
-        return size, self._images.stamps
 
     def check(self, nodes: set[str], is_named: bool) -> Iterator[Finding]:
         """Check the received images and camera_info.
@@ -131,12 +126,12 @@ class CameraListener:
             Whether the user named this topic; if not, depth images are not a problem.
         """
         yield from self._check_publishers(nodes)
-        last = self._images.last
+        last = self.images.last
         if last is None:
             yield Finding(PROBLEM, self._topic, 'no image received', _SILENT)
             size = None
         elif not is_named and getattr(last, 'encoding', '') in DEPTH_ENCODINGS:
-            depth = f'{self._images.hertz:.1f} Hz of depth images ({last.encoding})'
+            depth = f'{self.images.hertz:.1f} Hz of depth images ({last.encoding})'
             yield Finding(OK, self._topic, f"{depth}, for the node's topic depth")
             return
         else:
@@ -162,7 +157,7 @@ class CameraListener:
             self._timer.cancel()
 
     def _take_image(self, message: Image | CompressedImage, info: MessageInfo) -> None:
-        self._images.take(message, info)
+        self.images.take(message, info)
         self._difference = (
             self._mixture.find(message, info.get(SEQUENCE_NUMBER)) or self._difference
         )
@@ -193,7 +188,7 @@ class CameraListener:
 
     def _check_rate(self, what: str) -> Finding:
         """Check rate and loss of images, described by what."""
-        images = self._images
+        images = self.images
         if len(images.stamps) == 1:
             return Finding(WARNING, self._topic, f'only one image, {what}', _SLOW)
         found = f'{images.hertz:.1f} Hz of {what}, {images.bytes_per_second / 1e6:.1f} MB/s'
@@ -207,7 +202,7 @@ class CameraListener:
         return Finding(OK, self._topic, found)
 
     def _check_stamps(self) -> Finding:
-        return check_stamps(self._topic, self._images, self.node)
+        return check_stamps(self._topic, self.images, self.node)
 
     def _check_calibration(self, size: tuple[int, int] | None) -> Iterator[Finding]:
         """Check camera_info, for images of a width and height in pixels if known."""
@@ -216,8 +211,8 @@ class CameraListener:
             yield self._explain_missing_calibration()
             return
         yield self._check_intrinsics(message, size)
-        if self._images.last is not None:
-            yield from self._check_match(message, self._images.last)
+        if self.images.last is not None:
+            yield from self._check_match(message, self.images.last)
 
     def _check_intrinsics(self, message: CameraInfo, size: tuple[int, int] | None) -> Finding:
         """Check that a camera_info is usable."""
@@ -248,7 +243,7 @@ class CameraListener:
                 'another camera',
                 "remap camera_info to this camera's, or set the same frame_id for both",
             )
-        if len(self._camera_infos.stamps) == 1 and len(self._images.stamps) > 2:
+        if len(self._camera_infos.stamps) == 1 and len(self.images.stamps) > 2:
             yield Finding(
                 WARNING,
                 topic,
@@ -257,7 +252,7 @@ class CameraListener:
                 'the driver publish one with each image, of its stamp',
             )
             return
-        same = np.isin(self._images.stamps, self._camera_infos.stamps).mean()
+        same = np.isin(self.images.stamps, self._camera_infos.stamps).mean()
         if same < _MIN_SAME_STAMPS:
             yield Finding(
                 WARNING,

@@ -1,18 +1,23 @@
 """Checks of `hybrik doctor` of another detector: its boxes, classes and stamps."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 
+from hybrik_ros.camera import overlaps
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
 from hybrik_ros.messages.fields import nanoseconds
-from hybrik_ros.messages.images import UnusableInputError
-from hybrik_ros.node.detections import PERSON_CLASSES, message_type, to_boxes
-from hybrik_ros.settings import SETTINGS
+from hybrik_ros.messages.images import UnusableInputError, decompress, to_rgb
+from hybrik_ros.node.detections import PERSON_CLASSES, Box, message_type, to_boxes
+from hybrik_ros.node.topic_stream import TopicStream
+from hybrik_ros.perception.opening import open_detector
+from hybrik_ros.settings import SETTINGS, Settings
 
 DETECTIONS = 'vision_msgs/msg/Detection2DArray'
 
@@ -20,7 +25,8 @@ _QOS = QoSProfile(depth=20, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 _MAX_MESSAGES = 200  # that are kept
 _MAX_UNIT = 1.5  # maximum coordinate of boxes whose coordinates are shares of the image
 _MAX_OUTSIDE = 0.05  # maximum share of the image by which a box may end outside
-_MAX_STAMP_DIFFERENCE = 0.02  # seconds between an image and its detections
+_MAX_STAMP_DIFFERENCE = 20_000_000  # nanoseconds between an image and its detections
+_MIN_OVERLAP = 0.1  # intersection over union of the box of a person and a detection of it
 _MIN_MATCHED = 0.5  # minimum share of messages with the stamp of an image
 _COORDINATES = 'make the detector publish boxes in pixels of the image that the node receives'
 
@@ -44,11 +50,14 @@ class DetectionListener:
     def __init__(self, node: Node, topic: str) -> None:
         self.topic = topic
         self.messages: deque[Any] = deque(maxlen=_MAX_MESSAGES)
-        node.create_subscription(message_type(), topic, self.messages.append, _QOS)
+        node.create_subscription(message_type(), topic, self._take, _QOS)
+
+    def _take(self, message: Any) -> None:
+        self.messages.append(message)
 
 
 def check_detections(
-    topic: str, messages: Sequence[Any], size: tuple[int, int] | None, stamps: Sequence[int]
+    topic: str, messages: Sequence[Any], images: TopicStream | None
 ) -> Iterator[Finding]:
     """Check detections.
 
@@ -58,10 +67,8 @@ def check_detections(
         Their topic.
     messages : sequence of vision_msgs.msg.Detection2DArray
         What was received.
-    size : tuple of int or None
-        Width and height of the images in pixels, if known.
-    stamps : sequence of int
-        Stamps of the images in nanoseconds; empty if unknown.
+    images : TopicStream or None
+        The images that they belong to; None if that is not known.
     """
     if not messages:
         advice = 'check that the detector runs and receives the images of the node'
@@ -69,38 +76,69 @@ def check_detections(
         return
     threshold = float(SETTINGS['detector_threshold'].default)
     try:
-        boxes = [box for message in messages for box in to_boxes(message, threshold)]
+        boxes = [to_boxes(message, threshold) for message in messages]
     except UnusableInputError as fault:
         yield Finding.of(PROBLEM, topic, str(fault))
         return
-    yield _check_boxes(topic, boxes, size) if boxes else _explain_classes(topic, messages)
+    if not any(boxes):
+        yield _explain_classes(topic, messages)
+        return
+    yield _check_boxes(topic, messages, boxes, images)
+    if images is not None and images.stamps:
+        yield from _check_stamps(topic, messages, images)
+
+
+def _check_stamps(topic: str, messages: Sequence[Any], images: TopicStream) -> Iterator[Finding]:
+    """Check that detections have the stamps of images."""
     times = np.array([nanoseconds(message.header) for message in messages])
-    if len(stamps):
-        nearest = np.abs(times[:, None] - np.array(stamps)).min(axis=1) * 1e-9
-        matched = (nearest <= _MAX_STAMP_DIFFERENCE).mean()
-        if matched < _MIN_MATCHED:
-            yield Finding(
-                PROBLEM, topic, f'{matched:.0%} of the messages have the stamp of an image',
-                'the node finds detections by the stamp: make the detector copy the header of the '
-                'image',
-            )  # fmt: skip
+    nearest = np.abs(times[:, None] - np.array(images.stamps)).min(axis=1)
+    matched = (nearest <= _MAX_STAMP_DIFFERENCE).mean()
+    if matched < _MIN_MATCHED:
+        yield Finding(
+            PROBLEM, topic, f'{matched:.0%} of the messages have the stamp of an image',
+            'the node finds detections by the stamp: make the detector copy the header of the '
+            'image',
+        )  # fmt: skip
 
 
 def _check_boxes(
-    topic: str, boxes: Sequence[Sequence[float]], size: tuple[int, int] | None
+    topic: str, messages: Sequence[Any], boxes: Sequence[list[Box]], images: TopicStream | None
 ) -> Finding:
-    """Check that the coordinates of boxes can be those of an image."""
-    corners = np.array(boxes)
+    """Check that the coordinates of boxes are those of the images."""
+    corners = np.array([box for each in boxes for box in each])
     right, bottom = corners[:, 2].max(), corners[:, 3].max()
-    found = f'the boxes of {len(boxes)} people reach to ({right:.1f}, {bottom:.1f})'
+    found = f'the boxes of {len(corners)} people reach to ({right:.1f}, {bottom:.1f})'
     if max(right, bottom) <= _MAX_UNIT:
         return Finding(PROBLEM, topic, f'{found}: they are shares of the image', _COORDINATES)
-    if size is None:
+    pair = None if images is None else _find_pair(messages, boxes, images.recent)
+    if pair is None:
         return Finding(OK, topic, found)
-    found = f'{found}; the image has {size[0]} x {size[1]} pixels'
-    if right > size[0] * (1 + _MAX_OUTSIDE) or bottom > size[1] * (1 + _MAX_OUTSIDE):
+    given, rgb = pair
+    height, width = rgb.shape[:2]
+    found = f'{found} in an image of {width} x {height} pixels'
+    if right > width * (1 + _MAX_OUTSIDE) or bottom > height * (1 + _MAX_OUTSIDE):
         return Finding(PROBLEM, topic, f'{found}: they are those of another image', _COORDINATES)
+    with closing(open_detector(Settings())) as detector:
+        people = [person.box for person in detector(rgb)]
+    if people and overlaps(np.array(people), np.array(given)).max() < _MIN_OVERLAP:
+        found = f'{found}, and none of {len(people)} people found there is in one of them'
+        return Finding(PROBLEM, topic, found, _COORDINATES)
     return Finding(OK, topic, found)
+
+
+def _find_pair(
+    messages: Sequence[Any], boxes: Sequence[list[Box]], images: Iterable[Any]
+) -> tuple[list[Box], NDArray[np.uint8]] | None:
+    """Return the boxes of the last message with people whose image is known, and that image."""
+    for message, given in zip(reversed(messages), reversed(boxes), strict=True):
+        for image in images:
+            elapsed = abs(nanoseconds(image.header) - nanoseconds(message.header))
+            if given and elapsed <= _MAX_STAMP_DIFFERENCE:
+                try:
+                    return given, decompress(image) if hasattr(image, 'format') else to_rgb(image)
+                except UnusableInputError:  # The checks of the camera tell why.
+                    return None
+    return None
 
 
 def _explain_classes(topic: str, messages: Sequence[Any]) -> Finding:

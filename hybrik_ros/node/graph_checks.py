@@ -223,9 +223,9 @@ class _GraphChecker:
             self._executor.remove_node(camera.node)
             camera.node.destroy_node()
         # Of several cameras it is not known which one a detector looks at.
-        size, stamps = cameras[0].seen if len(cameras) == 1 else (None, [])
+        images = cameras[0].images if len(cameras) == 1 else None
         for detector in detectors:
-            yield from check_detections(detector.topic, detector.messages, size, stamps)
+            yield from check_detections(detector.topic, detector.messages, images)
         if left_out := list(topics)[_MAX_CAMERAS:]:
             yield Finding(
                 WARNING, 'camera', f'not checked: {", ".join(left_out)}',

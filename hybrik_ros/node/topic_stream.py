@@ -1,6 +1,7 @@
 """Statistics of what a topic brings, for `hybrik doctor`."""
 
 import time
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ from rclpy.clock import Clock
 
 from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.node.topics import SEQUENCE_NUMBER, MessageInfo
+
+_MAX_RECENT = 10  # messages that are kept: what another program finds in an image comes later
 
 
 class TopicStream:
@@ -20,8 +23,8 @@ class TopicStream:
 
     Attributes
     ----------
-    last : message or None
-        The last message; None before the first.
+    recent : deque
+        The last messages, at most _MAX_RECENT.
     stamps : list of int
         Stamps of all messages in nanoseconds.
     ages : list of float
@@ -30,7 +33,7 @@ class TopicStream:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.last: Any = None
+        self.recent: deque[Any] = deque(maxlen=_MAX_RECENT)
         self.stamps: list[int] = []
         self.ages: list[float] = []
         self._arrivals: list[float] = []
@@ -40,12 +43,17 @@ class TopicStream:
     def take(self, message: Any, info: MessageInfo) -> None:
         """Add a message to the statistics."""
         stamp = nanoseconds(message.header)
-        self.last = message
+        self.recent.append(message)
         self.stamps.append(stamp)
         self.ages.append((self._clock.now().nanoseconds - stamp) * 1e-9)
         self._arrivals.append(time.monotonic())
         self._numbers.append(info.get(SEQUENCE_NUMBER))
         self._bytes += len(getattr(message, 'data', ()))
+
+    @property
+    def last(self) -> Any:
+        """The last message; None before the first."""
+        return self.recent[-1] if self.recent else None
 
     @property
     def hertz(self) -> float:
