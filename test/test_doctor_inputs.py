@@ -11,6 +11,7 @@ import pytest
 from builtin_interfaces.msg import Time
 from rclpy.clock import Clock
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
+from recorded import write_bag
 from sample import read_frames
 from sensor_msgs.msg import CameraInfo, Image
 from spinning import SpinningNode
@@ -24,6 +25,8 @@ from hybrik_ros.node.detection_checks import check_detections
 from hybrik_ros.node.graph_checks import check_graph
 from hybrik_ros.node.topic_stream import TopicStream
 from hybrik_ros.recordings.checks import check_recording
+from hybrik_ros.recordings.recording import Recording
+from hybrik_ros.recordings.sources import open_source
 
 FRAME = 'camera_optical_frame'
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
@@ -177,6 +180,18 @@ def test_recordings_are_read_as_hybrik_bag_reads_them(tmp_path: Path) -> None:
     assert [each.found for each in found[missing]] == ['does not exist']
     everything = [each for findings in found.values() for each in findings]
     assert all(each.advice for each in everything if each.level != OK)
+
+
+def test_bags_with_slashes_and_of_two_cameras_are_named(tmp_path: Path) -> None:
+    slashes = write_bag(tmp_path / 'slashes', [PICTURE] * 4, frame_id='//camera')
+    with open_source(Recording(slashes)) as source:
+        pictures = [step.picture for step in source.steps() if step.picture]
+        assert {picture.header.frame_id for picture in pictures} == {'camera'}
+        assert len(source.notes) == 1
+        assert 'slash' in source.notes[0]
+    other = np.zeros((24, 32, 3), np.uint8)
+    findings = list(check_recording(write_bag(tmp_path / 'two', [PICTURE, other] * 3)))
+    assert find(findings, "size alternates: '32 x 24', '64 x 48'").level == WARNING
 
 
 def test_doctor_checks_recordings_without_ros(
