@@ -2,9 +2,10 @@
 
 from collections import deque
 from itertools import groupby, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hybrik_ros.messages.fields import CompressedImage, Image
+from hybrik_ros.messages.image_headers import size_of
 
 WINDOW = 50  # number of the last images that are compared
 
@@ -17,7 +18,7 @@ class Origin(NamedTuple):
     frame_id : str
         The frame of the image.
     size : str
-        Width and height of a raw image in pixels; '0 x 0' for a compressed one.
+        Width and height in pixels; '0 x 0' where they are unknown.
     number : int
         The sequence number that its publisher gave it; -1 where the middleware gives none.
     """
@@ -48,9 +49,9 @@ class MixtureFinder:
         number : int, optional
             The sequence number that its publisher gave it.
         """
-        sides = getattr(message, 'width', 0), getattr(message, 'height', 0)
-        size = f'{sides[0]} x {sides[1]}'
-        origin = Origin(message.header.frame_id, size, -1 if number is None else number)
+        origin = Origin(
+            message.header.frame_id, _size_of(message), -1 if number is None else number
+        )
         before = self._origins[-1] if self._origins else None
         self._origins.append(origin)
         if before is None:
@@ -67,3 +68,14 @@ class MixtureFinder:
 
     def _count_steps_back(self) -> int:
         return sum(after.number <= before.number for before, after in pairwise(self._origins))
+
+
+def _size_of(message: Any) -> str:
+    """Return the size of a raw or compressed image, without decoding it."""
+    if not hasattr(message, 'format'):
+        return f'{message.width} x {message.height}'
+    try:
+        width, height = size_of(bytes(message.data)) or (0, 0)
+    except ValueError:  # It is refused where it is decoded.
+        return '0 x 0'
+    return f'{width} x {height}'
