@@ -1,7 +1,10 @@
 """Results of checks, with advice."""
 
+import re
 from dataclasses import dataclass
 
+# What is wrong and what to do: parted by the last colon that is not within parentheses.
+_ADVICE = re.compile(r'(.+): ((?:\([^()]*\)|[^():]|:(?! ))+)', re.DOTALL)
 OK, WARNING, PROBLEM = LEVELS = ('ok', 'warning', 'problem')
 
 
@@ -40,5 +43,6 @@ class Finding:
         advice : str
             What to do where the message does not say it.
         """
-        found, _, own = text.rpartition(': ')
-        return cls(level, subject, found, own) if found else cls(level, subject, text, advice)
+        if split := _ADVICE.fullmatch(text):
+            return cls(level, subject, *split.groups())
+        return cls(level, subject, text, advice)

@@ -194,6 +194,19 @@ def test_bags_with_slashes_and_of_two_cameras_are_named(tmp_path: Path) -> None:
     assert find(findings, "size alternates: '32 x 24', '64 x 48'").level == WARNING
 
 
+@pytest.mark.parametrize(
+    ('text', 'found', 'advice'),
+    [
+        ('no channel: another one', 'no channel', 'another one'),
+        ('a bag: its file: copy it', 'a bag: its file', 'copy it'),
+        ('no topic: choose one (there: /a)', 'no topic', 'choose one (there: /a)'),
+        ('no advice', 'no advice', 'ask'),
+    ],
+)
+def test_messages_are_findings_with_advice(text: str, found: str, advice: str) -> None:
+    assert Finding.of(WARNING, 'x', text, 'ask') == Finding(WARNING, 'x', found, advice)
+
+
 def test_doctor_checks_recordings_without_ros(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

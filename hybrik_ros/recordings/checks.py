@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hybrik_ros.bags import BagError
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
-from hybrik_ros.messages.calibration import CalibrationError
 from hybrik_ros.messages.fields import nanoseconds
-from hybrik_ros.recordings.recording import Recording, RecordingError
+from hybrik_ros.recordings.recording import Recording
 from hybrik_ros.recordings.sources import Picture, PictureSource, open_source
 from hybrik_ros.tracking import MAX_INTERVAL
 
+_FIELD_OF_VIEW = 60.0  # degrees, where nothing else is known
 _MAX_STEPS = 300  # messages or images that are read
 _ADVICE = 'look at the file with the program that made it, and record or export it anew'
 
@@ -27,12 +26,18 @@ def check_recording(path: Path) -> Iterator[Finding]:
     path : Path
         A bag, a video or a folder of images.
     """
-    subject = path.name
-    try:
-        with open_source(Recording(path)) as source:
-            yield from _check_images(subject, source)
-    except (RecordingError, BagError, CalibrationError, OSError) as error:
-        yield Finding.of(PROBLEM, subject, str(error).removeprefix(f'{path} '), _ADVICE)
+    said: set[str] = set()
+    # The images of a bag without camera_info are checked too.
+    for recording in (Recording(path), Recording(path, field_of_view=_FIELD_OF_VIEW)):
+        try:
+            with open_source(recording) as source:
+                yield from _check_images(path.name, source)
+                return
+        except (ValueError, OSError) as error:  # All errors of recordings are ValueErrors.
+            text = str(error).removeprefix(f'{path} ')
+            if text not in said:
+                yield Finding.of(PROBLEM, path.name, text, _ADVICE)
+            said.add(text)
 
 
 def _check_images(subject: str, source: PictureSource) -> Iterator[Finding]:
