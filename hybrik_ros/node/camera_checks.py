@@ -45,7 +45,7 @@ _MIN_SAME_STAMPS = 0.5  # share of images with a camera_info of the same stamp
 
 _CALIBRATE = (
     'calibrate it: ros2 run camera_calibration cameracalibrator, with a printed chessboard; '
-    "or set the node's parameter field_of_view, with less accurate distances"
+    "or set the node's parameter field_of_view, for example to 60.0, with less accurate distances"
 )
 _ADVICE = {
     'zero K': _CALIBRATE,

@@ -70,7 +70,7 @@ class Inputs:
         self._missed: Counter[str] = Counter()
         self._mixture = MixtureFinder()
         self._classes = detections.ClassCheck(complaints)
-        self._last_camera_info: CameraInfo | None = None
+        self._last_camera_info: tuple[float, ...] = ()
         self._take_image, self._take_camera_info = take_image, take_camera_info
         durability = _override(camera_topics(node)[1], 'durability')
         self._follows_latched = parameters.overrides(node).get(durability) != 'volatile'
@@ -159,8 +159,10 @@ class Inputs:
 
     def _take_info_once(self, message: CameraInfo, _: MessageInfo) -> None:
         """Take a camera_info, which both subscriptions may receive."""
-        if message != self._last_camera_info:
-            self._last_camera_info = message
+        # rclpy takes messages for equal whose arrays differ in some elements only.
+        content = nanoseconds(message.header), message.height, *message.k, *message.d, *message.p
+        if content != self._last_camera_info:
+            self._last_camera_info = content
             self._take_camera_info(message)
 
     def _take_one_image(self, message: Image | CompressedImage, info: MessageInfo) -> None:
