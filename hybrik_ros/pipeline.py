@@ -150,7 +150,8 @@ class Pipeline:
             neither their size nor their pose, and holds until the next measurement.
         boxes : array_like, optional
             Boxes (N, 4): x_min, y_min, x_max, y_max in pixels: the people that another detector
-            found, best first. The own detector does not run then; tracked people need no box.
+            found, best first. The own detector does not run then, unless boxes came in five frames
+            and none has ever held a person; tracked people need no box.
 
         Returns
         -------
@@ -189,6 +190,16 @@ class Pipeline:
     def observations(self) -> list[Observation]:
         """What each person of the last frame was posed from, in the order of the people."""
         return self._reconstructor.observations
+
+    @property
+    def empty_boxes(self) -> int:
+        """Number of frames with boxes of another detector since one of them held a person."""
+        return self._observer.empty_boxes
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many people are tracked as can be: people farther away are left out."""
+        return len(self._tracker.followed) >= MAX_PEOPLE
 
     @property
     def with_vertices(self) -> bool:
@@ -232,6 +243,7 @@ class Pipeline:
     def reset(self) -> None:
         """Forget all tracks."""
         self._tracker.reset()
+        self._observer.forget_boxes()
         self._reconstructor.observations = []
 
     @property

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from rclpy.logging import get_logger
 from scipy.spatial.transform import Rotation
 
 from hybrik_ros.messages.images import UnusableInputError
-from hybrik_ros.node.detections import to_boxes
+from hybrik_ros.node.complaints import Complaints
+from hybrik_ros.node.detections import ClassCheck, to_boxes
+from hybrik_ros.node.diagnostics import Diagnostics
 
 
 @dataclass
@@ -113,3 +116,27 @@ def test_a_box_that_is_none_is_refused(fault):
     with pytest.raises(UnusableInputError, match='bbox') as caught:
         to_boxes(Detection2DArray([detection(('person', 0.9), **fault)]), 0.5)
     assert caught.value.kind == 'detection'
+
+
+@pytest.mark.parametrize(
+    ('sent', 'is_named'),
+    [
+        ([detection(('pedestrian', 0.9))], True),
+        ([detection(('person', 0.1))], True),  # below the threshold
+        ([detection(('person', 0.9))], False),
+        ([], False),
+    ],
+)
+def test_a_detector_whose_detections_are_never_people_is_named(
+    monkeypatch: pytest.MonkeyPatch, sent: list[Detection2D], is_named: bool
+) -> None:
+    said: list[str] = []
+    complaints = Complaints(get_logger('test'), Diagnostics('node'))
+    monkeypatch.setattr(complaints, 'warn', said.append)
+    check, message = ClassCheck(complaints), Detection2DArray(sent)
+    for _ in range(40):
+        check.check(message, to_boxes(message, 0.5), 0.5)
+    assert bool(said) == is_named
+    if said:
+        assert sent[0].results[0].hypothesis.class_id in said[0]
+        assert 'person or 0' in said[0]

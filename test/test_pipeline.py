@@ -261,6 +261,13 @@ def two_people(frames):
         return wide, process(pipeline, [beside_each_other(frame) for frame in frames], wide)
 
 
+def test_two_images_seconds_apart_show_a_person(frames, camera):
+    with Pipeline.create() as pipeline:
+        found = [pipeline(frames[n], camera, 2.0 * n) for n in range(3)]
+    assert [len(people) for people in found] == [0, 1, 1]
+    assert len({human.id for people in found for human in people}) == 1
+
+
 def test_two_people_are_two_with_ids_that_last(two_people, frames):
     _, results = two_people
     assert [len(people) for people in results] == [2] * COUNT

@@ -1,5 +1,6 @@
 """Depth images and other detectors' boxes, on a stretch of the sample clip."""
 
+import cv2
 import numpy as np
 import pytest
 from depths import render_depth
@@ -237,6 +238,81 @@ def test_many_boxes_of_one_person_are_one_person(create, runners, frames, camera
     box = np.array(box_of(alone[0], camera))
     boxes = box + np.random.default_rng(0).normal(0, 8, (30, 4))
     assert len(create()(frames[0], camera, 0.0, boxes=boxes)) == 1
+
+
+def shrink(box, camera):
+    return np.array(box) / np.tile([camera.width, camera.height], 2)
+
+
+def letterbox(box, camera):
+    scale = 320 / camera.width
+    return np.array(box) * scale + np.tile([0, (320 - camera.height * scale) / 2], 2)
+
+
+def enlarge(box, camera):
+    return 10 * np.array(box)  # outside the image
+
+
+@pytest.mark.parametrize('spoil', [shrink, letterbox, enlarge])
+def test_boxes_in_other_coordinates_are_noticed_and_people_found(
+    create, runners, frames, camera, alone, spoil
+):
+    boxes = [[spoil(box_of(human, camera), camera)] for human in alone]
+    pipeline = create()
+    found = follow(pipeline, frames[:10], camera, boxes=boxes)
+    assert pipeline.empty_boxes >= 8  # A box on the wall may look like a person once.
+    assert runners[0].count > 0
+    walker = alone[9].joints[PELVIS]
+    assert min(np.linalg.norm(human.joints[PELVIS] - walker) for human in found[9]) < 0.3
+    pipeline.reset()
+    for n in range(3):
+        assert len(pipeline(frames[n], camera, 9 + n / 30, boxes=[box_of(alone[n], camera)])) == 1
+    assert pipeline.empty_boxes == 0
+
+
+def test_own_detector_stays_off_where_a_box_ever_held_a_person(
+    create, runners, frames, camera, alone
+):
+    pipeline = create()
+    boxes = [[box_of(human, camera)] for human in alone[:2]] + [[[5.0, 5.0, 60.0, 160.0]]] * 8
+    blank = frames[:2] + [np.zeros_like(frames[0])] * 8
+    found = follow(pipeline, blank, camera, boxes=boxes)
+    assert [len(people) for people in found] == [1, 1] + [0] * 8
+    assert pipeline.empty_boxes == 8
+    assert runners[0].count == 0
+
+
+def crowd(frame, human, is_near):
+    """Six copies of the walker far away, a seventh close by or not, and a box around each."""
+    left, top, right, bottom = human.box.astype(int) + (-30, -30, 30, 30)
+    walker = frame[max(top, 0) : bottom, left:right]
+    canvas = np.full((720, 1280, 3), 128, np.uint8)
+    boxes = []
+    places = [(0.55, 20 + 170 * number, 60) for number in range(6)] + [(1.2, 800, 200)] * is_near
+    for scale, x, y in places:
+        copy = cv2.resize(walker, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        copy = copy[: canvas.shape[0] - y]
+        height, width = copy.shape[:2]
+        canvas[y : y + height, x : x + width] = copy
+        boxes.append([x + 10, y + 10, x + width - 10, y + height - 10])
+    return canvas, boxes
+
+
+def test_nearest_of_more_people_than_the_maximum_are_reported(create, frames, alone):
+    camera = Camera.from_field_of_view(60, 1280, 720)
+    pipeline = create()
+    far, boxes = crowd(frames[0], alone[0], False)
+    before = pipeline(far, camera, 0.0, boxes=boxes[:5])
+    assert (len(before), pipeline.is_full) == (5, False)
+    before = pipeline(far, camera, 0.03, boxes=boxes)
+    assert (len(before), pipeline.is_full) == (6, True)
+    near, boxes = crowd(frames[0], alone[0], True)
+    after = pipeline(near, camera, 0.06, boxes=boxes)
+    distances = sorted(human.joints[PELVIS, 2] for human in after)
+    assert len(after) == 6
+    assert distances[0] < 0.6 * distances[1]
+    known = {human.id for human in before}
+    assert len(known & {human.id for human in after}) == 5
 
 
 @pytest.mark.parametrize(

@@ -384,6 +384,24 @@ def test_person_seen_in_every_frame_is_never_forgotten(body, forget_after, inter
         assert track.id == 'p1'
 
 
+@pytest.mark.parametrize('interval', [2.0, 3.3, 5.0])
+def test_two_slow_images_confirm_a_person_and_keep_the_id(tracker, interval):
+    states = [step(tracker, [(0, 0, 4)], interval * n)[0] for n in range(3)]
+    assert {track.id for track in states} == {'p1'}
+    assert states[1].state is State.TRACKED
+    # The person may be anywhere by now: only the detector finds it.
+    assert tracker.expected(interval * 3) == []
+
+
+def test_a_false_detection_in_a_slow_stream_is_not_confirmed(tracker):
+    [track] = step(tracker, [(0, 0, 4)], 0.0)
+    assert track.state is State.TENTATIVE
+    assert tracker.update([], 2.0) == []
+    [other] = step(tracker, [(0, 0, 4)], 4.0)
+    assert other.state is State.TENTATIVE
+    assert other.id != track.id
+
+
 def in_clothes(position, colours):
     return replace(sighting(position), clothes=np.array(colours, float))
 
@@ -413,6 +431,12 @@ def test_change_of_light_in_a_missed_frame_costs_no_id(tracker):
     tracker.update([], 1.0)
     [track] = show(tracker, [in_clothes((0, 0, 4), BLUE)], 1.03)
     assert track.id == 'p1'
+
+
+def test_other_clothes_in_the_next_slow_image_are_another_person(tracker):
+    show(tracker, [in_clothes((0, 0, 4), RED)], 0.0)
+    [track] = show(tracker, [in_clothes((0, 0, 4), BLUE)], 3.0)
+    assert (track.id, track.state) == ('p2', State.TENTATIVE)
 
 
 def test_tracked_person_may_walk_into_the_shade(tracker):

@@ -59,6 +59,13 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         'exit status is 1 if there is a problem; warnings do not count.',
     )
     parser.add_argument(
+        'recordings',
+        nargs='*',
+        type=Path,
+        metavar='RECORDING',
+        help='bags, videos or folders of images to check, instead of ROS and cameras',
+    )
+    parser.add_argument(
         '--image',
         metavar='TOPIC',
         help='topic of raw or compressed images (default: all published images)',
@@ -102,16 +109,33 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
         'hybrik_ros.drawing',
         'hybrik_ros.perception.blazepose',
     )
+    if args.recordings:
+        yield from _if_importable(
+            'recordings', _check_recordings(args.recordings), 'hybrik_ros.recordings.sources'
+        )
+    else:
+        yield from _check_live(args)
+    yield from _if_importable('models', check_models(args.model), 'hybrik_ros.perception.detector',
+                        'hybrik_ros.inference.onnx_runtime')  # fmt: skip
+    yield from _if_importable('TensorRT', check_tensorrt(), 'hybrik_ros.inference')
+    yield from _if_importable('body', check_body(args.body, args.model), 'hybrik_ros.body')
+
+
+def _check_recordings(paths: list[Path]) -> Iterator[Finding]:
+    from hybrik_ros.recordings.checks import check_recording
+
+    for path in paths:
+        yield from check_recording(path)
+
+
+def _check_live(args: argparse.Namespace) -> Iterator[Finding]:
+    """Check ROS and what runs in it."""
     middleware, no_ros = _probe()
     if no_ros is not None:
         yield no_ros
         yield from chain(check_kernel_buffers(''), check_shared_memory())
     else:
         yield from _if_importable('ROS', _check_ros(args, middleware), 'hybrik_ros.messages.images')
-    yield from _if_importable('models', check_models(args.model), 'hybrik_ros.perception.detector',
-                        'hybrik_ros.inference.onnx_runtime')  # fmt: skip
-    yield from _if_importable('TensorRT', check_tensorrt(), 'hybrik_ros.inference')
-    yield from _if_importable('body', check_body(args.body, args.model), 'hybrik_ros.body')
 
 
 def _if_importable(subject: str, findings: Iterator[Finding], *modules: str) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hybrik_ros.camera import Camera
-from hybrik_ros.messages.fields import Header, nanoseconds
+from hybrik_ros.messages.fields import Header, nanoseconds, strip_slash
 from hybrik_ros.messages.images import OTHER_SIZE, Intrinsics, UnusableInputError, to_intrinsics
 from hybrik_ros.settings import AUTO, RECTIFIED
 
@@ -72,6 +72,7 @@ class CameraInfoBuffer:
 
     def take(self, message: Any) -> None:
         """Add a sensor_msgs/CameraInfo."""
+        strip_slash(message.header)
         with self._arrived:
             self._messages.append(message)
             self._arrived.notify_all()

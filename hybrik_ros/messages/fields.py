@@ -52,3 +52,13 @@ def stamp_fields(nanoseconds: int) -> dict[str, int]:
     """Return the fields of a stamp given in nanoseconds."""
     sec, nanosec = divmod(nanoseconds, _SECOND)
     return {'sec': sec, 'nanosec': nanosec}
+
+
+def strip_slash(header: Header) -> bool:
+    """Remove leading slashes from the frame_id of a header; return whether there were any.
+
+    They are names of tf's first version, which tf2 refuses.
+    """
+    given = header.frame_id
+    header.frame_id = given.lstrip('/')
+    return bool(given != header.frame_id)

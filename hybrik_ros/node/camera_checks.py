@@ -1,22 +1,18 @@
 """Checks of `hybrik doctor` of a camera: receives its images and its camera_info."""
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from rclpy.clock import Clock
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, QoSReliabilityPolicy, qos_check_compatible
-from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
 from hybrik_ros.messages.camera_info import are_rectified
 from hybrik_ros.messages.exposure import describe_exposure
-from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.messages.images import (
     IMPOSSIBLE,
     OTHER_SIZE,
@@ -25,28 +21,41 @@ from hybrik_ros.messages.images import (
     to_intrinsics,
     to_rgb,
 )
+from hybrik_ros.messages.mixture import MixtureFinder
 from hybrik_ros.messages.plausibility import field_of_view
 from hybrik_ros.node.depth_images import DEPTH_ENCODINGS
-from hybrik_ros.node.topics import camera_topics
+from hybrik_ros.node.stamp_checks import check_stamps
+from hybrik_ros.node.topic_stream import TopicStream
+from hybrik_ros.node.topics import (
+    LATCHED,
+    NEWEST_ONLY,
+    SEQUENCE_NUMBER,
+    MessageInfo,
+    camera_topics,
+    subscribe_to_latched,
+    with_info,
+)
 from hybrik_ros.settings import AUTO
+from hybrik_ros.tracking import MAX_INTERVAL
 
-_TYPES = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/CompressedImage': CompressedImage}
+COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
+_TYPES = {'sensor_msgs/msg/Image': Image, COMPRESSED_IMAGE: CompressedImage}
 IMAGES = frozenset(_TYPES)
+_CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
+_STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 
-# QoS of the node's subscription, and the same with a longer queue, so that no message is dropped.
-_NODE_QOS = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+# As the node's subscription, but with a longer queue, so that no message is dropped.
 _QOS = QoSProfile(depth=20, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 
 _MAX_NAME = 40  # characters of the name of a distortion model that are shown
 _MIN_HERTZ = 10.0  # of images: people are tracked from image to image
 _MAX_LOSS = 0.02  # share of lost images
-_MAX_AGE_SECONDS = 0.5  # of an image on arrival, by its stamp
-_MAX_AHEAD_SECONDS = 0.05  # of a stamp, by which clocks may differ
+_POLL_SECONDS = 0.2  # between two looks for a latched camera_info
 _MIN_SAME_STAMPS = 0.5  # share of images with a camera_info of the same stamp
 
 _CALIBRATE = (
     'calibrate it: ros2 run camera_calibration cameracalibrator, with a printed chessboard; '
-    "or set the node's parameter field_of_view, with less accurate distances"
+    "or set the node's parameter field_of_view, for example to 60.0, with less accurate distances"
 )
 _ADVICE = {
     'zero K': _CALIBRATE,
@@ -62,8 +71,13 @@ _LOST = (
     'processor is busy: try again with fewer processes running'
 )
 _SILENT = (
-    'if ros2 topic hz receives nothing either, check the camera and the log of its driver; '
-    'otherwise the network: firewall, multicast, and the middleware (see above)'
+    'check the camera and the log of its driver, then the network: firewall, multicast, and the '
+    'middleware (see above); for a camera of less than 1 Hz, listen longer with --seconds 20'
+)
+_SLOW = (
+    f'tracking needs about {_MIN_HERTZ:g} Hz or more, and two images at most {MAX_INTERVAL:g} s '
+    'apart to find a person at all: add light for a shorter exposure, or use a smaller resolution '
+    'or compressed images'
 )
 
 
@@ -85,6 +99,8 @@ class CameraListener:
     ----------
     node : Node
         The node that subscribes; it must be spun.
+    images : TopicStream
+        The received images.
     """
 
     def __init__(self, parent: Node, name: str, topic: str, kind: str) -> None:
@@ -104,10 +120,13 @@ class CameraListener:
         self._topic = topic
         self._calibration = camera_topics(self.node)[1]
         self._rectified = are_rectified(AUTO, topic)
-        self._images = TopicStream(self.node.get_clock())
+        self.images = TopicStream(self.node.get_clock())
         self._camera_infos = TopicStream(self.node.get_clock())
-        self._subscribe(_TYPES[kind], topic, self._images)
-        self._subscribe(CameraInfo, self._calibration, self._camera_infos)
+        self._mixture = MixtureFinder()
+        self._difference = ''  # of images of several cameras
+        self._subscribe(_TYPES[kind], topic, self._take_image)
+        self._subscribe(CameraInfo, self._calibration, self._camera_infos.take)
+        self._timer = self.node.create_timer(_POLL_SECONDS, self._follow_publishers, clock=_STEADY)
 
     def check(self, nodes: set[str], is_named: bool) -> Iterator[Finding]:
         """Check the received images and camera_info.
@@ -120,12 +139,12 @@ class CameraListener:
             Whether the user named this topic; if not, depth images are not a problem.
         """
         yield from self._check_publishers(nodes)
-        last = self._images.last
+        last = self.images.last
         if last is None:
             yield Finding(PROBLEM, self._topic, 'no image received', _SILENT)
             size = None
         elif not is_named and getattr(last, 'encoding', '') in DEPTH_ENCODINGS:
-            depth = f'{self._images.hertz:.1f} Hz of depth images ({last.encoding})'
+            depth = f'{self.images.hertz:.1f} Hz of depth images ({last.encoding})'
             yield Finding(OK, self._topic, f"{depth}, for the node's topic depth")
             return
         else:
@@ -144,33 +163,50 @@ class CameraListener:
             yield _check_frame(self._topic, last.header.frame_id)
         yield from self._check_calibration(size)
 
-    def _subscribe(self, kind: type, topic: str, stream: 'TopicStream') -> None:
-        take: Any = stream.take
-        if not hasattr(Subscription, 'CallbackType'):  # Up to Humble, callbacks get no info.
-            take = partial(stream.take, info={})
-        self.node.create_subscription(kind, topic, take, _QOS)
+    def _subscribe(self, kind: type, topic: str, take: Callable[[Any, MessageInfo], None]) -> None:
+        self.node.create_subscription(kind, topic, with_info(take), _QOS)
+
+    def _follow_publishers(self) -> None:
+        """Subscribe to a latched camera_info too once there is one, as the node does."""
+        take = self._take_latched
+        if subscribe_to_latched(self.node, CameraInfo, self._calibration, take) is not None:
+            self._timer.cancel()
+
+    def _take_image(self, message: Image | CompressedImage, info: MessageInfo) -> None:
+        self.images.take(message, info)
+        self._difference = (
+            self._mixture.find(message, info.get(SEQUENCE_NUMBER)) or self._difference
+        )
+
+    def _take_latched(self, message: CameraInfo, info: MessageInfo) -> None:
+        if self._camera_infos.last is None:  # The other subscription receives all later ones.
+            self._camera_infos.take(message, info)
 
     def _check_publishers(self, nodes: set[str]) -> Iterator[Finding]:
-        """Check the number of publishers, and whether a subscription of the nodes fits each."""
+        """Check the number of publishers, and whether a subscription of each node fits each."""
         publishers = self.node.get_publishers_info_by_topic(self._topic)
-        subscribers = [
-            subscriber
-            for subscriber in self.node.get_subscriptions_info_by_topic(self._topic)
-            if full_name(subscriber) in nodes
-        ]
-        wanted = [subscriber.qos_profile for subscriber in subscribers] or [_NODE_QOS]
         if len(publishers) > 1:
             names = ', '.join(sorted(full_name(publisher) for publisher in publishers))
             yield Finding(
                 WARNING, self._topic, f'{len(publishers)} publishers: {names}',
                 'their images mix: stop one of them, or remap it',
             )  # fmt: skip
-        for publisher in publishers:
-            yield _check_qos(self._topic, publisher, wanted)
+        if self._difference:
+            yield Finding(
+                WARNING, self._topic, f'images of several cameras, as {self._difference}',
+                'one tracker follows people through all of them: give each camera its own topic '
+                'and hybrik_node',
+            )  # fmt: skip
+        yield from check_qos(self.node, self._topic, nodes)
+        for finding in check_qos(self.node, self._calibration, nodes):
+            if finding.level != OK:
+                yield finding
 
     def _check_rate(self, what: str) -> Finding:
         """Check rate and loss of images, described by what."""
-        images = self._images
+        images = self.images
+        if len(images.stamps) == 1:
+            return Finding(WARNING, self._topic, f'only one image, {what}', _SLOW)
         found = f'{images.hertz:.1f} Hz of {what}, {images.bytes_per_second / 1e6:.1f} MB/s'
         lost = images.lost
         if lost is not None:
@@ -178,51 +214,11 @@ class CameraListener:
         if lost is not None and lost > _MAX_LOSS:
             return Finding(WARNING, self._topic, found, _LOST)
         if images.hertz < _MIN_HERTZ:
-            return Finding(
-                WARNING,
-                self._topic,
-                found,
-                f'tracking needs about {_MIN_HERTZ:g} Hz or more: add light for a shorter '
-                'exposure, or use a smaller resolution or compressed images',
-            )
+            return Finding(WARNING, self._topic, found, _SLOW)
         return Finding(OK, self._topic, found)
 
     def _check_stamps(self) -> Finding:
-        """Check that the stamps of images advance and agree with the clock."""
-        stamps = np.array(self._images.stamps)
-        age = float(np.median(self._images.ages))
-        relative = f'{age:.3f} s old' if age >= 0 else f'{-age:.3f} s in the future'
-        if not stamps.any():
-            return Finding(
-                PROBLEM, self._topic, 'stamps are all zero',
-                'make the camera driver stamp images with the time of their exposure',
-            )  # fmt: skip
-        steps = np.diff(stamps)
-        if len(steps) and not steps.any():
-            return Finding(
-                PROBLEM, self._topic, f'stamps do not advance, {relative}',
-                'make the camera driver stamp every image',
-            )  # fmt: skip
-        if (steps < 0).any():
-            return Finding(
-                WARNING, self._topic, 'stamps jumped back: a looping bag, or two cameras',
-                'the node resets all tracks when time jumps back: use one topic per camera',
-            )  # fmt: skip
-        if age > _MAX_AGE_SECONDS or age < -_MAX_AHEAD_SECONDS:
-            return Finding(WARNING, self._topic, f'stamps are {relative}', self._clock_advice())
-        return Finding(OK, self._topic, f'stamps advance, {relative} on arrival')
-
-    def _clock_advice(self) -> str:
-        """Return what to do about stamps that do not agree with the clock."""
-        if self.node.count_publishers('/clock'):
-            return (
-                '/clock is published: set use_sim_time of the node, and check again with '
-                '--ros-args -p use_sim_time:=true'
-            )
-        return (
-            'on another machine: synchronise its clock with chrony; from a bag: play it with '
-            '--clock and set use_sim_time of the node; otherwise the camera driver is slow'
-        )
+        return check_stamps(self._topic, self.images, self.node)
 
     def _check_calibration(self, size: tuple[int, int] | None) -> Iterator[Finding]:
         """Check camera_info, for images of a width and height in pixels if known."""
@@ -231,8 +227,8 @@ class CameraListener:
             yield self._explain_missing_calibration()
             return
         yield from self._check_intrinsics(message, size)
-        if self._images.last is not None:
-            yield from self._check_match(message, self._images.last)
+        if self.images.last is not None:
+            yield from self._check_match(message, self.images.last)
 
     def _check_intrinsics(
         self, message: CameraInfo, size: tuple[int, int] | None
@@ -261,15 +257,25 @@ class CameraListener:
     ) -> Iterator[Finding]:
         """Check that frame and stamps of camera_info match those of the images."""
         topic = self._calibration
-        if message.header.frame_id != image.header.frame_id:
+        frames = [each.header.frame_id.lstrip('/') for each in (message, image)]
+        if frames[0] != frames[1]:
             yield Finding(
                 WARNING,
                 topic,
-                f'frame_id is {message.header.frame_id!r}, but {image.header.frame_id!r} for the '
-                'images: it may belong to another camera',
+                f'frame_id is {frames[0]!r}, but {frames[1]!r} for the images: it may belong to '
+                'another camera',
                 "remap camera_info to this camera's, or set the same frame_id for both",
             )
-        same = np.isin(self._images.stamps, self._camera_infos.stamps).mean()
+        if len(self._camera_infos.stamps) == 1 and len(self.images.stamps) > 2:
+            yield Finding(
+                WARNING,
+                topic,
+                'published once, before or while this was listening',
+                'the node keeps it, but learns of no change of calibration or resolution: make '
+                'the driver publish one with each image, of its stamp',
+            )
+            return
+        same = np.isin(self.images.stamps, self._camera_infos.stamps).mean()
         if same < _MIN_SAME_STAMPS:
             yield Finding(
                 WARNING,
@@ -282,83 +288,31 @@ class CameraListener:
     def _explain_missing_calibration(self) -> Finding:
         """Return why no camera_info was received."""
         topic = self._calibration
-        if self.node.count_publishers(topic):
+        kinds = {each.topic_type for each in self.node.get_publishers_info_by_topic(topic)}
+        if kinds and _CAMERA_INFO not in kinds:
+            found = f'is {", ".join(sorted(kinds))}, not {_CAMERA_INFO}'
+            return Finding(
+                PROBLEM, topic, found, 'remap camera_info to the topic of the calibration'
+            )
+        if kinds:
             return Finding(
                 PROBLEM, topic, 'no message received, although there is a publisher',
-                'if it is published only once, the node misses it too: publish it with every image',
+                'if it is published only once, the node misses it too: publish it with every '
+                'image, or latched (reliable and transient local)',
             )  # fmt: skip
         others = [
             name
-            for name, kinds in self.node.get_topic_names_and_types()
-            if 'sensor_msgs/msg/CameraInfo' in kinds and self.node.count_publishers(name)
+            for name, types in self.node.get_topic_names_and_types()
+            if _CAMERA_INFO in types and self.node.count_publishers(name)
         ]
         advice = f'start the camera driver with its calibration; {_CALIBRATE}'
         if others:
             advice = (
                 f'if {" or ".join(others)} belongs to this camera: camera_info_topic:={others[0]} '
-                f'for launch, -r camera_info:={others[0]} for the node'
+                f'for launch, -r camera_info:={others[0]} for the node; otherwise {_CALIBRATE}'
             )
         found = 'no publisher; the node cannot process images without it'
         return Finding(PROBLEM, topic, found, advice)
-
-
-class TopicStream:
-    """Statistics of the messages received from a topic.
-
-    Parameters
-    ----------
-    clock : Clock
-        Clock of the stamps.
-
-    Attributes
-    ----------
-    last : message or None
-        The last message; None before the first.
-    stamps : list of int
-        Stamps of all messages in nanoseconds.
-    ages : list of float
-        Ages of all messages on arrival in seconds, by the clock.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self.last: Any = None
-        self.stamps: list[int] = []
-        self.ages: list[float] = []
-        self._arrivals: list[float] = []
-        self._numbers: list[int | None] = []
-        self._bytes = 0
-
-    def take(self, message: Any, info: Mapping[str, Any]) -> None:
-        """Add a message to the statistics."""
-        stamp = nanoseconds(message.header)
-        self.last = message
-        self.stamps.append(stamp)
-        self.ages.append((self._clock.now().nanoseconds - stamp) * 1e-9)
-        self._arrivals.append(time.monotonic())
-        self._numbers.append(info.get('publication_sequence_number'))
-        self._bytes += len(getattr(message, 'data', ()))
-
-    @property
-    def hertz(self) -> float:
-        """Rate of messages in Hz; 0 for fewer than two."""
-        if len(self._arrivals) < 2:
-            return 0.0
-        return (len(self._arrivals) - 1) / max(self._arrivals[-1] - self._arrivals[0], 1e-9)
-
-    @property
-    def bytes_per_second(self) -> float:
-        """Data rate of the images, without their headers."""
-        return self.hertz * self._bytes / max(len(self._arrivals), 1)
-
-    @property
-    def lost(self) -> float | None:
-        """Share of lost messages; None where the middleware does not number them."""
-        numbers = [number for number in self._numbers if number is not None]
-        # Two publishers number their messages independently.
-        if len(numbers) < 2 or any(np.diff(numbers) <= 0):
-            return None
-        return 1 - len(numbers) / (numbers[-1] - numbers[0] + 1)
 
 
 def full_name(endpoint: TopicEndpointInfo) -> str:
@@ -366,22 +320,46 @@ def full_name(endpoint: TopicEndpointInfo) -> str:
     return f'{endpoint.node_namespace.rstrip("/")}/{endpoint.node_name}'
 
 
-def _check_qos(topic: str, publisher: TopicEndpointInfo, wanted: Sequence[QoSProfile]) -> Finding:
-    """Check that a publisher's QoS is compatible with the subscriptions of nodes."""
+def check_qos(node: Node, topic: str, nodes: set[str]) -> Iterator[Finding]:
+    """Check that each publisher of a topic fits a subscription of each hybrik_node.
+
+    Parameters
+    ----------
+    node : Node
+        A node that knows the graph.
+    topic : str
+        The topic.
+    nodes : set of str
+        Full names of the running hybrik_nodes.
+    """
+    requested: dict[str, list[QoSProfile]] = {}
+    for subscriber in node.get_subscriptions_info_by_topic(topic):
+        if full_name(subscriber) in nodes:
+            requested.setdefault(full_name(subscriber), []).append(subscriber.qos_profile)
+    for publisher in node.get_publishers_info_by_topic(topic):
+        yield _check_publisher(
+            topic, publisher, list(requested.values()) or [[NEWEST_ONLY, LATCHED]]
+        )
+
+
+def _check_publisher(
+    topic: str, publisher: TopicEndpointInfo, requested: Sequence[Sequence[QoSProfile]]
+) -> Finding:
+    """Check that a publisher's QoS fits one of the subscriptions of each node."""
     offered = publisher.qos_profile
     found = f'{_policies(offered)} from {full_name(publisher)}'
-    for requested in wanted:
-        compatibility, reason = qos_check_compatible(offered, requested)
-        if compatibility == QoSCompatibility.ERROR:
+    for subscriptions in requested:
+        checks = [qos_check_compatible(offered, wanted) for wanted in subscriptions]
+        if all(compatibility == QoSCompatibility.ERROR for compatibility, _ in checks):
             return Finding(
                 PROBLEM,
                 topic,
-                f'{found}; incompatible QoS: the node requests {_policies(requested)} and '
-                f'receives nothing ({_shorten(reason)})',
+                f'{found}; incompatible QoS: the node requests {_policies(subscriptions[0])} and '
+                f'receives nothing ({_shorten(checks[0][1])})',
                 f'change the QoS of the publisher, or set the parameters qos_overrides.'
                 f'{topic}.subscription.reliability and .durability of the node',
             )
-    return Finding(OK, topic, f'{found}; compatible with the node, {_policies(wanted[0])}')
+    return Finding(OK, topic, f'{found}; compatible with the node, {_policies(requested[0][0])}')
 
 
 def _check_frame(topic: str, frame_id: str) -> Finding:
@@ -390,6 +368,11 @@ def _check_frame(topic: str, frame_id: str) -> Finding:
         return Finding(
             PROBLEM, topic, 'frame_id is empty, but TF needs it',
             'set it to ..._optical_frame among the parameters of the camera driver',
+        )  # fmt: skip
+    if frame_id.startswith('/'):
+        return Finding(
+            WARNING, topic, f'frame_id {frame_id!r} begins with a slash, which tf2 refuses',
+            'the node removes it, other programs may not: set it without in the camera driver',
         )  # fmt: skip
     if 'optical' not in frame_id:
         return Finding(

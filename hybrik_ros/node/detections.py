@@ -8,9 +8,12 @@ import math
 from typing import Any
 
 from hybrik_ros.messages.images import UnusableInputError
+from hybrik_ros.node.complaints import Complaints
 
 # Class ids of people: the name, or COCO's index.
-_PERSON_CLASSES = ('person', '0')
+PERSON_CLASSES = ('person', '0')
+# Maximum number of messages with detections before one of them is a person.
+_MAX_MESSAGES = 30
 
 Box = tuple[float, float, float, float]  # x_min, y_min, x_max, y_max in pixels
 
@@ -63,9 +66,50 @@ def to_boxes(message: Any, threshold: float) -> list[Box]:
             key=lambda hypothesis: hypothesis.score,
             default=None,
         )
-        if best and best.class_id.strip().lower() in _PERSON_CLASSES and best.score >= threshold:
+        if best and best.class_id.strip().lower() in PERSON_CLASSES and best.score >= threshold:
             people.append((best.score, _box(detection.bbox)))
     return [box for _, box in sorted(people, key=lambda person: -person[0])]
+
+
+class ClassCheck:
+    """Warns where a detector finds things but has never found a person: its classes may differ.
+
+    Parameters
+    ----------
+    complaints : Complaints
+        Takes the warning.
+    """
+
+    def __init__(self, complaints: Complaints) -> None:
+        self._complaints = complaints
+        self._has_person = False
+        self._count = 0
+
+    def check(self, message: Any, people: list[Box], threshold: float) -> None:
+        """Take in a message, and the people that `to_boxes` found in it.
+
+        Parameters
+        ----------
+        message : vision_msgs.msg.Detection2DArray
+            The detections.
+        people : list of tuple
+            Boxes of the people.
+        threshold : float
+            Minimum score of a person, in [0, 1].
+        """
+        self._has_person |= bool(people)
+        self._count += bool(message.detections)
+        if not self._has_person and self._count >= _MAX_MESSAGES:
+            results = [
+                f'{result.hypothesis.class_id!r} with score {result.hypothesis.score:.2f}'
+                for detection in message.detections
+                for result in detection.results
+            ]
+            self._complaints.warn(
+                f'no detection has been a person yet: people are those of the class '
+                f'{" or ".join(PERSON_CLASSES)} with a score of at least {threshold:g} '
+                f'(detector.threshold), and this message has {", ".join(results[:3]) or "no class"}'
+            )
 
 
 def _box(bounds: Any) -> Box:

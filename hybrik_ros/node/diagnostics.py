@@ -83,7 +83,7 @@ class Diagnostics:
         return time.monotonic() - self._last_image > _MAX_SILENCE_SECONDS
 
     def start_frame(self) -> None:
-        """Note the start of a frame, which ends with count_processed or count_fault."""
+        """Note the start of a frame, which ends with one of the counts below."""
         with self._lock:
             self._busy_since = time.monotonic()
 
@@ -105,6 +105,12 @@ class Diagnostics:
             self._counts['with a person'] += people > 0
             self._rates['processed'].count()
             self._people = people
+
+    def count_repeated(self) -> None:
+        """Count an image that was ignored because it has the stamp of the one before it."""
+        with self._lock:
+            self._busy_since = None
+            self._counts['repeated'] += 1
 
     def count_fault(self, kind: str) -> None:
         """Count a lost frame by the kind of its fault."""
@@ -249,6 +255,7 @@ class Diagnostics:
             **{f'with {what}': count for what, count in sorted(self._used.items())},
             **{f'{kind} per second': f'{rate}' for kind, rate in self._rates.items()},
             'dropped for newer frames': replaced,
+            **({'repeated': self._counts['repeated']} if self._counts['repeated'] else {}),
             **{f'lost: {kind}': count for kind, count in sorted(self._faults.items())},
             'camera': camera,
             **{

@@ -21,9 +21,13 @@ from hybrik_ros.node.outputs import Outputs
 from hybrik_ros.node.reporter import Reporter
 from hybrik_ros.node.stamps import StampCheck
 from hybrik_ros.perception.depth import DepthError
+from hybrik_ros.perception.opening import MAX_PEOPLE
 from hybrik_ros.pipeline import Pipeline
+from hybrik_ros.tracking import MAX_INTERVAL
 
 _OTHER_CLOCK_SECONDS = 60.0  # minimum age of a stamp that belongs to another clock
+# Maximum number of images in a row with boxes of another detector none of which holds a person.
+_MAX_EMPTY_BOXES = 10
 
 
 class FrameProcessor:
@@ -81,6 +85,9 @@ class FrameProcessor:
         started = time.monotonic()
         self._diagnostics.start_frame()
         self._diagnostics.add_time('wait', started - received)
+        if self._stamps.is_repeated(message.header):
+            self._diagnostics.count_repeated()
+            return
         rgb = self._decode(message)
         field_of_view = self._node.get_parameter('field_of_view').value
         height, width = rgb.shape[:2]
@@ -95,6 +102,7 @@ class FrameProcessor:
         self._pipeline.adjust(**parameters.dynamic_settings(self._node))
         self._pipeline.with_vertices = self._outputs.wants_vertices
         humans = self._find_people(rgb, camera, stamp, depth, boxes)
+        self._check_people(boxes, width, height)
         for stage, seconds in self._pipeline.stage_seconds.items():
             self._diagnostics.add_time(stage, seconds)
 
@@ -103,6 +111,28 @@ class FrameProcessor:
         self._diagnostics.add_time('publish', time.monotonic() - started)
         self.time_since(message.header, 'total')
         self._diagnostics.count_processed(len(humans))
+
+    def _check_people(self, boxes: list[Box] | None, width: int, height: int) -> None:
+        """Warn of people that are not reported, and of boxes that hold none."""
+        confirm_after = self._node.get_parameter('tracking.confirm_after').value
+        if self._stamps.long_gaps > 1 and confirm_after > 0:
+            self._complaints.warn(
+                f'the images come more than {MAX_INTERVAL:g} s apart, so no person is confirmed: '
+                f'raise the rate of the camera, or set tracking.confirm_after to 0'
+            )
+        if self._pipeline.is_full:
+            self._complaints.warn(
+                f'{MAX_PEOPLE} people are tracked, which is the maximum: of more people in the '
+                f'image only the nearest ones are reported'
+            )
+        if boxes and self._pipeline.empty_boxes >= _MAX_EMPTY_BOXES:
+            right, bottom = (max(box[side] for box in boxes) for side in (2, 3))
+            self._complaints.warn(
+                f'no box of the last {self._pipeline.empty_boxes} images with detections holds a '
+                f'person, so the own detector looks too. They reach to ({right:.1f}, {bottom:.1f}) '
+                f'in an image of {width} x {height} pixels: make the detector publish boxes in '
+                f'pixels of this image, not from 0 to 1 nor in pixels of its network'
+            )
 
     def clear_people(self) -> None:
         """Publish an empty list of tracked people, as after the last image of a stream."""
@@ -114,11 +144,17 @@ class FrameProcessor:
         elapsed = (self._node.get_clock().now().nanoseconds - nanoseconds(header)) * 1e-9
         if abs(elapsed) < _OTHER_CLOCK_SECONDS:
             self._diagnostics.add_time(stage, elapsed)
-        else:
+        elif not self._node.get_parameter('use_sim_time').value:
             self._complaints.warn(
                 f'the image timestamps are {elapsed:.0f} s from the clock of this machine, so TF '
                 f'does not match and latencies are unknown: play bags with --clock and set '
                 f'use_sim_time; otherwise synchronise the clocks'
+            )
+        elif self._node.get_clock().now().nanoseconds:  # The reporter tells of a missing /clock.
+            self._complaints.warn(
+                f'the image timestamps are {elapsed:.0f} s from /clock, so TF does not match and '
+                f'latencies are unknown: set use_sim_time of the camera driver too, or set it to '
+                f'false here'
             )
 
     def _decode(self, message: Image | CompressedImage) -> NDArray:

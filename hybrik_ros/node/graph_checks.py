@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from importlib import import_module, metadata
 from pathlib import Path
 
@@ -17,13 +17,19 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from hybrik_ros.advice import explain, one_line
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
-from hybrik_ros.node.camera_checks import IMAGES, CameraListener, full_name
+from hybrik_ros.node.camera_checks import (
+    COMPRESSED_IMAGE,
+    IMAGES,
+    CameraListener,
+    full_name,
+)
+from hybrik_ros.node.detection_checks import DETECTIONS, DetectionListener, check_detections
+from hybrik_ros.node.stamp_checks import check_clock
 
 # Optional packages and what they are used for.
 _OPTIONAL = {
     'hri_msgs': "REP-155's topics, /humans/bodies/...",
     'vision_msgs': 'detections of another detector, the parameter detector.external',
-    'cv_bridge': "this package's tests: the node converts images itself",
 }
 # Maximum domain on Linux; for larger ones, other programs may use the ports.
 _MAX_SAFE_DOMAIN = 101
@@ -38,7 +44,8 @@ _LEVELS = {DiagnosticStatus.OK: OK, DiagnosticStatus.WARN: WARNING}
 # Keys of the node's diagnostics that are reported.
 _REPORTED_KEYS = ('processed per second', 'dropped for newer frames', 'total ms, median / p95')
 _START_CAMERA = (
-    'start a camera, for example: ros2 launch hybrik_ros camera.launch.py source:=/dev/video0'
+    'start a camera, for example: hybrik video 0, or where ROS has launch: '
+    'ros2 launch hybrik_ros camera.launch.py source:=/dev/video0'
 )
 
 
@@ -196,6 +203,7 @@ class _GraphChecker:
             topics = self._camera_topics()
             if not topics:
                 yield Finding(PROBLEM, 'camera', 'no images are published', _START_CAMERA)
+        yield from check_clock(self._node)
         yield from self._check_cameras(topics, seconds, is_named)
         yield from self._check_nodes()
 
@@ -207,17 +215,35 @@ class _GraphChecker:
         for number, (topic, kind) in enumerate(list(topics.items())[:_MAX_CAMERAS]):
             cameras.append(CameraListener(self._node, f'hybrik_doctor_{number}', topic, kind))
             self._executor.add_node(cameras[-1].node)
+        detectors = yield from self._listen_to_detectors()
         if cameras or self._nodes():  # A node publishes diagnostics once per second.
             self._spin(seconds)
         for camera in cameras:
             yield from camera.check(self._nodes(), is_named)
             self._executor.remove_node(camera.node)
             camera.node.destroy_node()
+        # Of several cameras it is not known which one a detector looks at.
+        images = cameras[0].images if len(cameras) == 1 else None
+        for detector in detectors:
+            yield from check_detections(detector.topic, detector.messages, images)
         if left_out := list(topics)[_MAX_CAMERAS:]:
             yield Finding(
                 WARNING, 'camera', f'not checked: {", ".join(left_out)}',
                 'check one of them with --image TOPIC',
             )  # fmt: skip
+
+    def _listen_to_detectors(self) -> Generator[Finding, None, list[DetectionListener]]:
+        """Subscribe to the detections that are published; yield why that fails."""
+        topics = [
+            topic
+            for topic, kinds in self._node.get_topic_names_and_types()
+            if DETECTIONS in kinds and self._publishers(topic)
+        ]
+        try:
+            return [DetectionListener(self._node, topic) for topic in topics]
+        except RuntimeError as error:
+            yield Finding.of(WARNING, ', '.join(topics), f'not checked, as {error}')
+            return []
 
     def _expand_name(self, name: str) -> str:
         """Return the full name of a topic, without remapping."""
@@ -338,13 +364,27 @@ class _GraphChecker:
         namespace, _, short = name.rpartition('/')
         subscribed = self._node.get_subscriber_names_and_types_by_node(short, namespace or '/')
         topics = [topic for topic, kinds in subscribed if not IMAGES.isdisjoint(kinds)]
-        silent = [topic for topic in topics if not self._publishers(topic)]
+        silent = [
+            topic
+            for topic, kinds in subscribed
+            if not IMAGES.isdisjoint(kinds)
+            and not any(each.topic_type in kinds for each in self._publishers(topic))
+        ]
         if silent:
-            elsewhere = list(self._camera_topics())
-            advice = f'start it with image_topic:={elsewhere[0]}' if elsewhere else _START_CAMERA
-            found = f'subscribes to {", ".join(silent)}, which has no publisher'
-            return Finding(PROBLEM, name, found, advice)
+            found = f'subscribes to {", ".join(silent)}, which has no publisher of its type'
+            return Finding(PROBLEM, name, found, self._advise_topic())
         return Finding(OK, name, f'active, subscribes to {", ".join(topics) or "no images"}')
+
+    def _advise_topic(self) -> str:
+        """Return how to start a node with images that are published."""
+        found = self._camera_topics()
+        if not found:
+            return _START_CAMERA
+        topic, kind = next(iter(found.items()))
+        if kind == COMPRESSED_IMAGE:
+            topic = topic.removesuffix('/compressed')
+            return f'start it with image_topic:={topic} image_transport:=compressed'
+        return f'start it with image_topic:={topic} image_transport:=raw'
 
     def _check_diagnostics(self, name: str) -> Finding:
         """Return the last diagnostics of a node."""

@@ -2,27 +2,39 @@
 
 from collections import Counter
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from numpy.typing import NDArray
 from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import QoSPolicyKind, QoSProfile, QoSReliabilityPolicy
+from rclpy.qos import QoSPolicyKind
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from hybrik_ros.messages.fields import nanoseconds
+from hybrik_ros.messages.fields import nanoseconds, strip_slash
 from hybrik_ros.messages.images import UnusableInputError
-from hybrik_ros.node import detections
+from hybrik_ros.messages.mixture import MixtureFinder
+from hybrik_ros.node import detections, parameters
 from hybrik_ros.node.by_stamp import ByStamp
 from hybrik_ros.node.complaints import Complaints
 from hybrik_ros.node.depth_images import to_depth
-from hybrik_ros.node.topics import camera_topics
+from hybrik_ros.node.topics import (
+    NEWEST_ONLY,
+    SEQUENCE_NUMBER,
+    MessageInfo,
+    camera_topics,
+    subscribe_to_latched,
+    with_info,
+)
 from hybrik_ros.settings import COMPRESSED
 
-_NEWEST_ONLY = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+# Policies of the subscriptions that parameters qos_overrides.* can set.
+_OVERRIDABLE = (
+    QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY,
+)  # fmt: skip
 _MAX_MISSED = 10  # images in a row without the depth image or detections of their stamp
 _BUFFER_LENGTH = 8  # depth images, or detections, kept until their image is processed
 _MAX_STAMP_DIFFERENCE = 0.02  # seconds between an image and the data that belongs to it
@@ -56,8 +68,15 @@ class Inputs:
         self._depths: ByStamp[Image] | None = None
         self._boxes: ByStamp[list[detections.Box]] | None = None
         self._missed: Counter[str] = Counter()
+        self._mixture = MixtureFinder()
+        self._classes = detections.ClassCheck(complaints)
+        self._last_camera_info: tuple[float, ...] = ()
+        self._take_image, self._take_camera_info = take_image, take_camera_info
+        durability = _override(camera_topics(node)[1], 'durability')
+        self._follows_latched = parameters.overrides(node).get(durability) != 'volatile'
         try:
-            self._subscribe_all(take_image, take_camera_info)
+            self._subscribe_all()
+            parameters.warn_of_unused_qos(node)
         except Exception:
             self.close()
             raise
@@ -98,6 +117,16 @@ class Inputs:
         self._expect('detections', found)
         return found or []
 
+    def follow_publishers(self) -> None:
+        """Subscribe to a latched camera_info too once there is one; to be called at times."""
+        if not self._follows_latched:
+            return
+        _, topic = camera_topics(self._node)
+        take = self._cleaned(self._take_info_once)
+        if latched := subscribe_to_latched(self._node, CameraInfo, topic, take):
+            self._subscriptions.append(latched)
+            self._follows_latched = False
+
     def close(self) -> None:
         """Unsubscribe."""
         for subscription in self._subscriptions:
@@ -113,14 +142,10 @@ class Inputs:
                 f'{self._node.resolve_topic_name(topic)}: check that it is published, or remap it'
             )
 
-    def _subscribe_all(
-        self,
-        take_image: Callable[[Image | CompressedImage], None],
-        take_camera_info: Callable[[CameraInfo], None],
-    ) -> None:
+    def _subscribe_all(self) -> None:
         image, camera_info = camera_topics(self._node)
         # The calibration first: when messages wait together, the executor takes it first.
-        self._subscribe(CameraInfo, camera_info, take_camera_info)
+        self._subscribe(CameraInfo, camera_info, self._take_info_once)
         if self._node.get_parameter('depth.enabled').value:
             self._depths = ByStamp(_BUFFER_LENGTH)
             self._subscribe(Image, 'depth', self._take_depth)
@@ -128,15 +153,32 @@ class Inputs:
             self._boxes = ByStamp(_BUFFER_LENGTH)
             self._subscribe(detections.message_type(), 'detections', self._take_detections)
         if self._node.get_parameter('image_transport').value == COMPRESSED:
-            self._subscribe(CompressedImage, f'{image}/compressed', take_image)
+            self._subscribe(CompressedImage, f'{image}/compressed', self._take_one_image)
         else:
-            self._subscribe(Image, image, take_image)
+            self._subscribe(Image, image, self._take_one_image)
 
-    def _take_depth(self, message: Image) -> None:
+    def _take_info_once(self, message: CameraInfo, _: MessageInfo) -> None:
+        """Take a camera_info, which both subscriptions may receive."""
+        # rclpy takes messages for equal whose arrays differ in some elements only.
+        content = nanoseconds(message.header), message.height, *message.k, *message.d, *message.p
+        if content != self._last_camera_info:
+            self._last_camera_info = content
+            self._take_camera_info(message)
+
+    def _take_one_image(self, message: Image | CompressedImage, info: MessageInfo) -> None:
+        difference = self._mixture.find(message, info.get(SEQUENCE_NUMBER))
+        if difference:
+            self._complaints.warn(
+                f'images of several cameras come on one topic, as {difference}. One tracker '
+                f'follows people through all of them: give each camera its own topic and node'
+            )
+        self._take_image(message)
+
+    def _take_depth(self, message: Image, _: MessageInfo) -> None:
         assert self._depths is not None
         self._depths.put(_seconds(message.header), message)
 
-    def _take_detections(self, message: Any) -> None:
+    def _take_detections(self, message: Any, _: MessageInfo) -> None:
         assert self._boxes is not None
         threshold = self._node.get_parameter('detector.threshold').value
         try:
@@ -144,16 +186,33 @@ class Inputs:
         except UnusableInputError as fault:
             self._complaints.warn(str(fault))
             return
+        self._classes.check(message, boxes, threshold)
         self._boxes.put(_seconds(message.header), boxes)
 
-    def _subscribe(self, kind: type, topic: str, take: Callable) -> None:
+    def _cleaned(
+        self, take: Callable[[Any, MessageInfo], None]
+    ) -> Callable[[Any, MessageInfo], None]:
+        """Return a callback that removes slashes from frames before it hands a message on."""
+
+        def receive(message: Any, info: MessageInfo) -> None:
+            given = message.header.frame_id
+            if strip_slash(message.header):
+                self._complaints.warn(
+                    f'the frame_id {given!r} begins with a slash, which tf2 refuses: it is used '
+                    f'without. Remove the slash in the driver'
+                )
+            take(message, info)
+
+        return receive
+
+    def _subscribe(self, kind: type, topic: str, take: Callable[[Any, MessageInfo], None]) -> None:
+        name = self._node.resolve_topic_name(topic)
+
         def warn_of_qos(info: QoSRequestedIncompatibleQoSInfo) -> None:
             policy = QoSPolicyKind(info.last_policy_kind).name.lower()
-            name = self._node.resolve_topic_name(topic)
             self._complaints.warn(
                 f'incompatible QoS ({policy}) with a publisher on {name}: its messages will not be '
-                f'received. Change it there, or set the parameter '
-                f'qos_overrides.{name}.subscription.{policy} here',
+                f'received. Change it there, or set the parameter {_override(name, policy)} here',
                 lasting=True,
             )
 
@@ -161,12 +220,17 @@ class Inputs:
             self._node.create_subscription(
                 kind,
                 topic,
-                take,
-                _NEWEST_ONLY,
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                with_info(self._cleaned(take)),
+                copy(NEWEST_ONLY),  # The overrides are written into it.
+                qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE),
                 event_callbacks=SubscriptionEventCallbacks(incompatible_qos=warn_of_qos),
             )
         )
+
+
+def _override(topic: str, policy: str) -> str:
+    """Return the parameter that overrides a policy of a subscription."""
+    return f'qos_overrides.{topic}.subscription.{policy}'
 
 
 def _seconds(header: Header) -> float:

@@ -8,6 +8,7 @@ from itertools import count
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
@@ -73,7 +74,9 @@ class HybrikNode(LifecycleNode):
         self._is_enabled = True
         self._fault = ''  # Why the node goes to the error state.
         self._failure = self.create_guard_condition(self._give_up)
-        self.create_timer(_DIAGNOSTICS_SECONDS, self._report)
+        # By a clock of its own: with use_sim_time, the node's may stand still.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(_DIAGNOSTICS_SECONDS, self._report, clock=steady)
         self.create_service(SetBool, '~/enable', self._enable)
         self.create_service(Trigger, '~/reset', self._reset)
         self._cancel = self.create_service(Trigger, '~/cancel', self._refuse_to_cancel)
@@ -276,6 +279,8 @@ class HybrikNode(LifecycleNode):
             return
         assert self._pipeline is not None
         assert self._worker is not None
+        if self._inputs is not None:
+            self._inputs.follow_publishers()
         if reporter.diagnostics.is_silent:
             self._worker.put(None)
         if self._is_enabled:

@@ -13,6 +13,7 @@ from rclpy.parameter import Parameter as RosParameter
 
 from hybrik_ros.settings import PARAMETERS, RENAMED, SETTINGS, Parameter, suggest
 
+_QOS_OVERRIDES = 'qos_overrides.'
 _BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 
 
@@ -58,10 +59,33 @@ def declare(node: Node) -> None:
         raise ValueError(checked.reason)
 
 
+def overrides(node: Node) -> dict[str, Any]:
+    """Return the values that a node was started with by the names of their parameters."""
+    return {name: parameter.value for name, parameter in _overrides(node).items()}
+
+
+def warn_of_unused_qos(node: Node) -> None:
+    """Name the overrides of QoS that a node was started with and does not use.
+
+    To be called when all publishers and subscriptions exist, which declare theirs.
+    """
+    unused = [
+        name
+        for name in sorted(_overrides(node))
+        if name.startswith(_QOS_OVERRIDES) and not node.has_parameter(name)
+    ]
+    if unused:
+        node.get_logger().warning(
+            f'QoS overrides are ignored: {", ".join(unused)}. history, depth, reliability and '
+            f'durability of the subscriptions to images, camera_info, depth and detections can be '
+            f'overridden, by the full names of their topics'
+        )
+
+
 def _overrides(node: Node) -> dict[str, RosParameter]:
     """Return the parameters that a node was started with; rclpy has no public way to list them."""
-    overrides: dict[str, RosParameter] = node._parameter_overrides
-    return overrides
+    given: dict[str, RosParameter] = node._parameter_overrides
+    return given
 
 
 def _refuse_renamed(node: Node) -> None:
@@ -89,7 +113,7 @@ def _warn_of_unknown(node: Node) -> None:
     unknown = [
         f'{name} ({question})' if (question := suggest(name, _BY_NAME)) else name
         for name in sorted(_overrides(node))
-        if not node.has_parameter(name) and not name.startswith('qos_overrides.')
+        if not node.has_parameter(name) and not name.startswith(_QOS_OVERRIDES)
     ]
     if unknown:
         node.get_logger().warning(f'unknown parameters are ignored: {", ".join(unknown)}')

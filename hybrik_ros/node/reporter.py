@@ -73,6 +73,7 @@ class Reporter:
         facts : mapping
             What else to show, by name.
         """
+        self._check_clock()
         limits = {name: self._node.get_parameter(f'diagnostics.{name}').value for name in _LIMITS}
         smoothing = 'on' if self._node.get_parameter('smoothing.enabled').value else 'off'
         self._publisher.publish(
@@ -85,6 +86,17 @@ class Reporter:
                 facts={**facts, 'smoothing': smoothing},
             )
         )
+
+    def _check_clock(self) -> None:
+        """Warn of use_sim_time without /clock: time stands still at zero."""
+        if not self._node.get_parameter('use_sim_time').value:
+            return
+        if not self._node.get_clock().now().nanoseconds:
+            silent = 'receives no time from' if self._node.count_publishers('/clock') else 'has no'
+            self.complaints.warn(
+                f'use_sim_time is set, but the node {silent} /clock: play the bag with --clock, '
+                f'start the simulation, or set use_sim_time to false'
+            )
 
     def _header(self) -> Header:
         return Header(stamp=self._node.get_clock().now().to_msg())

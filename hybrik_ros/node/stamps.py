@@ -6,8 +6,9 @@ from std_msgs.msg import Header
 from hybrik_ros.messages.fields import REORDERED_SECONDS, nanoseconds
 from hybrik_ros.messages.images import UnusableInputError
 from hybrik_ros.node.complaints import Complaints
+from hybrik_ros.tracking import MAX_INTERVAL
 
-_MAX_STALLED = 10  # images in a row of one stamp
+_MAX_REPEATS = 10  # images in a row with the stamp of the one before them
 
 
 class StampCheck:
@@ -19,13 +20,41 @@ class StampCheck:
         Logs each jump back in time.
     complaints : Complaints
         Reports stamps that do not advance.
+
+    Attributes
+    ----------
+    long_gaps : int
+        Number of gaps in a row so long that a track ends at each.
     """
 
     def __init__(self, logger: RcutilsLogger, complaints: Complaints) -> None:
         self._logger = logger
         self._complaints = complaints
         self._last: float | None = None
-        self._stalled = 0
+        self._repeats = 0
+        self.long_gaps = 0
+
+    def is_repeated(self, header: Header) -> bool:
+        """Return whether an image has the stamp of the last processed one, and warn of it.
+
+        TF refuses a second transform with the same stamp, and no time passes in which a person can
+        be confirmed.
+        """
+        if nanoseconds(header) * 1e-9 != self._last:
+            self._repeats = 0
+            return False
+        self._repeats += 1
+        if self._repeats < _MAX_REPEATS:
+            self._complaints.warn(
+                'images with the stamp of the image before them are ignored: make the camera '
+                'driver publish each image once, with the time of its exposure'
+            )
+        else:
+            self._complaints.warn(
+                'image timestamps do not advance, so only the first image is processed: make the '
+                'camera driver stamp each image with the time of its exposure'
+            )
+        return True
 
     def advance(self, header: Header) -> float:
         """Return the stamp of an image in seconds.
@@ -45,11 +74,7 @@ class StampCheck:
             self._logger.warning(
                 f'time jumped back by {back:.1f} s (looping bag?); resetting all tracks'
             )
-        self._stalled = self._stalled + 1 if stamp == self._last else 0
-        if self._stalled >= _MAX_STALLED:
-            self._complaints.warn(
-                'image timestamps do not advance, so tracks are never confirmed: check the stamps '
-                'of the camera driver'
-            )
+        is_long = self._last is not None and stamp - self._last >= MAX_INTERVAL
+        self.long_gaps = self.long_gaps + 1 if is_long else 0
         self._last = stamp
         return stamp

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hybrik_ros.arrays import Array, Image
-from hybrik_ros.camera import Camera, Region
+from hybrik_ros.camera import Camera, ImpossiblePoseError, Region
 from hybrik_ros.perception.detector import PersonDetector, same_box, same_person
 from hybrik_ros.perception.estimator import Estimator, Observation
 from hybrik_ros.perception.opening import MAX_PEOPLE
@@ -20,6 +20,9 @@ from hybrik_ros.timing import StageTimer
 # Hysteresis: keep a tracked person while the score exceeds this fraction of presence_threshold.
 _HYSTERESIS = 0.4
 _SEARCH_INTERVAL = 5  # maximum frames between two runs of the detector while a track is lost
+# Hysteresis: a new person replaces a tracked one only where its distance is below this fraction of
+# the tracked person's.
+_NEARER = 0.9
 
 
 class Expectation(NamedTuple):
@@ -40,6 +43,21 @@ class Expectation(NamedTuple):
     is_searching: bool
 
 
+class Boxes(NamedTuple):
+    """The people that another detector found in a frame.
+
+    Attributes
+    ----------
+    inside : ndarray
+        Boxes (N, 4) in pixels, clipped to the image; those outside are left out.
+    given : int
+        Number of boxes, with those outside.
+    """
+
+    inside: Array
+    given: int
+
+
 class Observer:
     """Runs the pose estimator, and the detector every few frames.
 
@@ -56,20 +74,28 @@ class Observer:
     ----------
     frames_since_detection : int
         Frames since the detector ran.
+    empty_boxes : int
+        Number of frames with boxes of another detector since one of them held a person.
     """
 
     def __init__(self, detector: PersonDetector, estimator: Estimator, timer: StageTimer) -> None:
         self.frames_since_detection = 0
+        self.forget_boxes()
         self._detector = detector
         self._estimator = estimator
         self._timer = timer
+
+    def forget_boxes(self) -> None:
+        """Judge the boxes of another detector anew."""
+        self.empty_boxes = 0
+        self._has_box_held = False  # whether one of them ever held a tracked person
 
     def observe(
         self,
         rgb: Image,
         camera: Camera,
         expected: Expectation,
-        boxes: Array | None,
+        boxes: Boxes | None,
         settings: Settings,
     ) -> list[Observation]:
         """Observe the people in an image.
@@ -82,27 +108,31 @@ class Observer:
             Camera of the image.
         expected : Expectation
             What the tracks say.
-        boxes : ndarray or None
-            Boxes (N, 4) of another detector within the image, in pixels; None to run the own one.
+        boxes : Boxes or None
+            Boxes of another detector; None to run the own one. Where boxes came and none has ever
+            held a person, their coordinates are not those of the image: the own detector runs too.
         settings : Settings
             Thresholds and intervals.
 
         Returns
         -------
         list of Observation
-            Different people, at most MAX_PEOPLE.
+            Different people, at most MAX_PEOPLE: the nearest ones.
         """
         threshold = settings.presence_threshold
         regions = expected.regions[:MAX_PEOPLE]
         people = self._look(rgb, camera, regions, _HYSTERESIS * threshold)
         if boxes is not None:
-            new = self._regions_in(boxes, camera, people)
-        elif self._must_detect(len(people), expected, settings.detector_interval):
-            new = self._detect(rgb, people)
-        else:
+            regions = self._regions_in(boxes.inside, camera, people)
+            new = self._look(rgb, camera, _select_largest(regions, people), threshold)
+            self._judge_boxes(boxes, len(regions), people, new)
+            people = _join(people, new)
+            if self._has_box_held or self.empty_boxes < _SEARCH_INTERVAL:
+                return people
+        if not self._must_detect(len(people), expected, settings.detector_interval):
             return people
-        new = new[: MAX_PEOPLE - len(people)]
-        return _distinct(people + self._look(rgb, camera, new, threshold))
+        regions = _select_largest(self._detect(rgb, people), people)
+        return _join(people, self._look(rgb, camera, regions, threshold))
 
     def _look(
         self, rgb: Image, camera: Camera, regions: list[Region], min_score: float
@@ -111,6 +141,32 @@ class Observer:
         with self._timer.measure('landmarks'):
             found = self._estimator.observe(rgb, regions, camera, min_score)
             return _distinct([person for person in found if person.shows_trunk])
+
+    def _judge_boxes(
+        self, boxes: Boxes, unmatched: int, people: list[Observation], new: list[Observation]
+    ) -> None:
+        """Note whether boxes of another detector hold people.
+
+        A box holds a person that is tracked already; of others it is not known before the next
+        frame, as a few regions without a person score high.
+
+        Parameters
+        ----------
+        boxes : Boxes
+            The boxes.
+        unmatched : int
+            Number of them that are none of the tracked people.
+        people, new : list of Observation
+            The tracked people, and what the unmatched boxes hold.
+        """
+        is_held = unmatched < len(boxes.inside) or any(
+            _is_same(person, other) for person in people for other in new
+        )
+        self._has_box_held |= is_held
+        if is_held:
+            self.empty_boxes = 0
+        elif boxes.given and not new:
+            self.empty_boxes += 1
 
     def _must_detect(self, seen: int, expected: Expectation, interval: int) -> bool:
         """Return, once per frame, whether to run the detector.
@@ -183,8 +239,8 @@ def check_stamp(stamp: float) -> None:
         raise ValueError(f'stamp must be finite, a number of seconds, not {cut_repr(stamp)}')
 
 
-def clip_boxes(boxes: ArrayLike, camera: Camera) -> Array:
-    """Return boxes (N, 4) in pixels, clipped to the image; those outside are left out.
+def clip_boxes(boxes: ArrayLike, camera: Camera) -> Boxes:
+    """Return boxes (N, 4) in pixels, clipped to the image.
 
     Raises
     ------
@@ -196,19 +252,61 @@ def clip_boxes(boxes: ArrayLike, camera: Camera) -> Array:
     except (TypeError, ValueError, OverflowError):
         checked = np.full((1, 4), np.nan)  # refused below
     if not checked.size:
-        return np.zeros((0, 4))
+        return Boxes(np.zeros((0, 4)), 0)
     if checked.ndim != 2 or checked.shape[1] != 4 or not np.isfinite(checked).all():
         raise ValueError(f'boxes must be (N, 4) finite numbers, pixels, not {cut_repr(boxes)}')
     cut = np.clip(checked, 0, np.tile([camera.width, camera.height], 2))
-    return cut[(cut[:, :2] < cut[:, 2:]).all(axis=1)]
+    return Boxes(cut[(cut[:, :2] < cut[:, 2:]).all(axis=1)], len(checked))
 
 
 def _distinct(people: Sequence[Observation]) -> list[Observation]:
     """Leave out people seen twice: regions of two people may end up on one of them."""
     found: list[Observation] = []
     for person in sorted(people, key=lambda person: -person.score):
-        if not any(
-            same_person(person.keypoints, person.box, other.keypoints, other.box) for other in found
-        ):
+        if not any(_is_same(person, other) for other in found):
             found.append(person)
     return found
+
+
+def _is_same(first: Observation, second: Observation) -> bool:
+    return same_person(first.keypoints, first.box, second.keypoints, second.box)
+
+
+def _join(people: list[Observation], new: list[Observation]) -> list[Observation]:
+    """Return tracked and new people, each once: the MAX_PEOPLE nearest of them."""
+    return _select_nearest(_distinct(people + new), people)
+
+
+def _select_largest(regions: Sequence[Region], people: Sequence[Observation]) -> list[Region]:
+    """Return the regions to look at for new people: those that may be among the MAX_PEOPLE nearest.
+
+    Distances are not known before; the nearer a person, the larger the region.
+    """
+    free = MAX_PEOPLE - len(people)
+    if len(regions) <= free:
+        return list(regions)
+    largest = sorted(regions, key=lambda region: -region.size)[:MAX_PEOPLE]
+    known = sorted(person.next_region.size for person in people)
+    # Beyond the free places, each has to be larger than the next smallest of the tracked people.
+    rivals = zip(largest[free:], known, strict=False)
+    return largest[:free] + [region for region, size in rivals if size < _NEARER * region.size]
+
+
+def _select_nearest(found: list[Observation], tracked: Sequence[Observation]) -> list[Observation]:
+    """Return the MAX_PEOPLE nearest people, in their order; tracked ones stay in case of doubt."""
+    if len(found) <= MAX_PEOPLE:
+        return found
+
+    def distance(person: Observation) -> float:
+        try:
+            return float(person.hips[2]) * (_NEARER if _contains(tracked, person) else 1.0)
+        except ImpossiblePoseError:
+            return np.inf
+
+    nearest = sorted(found, key=distance)[:MAX_PEOPLE]
+    return [person for person in found if _contains(nearest, person)]
+
+
+def _contains(people: Sequence[Observation], person: Observation) -> bool:
+    """Return whether an observation is one of these; equality of arrays is of no use here."""
+    return any(person is other for other in people)

@@ -17,8 +17,9 @@ from hybrik_ros.camera import Camera
 from hybrik_ros.messages.calibration import Calibration, read_calibration
 from hybrik_ros.messages.camera_info import CameraInfoBuffer, are_rectified
 from hybrik_ros.messages.exposure import ExposureCheck
-from hybrik_ros.messages.fields import stamp_fields
+from hybrik_ros.messages.fields import stamp_fields, strip_slash
 from hybrik_ros.messages.images import UnusableInputError, decompress, to_8_bits, to_rgb
+from hybrik_ros.messages.mixture import MixtureFinder
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY
 from hybrik_ros.recordings.recording import IMAGES, Recording, RecordingError, is_bag
 
@@ -219,6 +220,7 @@ class BagSource(PictureSource):
         self.faults = self._reader.faults
         files = files_of(recording.path)
         self.files = [*files, *filter(None, map(log_of, files))]
+        self._mixture = MixtureFinder()
         self._calibration: Calibration | None = None
         if recording.calibration:
             self.calibration_file = Path(recording.calibration)
@@ -361,6 +363,16 @@ class BagSource(PictureSource):
             )
         return beside
 
+    def _check_origin(self, image: Any) -> None:
+        """Remove slashes from the frame of an image; note what is wrong with its origin."""
+        if strip_slash(image.header):
+            self._note('frame_ids begin with a slash, which tf2 refuses: they are used without it')
+        if difference := self._mixture.find(image):
+            self._note(
+                f'images of several cameras come on {self.image.name}, as {difference}. One '
+                f'tracker follows people through all of them: record a topic for each camera'
+            )
+
     def _missing_topic(self, kind: str, name: str, topics: dict[str, Topic]) -> RecordingError:
         listed = ', '.join(topics) or 'none'
         return RecordingError(f'{self._recording.path} has no {kind} topic {name}; it has {listed}')
@@ -380,6 +392,7 @@ class BagSource(PictureSource):
 
     def _picture(self, message: Message, camera_infos: CameraInfoBuffer) -> Picture:
         image = deserialise(message.data, self.image.type_name)
+        self._check_origin(image)
         rgb = self._decode(image)
         self._check_exposure(rgb)
         if self._calibration is not None:

@@ -12,6 +12,8 @@ from hybrik_ros.perception.estimator import Observation
 from hybrik_ros.tracking.track import Sighting, State, Track
 
 GLANCE_SECONDS = 0.25  # maximum duration for which a person may be missed by chance
+# Maximum time between two frames for which a person is expected where the first one showed it.
+MAX_LOOK_SECONDS = 2.0
 
 # Gate: maximum distance in metres from the predicted position, and its growth in metres per second
 # since the person was last seen. Depth, which is seen worst, counts half.
@@ -89,6 +91,6 @@ def _costs(sightings: Sequence[Sighting], tracks: Sequence[Track], stamp: float)
     cost[distance > (_GATE + _GATE_GROWTH * elapsed)[:, None]] = _GATED
     # The light may change while a person is missed for a moment.
     was_lost = np.array([track.state is State.LOST for track in tracks])
-    is_lost = was_lost & (elapsed > GLANCE_SECONDS)
+    is_lost = elapsed > np.where(was_lost, GLANCE_SECONDS, MAX_LOOK_SECONDS)
     cost[is_lost[:, None] & (different > _MAX_DISSIMILARITY)] = _GATED
     return np.asarray(cost)

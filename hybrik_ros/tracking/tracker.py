@@ -10,10 +10,16 @@ from dataclasses import dataclass
 from itertools import count
 
 from hybrik_ros.camera import Region
-from hybrik_ros.tracking.association import GLANCE_SECONDS, assign, find_occluded
+from hybrik_ros.tracking.association import (
+    GLANCE_SECONDS,
+    MAX_LOOK_SECONDS,
+    assign,
+    find_occluded,
+)
 from hybrik_ros.tracking.track import Memory, Sighting, State, Track
 
-_MAX_INTERVAL = 2.0  # seconds between two frames after which all tracks are forgotten
+# Maximum seconds between two frames, beyond which all tracks are forgotten and none is confirmed.
+MAX_INTERVAL = 6.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +83,14 @@ class Tracker:
         return len(self.followed) < len(self.tracks) or not self.tracks
 
     def expected(self, stamp: float) -> list[Track]:
-        """Return the tracks to look for in their regions: followed, or lost just now."""
+        """Return the tracks to look for in their regions: seen a moment ago."""
         lost = [track for track in self.tracks if track.state is State.LOST]
-        return self.followed + [track for track in lost if track.elapsed(stamp) < GLANCE_SECONDS]
+        return [
+            track
+            for tracks, seconds in ((self.followed, MAX_LOOK_SECONDS), (lost, GLANCE_SECONDS))
+            for track in tracks
+            if track.elapsed(stamp) < seconds
+        ]
 
     def assign(self, sightings: Sequence[Sighting], stamp: float) -> list[Track | None]:
         """Return the track of each sighting; None for a new person. Changes nothing."""
@@ -135,7 +146,7 @@ class Tracker:
         return [
             track
             for track in tracks
-            if (track.state is not State.LOST and track.elapsed(stamp) < _MAX_INTERVAL)
+            if (track.state is not State.LOST and track.elapsed(stamp) < MAX_INTERVAL)
             or track.elapsed(stamp) <= self.forget_after
         ]
 

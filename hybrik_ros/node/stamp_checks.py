@@ -1,0 +1,92 @@
+"""Checks of `hybrik doctor` of stamps and clocks."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from rclpy.node import Node
+
+from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
+from hybrik_ros.node.topic_stream import TopicStream
+
+_MAX_AGE_SECONDS = 0.5  # of an image on arrival, by its stamp
+_MAX_AHEAD_SECONDS = 0.05  # of a stamp, by which clocks may differ
+
+
+def check_clock(node: Node) -> Iterator[Finding]:
+    """Check that there is a /clock where a node is told to use it."""
+    if has_no_time(node):
+        found = 'is set, but nothing is received from /clock: time stands still'
+        yield Finding(
+            PROBLEM, 'use_sim_time', found,
+            'play the bag with --clock, start the simulation, or set use_sim_time to false',
+        )  # fmt: skip
+
+
+def has_no_time(node: Node) -> bool:
+    """Return whether a node uses the time of /clock and has received none."""
+    is_simulated = bool(node.get_parameter('use_sim_time').value)
+    return is_simulated and not node.get_clock().now().nanoseconds
+
+
+def check_stamps(topic: str, images: TopicStream, node: Node) -> Finding:
+    """Check that the stamps of images advance and agree with the clock.
+
+    Parameters
+    ----------
+    topic : str
+        Topic of the images.
+    images : TopicStream
+        At least one image.
+    node : Node
+        The node that received them.
+    """
+    stamps = np.array(images.stamps)
+    age = float(np.median(images.ages))
+    relative = f'{age:.3f} s old' if age >= 0 else f'{-age:.3f} s in the future'
+    if not stamps.any():
+        return Finding(
+            PROBLEM, topic, 'stamps are all zero',
+            'make the camera driver stamp images with the time of their exposure; with '
+            'use_sim_time it needs a /clock',
+        )  # fmt: skip
+    steps = np.diff(stamps)
+    if len(steps) and not steps.any():
+        return Finding(
+            PROBLEM, topic, f'stamps do not advance, {relative}',
+            'make the camera driver stamp every image',
+        )  # fmt: skip
+    if (steps < 0).any():
+        return Finding(
+            WARNING, topic, 'stamps jumped back: a looping bag, or two cameras',
+            'the node resets all tracks when time jumps back: use one topic per camera',
+        )  # fmt: skip
+    if (steps == 0).any():
+        return Finding(
+            WARNING, topic, f'{(steps == 0).mean():.0%} of the images repeat the stamp before',
+            'the node ignores them: make the driver publish each image once, with the time of its '
+            'exposure',
+        )  # fmt: skip
+    if has_no_time(node):
+        return Finding(OK, topic, 'stamps advance; their age is unknown without /clock')
+    if age > _MAX_AGE_SECONDS or age < -_MAX_AHEAD_SECONDS:
+        return Finding(WARNING, topic, f'stamps are {relative}', _clock_advice(node))
+    return Finding(OK, topic, f'stamps advance, {relative} on arrival')
+
+
+def _clock_advice(node: Node) -> str:
+    """Return what to do about stamps that do not agree with the clock."""
+    is_published = node.count_publishers('/clock')
+    if node.get_parameter('use_sim_time').value:
+        return (
+            'they are not those of /clock: set use_sim_time of the camera driver too, or set it to '
+            'false for all'
+        )
+    if is_published:
+        return (
+            '/clock is published: set use_sim_time of the node, and check again with '
+            '--ros-args -p use_sim_time:=true'
+        )
+    return (
+        'on another machine: synchronise its clock with chrony; from a bag: play it with '
+        '--clock and set use_sim_time of the node; otherwise the camera driver is slow'
+    )

@@ -1,0 +1,82 @@
+"""Checks of `hybrik doctor` of a recording: its first images, read as `hybrik bag` does."""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
+from hybrik_ros.messages.fields import nanoseconds
+from hybrik_ros.recordings.recording import Recording
+from hybrik_ros.recordings.sources import Picture, PictureSource, open_source
+from hybrik_ros.tracking import MAX_INTERVAL
+
+_FIELD_OF_VIEW = 60.0  # degrees, where nothing else is known
+_MAX_STEPS = 300  # messages or images that are read
+_ADVICE = 'look at the file with the program that made it, and record or export it anew'
+
+
+def check_recording(path: Path) -> Iterator[Finding]:
+    """Check that the images of a recording and their calibration can be used.
+
+    Parameters
+    ----------
+    path : Path
+        A bag, a video or a folder of images.
+    """
+    said: set[str] = set()
+    # The images of a bag without camera_info are checked too.
+    for recording in (Recording(path), Recording(path, field_of_view=_FIELD_OF_VIEW)):
+        try:
+            with open_source(recording) as source:
+                yield from _check_images(path.name, source)
+                return
+        except (ValueError, OSError) as error:  # All errors of recordings are ValueErrors.
+            text = str(error).removeprefix(f'{path} ')
+            if text not in said:
+                yield Finding.of(PROBLEM, path.name, text, _ADVICE)
+            said.add(text)
+
+
+def _check_images(subject: str, source: PictureSource) -> Iterator[Finding]:
+    """Read the first images of a source."""
+    pictures: list[Picture] = []
+    faults: Counter[str] = Counter()
+    reasons: dict[str, str] = {}
+    for step in islice(source.steps(), _MAX_STEPS):
+        if step.picture is not None:
+            pictures.append(step.picture._replace(rgb=step.picture.rgb[:0]))
+        if step.fault is not None:
+            faults[step.fault.kind] += 1
+            reasons[step.fault.kind] = step.fault.reason
+    level = WARNING if pictures else PROBLEM
+    for kind, count in faults.items():
+        yield Finding.of(level, subject, f'{count} x {reasons[kind]}', _ADVICE)
+    for kind, count in source.faults.items():
+        yield Finding(WARNING, subject, f'{count} x {kind}', _ADVICE)
+    for note in source.notes:
+        yield Finding.of(WARNING, subject, note, 'see doc/recordings.md')
+    if pictures:
+        yield _check_rate(subject, pictures)
+    elif not faults:
+        yield Finding(PROBLEM, subject, 'no images', _ADVICE)
+
+
+def _check_rate(subject: str, pictures: list[Picture]) -> Finding:
+    """Check that people can be followed from image to image."""
+    camera = pictures[0].camera
+    size = f'{camera.width} x {camera.height} pixels'
+    seconds = np.diff([nanoseconds(picture.header) * 1e-9 for picture in pictures])
+    if not len(seconds):
+        return Finding(OK, subject, f'one image of {size}')
+    interval = float(np.median(seconds))
+    found = f'images of {size}, {interval:.3g} s apart'
+    if not 0 < interval < MAX_INTERVAL:
+        return Finding(
+            WARNING, subject, found,
+            f'people are found by two images that are more than 0 and less than {MAX_INTERVAL:g} s '
+            'apart: correct the stamps, or record at a higher rate',
+        )  # fmt: skip
+    return Finding(OK, subject, found)

@@ -1,0 +1,216 @@
+"""`hybrik doctor` beside odd cameras and detectors, and on recordings."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from rclpy.clock import Clock
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile
+from recorded import write_bag
+from sample import read_frames
+from sensor_msgs.msg import CameraInfo, Image
+from spinning import SpinningNode
+from std_msgs.msg import Header
+from test_detections import Detection2D, Detection2DArray, detection
+
+from hybrik_ros.cli.__main__ import main
+from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
+from hybrik_ros.node.conversions import guess_calibration, to_image
+from hybrik_ros.node.detection_checks import check_detections
+from hybrik_ros.node.graph_checks import check_graph
+from hybrik_ros.node.topic_stream import TopicStream
+from hybrik_ros.recordings.checks import check_recording
+from hybrik_ros.recordings.recording import Recording
+from hybrik_ros.recordings.sources import open_source
+
+FRAME = 'camera_optical_frame'
+LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+PICTURE = np.zeros((48, 64, 3), np.uint8)
+
+
+@contextmanager
+def camera(spoil: Callable[[int, Header], None]) -> Iterator[None]:
+    """Publish images whose headers are spoilt by their number, and one latched camera_info."""
+    driver = SpinningNode('camera_driver')
+    images = driver.node.create_publisher(Image, '/image', 5)
+    info = guess_calibration(60.0, 64, 48)
+    info.header.frame_id = FRAME
+    driver.node.create_publisher(CameraInfo, '/camera_info', LATCHED).publish(info)
+    stopping = threading.Event()
+
+    def publish() -> None:
+        number = 0
+        while not stopping.wait(0.05):
+            header = Header(stamp=driver.node.get_clock().now().to_msg(), frame_id=FRAME)
+            spoil(number, header)
+            images.publish(to_image(PICTURE, header))
+            number += 1
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
+        driver.close()
+
+
+def listen(*ros_arguments: str) -> list[Finding]:
+    return list(check_graph('/image', 1.5, [*ros_arguments]))
+
+
+def find(findings: list[Finding], words: str) -> Finding:
+    found = [each for each in findings if words in f'{each.subject}: {each.found}']
+    assert len(found) == 1, '\n'.join(map(str, findings))
+    return found[0]
+
+
+def test_odd_headers_and_a_latched_calibration_are_named(ros_environment: dict[str, str]) -> None:
+    last = Time()
+
+    def spoil(number: int, header: Header) -> None:
+        nonlocal last
+        header.frame_id = f'/{FRAME}' if number % 4 < 2 else 'rear_optical_frame'
+        if number % 2:
+            header.stamp = last
+        last = header.stamp
+
+    with camera(spoil):
+        findings = listen()
+    assert find(findings, 'images of several cameras, as their frame_id').level == WARNING
+    assert 'ignores them' in find(findings, 'repeat the stamp').advice
+    calibration = find(findings, '/camera_info: published once')
+    assert 'with each image' in calibration.advice
+    assert not [each for each in findings if each.level == PROBLEM]
+
+
+def test_a_slash_and_a_missing_clock_are_named(ros_environment: dict[str, str]) -> None:
+    def spoil(number: int, header: Header) -> None:
+        header.frame_id = f'/{FRAME}'
+
+    with camera(spoil):
+        findings = listen('--ros-args', '-p', 'use_sim_time:=true')
+    assert '--clock' in find(findings, 'use_sim_time: is set').advice
+    assert find(findings, 'begins with a slash').level == WARNING
+    # Without a clock nothing can be said of the age of stamps.
+    assert find(findings, 'stamps advance').level == OK
+    assert not [each for each in findings if 'another camera' in each.found]
+
+
+def stream(picture: np.ndarray, *seconds: int) -> TopicStream:
+    """The images of these stamps."""
+    images = TopicStream(Clock())
+    for second in seconds:
+        images.take(to_image(picture, Header(stamp=Time(sec=second))), {})
+    return images
+
+
+def messages(*detections: Detection2D, stamp: float = 1.0) -> list[Detection2DArray]:
+    message = Detection2DArray([*detections])
+    message.header = Header(stamp=Time(sec=int(stamp), nanosec=int(stamp % 1 * 1e9)))
+    return [message] * 5
+
+
+PERSON = ('person', 0.9)
+
+
+@pytest.mark.parametrize(
+    ('sent', 'level', 'words'),
+    [
+        (messages(detection(PERSON)), OK, 'reach to (110.0, 80.0)'),
+        (messages(), OK, 'without a classified detection'),
+        ([], PROBLEM, 'no detections received'),
+        (messages(detection(PERSON, x=0.5, y=0.5, size=(0.2, 0.6))), PROBLEM, 'shares of'),
+        (messages(detection(PERSON, x=500, y=580, size=(60, 100))), PROBLEM, 'another image'),
+        (messages(detection(PERSON, size=(0, 60))), PROBLEM, 'positive size'),
+        (messages(detection(('human', 0.9))), WARNING, "'human' with score 0.90"),
+        (messages(detection(('person', 0.01))), WARNING, 'score 0.01'),
+    ],
+)
+def test_each_fault_of_a_detector_is_named(
+    sent: list[Detection2DArray], level: str, words: str
+) -> None:
+    [finding] = check_detections('/detections', sent, stream(np.zeros((480, 640, 3), np.uint8), 1))
+    assert finding.level == level
+    assert words in finding.found
+    assert finding.advice or level == OK
+
+
+def test_detections_with_other_stamps_are_named() -> None:
+    sent = messages(detection(PERSON), stamp=1.1)
+    _, finding = check_detections('/detections', sent, stream(PICTURE, 1, 2))
+    assert (finding.level, 'header' in finding.advice) == (PROBLEM, True)
+
+
+@pytest.mark.parametrize(('scale', 'level'), [(1.0, OK), (0.36, PROBLEM)])
+def test_boxes_within_the_image_that_hold_no_person_are_named(scale: float, level: str) -> None:
+    [picture] = read_frames(60, 1)
+    x, y, size = 1020 * scale, 340 * scale, (200 * scale, 370 * scale)  # the walker
+    sent = messages(detection(PERSON, x=x, y=y, size=size))
+    [finding] = check_detections('/detections', sent, stream(picture, 1))
+    assert finding.level == level
+    assert ('none of 1 people' in finding.found) == (level == PROBLEM)
+
+
+def write_folder(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    for number in range(count):
+        cv2.imwrite(str(folder / f'{number}.png'), PICTURE)
+    return folder
+
+
+def test_recordings_are_read_as_hybrik_bag_reads_them(tmp_path: Path) -> None:
+    good = write_folder(tmp_path / 'good', 3)
+    damaged = write_folder(tmp_path / 'damaged', 2)
+    (damaged / '1.png').write_bytes(b'no image')
+    (tmp_path / 'video.mp4').write_bytes(b'no video')
+    video, missing = tmp_path / 'video.mp4', tmp_path / 'missing.mp4'
+    found = {path: list(check_recording(path)) for path in (good, damaged, video, missing)}
+    levels = {path: [each.level for each in findings] for path, findings in found.items()}
+    assert OK in levels[good]
+    assert PROBLEM not in levels[good]
+    assert levels[damaged].count(WARNING) > levels[good].count(WARNING)
+    assert levels[video] == [PROBLEM]
+    assert [each.found for each in found[missing]] == ['does not exist']
+    everything = [each for findings in found.values() for each in findings]
+    assert all(each.advice for each in everything if each.level != OK)
+
+
+def test_bags_with_slashes_and_of_two_cameras_are_named(tmp_path: Path) -> None:
+    slashes = write_bag(tmp_path / 'slashes', [PICTURE] * 4, frame_id='//camera')
+    with open_source(Recording(slashes)) as source:
+        pictures = [step.picture for step in source.steps() if step.picture]
+        assert {picture.header.frame_id for picture in pictures} == {'camera'}
+        assert len(source.notes) == 1
+        assert 'slash' in source.notes[0]
+    other = np.zeros((24, 32, 3), np.uint8)
+    findings = list(check_recording(write_bag(tmp_path / 'two', [PICTURE, other] * 3)))
+    assert find(findings, "size alternates: '32 x 24', '64 x 48'").level == WARNING
+
+
+@pytest.mark.parametrize(
+    ('text', 'found', 'advice'),
+    [
+        ('no channel: another one', 'no channel', 'another one'),
+        ('a bag: its file: copy it', 'a bag: its file', 'copy it'),
+        ('no topic: choose one (there: /a)', 'no topic', 'choose one (there: /a)'),
+        ('no advice', 'no advice', 'ask'),
+    ],
+)
+def test_messages_are_findings_with_advice(text: str, found: str, advice: str) -> None:
+    assert Finding.of(WARNING, 'x', text, 'ask') == Finding(WARNING, 'x', found, advice)
+
+
+def test_doctor_checks_recordings_without_ros(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(['doctor', str(tmp_path / 'missing.mp4')]) == 1
+    said = capsys.readouterr().out
+    assert 'problem  missing.mp4: does not exist' in said
+    assert 'camera' not in said
