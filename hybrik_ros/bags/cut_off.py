@@ -27,6 +27,9 @@ _MCAP_MAGIC = b'\x89MCAP0\r\n'
 _RECORD_HEADER_BYTES = 9
 _END_OPCODES = (0x02, 0x0F)
 
+# The tables of rosbag2.
+_TABLES = ('messages', 'topics', 'schema', 'message_definitions')
+
 _MAX_TIME = 2**63 - 1  # nanoseconds; the start time while no message is known
 
 _FORMATS = {'ros2msg': MessageDefinitionFormat.MSG, 'ros2idl': MessageDefinitionFormat.IDL}
@@ -66,6 +69,40 @@ class CutOffMcap(McapReader):
             end_time=found.end_time + 1,
             message_count=found.message_count,
         )
+
+
+def check_tables(path: Path) -> None:
+    """Refuse a sqlite3 file whose tables are computed: a view can have rows without end.
+
+    Parameters
+    ----------
+    path : Path
+        Path of the .db3 file.
+
+    Raises
+    ------
+    ReaderError
+        A table of rosbag2 is a view or a virtual table, or has a generated column.
+    sqlite3.Error
+        The file is no sqlite3 file.
+    """
+    with closing(_open_immutable(path)) as database:
+        database.execute('PRAGMA writable_schema = ON')  # Reads files that are cut off.
+        for name, text in database.execute('SELECT name, sql FROM sqlite_master').fetchall():
+            if str(name).lower() not in _TABLES:
+                continue
+            columns = database.execute(f'PRAGMA table_xinfo({str(name).lower()})').fetchall()
+            is_stored = str(text).upper().startswith('CREATE TABLE') and not any(
+                column[-1] for column in columns
+            )
+            if not is_stored:
+                raise ReaderError(f'its {name} are not stored, but computed')
+
+
+def _open_immutable(path: Path) -> sqlite3.Connection:
+    """Open a file for reading only, without a lock; any thread may use the connection."""
+    address = f'file:{quote(str(path.resolve()))}?immutable=1'
+    return sqlite3.connect(address, uri=True, check_same_thread=False)
 
 
 def _find_data_end(file: BinaryIO, start: int) -> int:
@@ -112,8 +149,7 @@ class CutOffSqlite:
         sqlite3.Error
             The file is no sqlite3 file, or its tables cannot be read.
         """
-        address = f'file:{quote(str(self._path.resolve()))}?immutable=1'
-        self._database = sqlite3.connect(address, uri=True, check_same_thread=False)
+        self._database = _open_immutable(self._path)
         try:
             # Otherwise sqlite refuses a file that is shorter than its header says.
             self._database.execute('PRAGMA writable_schema = ON')

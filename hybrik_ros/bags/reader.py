@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import sqlite3
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -14,32 +13,39 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+import numpy as np
 from rosbags.interfaces import Connection, MessageDefinitionFormat, Qos
 from rosbags.rosbag2.storage_mcap import McapReader
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Reader
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 
-from hybrik_ros.bags.cut_off import CutOffMcap, CutOffSqlite
+from hybrik_ros.advice import one_line
+from hybrik_ros.bags.cut_off import CutOffMcap, CutOffSqlite, check_tables
 from hybrik_ros.bags.types import typestore
+from hybrik_ros.bags.unpacking import (
+    ZSTD_MAGIC,
+    UnpackingError,
+    limit_chunks,
+    unpack_file,
+    unpack_zstd,
+)
+from hybrik_ros.limits import MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES
+from hybrik_ros.untrusted import check_regular
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
+_SQLITE = '.db3'
 # Storages by file extension: for whole files, and for files that are cut off.
 _STORAGES: dict[str, tuple[Any, Any]] = {
     '.mcap': (McapReader, CutOffMcap),
-    '.db3': (Sqlite3Reader, CutOffSqlite),
+    _SQLITE: (Sqlite3Reader, CutOffSqlite),
 }
 _COMPRESSED = '.zstd'
-_ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'  # first bytes of a compressed message; no CDR starts like that
-_BLOCK_BYTES = 2**20  # maximum size of what is decompressed at once
+_MAX_TIME = 2**63  # nanoseconds; times of receipt have 63 bits
 # Sizes in bytes of the headers of sqlite's log and of each frame in it (sqlite.org/fileformat).
 _LOG_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
 
 # Kinds of damage.
 CUT_OFF, DAMAGED_PART, DAMAGED_MESSAGE = 'file cut off', 'damaged part', 'damaged message'
+TOO_LARGE = 'part or message that unpacks to too many bytes'
 
 
 class BagError(ValueError):
@@ -141,7 +147,7 @@ class BagReader:
     topics : dict
         Topics by name, once entered.
     faults : Counter
-        Number of faults so far by kind: CUT_OFF, DAMAGED_PART, DAMAGED_MESSAGE.
+        Number of faults so far by kind: CUT_OFF, DAMAGED_PART, DAMAGED_MESSAGE, TOO_LARGE.
     """
 
     def __init__(self, path: Path) -> None:
@@ -161,6 +167,7 @@ class BagReader:
         OSError
             There is no space to decompress a file.
         """
+        limit_chunks()
         with ExitStack() as stack:
             for file in files_of(self._path):
                 unpacked, is_completely_unpacked = _unpack(file, stack)
@@ -218,20 +225,33 @@ class BagReader:
         read = storage.messages
         if isinstance(storage, McapReader) and not storage.chunks:
             read = storage.messages_scan  # in the order of the file: there is no index to sort by
+        sizes = _ChunkSizes(storage)
         for window in _windows(storage, start, stop):
+            if sizes.within(*window) > MAX_CHUNK_BYTES:
+                self.faults[TOO_LARGE] += 1
+                continue
             try:
                 for connection, time, data in read(connections, *window):
-                    if data[:4] == _ZSTD_MAGIC:
-                        try:
-                            data = zstd.decompress(data)
-                        except zstd.ZstdError:
-                            self.faults[DAMAGED_MESSAGE] += 1
-                            continue
-                    yield Message(connection.topic, time, data)
+                    message = self._check_message(connection.topic, time, data)
+                    if message is not None:
+                        yield message
             except GeneratorExit:
                 raise
             except Exception:  # The exception of rosbags depends on where the damage is.
                 self.faults[DAMAGED_PART] += 1
+
+    def _check_message(self, topic: str, time: object, data: bytes) -> Message | None:
+        """Return an unpacked message; count a damaged or too large one, and return None."""
+        if not (isinstance(time, int) and 0 <= time < _MAX_TIME):
+            self.faults[DAMAGED_MESSAGE] += 1
+            return None
+        try:
+            if data[:4] == ZSTD_MAGIC:
+                data = unpack_zstd(data, MAX_MESSAGE_BYTES)
+        except UnpackingError as error:
+            self.faults[TOO_LARGE if error.is_too_large else DAMAGED_MESSAGE] += 1
+            return None
+        return Message(topic, time, data)
 
 
 def files_of(path: Path) -> list[Path]:
@@ -276,39 +296,35 @@ def _open_storage(unpacked: Path, file: Path) -> tuple[Any, bool]:
     for kind in (whole, cut_off):
         storage = kind(unpacked)
         try:
+            if unpacked.suffix == _SQLITE:
+                check_tables(unpacked)
             storage.open()
             return storage, kind is whole
         except PermissionError:
             raise
         except Exception as error:  # The exception of rosbags depends on what is wrong.
             reason = error
-    raise BagError(f'{file} cannot be read: {reason}') from reason
+    raise BagError(f'{file} cannot be read: {one_line(reason)}') from reason
 
 
 def _unpack(file: Path, stack: ExitStack) -> tuple[Path, bool]:
     """Return the path of a file's uncompressed content, and whether the content is complete."""
+    check_regular(file)
     log = log_of(file)
     if file.suffix != _COMPRESSED and log is None:
         return file, True
     folder = Path(stack.enter_context(TemporaryDirectory()))
     try:
-        return _merge_log(file, log, folder) if log else _decompress(file, folder)
+        if log is not None:
+            return _merge_log(file, log, folder)
+        return folder / file.stem, unpack_file(file, folder / file.stem)
+    except UnpackingError as error:
+        raise BagError(f'{file} cannot be unpacked: {error}') from error
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         reason = f'{error.strerror} to unpack {file}: set TMPDIR to a folder with more space'
         raise OSError(error.errno, reason, str(folder)) from error
-
-
-def _decompress(file: Path, folder: Path) -> tuple[Path, bool]:
-    unpacked = folder / file.stem
-    with unpacked.open('wb') as out, zstd.open(file, 'rb') as packed:
-        try:
-            while block := packed.read1(_BLOCK_BYTES):
-                out.write(block)
-        except (EOFError, zstd.ZstdError):
-            return unpacked, False
-    return unpacked, True
 
 
 def log_of(file: Path) -> Path | None:
@@ -325,7 +341,7 @@ def log_of(file: Path) -> Path | None:
         None if the file has no log, or an empty one.
     """
     log = file.with_name(f'{file.name}-wal')
-    return log if file.suffix == '.db3' and log.is_file() and log.stat().st_size else None
+    return log if file.suffix == _SQLITE and log.is_file() and log.stat().st_size else None
 
 
 def _merge_log(file: Path, log: Path, folder: Path) -> tuple[Path, bool]:
@@ -370,10 +386,29 @@ def _windows(
     yield from pairwise([start, *sorted(inside), stop])
 
 
+class _ChunkSizes:
+    """The sizes of the chunks of an mcap file; all that overlap a window are in memory for it."""
+
+    def __init__(self, storage: Any) -> None:
+        chunks = getattr(storage, 'chunks', ())
+        self._first = np.array([chunk.message_start_time for chunk in chunks], np.uint64)
+        self._last = np.array([chunk.message_end_time for chunk in chunks], np.uint64)
+        self._bytes = np.array([chunk.uncompressed_size for chunk in chunks], np.float64)
+
+    def within(self, start: int | None, stop: int | None) -> float:
+        """Return the size in bytes of the chunks in a window of time."""
+        inside = np.ones(len(self._bytes), bool)
+        if start is not None:
+            inside &= self._last >= np.uint64(start)
+        if stop is not None:
+            inside &= self._first < np.uint64(stop)
+        return float(self._bytes[inside].sum())
+
+
 def _window_boundaries(storage: Any) -> list[int]:
     """Return the start times of the chunks of a file, or, in sqlite, of each message."""
     if isinstance(storage, Sqlite3Reader):
         assert storage.dbconn is not None
         rows = storage.dbconn.execute('SELECT DISTINCT timestamp FROM messages')
-        return [int(time) for (time,) in rows]
+        return [time for (time,) in rows if isinstance(time, int)]
     return [chunk.message_start_time for chunk in getattr(storage, 'chunks', ())]

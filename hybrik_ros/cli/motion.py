@@ -1,12 +1,12 @@
 """`hybrik motion`: write the people of a bag to motion files."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from hybrik_ros.bags import BagError
 from hybrik_ros.bags.people_reader import read_people
 from hybrik_ros.body import BodyModel
+from hybrik_ros.cli.output import fail, say
 from hybrik_ros.motion import FORMATS, MotionError, motions_of, write_motion
 from hybrik_ros.motion.formats import check_format
 
@@ -65,8 +65,7 @@ def run(args: argparse.Namespace) -> int:
         _run(args)
         return 0
     except (BagError, MotionError, OSError, ValueError) as error:
-        print(f'hybrik motion: {error}', file=sys.stderr)
-        return 1
+        return fail('hybrik motion', error)
 
 
 def _run(args: argparse.Namespace) -> None:
@@ -93,7 +92,7 @@ def _run(args: argparse.Namespace) -> None:
             path = path.with_stem(f'{path.stem}_{motion.name}')
         write_motion(motion, path)
         frames = len(motion.pelvis)
-        print(f'{path}: {motion.name}, {frames} frames, {frames / motion.rate:.1f} s')
+        say(f'{path}: {motion.name}, {frames} frames, {frames / motion.rate:.1f} s')
         deviating = motion.deviations > _MAX_DEVIATION
         if deviating.any():
             print(

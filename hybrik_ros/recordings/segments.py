@@ -25,6 +25,7 @@ from typing import Any
 
 from hybrik_ros.bags import BagReader, BagWriter, Message, deserialise, serialise
 from hybrik_ros.bags.reader import CUT_OFF
+from hybrik_ros.limits import MAX_JSON_BYTES
 from hybrik_ros.messages.camera_info import BUFFER_LENGTH
 from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.perception.opening import open_detector
@@ -42,6 +43,7 @@ from hybrik_ros.recordings.recording import RecordingError
 from hybrik_ros.recordings.report import RecordingReport
 from hybrik_ros.recordings.sources import BagSource, is_whole_calibration
 from hybrik_ros.settings import Settings
+from hybrik_ros.untrusted import parse_json, read_regular
 
 _DETECTION_INTERVAL = 0.5  # minimum seconds between two images that the scan examines
 # Minimum duration in seconds without a detection at a split point: the maximum of forget_after and
@@ -153,11 +155,11 @@ def _read_plan(job: Job, recipe: dict[str, Any]) -> list[SplitPoint]:
     if not is_split(job):
         return []
     try:
-        plan = json.loads((folder / _PLAN).read_text())
+        plan = parse_json(read_regular(folder / _PLAN, MAX_JSON_BYTES))
         before, points = dict(plan['recipe']), plan['split_points']
         times = [int(point['time']) for point in points]
         calibrations = [tuple(map(base64.b64decode, point['calibrations'])) for point in points]
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise RecordingError(
             f'{folder / _PLAN} is damaged, so the parts cannot be resumed: remove {folder}'
         ) from error
