@@ -1,6 +1,7 @@
 """`hybrik compare`: compare the people in two bags made from the same images."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hybrik_ros.bags.people_reader import People, read_people
 from hybrik_ros.cli.output import fail
 from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.comparison import PoseDifference, compare, plot
+from hybrik_ros.printable import printable
 
 _MILLIMETRES = 1e3  # in a metre
 # The values of each row of the table.
@@ -59,6 +61,9 @@ def run(args: argparse.Namespace) -> int:
     console = Terminal()
     try:
         bags = [read_people(path) for path in (args.bag_a, args.bag_b)]
+        for name, bag in zip('AB', bags, strict=True):
+            for line in bag.report():
+                print(printable(f'left out in {name}: {line}'), file=sys.stderr)
         differences = compare(bags[0].frames, bags[1].frames)
         _check(bags, differences, args)
         for difference in differences:
@@ -115,5 +120,3 @@ def _print_unmatched(
         if len(bag.frames) > len(shared):
             alone = len(bag.frames) - len(shared)
             console.print(f'only in {name}: {alone} frames')
-        if bag.damaged:
-            console.print(f'left out in {name}: {bag.damaged} damaged messages')

@@ -76,6 +76,8 @@ def _run(args: argparse.Namespace) -> None:
         )
     check_format(args.output)
     people = read_people(args.bag, args.topic)
+    for line in people.report():
+        print(f'left out: {line}', file=sys.stderr)
     body = BodyModel.load(args.body)
     if people.body_model not in ('', body.name):
         raise MotionError(
@@ -84,8 +86,6 @@ def _run(args: argparse.Namespace) -> None:
         )
     motions = motions_of(list(people.frames), list(people.frames.values()), body, args.gaps)
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    if people.damaged:
-        print(f'left out: {people.damaged} damaged messages', file=sys.stderr)
     for motion in motions:
         path = args.output
         if len(motions) > 1:
@@ -99,3 +99,8 @@ def _run(args: argparse.Namespace) -> None:
                 f'  in {deviating.sum()} frames the shape was not final: with the final shape, '
                 f'joints differ from the messages by up to {1e3 * motion.deviations.max():.0f} mm'
             )
+    if args.output.suffix.lower() == '.npz' and not body.has_smpl_betas:
+        print(
+            f'  betas are zero (mean shape), as the shape of the body {body.name!r} has no betas of '
+            f"SMPL; body_betas are this body's own"
+        )
