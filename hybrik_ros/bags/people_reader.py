@@ -106,10 +106,9 @@ def read_people(path: Path, topic: str = '') -> People:
 def _read(message: Message, type_name: str, number: int, left_out: list[str]) -> _Reading:
     content = deserialise(message.data, type_name)
     name = f'message {number} of {message.topic}'
-    stamp = stamp_of(content.header)
     people, faults = people_of(content)
     left_out += [f'{name}: {fault}' for fault in faults]
-    return _Reading(name, message.time, stamp, people)
+    return _Reading(name, message.time, stamp_of(content.header), people)
 
 
 def _keep_likely_stamps(readings: list[_Reading], left_out: list[str]) -> list[_Reading]:

@@ -168,12 +168,14 @@ def people_of(message: Any) -> PeopleInMessage:
     Raises
     ------
     PersonError
-        The stamp of the message is no time, so that all people are refused.
+        The stamp of an array is no time, or the person of a HumanMesh is refused.
     """
+    if not hasattr(message, 'humans'):
+        return PeopleInMessage([(from_human_mesh(message), str(message.body_model))], [])
     stamp_of(message.header)
     people: dict[str, tuple[Human, str]] = {}
     faults = []
-    for mesh in message.humans if hasattr(message, 'humans') else [message]:
+    for mesh in message.humans:
         try:
             human = from_human_mesh(mesh)
             if human.id in people:
