@@ -1,14 +1,16 @@
 """`hybrik motion`: write the people of a bag to motion files."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from hybrik_ros.bags import BagError
 from hybrik_ros.bags.people_reader import read_people
 from hybrik_ros.body import BodyModel
 from hybrik_ros.cli.output import fail, say
-from hybrik_ros.motion import FORMATS, MotionError, motions_of, write_motion
+from hybrik_ros.motion import FORMATS, Motion, MotionError, motions_of, write_motion
 from hybrik_ros.motion.formats import check_format
+from hybrik_ros.printable import printable
 
 # Metres; frames with a larger deviation from the messages are reported.
 _MAX_DEVIATION = 0.001
@@ -77,7 +79,7 @@ def _run(args: argparse.Namespace) -> None:
     check_format(args.output)
     people = read_people(args.bag, args.topic)
     for line in people.report():
-        print(f'left out: {line}', file=sys.stderr)
+        print(printable(f'left out: {line}'), file=sys.stderr)
     body = BodyModel.load(args.body)
     if people.body_model not in ('', body.name):
         raise MotionError(
@@ -91,16 +93,21 @@ def _run(args: argparse.Namespace) -> None:
         if len(motions) > 1:
             path = path.with_stem(f'{path.stem}_{motion.name}')
         write_motion(motion, path)
-        frames = len(motion.pelvis)
-        say(f'{path}: {motion.name}, {frames} frames, {frames / motion.rate:.1f} s')
-        deviating = motion.deviations > _MAX_DEVIATION
-        if deviating.any():
-            print(
-                f'  in {deviating.sum()} frames the shape was not final: with the final shape, '
-                f'joints differ from the messages by up to {1e3 * motion.deviations.max():.0f} mm'
-            )
-    if args.output.suffix.lower() == '.npz' and not body.has_smpl_betas:
+        _tell(motion, path)
+
+
+def _tell(motion: Motion, path: Path) -> None:
+    """Print what a file has, and what it has not."""
+    frames = len(motion.pelvis)
+    say(f'{path}: {motion.name}, {frames} frames, {frames / motion.rate:.1f} s')
+    deviating = motion.deviations > _MAX_DEVIATION
+    if deviating.any():
         print(
-            f'  betas are zero (mean shape), as the shape of the body {body.name!r} has no betas of '
-            f"SMPL; body_betas are this body's own"
+            f'  in {deviating.sum()} frames the shape was not final: with the final shape, joints '
+            f'differ from the messages by up to {1e3 * motion.deviations.max():.0f} mm'
+        )
+    if path.suffix.lower() == '.npz' and not motion.body.has_smpl_betas:
+        say(
+            f"  betas are zero: those of the body {motion.body.name!r} are not SMPL's; they are in "
+            f'body_betas'
         )

@@ -12,6 +12,7 @@ from hybrik_ros.human import Human
 from hybrik_ros.kinematics import global_rotations
 from hybrik_ros.messages.fields import Header, nanoseconds
 from hybrik_ros.messages.frames import Frame, frames_of
+from hybrik_ros.printable import printable
 from hybrik_ros.rotations import from_quaternion, to_quaternion
 from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS
 
@@ -22,7 +23,7 @@ TF = 'tf2_msgs/msg/TFMessage'
 # Ids become parts of file names and of TF frames: word characters, inner dots and hyphens.
 _ID = re.compile(r'\w[\w.-]*')
 _MAX_ID_BYTES = 64
-_SHOWN_CHARACTERS = 40  # of a text that is quoted in an error
+_SHOWN_CHARACTERS = 40  # maximum of an id in an error
 # Maximum difference of the squared length of a unit quaternion from 1, that of tf2 (buffer_core).
 _MAX_NORM_ERROR = 0.01
 # Maximum absolute values: beyond what any camera shows, and below what overflows in squares.
@@ -211,12 +212,7 @@ def from_human_mesh(message: Any) -> Human:
 def _describe(message: Any, reason: str) -> str:
     header = getattr(message, 'header', None)
     stamp = f'stamp {header.stamp.sec}.{header.stamp.nanosec:09d} s, ' if header else ''
-    return f'{stamp}person {_quote(str(message.id))}: {reason}'
-
-
-def _quote(text: str) -> str:
-    """Return a text in quotes, without control characters, and cut if it is long."""
-    return repr(text if len(text) <= _SHOWN_CHARACTERS else f'{text[:_SHOWN_CHARACTERS]}…')
+    return f"{stamp}person '{printable(message.id, _SHOWN_CHARACTERS)}': {reason}"
 
 
 def _parse(message: Any) -> Human:
