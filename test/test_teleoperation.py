@@ -377,8 +377,9 @@ def test_damaged_messages_never_reach_the_robot(
     sent = 0
     try:
         assert peer.wait(
-            lambda: publisher.get_subscription_count()
-            and peer.node.count_publishers('joint_commands')
+            lambda: (
+                publisher.get_subscription_count() and peer.node.count_publishers('joint_commands')
+            )
         )
         for bad in (None, *damage(message(pose, 0.5))):
             if bad is not None:

@@ -4,9 +4,8 @@ import sys
 from pathlib import Path
 
 from lz4.frame import LZ4FrameDecompressor
-from rosbags.rosbag2 import storage_mcap
 
-from hybrik_ros.limits import MAX_BAG_RATIO, MAX_CHUNK_BYTES, MIN_BAG_BYTES
+from hybrik_ros.limits import MAX_BAG_RATIO, MIN_BAG_BYTES
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -105,11 +104,3 @@ def unpack_file(packed: Path, unpacked: Path) -> bool:
         except (EOFError, zstd.ZstdError):
             return False
     return True
-
-
-def limit_chunks() -> None:
-    """Make rosbags decompress the chunks of mcap files with limits."""
-    storage_mcap.DECOMPRESSORS.update(
-        zstd=lambda data, size: unpack_zstd(data, min(size, MAX_CHUNK_BYTES)),
-        lz4=lambda data, size: unpack_lz4(data, min(size, MAX_CHUNK_BYTES)),
-    )

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from hybrik_ros.bags import BagReader, BagWriter, Message, deserialise, serialise
-from hybrik_ros.bags.reader import CUT_OFF
+from hybrik_ros.bags.reader import LOST_FILE
+from hybrik_ros.bags.storage import CUT_OFF
 from hybrik_ros.limits import MAX_JSON_BYTES
 from hybrik_ros.messages.camera_info import BUFFER_LENGTH
 from hybrik_ros.perception.detector import PersonDetector
@@ -375,8 +376,9 @@ def _join_reports(reports: Sequence[RecordingReport]) -> RecordingReport:
             whole.faults[kind] = whole.faults.get(kind, 0) + times
         for kind, times in report.damage.items():
             before = whole.damage.get(kind, 0)
-            # Each part finds the same missing end of the file.
-            whole.damage[kind] = max(before, times) if kind == CUT_OFF else before + times
+            # Each part finds the same missing files and ends of files.
+            is_shared = kind in (CUT_OFF, LOST_FILE)
+            whole.damage[kind] = max(before, times) if is_shared else before + times
     return whole
 
 

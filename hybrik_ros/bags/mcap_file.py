@@ -1,0 +1,385 @@
+"""mcap files, whole or cut off, with channels and schemas of any encoding.
+
+References
+----------
+MCAP Format Specification, https://mcap.dev/spec.
+"""
+
+import heapq
+import struct
+from binascii import crc32
+from collections import Counter
+from collections.abc import Collection, Iterator
+from operator import attrgetter
+from pathlib import Path
+from typing import NamedTuple
+
+from rosbags.interfaces import Connection
+
+from hybrik_ros.bags.storage import (
+    DAMAGED_PART,
+    TOO_LARGE,
+    UNKNOWN_TYPE,
+    Row,
+    StorageError,
+    connect,
+    define,
+)
+from hybrik_ros.bags.unpacking import UnpackingError, unpack_lz4, unpack_zstd
+from hybrik_ros.limits import MAX_CHUNK_BYTES
+
+_MAGIC = b'\x89MCAP0\r\n'
+_HEAD = struct.Struct('<BQ')  # before the content of a record: opcode, and length in bytes
+_MESSAGE = struct.Struct('<HIQQ')  # channel, number, times of receipt and publication
+_CHUNK = struct.Struct('<QQQI')  # times of the first and last message, size in bytes, checksum
+# Opcodes.
+_FOOTER_CODE, _SCHEMA_CODE, _CHANNEL_CODE, _MESSAGE_CODE, _CHUNK_CODE = 2, 3, 4, 5, 6
+_CHUNK_INDEX_CODE, _STATISTICS_CODE, _DATA_END_CODE = 8, 11, 15
+_FOOTER_BYTES = 20
+_FOOTER_HEAD = _HEAD.pack(_FOOTER_CODE, _FOOTER_BYTES)
+_QOS = 'offered_qos_profiles'
+
+
+class _Chunk(NamedTuple):
+    """Where a chunk is, times of its messages in nanoseconds, and unpacked size in bytes."""
+
+    offset: int
+    length: int
+    first: int
+    last: int
+    size: int
+
+
+class _Record(NamedTuple):
+    """Opcode of a record, and the position of its content."""
+
+    code: int
+    offset: int
+    length: int
+
+
+class _Schema(NamedTuple):
+    name: str
+    encoding: str
+    text: str
+
+
+class _Channel(NamedTuple):
+    id: int
+    schema: int
+    topic: str
+    encoding: str
+    qos: str
+
+
+class _Fields:
+    """Reads the fields of a record one after the other."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.place = 0
+
+    def number(self, size: int) -> int:
+        """Return an unsigned number of this size in bytes."""
+        return int.from_bytes(self._take(size), 'little')
+
+    def block(self, size: int = 4) -> bytes:
+        """Return bytes after their number, which has this size in bytes."""
+        return self._take(self.number(size))
+
+    def text(self) -> str:
+        """Return a string."""
+        return self.block().decode(errors='replace')
+
+    def skip(self, size: int) -> None:
+        """Skip fields of this size in bytes."""
+        self._take(size)
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether all fields are read."""
+        return self.place >= len(self._content)
+
+    def _take(self, size: int) -> bytes:
+        end = self.place + size
+        if end > len(self._content):
+            raise StorageError('a record ends in one of its fields')
+        taken = self._content[self.place : end]
+        self.place = end
+        return taken
+
+
+class McapFile:
+    """An mcap file; a Storage.
+
+    Its index is used if it has one. Otherwise, all of the file is scanned as it is opened.
+
+    Parameters
+    ----------
+    path : Path
+        Path of the file.
+    faults : Counter
+        Number of faults by kind, which reading increases.
+
+    Raises
+    ------
+    StorageError
+        The file is no mcap file, or is cut off before the end of the first message.
+    OSError
+        The file cannot be read.
+    """
+
+    def __init__(self, path: Path, faults: Counter[str]) -> None:
+        self._faults = faults
+        self._schemas: dict[int, _Schema] = {}
+        self._channels: dict[int, _Channel] = {}
+        self._chunks: list[_Chunk] = []
+        self._counts: Counter[int] = Counter()
+        self._has_loose_messages = False
+        self.span: tuple[int, int] | None = None
+        self._file = path.open('rb')
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+        self.connections = [self._connect(channel) for channel in self._channels.values()]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def messages(
+        self, connections: Collection[Connection], start: int | None, stop: int | None
+    ) -> Iterator[Row]:
+        """Yield the messages of some connections; see Storage.
+
+        Messages that are in no chunk come in the order of the file.
+        """
+        wanted = {connection.id: connection for connection in connections}
+        start, stop = start or 0, 2**64 if stop is None else stop
+        used: list[int] = []  # sizes of the chunks that are unpacked
+        streams = [
+            self._read_chunk(chunk, wanted, start, stop, used)
+            for chunk in sorted(self._chunks, key=attrgetter('first'))
+            if chunk.last >= start and chunk.first < stop
+        ]
+        if self._has_loose_messages:
+            streams.append(self._read_loose(wanted, start, stop))
+        for _, row in heapq.merge(*streams, key=lambda item: item[0]):
+            if row is not None:
+                yield row
+
+    def _open(self) -> None:
+        size = self._file.seek(0, 2)
+        if self._read(0, len(_MAGIC)) != _MAGIC:
+            raise StorageError('it does not start with the magic bytes of mcap')
+        self._end = max(len(_MAGIC), size - _HEAD.size - _FOOTER_BYTES - len(_MAGIC))
+        tail = self._read(self._end, size)
+        self.is_whole = tail.endswith(_MAGIC) and tail.startswith(_FOOTER_HEAD)
+        if not self.is_whole:
+            self._end = size
+        summary = int.from_bytes(tail[_HEAD.size : _HEAD.size + 8], 'little')
+        if self.is_whole and summary and self._read_index(summary):
+            return
+        self._scan()
+        if not (self.is_whole or self._counts):
+            raise StorageError('it contains no whole message')
+
+    def _read_index(self, summary: int) -> bool:
+        """Read the index at the end of the file; return whether it is complete."""
+        statistics = None
+        try:
+            for record in self._records(summary, self._end):
+                if record.code == _CHUNK_INDEX_CODE:
+                    self._chunks.append(_index_chunk(self._fields(record)))
+                elif record.code == _STATISTICS_CODE:
+                    statistics = self._fields(record)
+                elif record.code in (_SCHEMA_CODE, _CHANNEL_CODE):
+                    self._describe(record.code, self._fields(record))
+            return statistics is not None and self._read_statistics(statistics)
+        except StorageError:
+            return False
+
+    def _read_statistics(self, fields: _Fields) -> bool:
+        """Take the numbers of messages; return whether the index has all that they count."""
+        count = fields.number(8)
+        fields.skip(2 + 4 + 4 + 4)
+        chunks, first, last = fields.number(4), fields.number(8), fields.number(8)
+        counts = _Fields(fields.block())
+        while not counts.is_at_end:
+            channel = counts.number(2)
+            self._counts[channel] = counts.number(8)
+        self.span = (first, last) if count else None
+        self._has_loose_messages = count > 0 and not chunks
+        return chunks == len(self._chunks) and self._counts.keys() <= self._channels.keys()
+
+    def _scan(self) -> None:
+        """Read all records, of chunks too, to find what an index has."""
+        self.span = None
+        self._chunks.clear()
+        self._counts.clear()
+        self._has_loose_messages = False
+        end = len(_MAGIC)
+        for record in self._records(end, self._end):
+            end = record.offset + record.length
+            if record.code == _CHUNK_CODE:
+                self._scan_chunk(record)
+            elif record.code == _MESSAGE_CODE and record.length >= _MESSAGE.size:
+                self._has_loose_messages = True
+                self._count(self._read(record.offset, _MESSAGE.size))
+            elif record.code in (_SCHEMA_CODE, _CHANNEL_CODE):
+                self._describe(record.code, self._fields(record))
+            elif record.code == _DATA_END_CODE:
+                return
+        self.is_whole = self.is_whole and end == self._end
+
+    def _scan_chunk(self, record: _Record) -> None:
+        head = self._read(record.offset, _CHUNK.size)
+        if len(head) < _CHUNK.size:
+            return
+        first, last, size, _ = _CHUNK.unpack(head)
+        chunk = _Chunk(record.offset, record.length, first, last, size)
+        self._chunks.append(chunk)
+        try:
+            content = self._unpack(chunk)
+            for code, start, end in _split(content):
+                if code == _MESSAGE_CODE:
+                    self._count(content[start : start + _MESSAGE.size])
+                elif code in (_SCHEMA_CODE, _CHANNEL_CODE):
+                    self._describe(code, _Fields(content[start:end]))
+        except (StorageError, UnpackingError):  # Counted when the messages are read.
+            return
+
+    def _count(self, head: bytes) -> None:
+        channel, _, time, _ = _MESSAGE.unpack(head)
+        self._counts[channel] += 1
+        first, last = self.span or (time, time)
+        self.span = min(first, time), max(last, time)
+
+    def _describe(self, code: int, fields: _Fields) -> None:
+        """Take a schema or a channel."""
+        id = fields.number(2)
+        if code == _SCHEMA_CODE:
+            self._schemas[id] = _Schema(fields.text(), fields.text(), fields.text())
+            return
+        schema, topic, encoding = fields.number(2), fields.text(), fields.text()
+        metadata, values = _Fields(fields.block()), {}
+        while not metadata.is_at_end:
+            key = metadata.text()
+            values[key] = metadata.text()
+        self._channels[id] = _Channel(id, schema, topic, encoding, values.get(_QOS, ''))
+
+    def _connect(self, channel: _Channel) -> Connection:
+        schema = self._schemas.get(channel.schema, _Schema('', '', ''))
+        definition = define(schema.encoding, schema.text)
+        return connect(
+            channel.id,
+            channel.topic,
+            schema.name or UNKNOWN_TYPE,
+            definition,
+            self._counts[channel.id],
+            channel.encoding,
+            channel.qos,
+            self,
+        )
+
+    def _read_chunk(
+        self, chunk: _Chunk, wanted: dict[int, Connection], start: int, stop: int, used: list[int]
+    ) -> Iterator[tuple[int, Row | None]]:
+        """Yield the time of the chunk, so that it is unpacked no earlier, and then its messages."""
+        yield chunk.first, None
+        if sum(used) + chunk.size > MAX_CHUNK_BYTES:
+            self._faults[TOO_LARGE] += 1
+            return
+        used.append(chunk.size)
+        rows = []
+        try:
+            content = self._unpack(chunk)
+            for code, begin, end in _split(content):
+                if code == _MESSAGE_CODE:
+                    channel, _, time, _ = _MESSAGE.unpack_from(content, begin)
+                    if channel in wanted and start <= time < stop:
+                        data = content[begin + _MESSAGE.size : end]
+                        rows.append(Row(wanted[channel], time, data))
+        except (StorageError, UnpackingError) as error:
+            is_too_large = isinstance(error, UnpackingError) and error.is_too_large
+            self._faults[TOO_LARGE if is_too_large else DAMAGED_PART] += 1
+        for row in sorted(rows, key=attrgetter('time')):
+            yield row.time, row
+        used.remove(chunk.size)
+
+    def _read_loose(
+        self, wanted: dict[int, Connection], start: int, stop: int
+    ) -> Iterator[tuple[int, Row | None]]:
+        """Yield the messages outside of chunks."""
+        for record in self._records(len(_MAGIC), self._end):
+            if record.code == _DATA_END_CODE:
+                return
+            if record.code != _MESSAGE_CODE or record.length < _MESSAGE.size:
+                continue
+            channel, _, time, _ = _MESSAGE.unpack(self._read(record.offset, _MESSAGE.size))
+            if channel in wanted and start <= time < stop:
+                length = record.length - _MESSAGE.size
+                data = self._read(record.offset + _MESSAGE.size, length)
+                yield time, Row(wanted[channel], time, data)
+
+    def _unpack(self, chunk: _Chunk) -> bytes:
+        """Return the records of a chunk."""
+        fields = _Fields(self._read(chunk.offset, chunk.length))
+        fields.skip(16)
+        size, checksum, compression = fields.number(8), fields.number(4), fields.text()
+        packed = fields.block(8)
+        maximum = min(size, MAX_CHUNK_BYTES)
+        if compression == 'zstd':
+            records = unpack_zstd(packed, maximum)
+        elif compression == 'lz4':
+            records = unpack_lz4(packed, maximum)
+        elif not compression:
+            records = packed
+        else:
+            raise StorageError(f'its compression is {compression!r}')
+        if len(records) != size or (checksum and crc32(records) != checksum):
+            raise StorageError('the checksum of a chunk is wrong')
+        return records
+
+    def _records(self, start: int, end: int) -> Iterator[_Record]:
+        """Yield the whole records between two positions in bytes."""
+        while start + _HEAD.size <= end:
+            code, length = _HEAD.unpack(self._read(start, _HEAD.size))
+            offset = start + _HEAD.size
+            if offset + length > end:
+                return
+            yield _Record(code, offset, length)
+            start = offset + length
+
+    def _fields(self, record: _Record) -> _Fields:
+        return _Fields(self._read(record.offset, record.length))
+
+    def _read(self, offset: int, length: int) -> bytes:
+        self._file.seek(offset)
+        return self._file.read(length)
+
+
+def _index_chunk(fields: _Fields) -> _Chunk:
+    """Return the chunk of a record of the index."""
+    first, last, offset, length = (fields.number(8) for _ in range(4))
+    fields.block()  # Positions of the messages of each channel.
+    fields.skip(8)
+    fields.text()
+    fields.skip(8)
+    return _Chunk(offset + _HEAD.size, length - _HEAD.size, first, last, fields.number(8))
+
+
+def _split(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield opcode, start and end of the content of each record."""
+    place = 0
+    while place < len(content):
+        start = place + _HEAD.size
+        if start > len(content):
+            raise StorageError('a chunk ends within a record')
+        code, length = _HEAD.unpack_from(content, place)
+        place = start + length
+        if place > len(content) or (code == _MESSAGE_CODE and length < _MESSAGE.size):
+            raise StorageError('a chunk ends within a record')
+        yield code, start, place
