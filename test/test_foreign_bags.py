@@ -1,9 +1,10 @@
 """Bags that hold more than ROS 2 writes, or less: what can be read is, and the rest is named."""
 
+import random
 import shutil
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,51 @@ def test_damaged_chunk_costs_its_messages(frames: list[np.ndarray], tmp_path: Pa
     assert faults == {DAMAGED_PART: 1}
     assert len(expected) > len(found) > len(expected) - 10
     assert all(message in expected for message in found)
+
+
+@pytest.mark.parametrize('place', range(10, 400, 30))
+def test_damaged_index_costs_nothing(frames: list[np.ndarray], tmp_path: Path, place: int) -> None:
+    expected = write_mcap(tmp_path / 'a.mcap', frames, FOREIGN, chunk_size=20_000)
+    content = bytearray((tmp_path / 'a.mcap').read_bytes())
+    content[-place - 8 : -place] = b'\xff' * 8
+    (tmp_path / 'a.mcap').write_bytes(content)
+    found, _ = read(tmp_path / 'a.mcap')
+    assert found == expected
+
+
+def change_bytes(content: bytearray, rng: random.Random) -> bytearray:
+    """Return bytes with some of them changed, removed or repeated."""
+    for _ in range(rng.choice([1, 3, 20])):
+        place = rng.randrange(len(content))
+        match rng.randrange(5):
+            case 0 | 1:
+                content[place] = rng.randrange(256)
+            case 2:
+                content[place : place + 8] = rng.choice([b'\xff', b'\0', b'\x7f']) * 8
+            case 3:
+                del content[place : place + rng.randrange(200)]
+            case 4:
+                content[place:place] = content[-300:]
+        content = content or bytearray(b'?')
+    return content
+
+
+@pytest.mark.parametrize('name', [*WRITERS, 'SQLITE3'])
+def test_any_bytes_are_read_or_refused(frames: list[np.ndarray], tmp_path: Path, name: str) -> None:
+    rng = random.Random(name)
+    file = tmp_path / 'a.mcap'
+    if name == 'SQLITE3':
+        file = file_of(write_bag(tmp_path / 'bag', frames[:3], plugin=name, coding='png'))
+    else:
+        write_mcap(file, frames[:3], FOREIGN, **{'chunk_size': 9000} | WRITERS[name])
+    whole, number = file.read_bytes(), 0
+    for _ in range(80):
+        file.write_bytes(change_bytes(bytearray(whole), rng))
+        with suppress(BagError), BagReader(file) as reader:
+            number += len(list(reader.messages(reader.topics)))
+            reader.find_copyable()
+            assert reader.span
+    assert number
 
 
 def test_bag_without_a_topic_of_ros_2_is_refused_by_name(

@@ -32,11 +32,11 @@ _MAGIC = b'\x89MCAP0\r\n'
 _HEAD = struct.Struct('<BQ')  # before the content of a record: opcode, and length in bytes
 _MESSAGE = struct.Struct('<HIQQ')  # channel, number, times of receipt and publication
 _CHUNK = struct.Struct('<QQQI')  # times of the first and last message, size in bytes, checksum
+_FOOTER = struct.Struct('<QQI')  # positions of the index and of its parts, checksum
 # Opcodes.
 _FOOTER_CODE, _SCHEMA_CODE, _CHANNEL_CODE, _MESSAGE_CODE, _CHUNK_CODE = 2, 3, 4, 5, 6
 _CHUNK_INDEX_CODE, _STATISTICS_CODE, _DATA_END_CODE = 8, 11, 15
-_FOOTER_BYTES = 20
-_FOOTER_HEAD = _HEAD.pack(_FOOTER_CODE, _FOOTER_BYTES)
+_FOOTER_HEAD = _HEAD.pack(_FOOTER_CODE, _FOOTER.size)
 _QOS = 'offered_qos_profiles'
 
 
@@ -171,20 +171,28 @@ class McapFile:
                 yield row
 
     def _open(self) -> None:
-        size = self._file.seek(0, 2)
-        if self._read(0, len(_MAGIC)) != _MAGIC:
+        self._size = self._end = self._file.seek(0, 2)
+        if self._size < len(_MAGIC) or self._read(0, len(_MAGIC)) != _MAGIC:
             raise StorageError('it does not start with the magic bytes of mcap')
-        self._end = max(len(_MAGIC), size - _HEAD.size - _FOOTER_BYTES - len(_MAGIC))
-        tail = self._read(self._end, size)
+        footer = max(0, self._size - _HEAD.size - _FOOTER.size - len(_MAGIC))
+        tail = self._read(footer, self._size - footer)
         self.is_whole = tail.endswith(_MAGIC) and tail.startswith(_FOOTER_HEAD)
-        if not self.is_whole:
-            self._end = size
-        summary = int.from_bytes(tail[_HEAD.size : _HEAD.size + 8], 'little')
-        if self.is_whole and summary and self._read_index(summary):
-            return
+        if self.is_whole:
+            self._end = footer
+            summary, _, checksum = _FOOTER.unpack_from(tail, _HEAD.size)
+            if self._is_valid(summary, checksum) and self._read_index(summary):
+                return
         self._scan()
         if not (self.is_whole or self._counts):
             raise StorageError('it contains no whole message')
+
+    def _is_valid(self, summary: int, checksum: int) -> bool:
+        """Return whether there is an index, with the right checksum if it has one."""
+        if not len(_MAGIC) <= summary < self._end:
+            return False
+        # The checksum follows what it is of: the index, and the footer up to it.
+        length = self._end + _HEAD.size + _FOOTER.size - 4 - summary
+        return not checksum or crc32(self._read(summary, length)) == checksum
 
     def _read_index(self, summary: int) -> bool:
         """Read the index at the end of the file; return whether it is complete."""
@@ -212,13 +220,15 @@ class McapFile:
             self._counts[channel] = counts.number(8)
         self.span = (first, last) if count else None
         self._has_loose_messages = count > 0 and not chunks
-        return chunks == len(self._chunks) and self._counts.keys() <= self._channels.keys()
+        is_inside = all(0 < c.length <= self._size - c.offset for c in self._chunks)
+        has_channels = self._counts.keys() <= self._channels.keys()
+        return is_inside and has_channels and chunks == len(self._chunks)
 
     def _scan(self) -> None:
         """Read all records, of chunks too, to find what an index has."""
         self.span = None
-        self._chunks.clear()
-        self._counts.clear()
+        for found in (self._schemas, self._channels, self._chunks, self._counts):
+            found.clear()
         self._has_loose_messages = False
         end = len(_MAGIC)
         for record in self._records(end, self._end):
@@ -235,10 +245,9 @@ class McapFile:
         self.is_whole = self.is_whole and end == self._end
 
     def _scan_chunk(self, record: _Record) -> None:
-        head = self._read(record.offset, _CHUNK.size)
-        if len(head) < _CHUNK.size:
+        if record.length < _CHUNK.size:
             return
-        first, last, size, _ = _CHUNK.unpack(head)
+        first, last, size, _ = _CHUNK.unpack(self._read(record.offset, _CHUNK.size))
         chunk = _Chunk(record.offset, record.length, first, last, size)
         self._chunks.append(chunk)
         try:
@@ -357,6 +366,8 @@ class McapFile:
         return _Fields(self._read(record.offset, record.length))
 
     def _read(self, offset: int, length: int) -> bytes:
+        if not 0 <= length <= self._size - offset:
+            raise StorageError('a record ends behind the end of the file')
         self._file.seek(offset)
         return self._file.read(length)
 
