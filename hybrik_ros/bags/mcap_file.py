@@ -9,7 +9,7 @@ import heapq
 import struct
 from binascii import crc32
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +38,13 @@ _FOOTER_CODE, _SCHEMA_CODE, _CHANNEL_CODE, _MESSAGE_CODE, _CHUNK_CODE = 2, 3, 4,
 _CHUNK_INDEX_CODE, _STATISTICS_CODE, _DATA_END_CODE = 8, 11, 15
 _FOOTER_HEAD = _HEAD.pack(_FOOTER_CODE, _FOOTER.size)
 _QOS = 'offered_qos_profiles'
+
+Buffer = bytes | memoryview
+_UNPACKERS: dict[str, Callable[[Buffer, int], Buffer]] = {
+    'zstd': unpack_zstd,
+    'lz4': unpack_lz4,
+    '': lambda packed, _: packed,
+}
 
 
 class _Chunk(NamedTuple):
@@ -75,21 +82,21 @@ class _Channel(NamedTuple):
 class _Fields:
     """Reads the fields of a record one after the other."""
 
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-        self.place = 0
+    def __init__(self, content: Buffer) -> None:
+        self._content = memoryview(content)
+        self._place = 0
 
     def number(self, size: int) -> int:
         """Return an unsigned number of this size in bytes."""
         return int.from_bytes(self._take(size), 'little')
 
-    def block(self, size: int = 4) -> bytes:
+    def block(self, size: int = 4) -> memoryview:
         """Return bytes after their number, which has this size in bytes."""
         return self._take(self.number(size))
 
     def text(self) -> str:
         """Return a string."""
-        return self.block().decode(errors='replace')
+        return str(self.block(), errors='replace')
 
     def skip(self, size: int) -> None:
         """Skip fields of this size in bytes."""
@@ -98,15 +105,48 @@ class _Fields:
     @property
     def is_at_end(self) -> bool:
         """Whether all fields are read."""
-        return self.place >= len(self._content)
+        return self._place >= len(self._content)
 
-    def _take(self, size: int) -> bytes:
-        end = self.place + size
+    def _take(self, size: int) -> memoryview:
+        end = self._place + size
         if end > len(self._content):
             raise StorageError('a record ends in one of its fields')
-        taken = self._content[self.place : end]
-        self.place = end
+        taken = self._content[self._place : end]
+        self._place = end
         return taken
+
+
+class _RecordFile:
+    """The records of a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open('rb')
+        self.size = self._file.seek(0, 2)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return bytes from a position on."""
+        if not 0 <= length <= self.size - offset:
+            raise StorageError('a record ends behind the end of the file')
+        self._file.seek(offset)
+        return self._file.read(length)
+
+    def fields(self, record: _Record) -> _Fields:
+        """Return the fields of a record."""
+        return _Fields(self.read(record.offset, record.length))
+
+    def records(self, start: int, end: int) -> Iterator[_Record]:
+        """Yield the whole records between two positions."""
+        while start + _HEAD.size <= end:
+            code, length = _HEAD.unpack(self.read(start, _HEAD.size))
+            offset = start + _HEAD.size
+            if offset + length > end:
+                return
+            yield _Record(code, offset, length)
+            start = offset + length
 
 
 class McapFile:
@@ -136,8 +176,9 @@ class McapFile:
         self._chunks: list[_Chunk] = []
         self._counts: Counter[int] = Counter()
         self._has_loose_messages = False
+        self._unpacked: Buffer = b''
         self.span: tuple[int, int] | None = None
-        self._file = path.open('rb')
+        self._file = _RecordFile(path)
         try:
             self._open()
         except BaseException:
@@ -171,11 +212,11 @@ class McapFile:
                 yield row
 
     def _open(self) -> None:
-        self._size = self._end = self._file.seek(0, 2)
-        if self._size < len(_MAGIC) or self._read(0, len(_MAGIC)) != _MAGIC:
+        self._end = self._file.size
+        if self._end < len(_MAGIC) or self._file.read(0, len(_MAGIC)) != _MAGIC:
             raise StorageError('it does not start with the magic bytes of mcap')
-        footer = max(0, self._size - _HEAD.size - _FOOTER.size - len(_MAGIC))
-        tail = self._read(footer, self._size - footer)
+        footer = max(0, self._file.size - _HEAD.size - _FOOTER.size - len(_MAGIC))
+        tail = self._file.read(footer, self._file.size - footer)
         self.is_whole = tail.endswith(_MAGIC) and tail.startswith(_FOOTER_HEAD)
         if self.is_whole:
             self._end = footer
@@ -192,19 +233,19 @@ class McapFile:
             return False
         # The checksum follows what it is of: the index, and the footer up to it.
         length = self._end + _HEAD.size + _FOOTER.size - 4 - summary
-        return not checksum or crc32(self._read(summary, length)) == checksum
+        return not checksum or crc32(self._file.read(summary, length)) == checksum
 
     def _read_index(self, summary: int) -> bool:
         """Read the index at the end of the file; return whether it is complete."""
         statistics = None
         try:
-            for record in self._records(summary, self._end):
+            for record in self._file.records(summary, self._end):
                 if record.code == _CHUNK_INDEX_CODE:
-                    self._chunks.append(_index_chunk(self._fields(record)))
+                    self._chunks.append(_index_chunk(self._file.fields(record)))
                 elif record.code == _STATISTICS_CODE:
-                    statistics = self._fields(record)
+                    statistics = self._file.fields(record)
                 elif record.code in (_SCHEMA_CODE, _CHANNEL_CODE):
-                    self._describe(record.code, self._fields(record))
+                    self._describe(record.code, self._file.fields(record))
             return statistics is not None and self._read_statistics(statistics)
         except StorageError:
             return False
@@ -220,7 +261,7 @@ class McapFile:
             self._counts[channel] = counts.number(8)
         self.span = (first, last) if count else None
         self._has_loose_messages = count > 0 and not chunks
-        is_inside = all(0 < c.length <= self._size - c.offset for c in self._chunks)
+        is_inside = all(0 < c.length <= self._file.size - c.offset for c in self._chunks)
         has_channels = self._counts.keys() <= self._channels.keys()
         return is_inside and has_channels and chunks == len(self._chunks)
 
@@ -231,15 +272,15 @@ class McapFile:
             found.clear()
         self._has_loose_messages = False
         end = len(_MAGIC)
-        for record in self._records(end, self._end):
+        for record in self._file.records(end, self._end):
             end = record.offset + record.length
             if record.code == _CHUNK_CODE:
                 self._scan_chunk(record)
             elif record.code == _MESSAGE_CODE and record.length >= _MESSAGE.size:
                 self._has_loose_messages = True
-                self._count(self._read(record.offset, _MESSAGE.size))
+                self._count(self._file.read(record.offset, _MESSAGE.size))
             elif record.code in (_SCHEMA_CODE, _CHANNEL_CODE):
-                self._describe(record.code, self._fields(record))
+                self._describe(record.code, self._file.fields(record))
             elif record.code == _DATA_END_CODE:
                 return
         self.is_whole = self.is_whole and end == self._end
@@ -247,7 +288,7 @@ class McapFile:
     def _scan_chunk(self, record: _Record) -> None:
         if record.length < _CHUNK.size:
             return
-        first, last, size, _ = _CHUNK.unpack(self._read(record.offset, _CHUNK.size))
+        first, last, size, _ = _CHUNK.unpack(self._file.read(record.offset, _CHUNK.size))
         chunk = _Chunk(record.offset, record.length, first, last, size)
         self._chunks.append(chunk)
         try:
@@ -260,7 +301,7 @@ class McapFile:
         except (StorageError, UnpackingError):  # Counted when the messages are read.
             return
 
-    def _count(self, head: bytes) -> None:
+    def _count(self, head: Buffer) -> None:
         channel, _, time, _ = _MESSAGE.unpack(head)
         self._counts[channel] += 1
         first, last = self.span or (time, time)
@@ -302,6 +343,14 @@ class McapFile:
             self._faults[TOO_LARGE] += 1
             return
         used.append(chunk.size)
+        for row in sorted(self._rows_of(chunk, wanted, start, stop), key=attrgetter('time')):
+            yield row.time, row
+        used.remove(chunk.size)
+
+    def _rows_of(
+        self, chunk: _Chunk, wanted: dict[int, Connection], start: int, stop: int
+    ) -> list[Row]:
+        """Return the messages of a chunk up to the first damaged one."""
         rows = []
         try:
             content = self._unpack(chunk)
@@ -309,67 +358,42 @@ class McapFile:
                 if code == _MESSAGE_CODE:
                     channel, _, time, _ = _MESSAGE.unpack_from(content, begin)
                     if channel in wanted and start <= time < stop:
-                        data = content[begin + _MESSAGE.size : end]
+                        data = bytes(content[begin + _MESSAGE.size : end])
                         rows.append(Row(wanted[channel], time, data))
         except (StorageError, UnpackingError) as error:
             is_too_large = isinstance(error, UnpackingError) and error.is_too_large
             self._faults[TOO_LARGE if is_too_large else DAMAGED_PART] += 1
-        for row in sorted(rows, key=attrgetter('time')):
-            yield row.time, row
-        used.remove(chunk.size)
+        return rows
 
     def _read_loose(
         self, wanted: dict[int, Connection], start: int, stop: int
     ) -> Iterator[tuple[int, Row | None]]:
         """Yield the messages outside of chunks."""
-        for record in self._records(len(_MAGIC), self._end):
+        for record in self._file.records(len(_MAGIC), self._end):
             if record.code == _DATA_END_CODE:
                 return
             if record.code != _MESSAGE_CODE or record.length < _MESSAGE.size:
                 continue
-            channel, _, time, _ = _MESSAGE.unpack(self._read(record.offset, _MESSAGE.size))
+            channel, _, time, _ = _MESSAGE.unpack(self._file.read(record.offset, _MESSAGE.size))
             if channel in wanted and start <= time < stop:
                 length = record.length - _MESSAGE.size
-                data = self._read(record.offset + _MESSAGE.size, length)
+                data = self._file.read(record.offset + _MESSAGE.size, length)
                 yield time, Row(wanted[channel], time, data)
 
-    def _unpack(self, chunk: _Chunk) -> bytes:
+    def _unpack(self, chunk: _Chunk) -> Buffer:
         """Return the records of a chunk."""
-        fields = _Fields(self._read(chunk.offset, chunk.length))
+        fields = _Fields(self._file.read(chunk.offset, chunk.length))
         fields.skip(16)
         size, checksum, compression = fields.number(8), fields.number(4), fields.text()
-        packed = fields.block(8)
-        maximum = min(size, MAX_CHUNK_BYTES)
-        if compression == 'zstd':
-            records = unpack_zstd(packed, maximum)
-        elif compression == 'lz4':
-            records = unpack_lz4(packed, maximum)
-        elif not compression:
-            records = packed
-        else:
-            raise StorageError(f'its compression is {compression!r}')
+        if compression not in _UNPACKERS:
+            raise StorageError(f'the compression of a chunk is {compression!r}')
+        records = _UNPACKERS[compression](fields.block(8), min(size, MAX_CHUNK_BYTES))
         if len(records) != size or (checksum and crc32(records) != checksum):
             raise StorageError('the checksum of a chunk is wrong')
+        # Held until the next one: the allocator would return the memory to the system for each
+        # chunk, which takes twice as long.
+        self._unpacked = records
         return records
-
-    def _records(self, start: int, end: int) -> Iterator[_Record]:
-        """Yield the whole records between two positions in bytes."""
-        while start + _HEAD.size <= end:
-            code, length = _HEAD.unpack(self._read(start, _HEAD.size))
-            offset = start + _HEAD.size
-            if offset + length > end:
-                return
-            yield _Record(code, offset, length)
-            start = offset + length
-
-    def _fields(self, record: _Record) -> _Fields:
-        return _Fields(self._read(record.offset, record.length))
-
-    def _read(self, offset: int, length: int) -> bytes:
-        if not 0 <= length <= self._size - offset:
-            raise StorageError('a record ends behind the end of the file')
-        self._file.seek(offset)
-        return self._file.read(length)
 
 
 def _index_chunk(fields: _Fields) -> _Chunk:
@@ -382,7 +406,7 @@ def _index_chunk(fields: _Fields) -> _Chunk:
     return _Chunk(offset + _HEAD.size, length - _HEAD.size, first, last, fields.number(8))
 
 
-def _split(content: bytes) -> Iterator[tuple[int, int, int]]:
+def _split(content: Buffer) -> Iterator[tuple[int, int, int]]:
     """Yield opcode, start and end of the content of each record."""
     place = 0
     while place < len(content):

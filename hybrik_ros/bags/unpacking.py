@@ -49,23 +49,25 @@ def unpack_zstd(data: bytes | memoryview, max_bytes: int) -> bytes:
     UnpackingError
         The data is damaged or cut off, or the result would be larger.
     """
-    unpacked = bytearray()
-    rest = bytes(data)
+    parts: list[bytes] = []
+    left = max_bytes
+    rest: bytes | memoryview = data
     try:
-        while rest:
+        while len(rest):
             frame = zstd.ZstdDecompressor()
-            unpacked += frame.decompress(rest, max_bytes + 1 - len(unpacked))
-            if len(unpacked) > max_bytes:
+            parts.append(frame.decompress(rest, left + 1))
+            left -= len(parts[-1])
+            if left < 0:
                 raise _too_large(max_bytes)
             if not frame.eof:
                 raise UnpackingError('it ends too early')
             rest = frame.unused_data
     except zstd.ZstdError as error:
         raise UnpackingError(str(error)) from error
-    return bytes(unpacked)
+    return parts[0] if len(parts) == 1 else b''.join(parts)  # Mostly one, without a copy.
 
 
-def unpack_lz4(data: bytes, max_bytes: int) -> bytes:
+def unpack_lz4(data: bytes | memoryview, max_bytes: int) -> bytes:
     """Decompress one frame of lz4; see `unpack_zstd`."""
     frame = LZ4FrameDecompressor()
     try:
