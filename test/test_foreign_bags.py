@@ -232,6 +232,20 @@ def test_topics_of_unknown_types_are_not_copied(frames: list[np.ndarray], tmp_pa
             assert sum(note.startswith(topic) for note in source.notes) == 1
 
 
+def test_images_in_another_encoding_are_named(tmp_path: Path) -> None:
+    foreign = {'/camera': ('protobuf', 'foxglove.CompressedImage', 'protobuf', b'\xff')}
+    foreign['/said'] = ('cdr', 'std_msgs/msg/String', 'ros2msg', definition('std_msgs/msg/String'))
+    with (tmp_path / 'b.mcap').open('wb') as file:
+        writer = Writer(file)
+        writer.start(profile='ros2', library='')
+        for topic, (encoding, *schema) in foreign.items():
+            channel = writer.register_channel(topic, encoding, writer.register_schema(*schema))
+            writer.add_message(channel, START, b'\0\1\0\0', START)
+        writer.finish()
+    with pytest.raises(RecordingError, match=r'no topic .*; /camera is left out: .* protobuf'):
+        open_source(Recording(tmp_path / 'b.mcap')).__enter__()
+
+
 # Files of a bag
 
 

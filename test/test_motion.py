@@ -360,6 +360,13 @@ def test_long_gaps_are_not_interpolated(people: list[Human], tmp_path: Path) -> 
     assert [len(part.pelvis) for part in motions_of(times, frames, BODY, 'split')] == [10, 10]
 
 
+def test_rate_of_no_camera_is_refused(people: list[Human]) -> None:
+    """Interpolation at a rate of 1 GHz would take all memory."""
+    times = [10**9 + n for n in range(10)] + [50 * 10**9]
+    with pytest.raises(MotionError, match=r'within 1e-09 s, faster than any camera'):
+        motions_of(times, [[people[0]]] * 11, BODY, 'interpolate')
+
+
 def test_input_without_motion_is_refused(people: list[Human]) -> None:
     with pytest.raises(MotionError, match='no frame has a person'):
         motions_of(stamps(), [[]] * LENGTH, BODY, 'split')
@@ -394,7 +401,9 @@ def test_each_person_of_a_bag_gets_a_file(
     found, _ = read_npz(tmp_path / 'out' / 'a_p1.npz')
     # Betas are stored in single precision, as messages have them.
     np.testing.assert_allclose(found, joints(people) @ Z_UP.T, atol=1e-6)
-    assert 'p1, 20 frames' in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert 'p1, 20 frames' in told
+    assert "betas are zero: those of the body 'default' are not SMPL's" in told
 
     bag = write_people(tmp_path / 'alone', [[human] for human in people], single)
     assert main(['motion', str(bag), '-o', str(tmp_path / 'b.bvh'), '--gaps', 'split']) == 0

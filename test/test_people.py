@@ -58,8 +58,10 @@ NUMBERS = [
       for value in (NAN, -INF, -1.0, 2.0)],
 ]  # fmt: skip
 STAMPS = [(-(2**31), 0), (-1, 999_999_999), (5, 10**9), (5, 2**32 - 1)]
-IDS = ['', ' ', '.', '..', '../../evil', '/tmp/evil', 'a/b', 'a\\b', '-rf', '~', 'p\n1', 'p\x001',
-       '\x1b[2Jp1', 'p1\u202e', '[/red]', 'p' * 65, 'p' * 10**6, 'é' * 40, 'p 1', 'C:p1']  # fmt: skip
+IDS = [
+    '', ' ', '.', '..', '../../evil', '/tmp/evil', 'a/b', 'a\\b', '-rf', '~', 'p\n1', 'p\x001',
+    '\x1b[2Jp1', 'p1\u202e', '[/red]', 'p' * 65, 'p' * 10**6, 'é' * 40, 'p 1', 'C:p1',
+]  # fmt: skip
 LENGTHS = [('rotations', 0), ('rotations', 23), ('rotations', 25), ('joints', 23), ('joints', 29),
            ('joint_confidence', 0), ('joint_confidence', 29), ('box', 3)]  # fmt: skip
 

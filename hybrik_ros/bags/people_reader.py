@@ -98,7 +98,8 @@ def read_people(path: Path, topic: str = '') -> People:
                 readings.append(_read(message, type_name, number, left_out))
             except ValueError as error:
                 left_out.append(f'message {number} of {name}: {error}')
-        left_out += [f'{kind}: {count}' for kind, count in reader.faults.items()]
+        left_out += reader.notes
+        left_out += [f'{count} x {kind}' for kind, count in reader.faults.items()]
     readings = _keep_likely_stamps(readings, left_out)
     return _join(readings, left_out)
 

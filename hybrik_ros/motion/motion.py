@@ -19,6 +19,7 @@ Gaps = Literal['interpolate', 'split']
 
 _SECOND = 1e9  # nanoseconds
 _DEFAULT_RATE = 30.0  # frames per second of a motion of a single frame
+_MAX_RATE = 1000.0  # Hz; bounds the frames of a gap
 # Rates that NTSC divides by 1.001.
 _NTSC_RATES, _NTSC = (12, 15, 24, 30, 48, 60, 120, 240), 1.001
 # Limits of the uncertainty of a rate, relative. The lower one separates 30 Hz from 29.97 Hz.
@@ -162,6 +163,11 @@ def _frame_indices(stamps: NDArray[np.int64]) -> tuple[NDArray[np.int64], float]
         raise MotionError('the stamps do not increase from frame to frame')
     if not len(steps):
         return np.zeros(len(stamps), np.int64), _DEFAULT_RATE
+    if np.median(steps) < _SECOND / _MAX_RATE:
+        raise MotionError(
+            f'frames follow each other within {np.median(steps) / _SECOND:g} s, faster than any '
+            f'camera (at most {_MAX_RATE:.0f} Hz): their stamps are wrong'
+        )
     # Counted from frame to frame, so that errors of the rate do not accumulate.
     counts = np.maximum(1, np.rint(steps / np.median(steps)).astype(np.int64))
     indices = np.append(0, counts.cumsum())

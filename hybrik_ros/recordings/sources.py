@@ -319,6 +319,7 @@ class BagSource(PictureSource):
             raise RecordingError(
                 f'{self._recording.path} has {many}: choose one with --image-topic '
                 f'(images are on {", ".join(images) or "no topic"})'
+                + ''.join(f'; {note}' for note in self._reader.notes)
             )
         [topic] = found.values()
         return topic
