@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import traceback
 from pathlib import Path
 
 DISTRIBUTIONS = Path('/opt/ros')
@@ -94,9 +95,31 @@ def explain(error: Exception) -> str | None:
     return None
 
 
-def one_line(error: Exception) -> str:
+def explain_unexpected(error: Exception) -> str | None:
+    """Return a one-line message for an error that no command expects.
+
+    Returns
+    -------
+    str or None
+        None in Python's development mode, in which the traceback is wanted.
+    """
+    if isinstance(error, MemoryError):
+        return f'not enough memory: {error}' if str(error) else 'not enough memory'
+    if isinstance(error, OSError):
+        return one_line(error)
+    if sys.flags.dev_mode:
+        return None
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return (
+        f'unexpected {type(error).__name__} in {Path(last.filename).name}, line {last.lineno}: '
+        f'{one_line(error)}; please report it, with the output of the same command with '
+        f'PYTHONDEVMODE=1'
+    )
+
+
+def one_line(error: BaseException) -> str:
     """Return the message of an error without line breaks."""
-    return ' '.join(str(error).split())
+    return ' '.join(str(error).split()) or repr(error)
 
 
 def pip_install(*packages: str) -> str:

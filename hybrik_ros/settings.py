@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import yaml
+
+from hybrik_ros.untrusted import parse_yaml
 
 Value = bool | int | float | str
 T = TypeVar('T', bool, int, float, str)
@@ -415,6 +416,6 @@ def parse_settings(assignments: Iterable[str]) -> dict[str, Any]:
 
 def _read_value(name: str, text: str) -> Any:
     try:
-        return yaml.safe_load(text) if text else ''
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        return parse_yaml(text) if text else ''
+    except ValueError as error:
         raise ValueError(f'{name} must have a value in YAML, not {text!r}') from error

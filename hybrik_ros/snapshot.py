@@ -94,7 +94,7 @@ def from_plain(plain: Plain, observation_type: type[Observation]) -> Snapshot:
             and isinstance(found.stamp, float)
         ):
             raise ValueError('its content is of other types')
-    except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
+    except Exception as error:  # numpy raises nearly any type for wrong types of arrays.
         raise ValueError(f'not a snapshot of this version: {error}') from error
     return found
 

@@ -16,7 +16,7 @@ from recorded import IMAGE, INFO, START, STORE, TEXT, write_bag
 from rosbags.highlevel import AnyReader
 
 from hybrik_ros.bags import BagError, BagReader, BagWriter, Message, serialise, typestore
-from hybrik_ros.bags.reader import CUT_OFF, DAMAGED_MESSAGE, DAMAGED_PART
+from hybrik_ros.bags.storage import CUT_OFF, DAMAGED_MESSAGE, DAMAGED_PART
 
 KINDS = [('MCAP', 'NONE'), ('MCAP', 'STORAGE'), ('MCAP', 'MESSAGE'), ('MCAP', 'FILE'),
          ('SQLITE3', 'NONE'), ('SQLITE3', 'MESSAGE'), ('SQLITE3', 'FILE')]  # fmt: skip

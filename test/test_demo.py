@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from geometry_msgs.msg import Quaternion
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rosbags.highlevel import AnyReader
+from spinning import SpinningNode
 
 from hybrik_ros.bags import typestore
 from hybrik_ros.body import BodyModel
 from hybrik_ros.kinematics import forward
+from hybrik_ros.msg import HumanMesh, HumanMeshArray
 from hybrik_ros.node.recorder import Recorder
 from hybrik_ros.rotations import from_quaternion
 from hybrik_ros.share import SAMPLE
@@ -77,6 +80,31 @@ def test_the_counts_outlast_the_node(ros_environment: dict[str, str]) -> None:
     node.destroy_node()
     context.try_shutdown()
     assert recorder.report == {'received': '145'}
+
+
+def test_recorder_leaves_out_invalid_people(ros_environment: dict[str, str]) -> None:
+    peer = SpinningNode('people')
+    publisher = peer.node.create_publisher(HumanMeshArray, 'human_poses', 10)
+
+    def array(sec: int, *ids: str) -> HumanMeshArray:
+        upright = [Quaternion(w=1.0)] * 24
+        humans = [HumanMesh(id=id, rotations=upright) for id in ids]
+        found = HumanMeshArray(humans=humans)
+        found.header.stamp.sec = sec
+        return found
+
+    damaged = array(2, 'p1', 'p2', '../evil')
+    damaged.humans[0].joints[5].y = float('nan')
+    try:
+        with Recorder('hybrik_node') as recorder:
+            assert peer.wait(publisher.get_subscription_count)
+            for message in (array(1, 'p1'), damaged, array(-1, 'p1'), array(3, 'p1')):
+                publisher.publish(message)
+            assert peer.wait(lambda: len(recorder.people) == 3)
+    finally:
+        peer.close()
+    ids = {stamp: [human.id for human in humans] for stamp, humans in recorder.people.items()}
+    assert ids == {10**9: ['p1'], 2 * 10**9: ['p2'], 3 * 10**9: ['p1']}
 
 
 def test_demo_bag_reads_back(

@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from hybrik_ros.bags import BagWriter, create_message_maker, serialise, typestore
 from hybrik_ros.body import BodyModel
+from hybrik_ros.body.model import DEFAULT_BODY
 from hybrik_ros.cli import main
 from hybrik_ros.human import Human
 from hybrik_ros.kinematics import forward, global_rotations
@@ -75,8 +76,8 @@ def joints(people: Sequence[Human]) -> NDArray:
     return np.array([human.joints for human in people])
 
 
-def written(people: Sequence[Human], path: Path) -> Path:
-    [motion] = motions_of(stamps(), [[human] for human in people], BODY, 'interpolate')
+def written(people: Sequence[Human], path: Path, body: BodyModel = BODY) -> Path:
+    [motion] = motions_of(stamps(), [[human] for human in people], body, 'interpolate')
     write_motion(motion, path)
     return path
 
@@ -84,19 +85,35 @@ def written(people: Sequence[Human], path: Path) -> Path:
 # Three readers, written from the specifications of the formats.
 
 
-def read_npz(path: Path) -> tuple[NDArray, float]:
-    """Return the joints (N, 24, 3) of an AMASS file by a SMPL layer, and its rate."""
+def read_npz(path: Path, own: BodyModel = BODY) -> tuple[NDArray, float]:
+    """Return the joints (N, 24, 3) of an AMASS file by a SMPL layer, and its rate.
+
+    The layer has the betas of the file. Where these are zero as they are not SMPL's, its pelvis is
+    in place, and the other joints follow from the betas of the body.
+    """
     with np.load(path, allow_pickle=False) as file:
         assert str(file['gender']) == 'neutral'
-        assert str(file['body_model']) == 'default'
+        assert str(file['body_model']) == own.name
         assert file['betas'].shape == (16,)
+        assert int(file['num_betas']) == 16
         count = len(file['trans'])
         assert file['poses'].shape == (count, 156)
         assert not file['poses'][:, 66:].any()
+        parts = [file[name] for name in ('root_orient', 'pose_body', 'pose_hand')]
+        assert [part.shape for part in parts] == [(count, 3), (count, 63), (count, 90)]
+        np.testing.assert_array_equal(np.concatenate(parts, axis=1), file['poses'])
+        assert file['mocap_frame_rate'].item() == file['mocap_framerate'].item()
         turns = Rotation.from_rotvec(file['poses'][:, :72].reshape(-1, 3)).as_matrix()
-        rest = BODY.rest_joints(file['betas'][: BODY.num_betas])
-        found = chain(turns.reshape(count, NUM_JOINTS, 3, 3), rest[:NUM_JOINTS])
-        return found + file['trans'][:, None], float(file['mocap_framerate'])
+        turns = turns.reshape(count, NUM_JOINTS, 3, 3)
+        layer = chain(turns, own.rest_joints(file['betas'][: own.num_betas])[:NUM_JOINTS])
+        layer += file['trans'][:, None]
+        found = chain(turns, own.rest_joints(file['body_betas'])[:NUM_JOINTS])
+        found += layer[:, :1] - found[:, :1]
+        if own.shape_names:
+            assert not file['betas'].any()
+        else:
+            np.testing.assert_allclose(found, layer, atol=1e-12)
+        return found, float(file['mocap_framerate'])
 
 
 def chain(turns: NDArray, rest: NDArray) -> NDArray:
@@ -222,6 +239,37 @@ def test_amass_gives_the_joints_of_the_messages(people: list[Human], tmp_path: P
     assert (found[:, JOINT_NAMES.index('head'), 2] > found[:, 0, 2]).all()  # z is up
 
 
+def test_amass_has_the_betas_of_a_smpl_body(people: list[Human], tmp_path: Path) -> None:
+    """A file of SMPL's own has no names of its shape directions."""
+    with np.load(DEFAULT_BODY) as arrays:
+        np.savez(tmp_path / 'smpl.npz', **{k: v for k, v in arrays.items() if 'names' not in k})
+    smpl = BodyModel.load(tmp_path / 'smpl.npz')
+    path = written(people, tmp_path / 'a.npz', smpl)
+    found, _ = read_npz(path, smpl)
+    np.testing.assert_allclose(found, joints(people) @ Z_UP.T, atol=1e-9)
+    with np.load(path) as file:
+        np.testing.assert_array_equal(file['betas'][: len(BETAS)], BETAS)
+
+
+@pytest.mark.parametrize('nominal', [1, 15, 24 / 1.001, 25, 30 / 1.001, 30, 60 / 1.001, 60])
+def test_rate_is_the_nominal_one(nominal: float, people: list[Human]) -> None:
+    for length in range(2, 400, 9):
+        exact = [10**9 + round(n / nominal * 1e9) for n in range(length)]
+        [motion] = motions_of(exact, [[people[0]]] * length, BODY, 'split')
+        assert motion.rate == nominal
+    jitter = np.random.default_rng(1).normal(0, 1e6, 3000)
+    rough = [t + int(j) for t, j in zip(exact, jitter, strict=False)]
+    [motion] = motions_of(rough, [[people[0]]] * length, BODY, 'split')
+    assert motion.rate in (nominal, round(nominal))  # 29.97 Hz may be taken for 30 Hz
+
+
+def test_rate_between_the_nominal_ones_is_kept(people: list[Human]) -> None:
+    for rate in (0.3, 7.5, 9.8, 12.5, 14.5, 29.8, 30.3):
+        times = [10**9 + round(n / rate * 1e9) for n in range(100)]
+        [motion] = motions_of(times, [[people[0]]] * 100, BODY, 'split')
+        assert motion.rate == pytest.approx(rate, rel=1e-6)
+
+
 def test_bvh_gives_the_joints_of_the_messages(people: list[Human], tmp_path: Path) -> None:
     found, rate = read_bvh(written(people, tmp_path / 'a.bvh'))
     expected = joints(people) @ Y_UP.T
@@ -312,6 +360,13 @@ def test_long_gaps_are_not_interpolated(people: list[Human], tmp_path: Path) -> 
     assert [len(part.pelvis) for part in motions_of(times, frames, BODY, 'split')] == [10, 10]
 
 
+def test_rate_of_no_camera_is_refused(people: list[Human]) -> None:
+    """Interpolation at a rate of 1 GHz would take all memory."""
+    times = [10**9 + n for n in range(10)] + [50 * 10**9]
+    with pytest.raises(MotionError, match=r'within 1e-09 s, faster than any camera'):
+        motions_of(times, [[people[0]]] * 11, BODY, 'interpolate')
+
+
 def test_input_without_motion_is_refused(people: list[Human]) -> None:
     with pytest.raises(MotionError, match='no frame has a person'):
         motions_of(stamps(), [[]] * LENGTH, BODY, 'split')
@@ -346,7 +401,9 @@ def test_each_person_of_a_bag_gets_a_file(
     found, _ = read_npz(tmp_path / 'out' / 'a_p1.npz')
     # Betas are stored in single precision, as messages have them.
     np.testing.assert_allclose(found, joints(people) @ Z_UP.T, atol=1e-6)
-    assert 'p1, 20 frames' in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert 'p1, 20 frames' in told
+    assert "betas are zero: those of the body 'default' are not SMPL's" in told
 
     bag = write_people(tmp_path / 'alone', [[human] for human in people], single)
     assert main(['motion', str(bag), '-o', str(tmp_path / 'b.bvh'), '--gaps', 'split']) == 0

@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import pytest
+from geometry_msgs.msg import Quaternion
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -297,7 +299,9 @@ def message(rotations: NDArray, seconds: float, id: str = 'p1') -> HumanMesh:
 
 @pytest.fixture
 def program(ros_environment: dict[str, str]) -> Iterator['subprocess.Popen[str]']:
-    process = subprocess.Popen([sys.executable, EXAMPLE], env=ros_environment, text=True)
+    process = subprocess.Popen(
+        [sys.executable, EXAMPLE], env=ros_environment, text=True, stderr=subprocess.PIPE
+    )
     yield process
     process.kill()
     process.wait()
@@ -337,3 +341,79 @@ def test_it_turns_messages_to_commands(
         assert program.wait(10) == 0
     finally:
         peer.close()
+
+
+def damage(sent: HumanMesh) -> Iterator[HumanMesh]:
+    """Yield copies of a message, each with something that no person has."""
+    for number in (float('nan'), float('inf'), 1e300):
+        for path in ('rotations.16.w', 'joints.0.x', 'translation.z', 'velocity.y'):
+            array, *index, axis = path.split('.')
+            changed = deepcopy(sent)
+            field = getattr(changed, array)
+            setattr(field[int(index[0])] if index else field, axis, number)
+            yield changed
+    for sec in (-1, -(2**31)):
+        changed = deepcopy(sent)
+        changed.header.stamp.sec = sec
+        yield changed
+    for fields in ({'id': ''}, {'id': '../../evil'}, {'id': 'x' * 10000}, {'betas': [np.nan]}):
+        changed = deepcopy(sent)
+        for name, value in fields.items():
+            setattr(changed, name, value)
+        yield changed
+    changed = deepcopy(sent)
+    changed.rotations = [Quaternion(x=0.0, y=0.0, z=0.0, w=0.0)] * 24
+    yield changed
+
+
+def test_damaged_messages_never_reach_the_robot(
+    program: 'subprocess.Popen[str]', ros_environment: dict[str, str]
+) -> None:
+    peer = SpinningNode('person')
+    heard: list[JointState] = []
+    peer.node.create_subscription(JointState, 'joint_commands', heard.append, 100)
+    publisher = peer.node.create_publisher(HumanMesh, 'human_pose', 100)
+    pose = hanging('left', elbow=1.2)
+    sent = 0
+    try:
+        assert peer.wait(
+            lambda: (
+                publisher.get_subscription_count() and peer.node.count_publishers('joint_commands')
+            )
+        )
+        for bad in (None, *damage(message(pose, 0.5))):
+            if bad is not None:
+                publisher.publish(bad)
+            good = message(pose, sent / 20)
+            publisher.publish(good)
+            sent += 1
+            assert peer.wait(lambda: len(heard) >= sent), bad  # noqa: B023
+        assert len(heard) == sent
+        # The other person of a distant time does not take over.
+        publisher.publish(message(posed(), 1e6, 'p2'))
+        publisher.publish(message(pose, sent / 20))
+        assert peer.wait(lambda: len(heard) > sent)
+        assert len(heard) == sent + 1
+        positions = np.array([command.position for command in heard])
+        assert np.isfinite(positions).all()
+        elbow = heard[0].name.index('left_elbow')
+        np.testing.assert_allclose(positions[-1, elbow], check(pose, 'left', np.zeros(7))[3])
+        program.send_signal(signal.SIGINT)
+        _, log = program.communicate(timeout=10)
+        assert program.returncode == 0
+        assert 'Traceback' not in log
+        assert "person 'p1': rotations[16, 3] is nan" in log
+    finally:
+        peer.close()
+
+
+def test_arm_holds_when_angles_are_not_finite() -> None:
+    arm = example.Arm('left')
+    start = hanging('left', elbow=0.8)
+    arm.advance(start, ALL_SEEN, 0.05)
+    before = arm.angles
+    arm.advance(np.full((24, 3, 3), np.nan), ALL_SEEN, 0.05)
+    np.testing.assert_array_equal(arm.angles, before)
+    arm.advance(start, ALL_SEEN, 0.05)
+    assert np.isfinite(arm.angles).all()
+    assert arm.angles[3] < before[3]

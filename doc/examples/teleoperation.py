@@ -15,6 +15,7 @@ in a simulator first, and use a real robot's own emergency stop.
 
 import array
 import sys
+import time
 from contextlib import suppress
 
 import numpy as np
@@ -22,13 +23,12 @@ import rclpy
 from numpy.typing import ArrayLike, NDArray
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from rclpy.time import Time
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
 from hybrik_ros.angles import select_first_angle, wrap
 from hybrik_ros.kinematics import global_rotations
-from hybrik_ros.messages.people import from_human_mesh
+from hybrik_ros.messages.people import PersonError, from_human_mesh, stamp_of
 from hybrik_ros.msg import HumanMesh
 from hybrik_ros.skeleton import JOINT_NAMES
 
@@ -59,6 +59,7 @@ SINGULAR_DISTANCE = 0.01
 STRAIGHT_BEND = 0.1
 # Maximum time step in seconds that limits the motion of one frame, also after a longer gap.
 MAX_STEP_SECONDS = 0.1
+LOG_SECONDS = 5.0  # minimum time between two errors in the log
 FORGET_SECONDS = 1.0  # minimum time without the followed person before another one is followed
 
 
@@ -190,8 +191,8 @@ class Arm:
         elapsed : float
             Time in seconds since the last frame.
         """
-        is_observed = find_observed(joint_confidence, self._side)
         angles = arm_angles(rotations, self._side, self._observed)
+        is_observed = find_observed(joint_confidence, self._side) & np.isfinite(angles)
         self._observed = np.where(is_observed, angles, self._observed)
         low, high = limits(self._side).T
         max_step = MAX_SPEEDS * np.clip(elapsed, 0.0, MAX_STEP_SECONDS)
@@ -207,19 +208,22 @@ class Teleoperation(Node):
         self._arms = {side: Arm(side) for side in SIDES}
         self._id = ''
         self._stamp: float | None = None
+        self._seen = 0.0
         self._commands = self.create_publisher(JointState, 'joint_commands', 1)
         self.create_subscription(HumanMesh, 'human_pose', self._take, 10)
 
     def _take(self, message: HumanMesh) -> None:
-        stamp = Time.from_msg(message.header.stamp).nanoseconds * 1e-9
+        # A robot must not act on a message that is damaged: it holds, as without any message.
+        try:
+            human = from_human_mesh(message)
+        except PersonError as error:
+            self.get_logger().error(f'held: {error}', throttle_duration_sec=LOG_SECONDS)
+            return
+        if not self._follows(human.id):
+            return
+        stamp = stamp_of(message.header) * 1e-9
         elapsed = 0.0 if self._stamp is None else stamp - self._stamp
-        if message.id != self._id:
-            if self._id and 0 <= elapsed < FORGET_SECONDS:
-                return
-            self._id = message.id
-            self.get_logger().info(f'following {message.id}')
         self._stamp = stamp
-        human = from_human_mesh(message)
         for arm in self._arms.values():
             arm.advance(human.rotations, human.joint_confidence, elapsed)
         command = JointState(header=Header(stamp=message.header.stamp))
@@ -228,6 +232,17 @@ class Teleoperation(Node):
             'd', np.concatenate([self._arms[side].angles for side in SIDES]).tolist()
         )
         self._commands.publish(command)
+
+    def _follows(self, id: str) -> bool:
+        """Return whether a person is followed, or from now on, as the followed one is gone."""
+        now = time.monotonic()  # Stamps may be wrong.
+        if id != self._id:
+            if self._id and now - self._seen < FORGET_SECONDS:
+                return False
+            self._id, self._stamp = id, None
+            self.get_logger().info(f'following {id}')
+        self._seen = now
+        return True
 
 
 def main() -> int:

@@ -1,13 +1,27 @@
 """Read the people in a bag that `hybrik bag` or ros2 bag wrote."""
 
+import re
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from hybrik_ros.bags.reader import BagError, BagReader, Message
 from hybrik_ros.bags.types import deserialise
 from hybrik_ros.human import Human
-from hybrik_ros.messages.fields import nanoseconds
-from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY, from_human_mesh
+from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY, people_of, stamp_of
+
+_SECOND = 10**9  # nanoseconds
+_DAY = 86_400  # seconds
+# Maximum difference in seconds of a stamp from those of the other messages, which may be the times
+# of another clock: more than clocks are corrected by, less than a damaged stamp is off.
+_MAX_STAMP_ERROR = _DAY
+_MAX_NAME = 40  # characters of the name of a body in errors
+_MAX_LINES = 10  # of what is left out
+_NUMBER = re.compile(r'\b[0-9.]+\b')  # in which faults of one kind differ
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,17 +34,36 @@ class People:
         The people (list of Human) by the stamp of their image in nanoseconds, in ascending order.
     body_model : str
         Name of the body that all people have; empty if the bag has no person.
-    damaged : int
-        Number of messages that could not be read.
+    left_out : list of str
+        The reason for each message or person that is left out, with topic, message and person.
     """
 
     frames: dict[int, list[Human]]
     body_model: str
-    damaged: int
+    left_out: list[str]
+
+    def report(self) -> Iterator[str]:
+        """Yield a line for each kind of what is left out."""
+        kinds: dict[str, list[str]] = {}
+        for text in self.left_out:
+            kinds.setdefault(_NUMBER.sub('#', text), []).append(text)
+        for first, *others in list(kinds.values())[:_MAX_LINES]:
+            yield f'{first} (and {len(others)} more like it)' if others else first
+        if len(kinds) > _MAX_LINES:
+            yield f'and {len(kinds) - _MAX_LINES} other kinds'
+
+
+class _Reading(NamedTuple):
+    """The people (Human and name of the body) of a message, its name in errors, and its times."""
+
+    name: str
+    received: int
+    stamp: int
+    people: list[tuple[Human, str]]
 
 
 def read_people(path: Path, topic: str = '') -> People:
-    """Read the people of a bag.
+    """Read the people of a bag. Invalid messages and people are left out.
 
     Parameters
     ----------
@@ -49,12 +82,9 @@ def read_people(path: Path, topic: str = '') -> People:
     Raises
     ------
     BagError
-        The bag cannot be read, has no such topic or several of them, or has people with different
-        bodies.
+        The bag cannot be read, or has no such topic or several of them.
     """
-    frames: dict[int, list[Human]] = {}
-    bodies: set[str] = set()
-    damaged = 0
+    left_out: list[str] = []
     with BagReader(path) as reader:
         name = topic or _find_topic(path, reader)
         if name not in reader.topics:
@@ -62,28 +92,66 @@ def read_people(path: Path, topic: str = '') -> People:
         type_name = reader.topics[name].type_name
         if type_name not in (HUMAN_MESH, HUMAN_MESH_ARRAY):
             raise BagError(f'{name} of {path} is of type {type_name}, not {HUMAN_MESH_ARRAY}')
-        for message in reader.messages({name}):
+        readings = []
+        for number, message in enumerate(reader.messages({name}), 1):
             try:
-                stamp, people = _parse(message, type_name)
-            except ValueError:
-                damaged += 1
-                continue
-            frames.setdefault(stamp, []).extend(human for human, _ in people)
-            bodies |= {body for _, body in people}
-        damaged += sum(reader.faults.values())
-    if len(bodies) > 1:
-        raise BagError(
-            f'{path} has people with different bodies ({", ".join(sorted(bodies))}), which cannot '
-            f'be read together'
-        )
-    return People(dict(sorted(frames.items())), ''.join(bodies), damaged)
+                readings.append(_read(message, type_name, number, left_out))
+            except ValueError as error:
+                left_out.append(f'message {number} of {name}: {error}')
+        left_out += reader.notes
+        left_out += [f'{count} x {kind}' for kind, count in reader.faults.items()]
+    readings = _keep_likely_stamps(readings, left_out)
+    return _join(readings, left_out)
 
 
-def _parse(message: Message, type_name: str) -> tuple[int, list[tuple[Human, str]]]:
-    """Return the stamp in nanoseconds, and each person with the name of the body."""
+def _read(message: Message, type_name: str, number: int, left_out: list[str]) -> _Reading:
     content = deserialise(message.data, type_name)
-    meshes = content.humans if type_name == HUMAN_MESH_ARRAY else [content]
-    return nanoseconds(content.header), [(from_human_mesh(m), m.body_model) for m in meshes]
+    name = f'message {number} of {message.topic}'
+    people, faults = people_of(content)
+    left_out += [f'{name}: {fault}' for fault in faults]
+    return _Reading(name, message.time, stamp_of(content.header), people)
+
+
+def _keep_likely_stamps(readings: list[_Reading], left_out: list[str]) -> list[_Reading]:
+    """Return the messages without those whose stamps are far from all others."""
+    delays = [(reading.received - reading.stamp) / _SECOND for reading in readings]
+    usual = np.median(delays) if delays else 0.0
+    kept = []
+    for reading, delay in zip(readings, delays, strict=True):
+        if abs(delay - usual) <= _MAX_STAMP_ERROR:
+            kept.append(reading)
+            continue
+        left_out.append(
+            f'{reading.name}: its stamp, {reading.stamp / _SECOND:.3f} s, is '
+            f'{abs(delay - usual) / _DAY:.0f} days away from those of the other messages'
+        )
+    return kept
+
+
+def _join(readings: list[_Reading], left_out: list[str]) -> People:
+    """Return the people of all messages: each once in a frame, all with the most common body."""
+    bodies = Counter(
+        (body, len(human.betas)) for reading in readings for human, body in reading.people
+    )
+    usual = bodies.most_common(1)[0][0] if bodies else ('', 0)
+    frames: dict[int, dict[str, Human]] = {}
+    for reading in sorted(readings, key=lambda reading: reading.stamp):
+        frame = frames.setdefault(reading.stamp, {})
+        for human, body in reading.people:
+            if (body, len(human.betas)) != usual:
+                reason = f'{_describe(body, len(human.betas))}, unlike most: {_describe(*usual)}'
+            elif human.id in frame:
+                reason = 'a message before it has the same person and stamp'
+            else:
+                frame[human.id] = human
+                continue
+            left_out.append(f'{reading.name}: person {human.id!r}: {reason}')
+    people = {stamp: list(frame.values()) for stamp, frame in frames.items()}
+    return People(people, usual[0], left_out)
+
+
+def _describe(body: str, betas: int) -> str:
+    return f'body {body[:_MAX_NAME]!r} with {betas} betas'
 
 
 def _find_topic(path: Path, reader: BagReader) -> str:

@@ -5,41 +5,43 @@ import os
 import re
 import shutil
 import sqlite3
-import sys
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing
-from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rosbags.interfaces import Connection, MessageDefinitionFormat, Qos
-from rosbags.rosbag2.storage_mcap import McapReader
-from rosbags.rosbag2.storage_sqlite3 import Sqlite3Reader
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 
-from hybrik_ros.bags.cut_off import CutOffMcap, CutOffSqlite
+from hybrik_ros.advice import one_line
+from hybrik_ros.bags.mcap_file import McapFile
+from hybrik_ros.bags.sqlite_file import SqliteFile
+from hybrik_ros.bags.storage import (
+    CDR,
+    CUT_OFF,
+    DAMAGED_MESSAGE,
+    TOO_LARGE,
+    Storage,
+)
 from hybrik_ros.bags.types import typestore
+from hybrik_ros.bags.unpacking import ZSTD_MAGIC, UnpackingError, unpack_file, unpack_zstd
+from hybrik_ros.limits import MAX_MESSAGE_BYTES, MAX_YAML_BYTES
+from hybrik_ros.untrusted import check_regular, parse_yaml, read_regular
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
-# Storages by file extension: for whole files, and for files that are cut off.
-_STORAGES: dict[str, tuple[Any, Any]] = {
-    '.mcap': (McapReader, CutOffMcap),
-    '.db3': (Sqlite3Reader, CutOffSqlite),
+_METADATA = 'metadata.yaml'
+_SQLITE = '.db3'
+_STORAGES: dict[str, Callable[[Path, Counter[str]], Storage]] = {
+    '.mcap': McapFile,
+    _SQLITE: SqliteFile,
 }
 _COMPRESSED = '.zstd'
-_ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'  # first bytes of a compressed message; no CDR starts like that
-_BLOCK_BYTES = 2**20  # maximum size of what is decompressed at once
+_MAX_TIME = 2**63  # nanoseconds; times of receipt have 63 bits
 # Sizes in bytes of the headers of sqlite's log and of each frame in it (sqlite.org/fileformat).
 _LOG_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
 
-# Kinds of damage.
-CUT_OFF, DAMAGED_PART, DAMAGED_MESSAGE = 'file cut off', 'damaged part', 'damaged message'
+LOST_FILE = 'file missing or unreadable'  # a kind of damage
 
 
 class BagError(ValueError):
@@ -103,33 +105,33 @@ class Topic(NamedTuple):
             The definition is neither in the bag nor known to this package, or cannot be parsed.
         """
         text, kind = self.connection.msgdef.data, self.connection.msgdef.format
-        if kind == MessageDefinitionFormat.NONE:
-            if self.type_name not in typestore().fielddefs:
-                raise BagError(
-                    f'{self.name} cannot be copied: the definition of its type {self.type_name} is '
-                    f'neither in the bag nor part of ROS 2'
+        is_known = self.type_name in typestore().fielddefs
+        reason = 'is neither in the bag nor part of ROS 2'
+        if kind != MessageDefinitionFormat.NONE:
+            store = get_typestore(Stores.EMPTY)
+            try:
+                is_msg = kind == MessageDefinitionFormat.MSG
+                parsed = (
+                    get_types_from_msg(text, self.type_name) if is_msg else get_types_from_idl(text)
                 )
+                store.register(parsed)
+                return text, store.hash_rihs01(self.type_name)
+            except Exception as error:  # The exception of rosbags depends on what is wrong.
+                reason = f'cannot be parsed ({one_line(error) or repr(error)})'
+        if is_known:
             text, _ = typestore().generate_msgdef(self.type_name, ros_version=2)
             return text, typestore().hash_rihs01(self.type_name)
-        store = get_typestore(Stores.EMPTY)
-        try:
-            if kind == MessageDefinitionFormat.MSG:
-                store.register(get_types_from_msg(text, self.type_name))
-            else:
-                store.register(get_types_from_idl(text))
-            return text, store.hash_rihs01(self.type_name)
-        except Exception as error:  # The exception of rosbags depends on what is wrong.
-            raise BagError(
-                f'{self.name} cannot be copied: the definition of its type {self.type_name} cannot '
-                f'be parsed: {error!r}'
-            ) from error
+        raise BagError(
+            f'{self.name} cannot be copied: the definition of its type {self.type_name} {reason}'
+        )
 
 
 class BagReader:
     """Reads a bag. A context manager.
 
     metadata.yaml is not needed: a recorder that was killed does not write it. A file that is cut
-    off is read up to its end. Damaged parts and messages are left out and counted.
+    off is read up to its end. Damaged parts and messages are left out and counted, and so are
+    single files of several. Topics in other encodings than that of ROS 2 (CDR) are left out.
 
     Parameters
     ----------
@@ -141,14 +143,18 @@ class BagReader:
     topics : dict
         Topics by name, once entered.
     faults : Counter
-        Number of faults so far by kind: CUT_OFF, DAMAGED_PART, DAMAGED_MESSAGE.
+        Number of faults so far by kind: CUT_OFF, DAMAGED_PART, DAMAGED_MESSAGE, TOO_LARGE,
+        LOST_FILE.
+    notes : list of str
+        The files and topics that are left out, with the reason.
     """
 
     def __init__(self, path: Path) -> None:
         self.topics: dict[str, Topic] = {}
         self.faults: Counter[str] = Counter()
+        self.notes: list[str] = []
         self._path = path
-        self._storages: list[Any] = []
+        self._storages: list[Storage] = []
         self._stack = ExitStack()
 
     def __enter__(self) -> 'BagReader':
@@ -157,25 +163,14 @@ class BagReader:
         Raises
         ------
         BagError
-            There is no bag, or one of its files cannot be read.
+            There is no bag, none of its files can be read, or none of its topics is in CDR.
         OSError
-            There is no space to decompress a file.
+            The same for its files, or there is no space to decompress one.
         """
         with ExitStack() as stack:
-            for file in files_of(self._path):
-                unpacked, is_completely_unpacked = _unpack(file, stack)
-                storage, is_whole = _open_storage(unpacked, file)
-                stack.callback(storage.close)
-                self._storages.append(storage)
-                if not (is_completely_unpacked and is_whole):
-                    self.faults[CUT_OFF] += 1
+            self._open_files(stack)
+            self._add_topics()
             self._stack = stack.pop_all()
-        for connection in (c for storage in self._storages for c in storage.connections):
-            known = self.topics.get(connection.topic)
-            length = connection.msgcount + (known.length if known else 0)
-            self.topics[connection.topic] = Topic(
-                connection.topic, connection.msgtype, length, connection
-            )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -200,38 +195,101 @@ class BagReader:
             A message that is not damaged.
         """
         for storage in self._storages:
-            wanted = [c for c in storage.connections if c.topic in topics]
-            if wanted:
-                yield from self._read_messages(storage, wanted, start, stop)
+            wanted = [c for c in storage.connections if c.topic in topics and self._is_read(c)]
+            for connection, time, data in storage.messages(wanted, start, stop) if wanted else ():
+                message = self._check_message(connection.topic, time, data)
+                if message is not None:
+                    yield message
 
     @property
     def span(self) -> tuple[int, int]:
         """The times of receipt of the first and the last message in nanoseconds."""
-        spans = [storage.metadata for storage in self._storages if storage.metadata.message_count]
+        spans = [storage.span for storage in self._storages if storage.span is not None]
         if not spans:
             raise BagError(f'{self._path} contains no message')
-        return min(s.start_time for s in spans), max(s.end_time for s in spans) - 1
+        return min(first for first, _ in spans), max(last for _, last in spans)
 
-    def _read_messages(
-        self, storage: Any, connections: list[Connection], start: int | None, stop: int | None
-    ) -> Iterator[Message]:
-        read = storage.messages
-        if isinstance(storage, McapReader) and not storage.chunks:
-            read = storage.messages_scan  # in the order of the file: there is no index to sort by
-        for window in _windows(storage, start, stop):
+    def find_copyable(self) -> list[Topic]:
+        """Return the topics that can be copied, and note the others."""
+        copyable = []
+        for topic in self.topics.values():
             try:
-                for connection, time, data in read(connections, *window):
-                    if data[:4] == _ZSTD_MAGIC:
-                        try:
-                            data = zstd.decompress(data)
-                        except zstd.ZstdError:
-                            self.faults[DAMAGED_MESSAGE] += 1
-                            continue
-                    yield Message(connection.topic, time, data)
-            except GeneratorExit:
-                raise
-            except Exception:  # The exception of rosbags depends on where the damage is.
-                self.faults[DAMAGED_PART] += 1
+                topic.definition()
+                copyable.append(topic)
+            except BagError as error:
+                self.notes.append(str(error))
+        return copyable
+
+    def _open_files(self, stack: ExitStack) -> None:
+        files = files_of(self._path)
+        for file in files:
+            try:
+                unpacked, is_completely_unpacked = _unpack(file, stack)
+                storage = _open_storage(unpacked, file, self.faults)
+            except (BagError, OSError) as error:
+                if len(files) == 1 or getattr(error, 'errno', None) == errno.ENOSPC:
+                    raise
+                self._lose(f'{file.name} is left out: {error}')
+                continue
+            stack.callback(storage.close)
+            self._storages.append(storage)
+            if not (is_completely_unpacked and storage.is_whole):
+                self.faults[CUT_OFF] += 1
+        for name in _find_missing(self._path, files):
+            self._lose(f'{_METADATA} names {name}, which is missing')
+        if not self._storages:
+            raise BagError(f'{self._path} cannot be read: {"; ".join(self.notes)}')
+
+    def _lose(self, note: str) -> None:
+        self.faults[LOST_FILE] += 1
+        self.notes.append(note)
+
+    def _add_topics(self) -> None:
+        for connection in (c for storage in self._storages for c in storage.connections):
+            name, known = connection.topic, self.topics.get(connection.topic)
+            encoding = _encoding_of(connection)
+            if encoding != CDR:
+                self._note(
+                    f'{name} is left out: its messages are encoded as {encoding or "unknown"}, not '
+                    f'as in ROS 2 (CDR)'
+                )
+            elif known and known.length and known.type_name != connection.msgtype:
+                self._note(
+                    f'{name} is read as {known.type_name}: its messages of type '
+                    f'{connection.msgtype} are left out'
+                )
+            else:
+                is_same = known is not None and known.type_name == connection.msgtype
+                length = connection.msgcount + (known.length if known and is_same else 0)
+                self.topics[name] = Topic(name, connection.msgtype, length, connection)
+        if self.notes and not self.topics and any(s.connections for s in self._storages):
+            raise BagError(f'{self._path} has no topic of ROS 2: {"; ".join(self.notes)}')
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def _is_read(self, connection: Connection) -> bool:
+        topic = self.topics.get(connection.topic)
+        is_typed = topic is not None and topic.type_name == connection.msgtype
+        return is_typed and _encoding_of(connection) == CDR
+
+    def _check_message(self, topic: str, time: int, data: bytes) -> Message | None:
+        """Return an unpacked message; count a damaged or too large one, and return None."""
+        if not 0 <= time < _MAX_TIME:
+            self.faults[DAMAGED_MESSAGE] += 1
+            return None
+        try:
+            if data[:4] == ZSTD_MAGIC:
+                data = unpack_zstd(data, MAX_MESSAGE_BYTES)
+        except UnpackingError as error:
+            self.faults[TOO_LARGE if error.is_too_large else DAMAGED_MESSAGE] += 1
+            return None
+        return Message(topic, time, data)
+
+
+def _encoding_of(connection: Connection) -> str:
+    return getattr(connection.ext, 'serialization_format', '')
 
 
 def files_of(path: Path) -> list[Path]:
@@ -248,9 +306,14 @@ def files_of(path: Path) -> list[Path]:
         There is no bag.
     """
     if path.is_dir():
-        files = [file for file in path.iterdir() if is_storage(file)]
+        files = {file.name: file for file in path.iterdir() if is_storage(file)}
+        # ROS 2 leaves the unpacked files beside the compressed ones.
+        packed = [name for name in files if name.endswith(_COMPRESSED)]
+        for name in packed:
+            if name.removesuffix(_COMPRESSED) in files:
+                del files[name]
         if files:
-            return sorted(files, key=by_number)
+            return sorted(files.values(), key=by_number)
     elif is_storage(path) and path.is_file():
         return [path]
     raise BagError(
@@ -270,45 +333,46 @@ def by_number(path: Path) -> list[tuple[int, str]]:
             for part in re.split(r'(\d+)', path.name)]  # fmt: skip
 
 
-def _open_storage(unpacked: Path, file: Path) -> tuple[Any, bool]:
-    """Return the opened storage of an unpacked file, and whether the file is whole."""
-    whole, cut_off = _STORAGES[unpacked.suffix]
-    for kind in (whole, cut_off):
-        storage = kind(unpacked)
-        try:
-            storage.open()
-            return storage, kind is whole
-        except PermissionError:
-            raise
-        except Exception as error:  # The exception of rosbags depends on what is wrong.
-            reason = error
-    raise BagError(f'{file} cannot be read: {reason}') from reason
+def _find_missing(path: Path, files: Sequence[Path]) -> list[str]:
+    """Return the names of files that metadata.yaml has, but the folder of the bag has not."""
+    try:
+        content = parse_yaml(read_regular(path / _METADATA, MAX_YAML_BYTES))
+        names = content['rosbag2_bagfile_information']['relative_file_paths']
+        listed = [Path(name).name for name in names]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
+    found = {file.name.removesuffix(_COMPRESSED) for file in files}
+    return [name for name in listed if name.removesuffix(_COMPRESSED) not in found]
+
+
+def _open_storage(unpacked: Path, file: Path, faults: Counter[str]) -> Storage:
+    """Return the opened storage of an unpacked file."""
+    try:
+        return _STORAGES[unpacked.suffix](unpacked, faults)
+    except PermissionError:
+        raise
+    except (ValueError, OSError, sqlite3.Error) as error:
+        raise BagError(f'{file} cannot be read: {one_line(error)}') from error
 
 
 def _unpack(file: Path, stack: ExitStack) -> tuple[Path, bool]:
     """Return the path of a file's uncompressed content, and whether the content is complete."""
+    check_regular(file)
     log = log_of(file)
     if file.suffix != _COMPRESSED and log is None:
         return file, True
     folder = Path(stack.enter_context(TemporaryDirectory()))
     try:
-        return _merge_log(file, log, folder) if log else _decompress(file, folder)
+        if log is not None:
+            return _merge_log(file, log, folder)
+        return folder / file.stem, unpack_file(file, folder / file.stem)
+    except UnpackingError as error:
+        raise BagError(f'{file} cannot be unpacked: {error}') from error
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         reason = f'{error.strerror} to unpack {file}: set TMPDIR to a folder with more space'
         raise OSError(error.errno, reason, str(folder)) from error
-
-
-def _decompress(file: Path, folder: Path) -> tuple[Path, bool]:
-    unpacked = folder / file.stem
-    with unpacked.open('wb') as out, zstd.open(file, 'rb') as packed:
-        try:
-            while block := packed.read1(_BLOCK_BYTES):
-                out.write(block)
-        except (EOFError, zstd.ZstdError):
-            return unpacked, False
-    return unpacked, True
 
 
 def log_of(file: Path) -> Path | None:
@@ -325,7 +389,7 @@ def log_of(file: Path) -> Path | None:
         None if the file has no log, or an empty one.
     """
     log = file.with_name(f'{file.name}-wal')
-    return log if file.suffix == '.db3' and log.is_file() and log.stat().st_size else None
+    return log if file.suffix == _SQLITE and log.is_file() and log.stat().st_size else None
 
 
 def _merge_log(file: Path, log: Path, folder: Path) -> tuple[Path, bool]:
@@ -356,24 +420,3 @@ def _count_frames(log: Path, page_bytes: int) -> int:
             count += frame[8:16] == salts
             file.seek(page_bytes, os.SEEK_CUR)
     return count
-
-
-def _windows(
-    storage: Any, start: int | None, stop: int | None
-) -> Iterator[tuple[int | None, int | None]]:
-    """Yield time windows that are read independently, so that damage costs one window only."""
-    inside = {
-        time
-        for time in _window_boundaries(storage)
-        if (start is None or time > start) and (stop is None or time < stop)
-    }
-    yield from pairwise([start, *sorted(inside), stop])
-
-
-def _window_boundaries(storage: Any) -> list[int]:
-    """Return the start times of the chunks of a file, or, in sqlite, of each message."""
-    if isinstance(storage, Sqlite3Reader):
-        assert storage.dbconn is not None
-        rows = storage.dbconn.execute('SELECT DISTINCT timestamp FROM messages')
-        return [int(time) for (time,) in rows]
-    return [chunk.message_start_time for chunk in getattr(storage, 'chunks', ())]

@@ -101,6 +101,11 @@ class BodyModel:
         return self._mean_joints + self._joint_directions @ self._check_betas(betas)
 
     @property
+    def has_smpl_betas(self) -> bool:
+        """Whether the betas are SMPL's: files whose betas are other quantities name them."""
+        return not self.shape_names
+
+    @property
     def joint_directions(self) -> Array:
         """Derivative (29, 3, num_betas) of rest_joints by the betas, in metres."""
         return self._joint_directions

@@ -7,14 +7,20 @@ do not unpickle anything themselves, because they do not validate types, sizes a
 get plain numbers of checked type and count.
 """
 
+import io
 import pickle
+import pickletools
 import re
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hybrik_ros.limits import MAX_BODY_BYTES, MAX_PICKLE_MEMO, MAX_SPARSE_ELEMENTS
+from hybrik_ros.untrusted import open_regular, read_regular
 
 # The arrays that a BodyModel needs. Files contain more, some of it not plain arrays.
 _NAMES = (
@@ -24,10 +30,8 @@ _NAMES = (
 
 # numpy's names of booleans, integers, floats and text: types without references to objects.
 _PLAIN_TYPE = re.compile(r'[biufSU]\d+')
-# Maximum number of elements of a sparse matrix made dense; SMPL's regressor has 165,360.
-_MAX_SPARSE_SIZE = 10**7
-# Maximum number of bytes of an unpacked .npz; SMPL with all its 300 shape directions has 90 MB.
-_MAX_NPZ_BYTES = 2**30
+# Opcodes of pickle that number an object, the number of which may be any.
+_MEMO_CODES = ('PUT', 'BINPUT', 'LONG_BINPUT')
 
 
 class UnsafeFileError(ValueError):
@@ -53,9 +57,10 @@ class _Dtype(_Stub):
     """numpy.dtype('f8', False, True); only the byte order of its state is used."""
 
     def dtype(self) -> np.dtype:
-        name = str(self.arguments[0])
-        if not _PLAIN_TYPE.fullmatch(name):
-            raise ValueError(f'an array in the file is of type {name}, not numbers or text')
+        name = self.arguments[0]
+        if not (isinstance(name, str) and _PLAIN_TYPE.fullmatch(name)):
+            shown = reprlib.repr(name)
+            raise ValueError(f'an array in the file is of type {shown}, not numbers or text')
         order: Any = self.state[1] if self.state else '='
         return np.dtype(name).newbyteorder(order)
 
@@ -84,10 +89,10 @@ class _SparseMatrix(_Stub):
     def shape(self) -> tuple[int, int]:
         """Return the checked number of rows and columns."""
         rows, columns = (int(size) for size in self.state['_shape'])
-        if min(rows, columns) < 1 or rows * columns > _MAX_SPARSE_SIZE:
+        if min(rows, columns) < 1 or rows * columns > MAX_SPARSE_ELEMENTS:
             raise ValueError(
                 f'a sparse matrix of {rows} x {columns} elements is larger than a body needs '
-                f'(at most {_MAX_SPARSE_SIZE} elements)'
+                f'(at most {MAX_SPARSE_ELEMENTS} elements)'
             )
         return rows, columns
 
@@ -108,7 +113,8 @@ class _ColumnMatrix(_SparseMatrix):
         """Return the column of each element, or the row, of a number of columns or rows."""
         starts = self.state['indptr'].array().astype(np.int64)
         lengths = np.diff(starts)
-        if len(lengths) != count or starts[-1] != len(self.state['data'].array()):
+        last = len(self.state['data'].array())
+        if len(lengths) != count or starts[0] != 0 or starts[-1] != last:
             raise ValueError('the arrays of a sparse matrix do not fit together')
         return np.repeat(np.arange(count), lengths)
 
@@ -139,7 +145,9 @@ class _Select(_Stub):
 def _encode(text: str, encoding: str) -> bytes:
     """Replace _codecs.encode, by which pickle protocol 2 stores the bytes of Python 3."""
     if encoding != 'latin1':
-        raise UnsafeFileError(f'the file encodes text as {encoding!r}; arrays only need latin1')
+        raise UnsafeFileError(
+            f'the file encodes text as {reprlib.repr(encoding)}; arrays only need latin1'
+        )
     return text.encode('latin1')
 
 
@@ -241,15 +249,16 @@ def read_body_file(path: Path) -> Mapping[str, NDArray[Any]]:
 
 
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as stored:
-        if sum(member.file_size for member in stored.zip.infolist()) > _MAX_NPZ_BYTES:
-            raise ValueError(f'it unpacks to more than {_MAX_NPZ_BYTES} bytes, too much for a body')
+    with open_regular(path) as file, np.load(file, allow_pickle=False) as stored:
+        if sum(member.file_size for member in stored.zip.infolist()) > MAX_BODY_BYTES:
+            raise ValueError(f'it unpacks to more than the maximum of {MAX_BODY_BYTES} bytes')
         return {name: stored[name] for name in _NAMES if name in stored.files}
 
 
 def _read_pickle(path: Path) -> dict[str, NDArray[Any]]:
-    with path.open('rb') as stream:
-        content = _ArrayUnpickler(stream, encoding='latin1').load()
+    stored = read_regular(path, MAX_BODY_BYTES)
+    _check_sizes(stored)
+    content = _ArrayUnpickler(io.BytesIO(stored), encoding='latin1').load()
     if not isinstance(content, dict):
         raise ValueError('it does not contain a dictionary of arrays')
     found = {name: content[name] for name in _NAMES if name in content}
@@ -257,3 +266,14 @@ def _read_pickle(path: Path) -> dict[str, NDArray[Any]]:
     if plain:
         raise ValueError(f'{", ".join(plain)} must be an array')
     return {name: value.array() for name, value in found.items()}
+
+
+def _check_sizes(stored: bytes) -> None:
+    """Refuse a pickle that makes the unpickler allocate more than the file has.
+
+    The unpickler makes a table as long as the largest number of an object, and a bytearray as long
+    as the file says, before it reads its content.
+    """
+    for code, argument, _ in pickletools.genops(stored):
+        if code.name in _MEMO_CODES and argument is not None and argument > MAX_PICKLE_MEMO:
+            raise ValueError(f'it numbers an object {argument}, more than {MAX_PICKLE_MEMO}')

@@ -1,6 +1,7 @@
 """The `hybrik` command: one module for each of its commands."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -9,8 +10,11 @@ from importlib import import_module
 from types import ModuleType
 
 from hybrik_ros import __version__
-from hybrik_ros.advice import explain
+from hybrik_ros.advice import explain, explain_unexpected
 from hybrik_ros.arguments import split_ros_arguments
+from hybrik_ros.cli.output import ArgumentParser, fail, flush_output, prepare_streams
+from hybrik_ros.deadline import ends_after_signal
+from hybrik_ros.limits import MAX_IMAGE_PIXELS
 
 # The modules of the commands, in the order of the help; each has a function add_parser.
 COMMANDS = (
@@ -31,25 +35,35 @@ def main(argv: list[str] | None = None) -> int:
     int
         The exit status.
     """
+    # OpenCV reads it when it is loaded, and refuses larger images of every format.
+    os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(MAX_IMAGE_PIXELS))
     own, ros = split_ros_arguments(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(prog='hybrik', description='Human bodies for ROS 2.')
-    parser.add_argument('--version', action='version', version=f'hybrik_ros {__version__}')
-    subparsers = parser.add_subparsers(required=True, metavar='COMMAND')
     chosen = [name for name in own[:1] if name in COMMANDS]
+    program = ' '.join(['hybrik', *chosen])
+    prepare_streams()
     try:
-        if own[:1] != ['--version']:
-            for command in _import_commands(chosen or COMMANDS):
-                command.add_parser(subparsers)
-        args = parser.parse_args(own, argparse.Namespace(arguments=own, ros_arguments=ros))
-        return int(args.run(args))
+        with ends_after_signal(program):
+            status = _run(own, ros, chosen)
     except KeyboardInterrupt:
-        return 130
+        status = 130
     except Exception as error:
-        reason = explain(error)
+        reason = explain(error) or explain_unexpected(error)
         if reason is None:
             raise
-        print(f'{" ".join(["hybrik", *chosen])}: {reason}', file=sys.stderr)
-        return 1
+        status = fail(program, reason)
+    return status if flush_output() else 1
+
+
+def _run(own: list[str], ros: list[str], chosen: list[str]) -> int:
+    """Run the chosen command with its own arguments and those for ROS."""
+    parser = ArgumentParser(prog='hybrik', description='Human bodies for ROS 2.')
+    parser.add_argument('--version', action='version', version=f'hybrik_ros {__version__}')
+    subparsers = parser.add_subparsers(required=True, metavar='COMMAND')
+    if own[:1] != ['--version']:
+        for command in _import_commands(chosen or COMMANDS):
+            command.add_parser(subparsers)
+    args = parser.parse_args(own, argparse.Namespace(arguments=own, ros_arguments=ros))
+    return int(args.run(args))
 
 
 def _import_commands(names: Sequence[str]) -> list[ModuleType]:

@@ -3,18 +3,18 @@
 import argparse
 import glob
 import math
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from hybrik_ros.cli.output import fail
 from hybrik_ros.cli.progress import UNKNOWN, Bar, Count, TimeRemaining
+from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.cli.video import degrees
 from hybrik_ros.recordings.batch import Results, run_batch
 from hybrik_ros.recordings.interrupt import interrupts
@@ -147,7 +147,7 @@ def run(args: argparse.Namespace) -> int:
     int
         Exit status: 0, 1 with the reason on stderr, or INTERRUPTED.
     """
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     try:
         return _run(args, console)
     except (
@@ -155,11 +155,10 @@ def run(args: argparse.Namespace) -> int:
         RuntimeError,
         ValueError,
     ) as error:  # Also RecordingError.
-        print(f'hybrik bag: {error}', file=sys.stderr)
-        return 1
+        return fail('hybrik bag', error)
 
 
-def _run(args: argparse.Namespace, console: Console) -> int:
+def _run(args: argparse.Namespace, console: Terminal) -> int:
     settings = parse_settings(args.param)
     if args.workers is not None and args.workers < 1:
         raise RecordingError(f'--workers must be at least 1, not {args.workers}')
@@ -235,7 +234,7 @@ def _outputs(recordings: list[Path], output: Path, many: bool) -> dict[Path, Pat
     return outputs
 
 
-def _run_one(job: Job, console: Console) -> int:
+def _run_one(job: Job, console: Terminal) -> int:
     """Process one recording in this process."""
     with interrupts() as stopped:
         with console.status('Loading networks and solver ...'):
@@ -254,7 +253,7 @@ def _run_one(job: Job, console: Console) -> int:
     return 0
 
 
-def _run_batch(jobs: list[Job], args: argparse.Namespace, console: Console) -> int:
+def _run_batch(jobs: list[Job], args: argparse.Namespace, console: Terminal) -> int:
     """Process recordings with workers, on this machine or on a cluster."""
     settings = jobs[0].settings
     with ExitStack() as stack:
@@ -281,7 +280,7 @@ def _run_batch(jobs: list[Job], args: argparse.Namespace, console: Console) -> i
 
 
 def _print_results(
-    jobs: list[Job], results: Results, seconds: float, interrupted: bool, console: Console
+    jobs: list[Job], results: Results, seconds: float, interrupted: bool, console: Terminal
 ) -> int:
     """Print the results of many jobs; return the exit status."""
     for job in jobs:
@@ -290,10 +289,10 @@ def _print_results(
             _print_outcome(job, Outcome(report), console)
     for path, reason in results.failures.items():
         text = reason if str(path) in reason else f'{path}: {reason}'
-        console.print(f'failed: {text}', style='red', markup=False, soft_wrap=True)
+        console.print(f'failed: {text}', style='red', soft_wrap=True)
     if results.frames:
         hertz = results.frames / seconds
-        console.print(f'processed {results.frames} images, {hertz:.1f} images/s', highlight=False)
+        console.print(f'processed {results.frames} images, {hertz:.1f} images/s')
     done = sum(report.complete for report in results.reports.values())
     if interrupted and done < len(jobs):
         console.print(
@@ -304,23 +303,21 @@ def _print_results(
     return 1 if results.failures else 0
 
 
-def _print_outcome(job: Job, outcome: Outcome, console: Console) -> None:
+def _print_outcome(job: Job, outcome: Outcome, console: Terminal) -> None:
     """Print the result of a job."""
     report = outcome.report
     for note in report.notes:
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
+        console.print(note, soft_wrap=True)
     for kind, times in {**report.damage, **report.faults}.items():
         reason = f' ({report.reasons[kind]})' if kind in report.reasons else ''
-        console.print(f'left out: {times} x {kind}{reason}', markup=False, soft_wrap=True)
+        console.print(f'left out: {times} x {kind}{reason}', soft_wrap=True)
     if not report.frames:
-        console.print('interrupted before the first image: no bag was written', highlight=False)
+        console.print('interrupted before the first image: no bag was written')
         return
     hertz = f' ({outcome.frames / outcome.seconds:.1f} images/s)' if outcome.seconds else ''
     state = '' if report.complete else 'interrupted, resume with --resume: '
     console.print(
         f'{state}{job.output}: {report.frames} images{hertz}, {report.people} poses of people',
-        markup=False,
-        highlight=False,
         soft_wrap=True,
     )
 
@@ -333,9 +330,9 @@ class _RateColumn(ProgressColumn):
         return Text(f'{task.speed:.1f} images/s' if task.speed else '')
 
 
-def _progress(console: Console) -> Progress:
+def _progress(console: Terminal) -> Progress:
     return Progress(
-        TextColumn('{task.description}'),
+        TextColumn('{task.description}', markup=False),
         Bar(),
         Count(),
         _RateColumn(),

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from hybrik_ros.bags import BagError
 from hybrik_ros.bags.people_reader import People, read_people
+from hybrik_ros.cli.output import fail
+from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.comparison import PoseDifference, compare, plot
+from hybrik_ros.printable import printable
 
 _MILLIMETRES = 1e3  # in a metre
 # The values of each row of the table.
@@ -57,9 +58,12 @@ def run(args: argparse.Namespace) -> int:
     int
         Exit status: 0, or 1 with the reason on stderr.
     """
-    console = Console()
+    console = Terminal()
     try:
         bags = [read_people(path) for path in (args.bag_a, args.bag_b)]
+        for name, bag in zip('AB', bags, strict=True):
+            for line in bag.report():
+                print(printable(f'left out in {name}: {line}'), file=sys.stderr)
         differences = compare(bags[0].frames, bags[1].frames)
         _check(bags, differences, args)
         for difference in differences:
@@ -67,11 +71,10 @@ def run(args: argparse.Namespace) -> int:
         _print_unmatched(bags, differences, console)
         if args.plot is not None:
             plot(differences, (args.bag_a.name, args.bag_b.name), args.plot)
-            console.print(f'Written to {args.plot}.', markup=False, highlight=False)
+            console.print(f'Written to {args.plot}.')
         return 0
     except (BagError, ComparisonError, OSError) as error:
-        print(f'hybrik compare: {error}', file=sys.stderr)
-        return 1
+        return fail('hybrik compare', error)
 
 
 def _check(bags: list[People], differences: list[PoseDifference], args: argparse.Namespace) -> None:
@@ -87,7 +90,7 @@ def _check(bags: list[People], differences: list[PoseDifference], args: argparse
 
 
 def _table(difference: PoseDifference) -> Table:
-    first, second = (escape(id) for id in difference.ids)
+    first, second = difference.ids
     frames = difference.frames
     table = Table(
         '', 'median', 'p95', 'max',
@@ -104,7 +107,7 @@ def _table(difference: PoseDifference) -> Table:
 
 
 def _print_unmatched(
-    bags: list[People], differences: list[PoseDifference], console: Console
+    bags: list[People], differences: list[PoseDifference], console: Terminal
 ) -> None:
     """Print the people and the number of frames that are in one bag only."""
     shared = bags[0].frames.keys() & bags[1].frames.keys()
@@ -113,9 +116,7 @@ def _print_unmatched(
         ids = {human.id for people in bag.frames.values() for human in people} - matched
         if ids:
             listed = ', '.join(sorted(ids))
-            console.print(f'only in {name}: {listed}', markup=False, highlight=False)
+            console.print(f'only in {name}: {listed}')
         if len(bag.frames) > len(shared):
             alone = len(bag.frames) - len(shared)
-            console.print(f'only in {name}: {alone} frames', highlight=False)
-        if bag.damaged:
-            console.print(f'left out in {name}: {bag.damaged} damaged messages', highlight=False)
+            console.print(f'only in {name}: {alone} frames')

@@ -13,11 +13,11 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from multiprocessing import active_children, get_context
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hybrik_ros import compiling
 from hybrik_ros.cli.progress import Count
+from hybrik_ros.cli.terminal import Terminal
 
 # The modules with kernels that Python calls, slowest to compile first.
 MODULES = (
@@ -47,7 +47,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
 
 def run(args: argparse.Namespace) -> int:
     """Compile all kernels; return 0, or 1 where the code cannot be stored."""
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = Terminal(soft_wrap=True)
     start = time.monotonic()
     compiling.require_numba()
     names = kernel_names()
@@ -82,7 +82,7 @@ def kernel_names() -> list[str]:
                   reverse=True)  # fmt: skip
 
 
-def compile_missing(console: Console) -> None:
+def compile_missing(console: Terminal) -> None:
     """Compile the kernels that are not on disk; where that fails, the first start compiles them."""
     names = kernel_names()
     if compiling.is_enabled() and not all(map(compiling.is_on_disk, names)):
@@ -90,7 +90,7 @@ def compile_missing(console: Console) -> None:
             _compile_all(names, console)
 
 
-def _compile_all(names: list[str], console: Console) -> int:
+def _compile_all(names: list[str], console: Terminal) -> int:
     """Compile kernels in several processes; return the number of those that were not on disk.
 
     Raises

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
-from rich.console import Console
 from rich.progress import Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -25,6 +24,7 @@ from hybrik_ros.cli.processes import (
     wait_for,
 )
 from hybrik_ros.cli.progress import UNKNOWN, Bar, Count
+from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.human import Human
 from hybrik_ros.share import SAMPLE
 
@@ -79,7 +79,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; return 0, or 1 with the reason on the terminal."""
-    console = Console()
+    console = Terminal()
     isolate()
     from hybrik_ros.node.recorder import Recorder
 
@@ -94,7 +94,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     except (DemoError, ProcessError, OSError) as error:
         console.print('The demo failed:', style='bold red', end=' ')
-        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        for line in str(error).splitlines():  # The end of a log has several.
+            console.print(line, soft_wrap=True)
         return 1
 
 
@@ -133,7 +134,7 @@ def _play(
     realtime: bool,
     output: Path,
     recorder: 'Recorder',
-    console: Console,
+    console: Terminal,
 ) -> None:
     """Run node and video source until the node has processed the last frame of the video."""
     node_command = list(NODE)
@@ -183,7 +184,7 @@ def _show(progress: Progress, task: TaskID, recorder: 'Recorder') -> None:
     progress.update(task, completed=len(recorder.stamps), note=note)
 
 
-def _write(video: Path, output: Path, recorder: 'Recorder', console: Console) -> None:
+def _write(video: Path, output: Path, recorder: 'Recorder', console: Terminal) -> None:
     """Write bag, contact sheet and overlay video."""
     from hybrik_ros.bags import BagWriter
     from hybrik_ros.node.recorder import KEPT
@@ -219,7 +220,7 @@ def _by_number(recorder: 'Recorder') -> dict[int, list[Human]]:
 
 
 def _summarise(
-    output: Path, frames: int | None, realtime: bool, recorder: 'Recorder', console: Console
+    output: Path, frames: int | None, realtime: bool, recorder: 'Recorder', console: Terminal
 ) -> None:
     """Print counts and latencies; raise DemoError if too few frames have a person."""
     processed = len(recorder.people)

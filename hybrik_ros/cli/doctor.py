@@ -14,7 +14,6 @@ from itertools import chain
 from pathlib import Path
 from xml.etree import ElementTree
 
-from rich.console import Console
 from rich.text import Text
 
 from hybrik_ros import __version__
@@ -25,7 +24,9 @@ from hybrik_ros.advice import (
     one_line,
     ros_advice,
 )
+from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.findings import LEVELS, OK, PROBLEM, WARNING, Finding
+from hybrik_ros.printable import printable
 from hybrik_ros.share import MALLOC, share_path, transport_profile
 
 # Other modules of the package are imported in the checks that need them, so that a missing library
@@ -88,7 +89,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
 
 def run(args: argparse.Namespace) -> int:
     """Print all findings; return 1 if there is a problem, else 0."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = Terminal(soft_wrap=True)
     counts: Counter[str] = Counter()
     with console.status('checking'):
         for finding in _findings(args):
@@ -172,11 +173,11 @@ def _check_ros(args: argparse.Namespace, middleware: str) -> Iterator[Finding]:
     yield from graph_checks.check_graph(args.image, args.seconds, args.ros_arguments)
 
 
-def _print_finding(finding: Finding, console: Console) -> None:
+def _print_finding(finding: Finding, console: Terminal) -> None:
     level = f'{finding.level:8}', _STYLES[finding.level]
-    console.print(Text.assemble(level, f' {finding.subject}: {finding.found}'))
+    console.print(Text.assemble(level, printable(f' {finding.subject}: {finding.found}')))
     if finding.advice:
-        console.print(Text(f'{"":9}-> {finding.advice}', 'dim'))
+        console.print(Text(printable(f'{"":9}-> {finding.advice}'), 'dim'))
 
 
 def _count(number: int, noun: str) -> str:

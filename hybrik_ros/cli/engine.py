@@ -2,15 +2,15 @@
 
 import argparse
 import functools
-import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from hybrik_ros.cli.output import fail
 from hybrik_ros.cli.progress import UNKNOWN, Bar
+from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.inference import engine_cache, tensorrt_engine
 from hybrik_ros.inference.engine_cache import EngineCache, Entry, UnusableError
 from hybrik_ros.inference.runner import SIDE
@@ -71,22 +71,21 @@ def _side(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     """Run the chosen action; return 0, or 1 with the reason on stderr."""
     try:
-        return int(args.action(args, Console(soft_wrap=True, highlight=False)))
+        return int(args.action(args, Terminal(soft_wrap=True)))
     except (OSError, RuntimeError) as error:
-        print(f'hybrik engine: {error}', file=sys.stderr)
-        return 1
+        return fail('hybrik engine', error)
 
 
-def _build(args: argparse.Namespace, console: Console) -> int:
+def _build(args: argparse.Namespace, console: Terminal) -> int:
     """Build the engines of models; return the exit status."""
     tensorrt_engine.require()  # fails before the progress bar appears
-    columns = TextColumn('{task.description}'), Bar(), TimeElapsedColumn()
+    columns = TextColumn('{task.description}', markup=False), Bar(), TimeElapsedColumn()
     for model in args.models:
         with Progress(*columns, console=console, transient=True) as progress:
             progress.add_task(model.name, total=UNKNOWN)
             side = args.side if model.name == detector.MODEL.name else SIDE
             tensorrt_engine.load_engine(model, args.precision, _show_phases(progress), side)
-        console.print(f'{model.name} has an engine in {args.precision}.', markup=False)
+        console.print(f'{model.name} has an engine in {args.precision}.')
     return 0
 
 
@@ -104,7 +103,7 @@ def _show_phases(progress: Progress) -> tensorrt_engine.Progress:
     return show
 
 
-def _list(args: argparse.Namespace, console: Console) -> int:
+def _list(args: argparse.Namespace, console: Terminal) -> int:
     """Print a table of the engines; return the exit status."""
     cache = EngineCache()
     missing = tensorrt_engine.missing()
@@ -119,11 +118,11 @@ def _list(args: argparse.Namespace, console: Console) -> int:
     console.print(table if table.rows else f'There are no engines in {cache.folder}.')
     _print_unusable(cache, console)
     if missing:
-        console.print(f'TensorRT does not work here: {missing}.', markup=False)
+        console.print(f'TensorRT does not work here: {missing}.')
     return 0
 
 
-def _check(args: argparse.Namespace, console: Console) -> int:
+def _check(args: argparse.Namespace, console: Terminal) -> int:
     """Check TensorRT and all engines; return 1 if any engine is unusable, else 0."""
     trt, gpu = tensorrt_engine.require()
     console.print(
@@ -131,7 +130,7 @@ def _check(args: argparse.Namespace, console: Console) -> int:
         f'{gpu.compute_capability}, CUDA {gpu.cuda}.'
     )
     cache = EngineCache()
-    console.print(f'{cache.folder} is private.', markup=False)
+    console.print(f'{cache.folder} is private.')
     status = 0
     for entry in cache.entries():
         try:
@@ -139,15 +138,15 @@ def _check(args: argparse.Namespace, console: Console) -> int:
         except UnusableError as fault:
             state = f'is unusable: {fault}. Run hybrik engine build with this model'
             status = 1
-        console.print(f'{entry.name}, {entry.key.precision}, {state}.', markup=False)
+        console.print(f'{entry.name}, {entry.key.precision}, {state}.')
     return 1 if _print_unusable(cache, console) else status
 
 
-def _print_unusable(cache: EngineCache, console: Console) -> int:
+def _print_unusable(cache: EngineCache, console: Terminal) -> int:
     """Print the files that are not valid entries; return their number."""
     files = cache.find_unusable()
     for path, reason in files:
-        console.print(f'{path} is unusable: {reason}. It can be removed.', markup=False)
+        console.print(f'{path} is unusable: {reason}. It can be removed.')
     return len(files)
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from hybrik_ros.advice import pip_install
+from hybrik_ros.cli.output import fail
 from hybrik_ros.cli.pictures import spread_pictures
+from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.inference import open_runner
 from hybrik_ros.perception import detector, hybrik
 from hybrik_ros.perception.detector import PersonDetector
@@ -79,44 +80,46 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
 def run(args: argparse.Namespace) -> int:
     """Export a checkpoint; return 0, or 1 with the reason on stderr."""
     if args.checkpoint is None:
-        return _fail(f'no checkpoint is given.\n\n{_SOURCES}')
+        return _refuse('no checkpoint is given')
     if not args.checkpoint.is_file():
-        return _fail(f'there is no file {args.checkpoint}.\n\n{_SOURCES}')
+        return _refuse(f'there is no file {args.checkpoint}')
     if args.int8 != (args.calibration is not None):
-        return _fail('--int8 and --calibration require each other')
+        return fail('hybrik export', '--int8 and --calibration require each other')
     if args.int8 and args.precision != 'fp32':
-        return _fail(f'--int8 and --precision {args.precision} exclude each other')
+        return fail('hybrik export', f'--int8 and --precision {args.precision} exclude each other')
     try:
         from hybrik_ros.network.export import export
     except ModuleNotFoundError as error:
         if error.name not in ('torch', 'onnx'):
             raise
-        return _fail(f'{error.name} is not installed: {pip_install("torch", "onnx")}')
-    console = Console()
+        return fail(
+            'hybrik export', f'{error.name} is not installed: {pip_install("torch", "onnx")}'
+        )
+    console = Terminal()
     try:
         precision = 'int8' if args.int8 else args.precision
         pictures = find_people(args.calibration, console) if args.int8 else []
         with console.status('Exporting and verifying, up to a minute, or two for INT8 ...'):
             report = export(args.checkpoint, args.output, args.batch, precision, pictures)
     except (OSError, RuntimeError, ValueError) as error:
-        return _fail(f'nothing was written: {error}')
+        return fail('hybrik export', f'nothing was written: {error}')
     _summarise(report, console)
     console.print(
         f'Written to {args.output}. To use it, set the parameter hybrik.model of the node to this '
         f'path, and body_model to an SMPL file.',
-        markup=False, highlight=False, soft_wrap=True,
+        soft_wrap=True,
     )  # fmt: skip
     return 0
 
 
-def find_people(source: Path, console: Console) -> list[list[NDArray[np.float32]]]:
+def find_people(source: Path, console: Terminal) -> list[list[NDArray[np.float32]]]:
     """Return crops of the people in each picture of a video or a folder.
 
     Parameters
     ----------
     source : Path
         A video or a folder of pictures.
-    console : Console
+    console : Terminal
         Console for the progress.
 
     Returns
@@ -148,13 +151,14 @@ def find_people(source: Path, console: Console) -> list[list[NDArray[np.float32]
     return found
 
 
-def _fail(reason: str) -> int:
-    """Print an error; return the exit status 1."""
-    print(f'hybrik export: {reason}', file=sys.stderr)
-    return 1
+def _refuse(reason: str) -> int:
+    """Print why there is no checkpoint, and where to find one; return the exit status 1."""
+    status = fail('hybrik export', reason)
+    print(f'\n{_SOURCES}', file=sys.stderr)
+    return status
 
 
-def _summarise(report: 'ExportReport', console: Console) -> None:
+def _summarise(report: 'ExportReport', console: Terminal) -> None:
     """Print the differences from torch with their limits, and the effect of rounding."""
     operators = ', '.join(report.operators)
     is_int8 = report.title.endswith('int8')

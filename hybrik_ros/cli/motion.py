@@ -7,8 +7,10 @@ from pathlib import Path
 from hybrik_ros.bags import BagError
 from hybrik_ros.bags.people_reader import read_people
 from hybrik_ros.body import BodyModel
-from hybrik_ros.motion import FORMATS, MotionError, motions_of, write_motion
+from hybrik_ros.cli.output import fail, say
+from hybrik_ros.motion import FORMATS, Motion, MotionError, motions_of, write_motion
 from hybrik_ros.motion.formats import check_format
+from hybrik_ros.printable import printable
 
 # Metres; frames with a larger deviation from the messages are reported.
 _MAX_DEVIATION = 0.001
@@ -65,8 +67,7 @@ def run(args: argparse.Namespace) -> int:
         _run(args)
         return 0
     except (BagError, MotionError, OSError, ValueError) as error:
-        print(f'hybrik motion: {error}', file=sys.stderr)
-        return 1
+        return fail('hybrik motion', error)
 
 
 def _run(args: argparse.Namespace) -> None:
@@ -77,6 +78,8 @@ def _run(args: argparse.Namespace) -> None:
         )
     check_format(args.output)
     people = read_people(args.bag, args.topic)
+    for line in people.report():
+        print(printable(f'left out: {line}'), file=sys.stderr)
     body = BodyModel.load(args.body)
     if people.body_model not in ('', body.name):
         raise MotionError(
@@ -85,18 +88,26 @@ def _run(args: argparse.Namespace) -> None:
         )
     motions = motions_of(list(people.frames), list(people.frames.values()), body, args.gaps)
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    if people.damaged:
-        print(f'left out: {people.damaged} damaged messages', file=sys.stderr)
     for motion in motions:
         path = args.output
         if len(motions) > 1:
             path = path.with_stem(f'{path.stem}_{motion.name}')
         write_motion(motion, path)
-        frames = len(motion.pelvis)
-        print(f'{path}: {motion.name}, {frames} frames, {frames / motion.rate:.1f} s')
-        deviating = motion.deviations > _MAX_DEVIATION
-        if deviating.any():
-            print(
-                f'  in {deviating.sum()} frames the shape was not final: with the final shape, '
-                f'joints differ from the messages by up to {1e3 * motion.deviations.max():.0f} mm'
-            )
+        _tell(motion, path)
+
+
+def _tell(motion: Motion, path: Path) -> None:
+    """Print what a file has, and what it has not."""
+    frames = len(motion.pelvis)
+    say(f'{path}: {motion.name}, {frames} frames, {frames / motion.rate:.1f} s')
+    deviating = motion.deviations > _MAX_DEVIATION
+    if deviating.any():
+        print(
+            f'  in {deviating.sum()} frames the shape was not final: with the final shape, joints '
+            f'differ from the messages by up to {1e3 * motion.deviations.max():.0f} mm'
+        )
+    if path.suffix.lower() == '.npz' and not motion.body.has_smpl_betas:
+        say(
+            f"  betas are zero: those of the body {motion.body.name!r} are not SMPL's; they are in "
+            f'body_betas'
+        )

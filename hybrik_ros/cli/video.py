@@ -1,10 +1,10 @@
 """`hybrik video`: publish a video file or a camera as ROS topics."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from hybrik_ros.advice import check_ros_environment
+from hybrik_ros.cli.output import fail
 from hybrik_ros.messages.calibration import CalibrationError
 from hybrik_ros.share import SAMPLE, set_transport_profile
 
@@ -85,8 +85,7 @@ def run(args: argparse.Namespace) -> int:
             profile=profile,
         )
     except (CalibrationError, SourceError) as error:
-        print(f'hybrik video: {error}', file=sys.stderr)
-        return 1
+        return fail('hybrik video', error)
     return 0
 
 

@@ -18,6 +18,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
+from hybrik_ros.limits import MAX_ENGINE_BYTES, MAX_SIDECAR_BYTES
+from hybrik_ros.untrusted import create_record, open_regular, parse_json
+
 _LOGGER = logging.getLogger(__name__)
 _FOLDER_HINT = 'or set XDG_CACHE_HOME to a folder that only you can write to'
 
@@ -125,8 +128,9 @@ class Entry:
             The file is damaged.
         """
         try:
-            content = json.loads(_read_private(path))
-            return cls(str(content['name']), EngineKey(**content['key']), str(content['plan']))
+            content = parse_json(_read_private(path, MAX_SIDECAR_BYTES))
+            key = create_record(EngineKey, content['key'])
+            return cls(str(content['name']), key, str(content['plan']))
         except (KeyError, TypeError) as error:
             raise ValueError(f'{path.name} is not a sidecar of an engine: {error}') from error
 
@@ -243,7 +247,7 @@ class EngineCache:
         if self._path(key, '.loading').exists():
             raise UnusableError('the last process that loaded this engine crashed')
         try:
-            plan = _read_private(self._path(key, '.plan'))
+            plan = _read_private(self._path(key, '.plan'), MAX_ENGINE_BYTES)
             entry = Entry.read(self._path(key, '.json'))
         except (OSError, ValueError) as error:
             raise UnusableError(str(error)) from error
@@ -395,8 +399,8 @@ def _make_private(folder: Path) -> None:
             )
 
 
-def _read_private(path: Path) -> bytes:
-    """Read a file that no other user can write to.
+def _read_private(path: Path, max_bytes: int) -> bytes:
+    """Read a file that no other user can write to, and that is not larger than a maximum.
 
     Raises
     ------
@@ -404,16 +408,20 @@ def _read_private(path: Path) -> bytes:
         Another user can write to it.
     OSError
         It cannot be read.
+    ValueError
+        It is larger.
     """
     if path.is_symlink():
         raise UnusableError(f'{path.name} is a symbolic link')
-    with path.open('rb') as file:
+    with open_regular(path) as file:
         status = os.fstat(file.fileno())
         if status.st_uid != os.geteuid():
             raise UnusableError(f'{path.name} belongs to another user')
         if status.st_mode & 0o022:
             raise UnusableError(f'other users can write to {path.name}')
-        return file.read()
+        if status.st_size > max_bytes:
+            raise ValueError(f'{path.name} has more than the maximum of {max_bytes} bytes')
+        return file.read(max_bytes)
 
 
 def _write_atomically(path: Path, content: bytes) -> None:

@@ -6,15 +6,15 @@ from pathlib import Path
 from reprlib import repr as cut_repr
 from typing import Any
 
-import yaml
-
 from hybrik_ros.camera import Camera
+from hybrik_ros.limits import MAX_YAML_BYTES
 from hybrik_ros.messages.images import (
     OTHER_SIZE,
     Intrinsics,
     UnusableInputError,
     to_intrinsics,
 )
+from hybrik_ros.untrusted import parse_yaml, read_regular
 
 _MAX_SIDE = 2**16  # maximum width and height in pixels
 
@@ -96,7 +96,7 @@ def read_calibration(path: Path) -> Calibration:
         The file cannot be read, is not such a calibration, or is not that of a camera.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = _read_yaml(path)
         if not isinstance(content, dict):
             raise CalibrationError('the file must be a YAML mapping')
         calibration = Calibration(
@@ -109,8 +109,6 @@ def read_calibration(path: Path) -> Calibration:
             p=_read_matrix(content, 'projection_matrix', (3, 4)),
         )
         calibration.camera()
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CalibrationError(f'cannot read the calibration {path}: {error}') from error
     except (CalibrationError, UnusableInputError) as error:
         raise CalibrationError(f'the calibration {path} is unusable: {error}') from error
     return calibration
@@ -136,6 +134,14 @@ def guess_calibration(field_of_view: float, width: int, height: int) -> Calibrat
         r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
         p=[fx, skew, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
     )
+
+
+def _read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file; raise a CalibrationError if it cannot be read."""
+    try:
+        return parse_yaml(read_regular(path, MAX_YAML_BYTES))
+    except (OSError, ValueError) as error:
+        raise CalibrationError(f'it cannot be read: {error}') from error
 
 
 def _read_entry(content: dict[str, Any], name: str, kind: type) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrik_ros.camera import Camera, distortion_counts
+from hybrik_ros.limits import MAX_IMAGE_PIXELS
 from hybrik_ros.messages.fields import CompressedImage, Image
 from hybrik_ros.messages.image_headers import size_of
 from hybrik_ros.messages.plausibility import find_doubts
@@ -23,7 +24,6 @@ IMPOSSIBLE = 'impossible camera_info'  # of a calibration that no camera can hav
 
 _FISHEYE = 'equidistant'
 _DISTORTION_MODELS = ('', 'plumb_bob', 'rational_polynomial', 'thin_prism', _FISHEYE)
-_MAX_PIXELS = 2**26  # maximum size of a compressed image: 200 MB of RGB
 
 _READ_AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 
@@ -296,11 +296,11 @@ def _check_compressed(data: bytes, what: str) -> None:
             f'the compressed image ({what}) is not a JPEG, PNG or WebP: set the format of '
             "the camera's image transport to jpeg or png",
         )
-    if math.prod(size) > _MAX_PIXELS:
+    if math.prod(size) > MAX_IMAGE_PIXELS:
         raise UnusableInputError(
             'size',
             f'the compressed image ({what}) has {size[0]} x {size[1]} pixels, more than the '
-            f'maximum of {_MAX_PIXELS}',
+            f'maximum of {MAX_IMAGE_PIXELS}',
         )
 
 

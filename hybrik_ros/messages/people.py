@@ -1,20 +1,57 @@
-"""Conversion of people to messages, and back."""
+"""Conversion of people to messages, and back: what comes from outside is checked here."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.human import Human
 from hybrik_ros.kinematics import global_rotations
-from hybrik_ros.messages.fields import Header
+from hybrik_ros.messages.fields import Header, nanoseconds
 from hybrik_ros.messages.frames import Frame, frames_of
+from hybrik_ros.printable import printable
 from hybrik_ros.rotations import from_quaternion, to_quaternion
+from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS
 
 HUMAN_MESH = 'hybrik_ros/msg/HumanMesh'
 HUMAN_MESH_ARRAY = 'hybrik_ros/msg/HumanMeshArray'
 TF = 'tf2_msgs/msg/TFMessage'
+
+# Ids become parts of file names and of TF frames: word characters, inner dots and hyphens.
+_ID = re.compile(r'\w[\w.-]*')
+_MAX_ID_BYTES = 64
+_SHOWN_CHARACTERS = 40  # maximum of an id in an error
+# Maximum difference of the squared length of a unit quaternion from 1, that of tf2 (buffer_core).
+_MAX_NORM_ERROR = 0.01
+# Maximum absolute values: beyond what any camera shows, and below what overflows in squares.
+_MAX_POSITION = 1e4  # metres
+_MAX_SPEED = 1e3  # metres per second
+_MAX_BETA = 1e3  # SMPL's are within 5 for nearly all people
+_MAX_COMPONENT = 2.0  # of a quaternion; its length is checked more strictly
+_MAX_PIXEL = 1e6
+_MAX_CONFIDENCE = 1 + 1e-6  # 1, and rounding
+
+
+class PersonError(ValueError):
+    """A message of people cannot be used. The text names the stamp, the person and the reason."""
+
+
+class PeopleInMessage(NamedTuple):
+    """The people of a message.
+
+    Attributes
+    ----------
+    people : list of tuple
+        Each valid person (Human), and the name of the body model.
+    faults : list of str
+        The reason for each person that is left out, with the stamp and the id.
+    """
+
+    people: list[tuple[Human, str]]
+    faults: list[str]
 
 
 class MessageMaker:
@@ -104,6 +141,52 @@ class MessageMaker:
         )
 
 
+def stamp_of(header: Header) -> int:
+    """Return the stamp of a header in nanoseconds.
+
+    Raises
+    ------
+    PersonError
+        The stamp is before 1970, or its nanoseconds are a second or more.
+    """
+    sec, nanosec = int(header.stamp.sec), int(header.stamp.nanosec)
+    if sec < 0 or not 0 <= nanosec < 10**9:
+        raise PersonError(
+            f'the stamp (sec {sec}, nanosec {nanosec}) is no time: sec must not be negative, and '
+            f'nanosec must be less than 1000000000'
+        )
+    return nanoseconds(header)
+
+
+def people_of(message: Any) -> PeopleInMessage:
+    """Return the valid people of a message, and what is wrong with the others.
+
+    Parameters
+    ----------
+    message : hybrik_ros.msg.HumanMeshArray or hybrik_ros.msg.HumanMesh
+        The message; any object with its fields.
+
+    Raises
+    ------
+    PersonError
+        The stamp of an array is no time, or the person of a HumanMesh is refused.
+    """
+    if not hasattr(message, 'humans'):
+        return PeopleInMessage([(from_human_mesh(message), str(message.body_model))], [])
+    stamp_of(message.header)
+    people: dict[str, tuple[Human, str]] = {}
+    faults = []
+    for mesh in message.humans:
+        try:
+            human = from_human_mesh(mesh)
+            if human.id in people:
+                raise PersonError(_describe(mesh, 'another person of the message has the same id'))
+            people[human.id] = human, str(mesh.body_model)
+        except PersonError as error:
+            faults.append(str(error))
+    return PeopleInMessage(list(people.values()), faults)
+
+
 def from_human_mesh(message: Any) -> Human:
     """Return the person of a HumanMesh, in the units and frames of Human.
 
@@ -111,24 +194,94 @@ def from_human_mesh(message: Any) -> Human:
     ----------
     message : hybrik_ros.msg.HumanMesh
         The message; any object with its fields.
+
+    Raises
+    ------
+    PersonError
+        The stamp is no time, the id is no name, an array has a wrong length, a quaternion is no
+        unit quaternion, or a number is not finite or beyond what a person can have.
     """
-    vertices = np.asarray(message.vertices, np.float32).reshape(-1, 3)
-    rotations = from_quaternion([[q.x, q.y, q.z, q.w] for q in message.rotations])
+    try:
+        if hasattr(message, 'header'):  # An own object may lack it: Human has no stamp.
+            stamp_of(message.header)
+        return _parse(message)
+    except (ValueError, TypeError) as error:
+        raise PersonError(_describe(message, str(error))) from error
+
+
+def _describe(message: Any, reason: str) -> str:
+    header = getattr(message, 'header', None)
+    stamp = f'stamp {header.stamp.sec}.{header.stamp.nanosec:09d} s, ' if header else ''
+    return f"{stamp}person '{printable(message.id, _SHOWN_CHARACTERS)}': {reason}"
+
+
+def _parse(message: Any) -> Human:
+    _check_id(message.id)
+    rotations = from_quaternion(_unit_quaternions(message.rotations))
+    vertices = _numbers('vertices', message.vertices, None, -_MAX_POSITION, _MAX_POSITION)
+    if len(vertices) % 3:
+        raise ValueError(f'vertices has {len(vertices)} numbers, not a multiple of 3')
     return Human(
         id=message.id,
-        confidence=message.confidence,
-        box=np.asarray(message.box, np.float64),
-        joints=np.array([[joint.x, joint.y, joint.z] for joint in message.joints]),
-        joint_confidence=np.asarray(message.joint_confidence, np.float64),
+        confidence=float(_confidences('confidence', [message.confidence], 1)[0]),
+        box=_numbers('box', message.box, 4, -_MAX_PIXEL, _MAX_PIXEL),
+        joints=_points('joints', message.joints, NUM_JOINTS, _MAX_POSITION),
+        joint_confidence=_confidences('joint_confidence', message.joint_confidence, NUM_JOINTS),
         rotations=rotations,
         global_rotations=global_rotations(rotations),
-        betas=np.asarray(message.betas, np.float64),
-        translation=_components(message.translation),
-        translation_confidence=message.translation_confidence,
-        velocity=_components(message.velocity),
-        vertices=vertices if len(vertices) else None,
+        betas=_numbers('betas', message.betas, None, -_MAX_BETA, _MAX_BETA),
+        translation=_points('translation', [message.translation], 1, _MAX_POSITION)[0],
+        translation_confidence=float(
+            _confidences('translation_confidence', [message.translation_confidence], 1)[0]
+        ),
+        velocity=_points('velocity', [message.velocity], 1, _MAX_SPEED)[0],
+        vertices=vertices.astype(np.float32).reshape(-1, 3) if len(vertices) else None,
     )
 
 
-def _components(message: Any) -> NDArray:
-    return np.array([message.x, message.y, message.z])
+def _check_id(id: str) -> None:
+    if not _ID.fullmatch(id) or len(id.encode()) > _MAX_ID_BYTES:
+        raise ValueError(
+            f'the id is not 1 to {_MAX_ID_BYTES} letters, digits, underscores and inner dots or '
+            f'hyphens'
+        )
+
+
+def _unit_quaternions(rotations: Sequence[Any]) -> Array:
+    """Return the quaternions (24, 4) of the rotations."""
+    rows = [[q.x, q.y, q.z, q.w] for q in rotations]
+    quaternions = _numbers('rotations', rows, NUM_JOINTS, -_MAX_COMPONENT, _MAX_COMPONENT)
+    squares = np.sum(quaternions**2, axis=1)
+    wrong = np.flatnonzero(np.abs(squares - 1) > _MAX_NORM_ERROR)
+    if len(wrong):
+        joint = wrong[0]
+        raise ValueError(
+            f'rotations[{joint}] ({JOINT_NAMES[joint]}) is no unit quaternion: its length is '
+            f'{np.sqrt(squares[joint]):.3g}'
+        )
+    return quaternions
+
+
+def _points(name: str, points: Sequence[Any], count: int, limit: float) -> Array:
+    return _numbers(name, [[p.x, p.y, p.z] for p in points], count, -limit, limit)
+
+
+def _confidences(name: str, values: ArrayLike, count: int) -> Array:
+    return _numbers(name, values, count, 0.0, _MAX_CONFIDENCE)
+
+
+def _numbers(
+    name: str, values: ArrayLike, count: int | None, minimum: float, maximum: float
+) -> Array:
+    """Return numbers as an array of the given length, if all are finite and within the limits."""
+    numbers = np.asarray(values, np.float64)
+    if count is not None and len(numbers) != count:
+        raise ValueError(f'{name} has {len(numbers)} entries instead of {count}')
+    wrong = np.argwhere(~((numbers >= minimum) & (numbers <= maximum)))  # NaN too
+    if len(wrong):
+        place = tuple(wrong[0].tolist())
+        raise ValueError(
+            f'{name}{list(place)} is {numbers[place]:g}, not a number from {minimum:g} to '
+            f'{maximum:g}'
+        )
+    return numbers

@@ -19,6 +19,11 @@ Gaps = Literal['interpolate', 'split']
 
 _SECOND = 1e9  # nanoseconds
 _DEFAULT_RATE = 30.0  # frames per second of a motion of a single frame
+_MAX_RATE = 1000.0  # Hz; bounds the frames of a gap
+# Rates that NTSC divides by 1.001.
+_NTSC_RATES, _NTSC = (12, 15, 24, 30, 48, 60, 120, 240), 1.001
+# Limits of the uncertainty of a rate, relative. The lower one separates 30 Hz from 29.97 Hz.
+_MIN_UNCERTAINTY, _MAX_UNCERTAINTY = 0.0005, 0.005
 _MAX_GAP = 60.0  # maximum duration in seconds of a gap that is interpolated
 
 # Rotations (3, 3) from the optical frame (x right, y down, z forward) of a camera that is level.
@@ -158,9 +163,36 @@ def _frame_indices(stamps: NDArray[np.int64]) -> tuple[NDArray[np.int64], float]
         raise MotionError('the stamps do not increase from frame to frame')
     if not len(steps):
         return np.zeros(len(stamps), np.int64), _DEFAULT_RATE
+    if np.median(steps) < _SECOND / _MAX_RATE:
+        raise MotionError(
+            f'frames follow each other within {np.median(steps) / _SECOND:g} s, faster than any '
+            f'camera (at most {_MAX_RATE:.0f} Hz): their stamps are wrong'
+        )
     # Counted from frame to frame, so that errors of the rate do not accumulate.
     counts = np.maximum(1, np.rint(steps / np.median(steps)).astype(np.int64))
-    return np.append(0, counts.cumsum()), float(counts.sum() / (steps.sum() / _SECOND))
+    indices = np.append(0, counts.cumsum())
+    return indices, _estimate_rate((stamps - stamps[0]) / _SECOND, indices)
+
+
+def _estimate_rate(times: Array, indices: NDArray[np.int64]) -> float:
+    """Return the rate in Hz: the nominal one of the camera, if the times agree with it.
+
+    Programs that read motion files take every int(rate // 30)-th frame, for example, which must
+    not fail because stamps are rounded or jitter.
+
+    Parameters
+    ----------
+    times : ndarray
+        Times (N) of the frames in seconds, the first one 0.
+    indices : ndarray
+        Indices (N) of the frames, the first one 0.
+    """
+    rate = float(indices[-1] / times[-1])
+    jitter = np.std(times - indices / rate)
+    uncertainty = float(np.clip(2 * jitter / times[-1], _MIN_UNCERTAINTY, _MAX_UNCERTAINTY))
+    whole = max(1.0, round(rate))
+    nominal = [whole, whole / _NTSC] if whole in _NTSC_RATES else [whole]
+    return next((n for n in nominal if abs(rate / n - 1) <= uncertainty), rate)
 
 
 def _create_motion(

@@ -1,13 +1,18 @@
 """Reading of HybrIK's published checkpoints without executing code in them."""
 
+import os
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
+from hybrik_ros.limits import MAX_CHECKPOINT_BYTES
 from hybrik_ros.network.hybrik_net import ARCHITECTURES, HybrIKNet
+from hybrik_ros.untrusted import open_regular
 
 _SMPL = 'smpl.'  # prefix of the weights of the SMPL layer, which this package does not use
 _MAX_SHOWN = 5  # maximum number of keys listed per kind of fault
@@ -53,8 +58,10 @@ def load_checkpoint(path: str | Path) -> HybrIKNet:
 def _read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """Return the tensors of a file without those of SMPL."""
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
-    except FileNotFoundError:
+        with open_regular(Path(path)) as file:
+            _check_size(file)
+            content = torch.load(file, map_location='cpu', weights_only=True)
+    except OSError:
         raise
     except pickle.UnpicklingError as error:
         # torch's own message advises to load the file without weights_only.
@@ -74,6 +81,17 @@ def _read_state_dict(path: str | Path) -> dict[str, Tensor]:
     return {key: value for key, value in state.items() if not key.startswith(_SMPL)}
 
 
+def _check_size(file: BinaryIO) -> None:
+    """Refuse a file that is too large, as stored or unpacked; leave it at its beginning."""
+    size = file.seek(0, os.SEEK_END)
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            size = max(size, sum(member.file_size for member in archive.infolist()))
+    if size > MAX_CHECKPOINT_BYTES:
+        raise ValueError(f'it has more than the maximum of {MAX_CHECKPOINT_BYTES} bytes')
+    file.seek(0)
+
+
 def _faults(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
     """Return which keys are missing, unexpected, of wrong shape, complex or not finite."""
     kinds = {
@@ -85,7 +103,12 @@ def _faults(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[s
             if key in given and given[key].shape != value.shape
         ],
         'not of real numbers': [key for key, value in given.items() if value.is_complex()],
-        'not finite': [key for key, value in given.items() if not value.isfinite().all()],
+        # Only of the right shape: a tensor can be larger than its file.
+        'not finite': [
+            key
+            for key, value in given.items()
+            if key in wanted and value.shape == wanted[key].shape and not value.isfinite().all()
+        ],
     }
     return [f'{kind}: {_shorten(keys)}' for kind, keys in kinds.items() if keys]
 

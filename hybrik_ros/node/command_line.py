@@ -4,6 +4,7 @@ import argparse
 
 from hybrik_ros import __version__
 from hybrik_ros.arguments import split_ros_arguments
+from hybrik_ros.printable import printable
 
 _DESCRIPTION = """\
 Find the people in the images of a camera and publish their bodies: 3D joints, SMPL rotations
@@ -39,7 +40,7 @@ def check_arguments(argv: list[str]) -> None:
     if unknown:
         parser.exit(
             2,
-            f'hybrik_node: unknown arguments {" ".join(unknown)}; set parameters by '
+            f'hybrik_node: unknown arguments {printable(" ".join(unknown))}; set parameters by '
             f'--ros-args -p NAME:=VALUE, see hybrik_node --help\n',
         )
 

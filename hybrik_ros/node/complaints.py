@@ -5,6 +5,7 @@ import re
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from hybrik_ros.node.diagnostics import Diagnostics
+from hybrik_ros.printable import printable
 
 # Maximum number of different messages, whatever comes in: the log stays readable and the memory
 # bounded.
@@ -32,7 +33,7 @@ class Complaints:
         key = _without_numbers(message)
         if key not in self._logged and len(self._logged) < _MAX_MESSAGES:
             self._logged.add(key)
-            self._logger.error(f'{message} (logged once; see /diagnostics)')
+            self._logger.error(f'{printable(message)} (logged once; see /diagnostics)')
 
     def warn(self, message: str, lasting: bool = False) -> None:
         """Log once, and show in the reports, what is wrong but costs no frame.

@@ -10,6 +10,8 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
 
+from hybrik_ros.printable import printable
+
 _WINDOW = 600  # number of frames in the statistics of latencies
 _RATE_SECONDS = 5.0  # window of the rates
 _MAX_SILENCE_SECONDS = 2.0  # maximum time without an image; WARN beyond it
@@ -152,7 +154,7 @@ class Diagnostics:
             Header with the stamp of the report.
         """
         status = DiagnosticStatus(
-            level=level, name=self._name, message=message, hardware_id=self._hardware
+            level=level, name=self._name, message=printable(message), hardware_id=self._hardware
         )
         return DiagnosticArray(header=header, status=[status])
 
@@ -192,7 +194,9 @@ class Diagnostics:
         # The most severe first.
         message = '; '.join(text for _, text in sorted(verdicts, key=lambda one: one[0])[::-1])
         report = self.status(level, message or 'running', header)
-        report.status[0].values = [KeyValue(key=k, value=str(v)) for k, v in values.items()]
+        report.status[0].values = [
+            KeyValue(key=printable(key), value=printable(value)) for key, value in values.items()
+        ]
         return report
 
     def _find_faults(self, replaced: int, limits: Limits) -> list[_Verdict]:

@@ -4,6 +4,8 @@ import logging
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
+from hybrik_ros.printable import printable
+
 
 class RosLog(logging.Handler):
     """Context manager that forwards log records of the package, from INFO on, to a ROS logger.
@@ -37,7 +39,7 @@ class RosLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log a record. rclpy needs a separate line of code per level."""
-        self.last = record.getMessage()
+        self.last = printable(record.getMessage())
         if record.levelno >= logging.ERROR:
             self._logger.error(self.last)
         elif record.levelno >= logging.WARNING:

@@ -25,6 +25,7 @@ from hybrik_ros.node.reporter import Reporter
 from hybrik_ros.node.topics import camera_topics
 from hybrik_ros.node.worker import FrameWorker
 from hybrik_ros.pipeline import Pipeline
+from hybrik_ros.printable import printable
 
 _DIAGNOSTICS_SECONDS = 1.0
 STOP_SECONDS = 1.0  # maximum wait for a thread when the process is to end
@@ -261,15 +262,16 @@ class HybrikNode(LifecycleNode):
         """Go to the error state, from which the node can be configured anew."""
         assert self._worker is not None
         self.get_logger().fatal(
-            f'{self._worker.failure}. The node is unconfigured now: ros2 lifecycle set '
+            f'{printable(self._worker.failure)}. The node is unconfigured now: ros2 lifecycle set '
             f'{self.get_fully_qualified_name()} configure'
         )
         self.trigger_deactivate()
 
     def _refuse(self, transition: str, reason: str) -> TransitionCallbackReturn:
         """Report why a transition fails."""
-        self.get_logger().error(f'cannot {transition}: {reason}')
-        self._reporter.set_status(DiagnosticStatus.ERROR, f'cannot {transition}: {reason}')
+        text = printable(f'cannot {transition}: {reason}')
+        self.get_logger().error(text)
+        self._reporter.set_status(DiagnosticStatus.ERROR, text)
         return _Failure
 
     def _report(self) -> None:

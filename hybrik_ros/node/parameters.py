@@ -11,6 +11,7 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
+from hybrik_ros.printable import printable
 from hybrik_ros.settings import PARAMETERS, RENAMED, SETTINGS, Parameter, suggest
 
 _QOS_OVERRIDES = 'qos_overrides.'
@@ -116,7 +117,8 @@ def _warn_of_unknown(node: Node) -> None:
         if not node.has_parameter(name) and not name.startswith(_QOS_OVERRIDES)
     ]
     if unknown:
-        node.get_logger().warning(f'unknown parameters are ignored: {", ".join(unknown)}')
+        names = printable(', '.join(unknown))
+        node.get_logger().warning(f'unknown parameters are ignored: {names}')
 
 
 def settings(node: Node) -> dict[str, Any]:

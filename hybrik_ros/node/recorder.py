@@ -14,7 +14,7 @@ from hybrik_ros.camera import Camera
 from hybrik_ros.human import Human
 from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.messages.images import to_camera
-from hybrik_ros.messages.people import from_human_mesh
+from hybrik_ros.messages.people import PersonError, people_of
 from hybrik_ros.msg import HumanMesh, HumanMeshArray
 
 # Topics with serialised messages to record, and their types.
@@ -97,8 +97,14 @@ class Recorder:
             self.camera = to_camera(message)
 
     def _take_people(self, message: HumanMeshArray) -> None:
-        people = [from_human_mesh(human) for human in message.humans]
-        self.people[nanoseconds(message.header)] = people
+        try:
+            people, faults = people_of(message)
+        except PersonError as error:
+            self._node.get_logger().error(f'human_poses: {error}')
+            return
+        for fault in faults:
+            self._node.get_logger().error(f'human_poses: {fault}')
+        self.people[nanoseconds(message.header)] = [human for human, _ in people]
         now = time.monotonic()
         self._first_answer = self._first_answer or now
         self.seconds = now - self._first_answer

@@ -13,6 +13,7 @@ from rclpy.signals import SignalHandlerOptions
 from hybrik_ros.advice import explain, one_line
 from hybrik_ros.msg import HumanMeshArray
 from hybrik_ros.node.node import STOP_SECONDS, HybrikNode
+from hybrik_ros.printable import printable
 
 _POLL_SECONDS = 0.1
 
@@ -39,7 +40,7 @@ def run(stopping: threading.Event, profile: str) -> int:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         node = HybrikNode(stopping)
     except Exception as error:  # Wrong arguments and parameters raise various exceptions.
-        print(f'hybrik_node: {explain(error) or one_line(error)}', file=sys.stderr)
+        print(f'hybrik_node: {printable(explain(error) or one_line(error))}', file=sys.stderr)
         rclpy.try_shutdown()
         return 1
     executor = SingleThreadedExecutor()

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hybrik_ros.deadline import extended
 from hybrik_ros.recordings.process import Job, Outcome, locked
 from hybrik_ros.recordings.recording import is_bag
 from hybrik_ros.recordings.report import RecordingReport
@@ -133,7 +134,8 @@ class _Batch:
         """Join the parts of a job, and take in the result."""
         whole = segments.whole
         try:
-            report = segments.join()
+            with extended():  # It copies whole bags.
+                report = segments.join()
         except (OSError, ValueError) as error:
             self.fail(whole, str(error))
             return

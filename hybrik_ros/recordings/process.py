@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +17,7 @@ from hybrik_ros.bags import BagReader, BagWriter, create_message_maker, serialis
 from hybrik_ros.messages.fields import REORDERED_SECONDS, nanoseconds
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY, TF
 from hybrik_ros.pipeline import Pipeline
-from hybrik_ros.recordings.prefetch import read_ahead
+from hybrik_ros.recordings.prefetch import InterruptedReadingError, read_ahead
 from hybrik_ros.recordings.recording import Recording, RecordingError, fingerprint
 from hybrik_ros.recordings.report import RecordingReport
 from hybrik_ros.recordings.sources import Picture, PictureSource, open_source
@@ -190,10 +190,11 @@ class Processor:
             _add_topics(bag, source)
             if report.steps:
                 _copy_messages(job.output, bag)
-            with closing(read_ahead(source.steps(report.steps))) as steps:
+            with (
+                closing(read_ahead(source.steps(report.steps), stopped)) as steps,
+                suppress(InterruptedReadingError),
+            ):
                 for step in steps:
-                    if stopped():
-                        break
                     if step.message is not None:
                         bag.write(*step.message)
                     if step.picture is not None:

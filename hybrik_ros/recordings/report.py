@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hybrik_ros.limits import MAX_JSON_BYTES
 from hybrik_ros.recordings.recording import RecordingError
+from hybrik_ros.untrusted import create_record, parse_json, read_regular
 
 _NAME = 'report.json'
 
@@ -106,8 +108,9 @@ class RecordingReport:
         if not bag.exists():
             return None
         try:
-            return cls(**json.loads((bag / _NAME).read_text()))
-        except (OSError, ValueError, TypeError) as error:
+            content = parse_json(read_regular(bag / _NAME, MAX_JSON_BYTES))
+            return create_record(cls, content)
+        except (OSError, ValueError) as error:
             raise RecordingError(
                 f'{bag} exists and was not made by `hybrik bag`: choose another output ({error})'
             ) from None

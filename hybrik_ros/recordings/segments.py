@@ -24,7 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from hybrik_ros.bags import BagReader, BagWriter, Message, deserialise, serialise
-from hybrik_ros.bags.reader import CUT_OFF
+from hybrik_ros.bags.reader import LOST_FILE
+from hybrik_ros.bags.storage import CUT_OFF
+from hybrik_ros.limits import MAX_JSON_BYTES
 from hybrik_ros.messages.camera_info import BUFFER_LENGTH
 from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.perception.opening import open_detector
@@ -42,6 +44,7 @@ from hybrik_ros.recordings.recording import RecordingError
 from hybrik_ros.recordings.report import RecordingReport
 from hybrik_ros.recordings.sources import BagSource, is_whole_calibration
 from hybrik_ros.settings import Settings
+from hybrik_ros.untrusted import parse_json, read_regular
 
 _DETECTION_INTERVAL = 0.5  # minimum seconds between two images that the scan examines
 # Minimum duration in seconds without a detection at a split point: the maximum of forget_after and
@@ -153,11 +156,11 @@ def _read_plan(job: Job, recipe: dict[str, Any]) -> list[SplitPoint]:
     if not is_split(job):
         return []
     try:
-        plan = json.loads((folder / _PLAN).read_text())
+        plan = parse_json(read_regular(folder / _PLAN, MAX_JSON_BYTES))
         before, points = dict(plan['recipe']), plan['split_points']
         times = [int(point['time']) for point in points]
         calibrations = [tuple(map(base64.b64decode, point['calibrations'])) for point in points]
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise RecordingError(
             f'{folder / _PLAN} is damaged, so the parts cannot be resumed: remove {folder}'
         ) from error
@@ -373,8 +376,9 @@ def _join_reports(reports: Sequence[RecordingReport]) -> RecordingReport:
             whole.faults[kind] = whole.faults.get(kind, 0) + times
         for kind, times in report.damage.items():
             before = whole.damage.get(kind, 0)
-            # Each part finds the same missing end of the file.
-            whole.damage[kind] = max(before, times) if kind == CUT_OFF else before + times
+            # Each part finds the same missing files and ends of files.
+            is_shared = kind in (CUT_OFF, LOST_FILE)
+            whole.damage[kind] = max(before, times) if is_shared else before + times
     return whole
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrik_ros.bags import BagReader, Message, Topic, deserialise, typestore
-from hybrik_ros.bags.reader import CUT_OFF, DAMAGED_MESSAGE, by_number, files_of, log_of
+from hybrik_ros.bags.reader import by_number, files_of, log_of
+from hybrik_ros.bags.storage import CUT_OFF, DAMAGED_MESSAGE
 from hybrik_ros.camera import Camera
 from hybrik_ros.messages.calibration import Calibration, read_calibration
 from hybrik_ros.messages.camera_info import CameraInfoBuffer, are_rectified
@@ -217,7 +218,7 @@ class BagSource(PictureSource):
         super().__init__()
         self._recording = recording
         self._reader = BagReader(recording.path)
-        self.faults = self._reader.faults
+        self.faults, self.notes = self._reader.faults, self._reader.notes
         files = files_of(recording.path)
         self.files = [*files, *filter(None, map(log_of, files))]
         self._mixture = MixtureFinder()
@@ -293,9 +294,10 @@ class BagSource(PictureSource):
     def _find_topics(self) -> None:
         """Find the topics of images and calibrations, and those to copy."""
         recording, topics = self._recording, self._reader.topics
+        share = self._time_share()  # Refuses a bag without messages.
         self.image = self._find_image(recording.image_topic)
         self._rectified = are_rectified(recording.intrinsics, self.image.name)
-        self.length = round(self.image.length * self._time_share())
+        self.length = round(self.image.length * share)
         self.camera_info: Topic | None = None
         if self._calibration is None:
             self.camera_info = self._find_camera_info(recording.camera_info_topic)
@@ -310,8 +312,8 @@ class BagSource(PictureSource):
                     f'{recording.path} already contains people ({", ".join(made)}), which cannot '
                     f'be copied beside new ones: use the original recording, or no --all-topics'
                 )
-            self.copied = list(topics.values())
-            self._topics |= topics.keys()
+            self.copied = self._reader.find_copyable()
+            self._topics |= {topic.name for topic in self.copied}
 
     def _time_share(self) -> float:
         """Return the share of the duration of the bag that is read."""
@@ -341,6 +343,7 @@ class BagSource(PictureSource):
             raise RecordingError(
                 f'{self._recording.path} has {many}: choose one with --image-topic '
                 f'(images are on {", ".join(images) or "no topic"})'
+                + ''.join(f'; {note}' for note in self._reader.notes)
             )
         [topic] = found.values()
         return topic

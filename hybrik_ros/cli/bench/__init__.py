@@ -11,9 +11,8 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from hybrik_ros.cli.bench import bag, footage, kinematics, network, node, perception, soak
+from hybrik_ros.cli.terminal import Terminal
 
 # Environment variables for the number of threads, which libraries read when they are loaded.
 THREADS = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')
@@ -132,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
         return subprocess.call(
             [sys.executable, '-m', 'hybrik_ros.cli', *args.arguments], env=environment
         )
-    console = Console()
+    console = Terminal()
     try:
         args.output.parent.mkdir(parents=True, exist_ok=True)
         args.output.open('a').close()

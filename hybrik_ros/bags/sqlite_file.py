@@ -1,0 +1,190 @@
+"""sqlite3 files, whole or cut off."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+from rosbags.interfaces import Connection, MessageDefinition
+
+from hybrik_ros.bags.storage import (
+    CDR,
+    DAMAGED_MESSAGE,
+    DAMAGED_PART,
+    Row,
+    StorageError,
+    connect,
+    define,
+)
+
+_TABLES = ('messages', 'topics', 'schema', 'message_definitions')  # of rosbag2
+_QOS = 'offered_qos_profiles'
+
+
+class SqliteFile:
+    """A .db3 file; a Storage.
+
+    Messages of a whole file are read one by one, so that a damaged page costs its messages only.
+    Of a file that is cut off, the rows are read in their order up to the first damaged one.
+
+    Parameters
+    ----------
+    path : Path
+        Path of the file.
+    faults : Counter
+        Number of faults by kind, which reading increases.
+
+    Raises
+    ------
+    StorageError
+        The file is no bag, or is cut off before the end of the first message.
+    sqlite3.Error
+        The file is no sqlite3 file, or its tables cannot be read.
+    """
+
+    def __init__(self, path: Path, faults: Counter[str]) -> None:
+        self._faults = faults
+        self.span: tuple[int, int] | None = None
+        self.is_whole = True
+        # For reading only, without a lock; any thread may use the connection.
+        address = f'file:{quote(str(path.resolve()))}?immutable=1'
+        self._database = sqlite3.connect(address, uri=True, check_same_thread=False)
+        self._database.text_factory = lambda text: text.decode(errors='replace')
+        try:
+            self.connections = self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def messages(
+        self, connections: Collection[Connection], start: int | None, stop: int | None
+    ) -> Iterator[Row]:
+        """Yield the messages of some connections; see Storage."""
+        wanted = {connection.id: connection for connection in connections}
+        rows = self._read_rows(start, stop) if self.is_whole else self._scan()
+        for topic, time, data in rows:
+            if topic not in wanted:
+                continue
+            if not (isinstance(time, int) and isinstance(data, bytes)):
+                self._faults[DAMAGED_MESSAGE] += 1
+            elif (start is None or time >= start) and (stop is None or time < stop):
+                yield Row(wanted[topic], time, data)
+
+    def _open(self) -> list[Connection]:
+        try:
+            self._check_tables()
+            counts = self._count_rows()
+        except sqlite3.DatabaseError:
+            # Otherwise sqlite refuses a file that is shorter than its header says.
+            self._database.execute('PRAGMA writable_schema = ON')
+            self._check_tables()
+            self.is_whole = False
+            counts = self._count_by_scanning()
+            if not counts:
+                raise StorageError('it contains no whole message') from None
+        return list(self._connect(counts))
+
+    def _check_tables(self) -> None:
+        """Refuse tables that are computed: a view can have rows without end."""
+        tables = self._database.execute('SELECT name, sql FROM sqlite_master').fetchall()
+        names = {str(name).lower(): str(text).upper() for name, text in tables}
+        for name in _TABLES[:2]:
+            if name not in names:
+                raise StorageError(f'it has no table {name}')
+        for name in names.keys() & set(_TABLES):
+            columns = self._database.execute(f'PRAGMA table_xinfo({name})').fetchall()
+            is_computed = any(column[-1] for column in columns)
+            if is_computed or not names[name].startswith('CREATE TABLE'):
+                raise StorageError(f'its {name} are not stored, but computed')
+
+    def _count_rows(self) -> Counter[int]:
+        """Return the number of messages of each topic, and set the span."""
+        rows = self._database.execute(
+            'SELECT topic_id, COUNT(*), MIN(timestamp), MAX(timestamp) FROM messages '
+            'GROUP BY topic_id'
+        ).fetchall()
+        for _, _, first, last in rows:
+            self._extend_span(first, last)
+        return Counter({topic: count for topic, count, *_ in rows})
+
+    def _count_by_scanning(self) -> Counter[int]:
+        counts: Counter[int] = Counter()
+        for topic, time, _ in self._scan('NULL'):
+            counts[topic] += 1
+            self._extend_span(time, time)
+        return counts
+
+    def _extend_span(self, first: object, last: object) -> None:
+        if isinstance(first, int) and isinstance(last, int):
+            start, end = self.span or (first, last)
+            self.span = min(first, start), max(last, end)
+
+    def _connect(self, counts: Counter[int]) -> Iterator[Connection]:
+        definitions = self._read_definitions()
+        names = [row[1] for row in self._database.execute('PRAGMA table_info(topics)')]
+        qos = _QOS if _QOS in names else "''"  # Files of the first releases have none.
+        for id, name, type_name, encoding, profiles in self._database.execute(
+            f'SELECT id, name, type, serialization_format, {qos} FROM topics ORDER BY id'
+        ):
+            definition = definitions.get(type_name, define('', ''))
+            yield connect(
+                id,
+                str(name),
+                str(type_name),
+                definition,
+                counts[id],
+                str(encoding or CDR),
+                str(profiles or ''),
+                self,
+            )
+
+    def _read_definitions(self) -> dict[str, MessageDefinition]:
+        """Return the message definitions by type name; files of older releases have none."""
+        with suppress(sqlite3.DatabaseError):
+            rows = self._database.execute(
+                'SELECT topic_type, encoding, encoded_message_definition FROM message_definitions'
+            )
+            return {name: define(str(kind), str(text)) for name, kind, text in rows}
+        return {}
+
+    def _read_rows(
+        self, start: int | None, stop: int | None
+    ) -> Iterator[tuple[int, object, object]]:
+        """Yield topic, time and data of the messages in order of time."""
+        try:
+            ids = self._find_ids(start, stop)
+        except (sqlite3.DatabaseError, TypeError, ValueError):
+            self._faults[DAMAGED_PART] += 1
+            yield from self._scan()
+            return
+        query = 'SELECT topic_id, timestamp, data FROM messages WHERE id = ?'
+        for id in ids.tolist():
+            try:
+                row = self._database.execute(query, (id,)).fetchone()
+            except sqlite3.DatabaseError:
+                self._faults[DAMAGED_PART] += 1
+                continue
+            if row is not None:
+                yield row
+
+    def _find_ids(self, start: int | None, stop: int | None) -> NDArray[np.int64]:
+        """Return the ids of messages in order of time; sqlite finds them in the index of times."""
+        limits = [('>=', start), ('<', stop)]
+        conditions = [f'timestamp {sign} {limit}' for sign, limit in limits if limit is not None]
+        where = f'WHERE {" AND ".join(conditions)}' if conditions else ''
+        query = f'SELECT id FROM messages {where} ORDER BY timestamp, id'
+        return np.fromiter((id for (id,) in self._database.execute(query)), np.int64)
+
+    def _scan(self, data: str = 'data') -> Iterator[tuple[int, object, object]]:
+        """Yield the rows in their order, up to the first damaged one."""
+        query = f'SELECT topic_id, timestamp, {data} FROM messages ORDER BY id'
+        with closing(self._database.cursor()) as cursor, suppress(sqlite3.DatabaseError):
+            yield from cursor.execute(query)

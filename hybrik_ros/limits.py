@@ -1,0 +1,48 @@
+"""Maximum sizes of what is read from files and messages, so that a small file cannot fill memory.
+
+Each limit is several times what real data needs. SECURITY.md lists them.
+"""
+
+# Images
+
+# Pixels of a compressed image; as RGB it has 200 MB. A 50 megapixel camera has 2^25.6.
+MAX_IMAGE_PIXELS = 2**26
+# Bytes of a compressed image.
+MAX_IMAGE_BYTES = 2**28
+
+# Bags
+
+# Bytes of a message after decompression: a raw image of MAX_IMAGE_PIXELS with 4 bytes per pixel.
+MAX_MESSAGE_BYTES = 2**28
+# Bytes of the chunks of an mcap file that overlap in time, after decompression. Recorders close a
+# chunk at some megabytes, or after one message.
+MAX_CHUNK_BYTES = 2**29
+# Ratio of the sizes of a compressed bag file after and before decompression, and bytes below which
+# the ratio does not count. Images of one colour have a ratio of about 100 in mcap.
+MAX_BAG_RATIO = 500
+MIN_BAG_BYTES = 2**30
+
+# Body files and checkpoints
+
+# Bytes of a body file, as stored and unpacked; SMPL with all its 300 shape directions has 90 MB
+# as .npz and 250 MB as .pkl.
+MAX_BODY_BYTES = 2**30
+# Objects that a pickle may number; those of SMPL have some hundred.
+MAX_PICKLE_MEMO = 10**6
+# Elements of a sparse matrix made dense; SMPL's regressor has 165,360.
+MAX_SPARSE_ELEMENTS = 10**7
+# Bytes of a checkpoint, as stored and unpacked; HRNet-W48 has 0.4 GB.
+MAX_CHECKPOINT_BYTES = 2**31
+
+# Texts
+
+# Bytes of a calibration; camera_calibration writes 1 kB.
+MAX_YAML_BYTES = 2**17
+# Bytes of a JSON file of this package. A report with the state of six people has 1 MB.
+MAX_JSON_BYTES = 2**26
+# Bytes of the sidecar of an engine, which has 1 kB.
+MAX_SIDECAR_BYTES = 2**16
+# Bytes of a TensorRT engine; those of HRNet-W48 have 0.3 GB.
+MAX_ENGINE_BYTES = 2**32
+# Characters of a text on the terminal, in a log or in a diagnostic; longer ones are cut.
+MAX_SHOWN_CHARACTERS = 2000

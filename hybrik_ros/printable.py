@@ -1,0 +1,40 @@
+"""Text that is safe to show: on one line, without characters that terminals interpret, and short.
+
+Names in files and messages can hold anything. Terminals execute escape sequences in them, line
+breaks forge lines of a log, and marks of writing direction reorder what is read.
+"""
+
+import unicodedata
+
+from hybrik_ros.limits import MAX_SHOWN_CHARACTERS
+
+# Unicode's categories of control and format characters, surrogates, and separators of lines and
+# paragraphs.
+_UNSAFE = frozenset(('Cc', 'Cf', 'Cs', 'Zl', 'Zp'))
+
+
+def printable(text: object, max_length: int = MAX_SHOWN_CHARACTERS) -> str:
+    r"""Return a text with control characters escaped, as \x1b or \n, and its middle cut out.
+
+    Parameters
+    ----------
+    text : object
+        The text; other objects are converted by str.
+    max_length : int
+        Maximum number of characters that are kept. Beginning and end remain: error messages begin
+        with what is wrong and end with what to do.
+    """
+    found = str(text)
+    if len(found) > max_length:
+        tail = max_length // 3
+        left_out = len(found) - max_length
+        found = f'{found[: max_length - tail]} [{left_out} characters] {found[-tail:]}'
+    if found.isprintable():
+        return found
+    return ''.join(_escape(character) for character in found)
+
+
+def _escape(character: str) -> str:
+    if unicodedata.category(character) not in _UNSAFE:
+        return character
+    return character.encode('unicode_escape').decode()

@@ -1,0 +1,272 @@
+"""Messages of people from outside: what no person can be is refused, and all others are kept."""
+
+import re
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_motion import stamps, walk
+
+from hybrik_ros.bags import BagWriter, create_message_maker, serialise, typestore
+from hybrik_ros.cli import main
+from hybrik_ros.human import Human
+from hybrik_ros.messages.fields import stamp_fields
+from hybrik_ros.messages.people import PersonError, from_human_mesh, people_of, stamp_of
+
+NAN, INF = float('nan'), float('inf')
+TYPES, MAKER = typestore().types, create_message_maker()
+
+
+def header(stamp: int) -> Any:
+    time = TYPES['builtin_interfaces/msg/Time'](**stamp_fields(stamp))
+    return TYPES['std_msgs/msg/Header'](stamp=time, frame_id='camera')
+
+
+def mesh(human: Human, stamp: int = 1_500_000_000) -> Any:
+    return MAKER.human_mesh(human, header(stamp), 'default', False)
+
+
+def setter(path: str, value: object) -> Callable[[Any], None]:
+    """Return a function that sets a field of a message, such as joints.3.x."""
+
+    def change(message: Any) -> None:
+        *parents, last = path.split('.')
+        for name in parents:
+            message = message[int(name)] if name.isdigit() else getattr(message, name)
+        if last.isdigit():
+            message[int(last)] = value
+        else:
+            setattr(message, last, value)
+
+    return change
+
+
+NUMBERS = [
+    *[(f'rotations.3.{axis}', value) for axis in 'xyzw' for value in (NAN, INF, -INF, 1e300, 3.0)],
+    *[(f'joints.5.{axis}', value) for axis in 'xyz' for value in (NAN, INF, 1e300)],
+    *[(f'translation.{axis}', value) for axis in 'xyz' for value in (NAN, -INF, -1e300)],
+    *[(f'velocity.{axis}', value) for axis in 'xyz' for value in (NAN, INF, 1e300)],
+    *[('betas.2', value) for value in (NAN, INF, 1e30)],
+    *[('box.1', value) for value in (NAN, INF)],
+    *[('joint_confidence.7', value) for value in (NAN, INF, -0.1, 1.1)],
+    *[(field, value) for field in ('confidence', 'translation_confidence')
+      for value in (NAN, -INF, -1.0, 2.0)],
+]  # fmt: skip
+STAMPS = [(-(2**31), 0), (-1, 999_999_999), (5, 10**9), (5, 2**32 - 1)]
+IDS = [
+    '', ' ', '.', '..', '../../evil', '/tmp/evil', 'a/b', 'a\\b', '-rf', '~', 'p\n1', 'p\x001',
+    '\x1b[2Jp1', 'p1\u202e', '[/red]', 'p' * 65, 'p' * 10**6, 'é' * 40, 'p 1', 'C:p1',
+]  # fmt: skip
+LENGTHS = [('rotations', 0), ('rotations', 23), ('rotations', 25), ('joints', 23), ('joints', 29),
+           ('joint_confidence', 0), ('joint_confidence', 29), ('box', 3)]  # fmt: skip
+
+
+def refuse(message: Any) -> str:
+    """Return the reason for which a message is refused, by all that reads one."""
+    with pytest.raises(PersonError) as caught:
+        from_human_mesh(message)
+    good = mesh(walk(2, 1)[0])
+    array = TYPES['hybrik_ros/msg/HumanMeshArray'](header=header(0), humans=[message, good])
+    people, faults = people_of(array)
+    assert [human.id for human, _ in people] == ['p2']
+    assert faults == [str(caught.value)]
+    return faults[0]
+
+
+@pytest.mark.parametrize(('field', 'value'), NUMBERS)
+def test_numbers_that_no_person_has_are_refused(field: str, value: float) -> None:
+    message = mesh(walk(1, 1)[0])
+    setter(field, value)(message)
+    reason = refuse(message)
+    assert reason.startswith("stamp 1.500000000 s, person 'p1': " + field.partition('.')[0])
+    assert len(reason) < 200
+
+
+def test_zero_quaternions_are_refused_and_rounded_ones_are_not() -> None:
+    message = mesh(walk(1, 1)[0])
+    before = from_human_mesh(message).rotations
+    for q in message.rotations:
+        q.x, q.y, q.z, q.w = (float(np.float16(value)) for value in (q.x, q.y, q.z, q.w))
+    np.testing.assert_allclose(from_human_mesh(message).rotations, before, atol=5e-3)
+    message.rotations[20].x = message.rotations[20].y = message.rotations[20].z = 0.0
+    message.rotations[20].w = 0.0
+    assert 'rotations[20] (left_wrist) is no unit quaternion: its length is 0' in refuse(message)
+
+
+@pytest.mark.parametrize(('sec', 'nanosec'), STAMPS)
+def test_stamps_that_are_no_times_are_refused(sec: int, nanosec: int) -> None:
+    message = mesh(walk(1, 1)[0])
+    message.header.stamp.sec, message.header.stamp.nanosec = sec, nanosec
+    assert f'(sec {sec}, nanosec {nanosec}) is no time' in refuse(message)
+    with pytest.raises(PersonError, match='is no time'):
+        stamp_of(message.header)
+    with pytest.raises(PersonError, match='is no time'):
+        people_of(message)
+
+
+@pytest.mark.parametrize('id', IDS, ids=range(len(IDS)))
+def test_ids_that_are_no_names_are_refused(id: str) -> None:
+    message = mesh(walk(1, 1)[0])
+    message.id = id
+    reason = refuse(message)
+    assert reason.isprintable()
+    assert len(reason) < 250
+
+
+@pytest.mark.parametrize('id', ['p1', 'q7', 'anna', '1', 'p-1.2_3', 'äöü'])
+def test_usual_ids_are_accepted(id: str) -> None:
+    message = mesh(walk(1, 1)[0])
+    message.id = id
+    assert from_human_mesh(message).id == id
+
+
+@pytest.mark.parametrize(('field', 'length'), LENGTHS)
+def test_arrays_of_other_lengths_are_refused(field: str, length: int) -> None:
+    message = mesh(walk(1, 1)[0])
+    setattr(message, field, [*getattr(message, field), *getattr(message, field)][:length])
+    assert f'{field} has {length} entries instead of' in refuse(message)
+
+
+def test_vertices_must_be_finite_triples() -> None:
+    message = mesh(walk(1, 1)[0])
+    message.vertices = np.zeros(6, np.float32)
+    assert from_human_mesh(message).vertices.shape == (2, 3)
+    message.vertices[4] = NAN
+    assert 'vertices[4] is nan' in refuse(message)
+    message.vertices = np.zeros(7, np.float32)
+    assert 'vertices has 7 numbers' in refuse(message)
+
+
+def test_second_person_with_an_id_is_refused() -> None:
+    first, second = walk(1, 2)
+    array = MAKER.array([mesh(first), mesh(second), mesh(walk(2, 1)[0])], header(0))
+    people, faults = people_of(array)
+    assert [human.id for human, _ in people] == ['p1', 'p2']
+    np.testing.assert_allclose(people[0][0].joints, first.joints)
+    [fault] = faults
+    assert "person 'p1': another person of the message has the same id" in fault
+
+
+@given(data=st.data())
+def test_accepted_people_are_finite(data: st.DataObject) -> None:
+    message = mesh(walk(1, 1)[0])
+    path, _ = data.draw(st.sampled_from(NUMBERS))
+    setter(path, data.draw(st.floats(width=32)))(message)
+    try:
+        human = from_human_mesh(message)
+    except PersonError:
+        return
+    for name in ('box', 'joints', 'joint_confidence', 'rotations', 'global_rotations', 'betas',
+                 'translation', 'velocity', 'confidence', 'translation_confidence'):  # fmt: skip
+        assert np.isfinite(getattr(human, name)).all()
+    turns = human.rotations @ np.swapaxes(human.rotations, -1, -2)
+    np.testing.assert_allclose(turns, np.tile(np.eye(3), (24, 1, 1)), atol=1e-6)
+
+
+# In bags
+
+
+FRAMES = 8
+DAMAGES = {
+    'quaternion': setter('rotations.3.x', NAN),
+    'translation': setter('translation.y', INF),
+    'joints': setter('joints.0.z', 1e300),
+    'betas': setter('betas', np.zeros(3, np.float32)),
+    'id': setter('id', '../../evil'),
+    'markup': setter('id', '[/red]'),
+    'body': setter('body_model', 'other'),
+    'stamp': setter('header.stamp.sec', -5),
+}  # fmt: skip
+
+
+def write(path: Path, single: bool, damage: Callable[[Any], None] | None, number: int = 3) -> Path:
+    """Write a bag with two people, the second one of which is damaged in one message."""
+    with BagWriter(path) as bag:
+        bag.add_topic('/people', f'hybrik_ros/msg/{"HumanMesh" if single else "HumanMeshArray"}')
+        for frame, stamp in enumerate(stamps(FRAMES)):
+            meshes = [mesh(walk(seed, FRAMES)[frame], stamp) for seed in (1, 2)]
+            if damage is not None and frame == number:
+                damage(meshes[1])
+            for message in meshes if single else [MAKER.array(meshes, header(stamp))]:
+                bag.write('/people', stamp, serialise(message))
+    return path
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp('whole') / 'bag', False, None)
+
+
+@pytest.mark.parametrize('single', [False, True])
+@pytest.mark.parametrize('name', DAMAGES)
+@pytest.mark.filterwarnings('error')
+def test_bag_loses_only_the_person_that_is_refused(
+    name: str, single: bool, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = write(tmp_path / 'bag', single, DAMAGES[name])
+    for suffix in ('.bvh', '.npz', '.glb'):
+        assert main(['motion', str(bag), '-o', str(tmp_path / 'out' / f'a{suffix}')]) == 0
+        told = capsys.readouterr()
+        [line] = told.err.splitlines()
+        assert f'message {2 * 3 + 2 if single else 4} of /people' in line
+        assert re.search(r"person '(p2|\.\./\.\./evil|\[/red\])'", line)
+        assert {path.name for path in (tmp_path / 'out').glob(f'*{suffix}')} == {
+            f'a_p1{suffix}', f'a_p2{suffix}',
+        }  # fmt: skip
+    lines = [
+        path.read_text().partition('Frame Time')[2] for path in (tmp_path / 'out').glob('*.bvh')
+    ]
+    values = ' '.join(line.partition('\n')[2] for line in lines).split()
+    assert len(values) > FRAMES * 24
+    assert np.abs(np.array(values, float)).max() < 1000
+
+    assert main(['compare', str(whole), str(bag)]) == 0
+    told = capsys.readouterr()
+    assert 'left out in B: message' in told.err
+    assert 'nan' not in told.out.lower()
+    assert f'{FRAMES} and {FRAMES} frames' in told.out
+    assert f'{FRAMES} and {FRAMES - 1} frames' in told.out
+
+
+def test_only_refused_people_are_told_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    humans = walk(1, FRAMES)
+    with BagWriter(tmp_path / 'bag') as bag:
+        bag.add_topic('/people', 'hybrik_ros/msg/HumanMesh')
+        for human, stamp in zip(humans, stamps(FRAMES), strict=True):
+            message = mesh(human, stamp)
+            message.joints[2].x = NAN
+            bag.write('/people', stamp, serialise(message))
+    assert main(['motion', str(tmp_path / 'bag'), '-o', str(tmp_path / 'a.bvh')]) == 1
+    told = capsys.readouterr().err
+    assert 'message 1 of /people: stamp 1.0' in told
+    assert '(and 7 more like it)' in told
+    assert 'no frame has a person' in told
+    assert not list(tmp_path.glob('a*'))
+
+
+def test_repeated_messages_and_damaged_stamps_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    humans = walk(1, FRAMES)
+    with BagWriter(tmp_path / 'bag') as bag:
+        bag.add_topic('/people', 'hybrik_ros/msg/HumanMesh')
+        for number, (human, stamp) in enumerate(zip(humans, stamps(FRAMES), strict=True)):
+            message = mesh(human, stamp)
+            if number == 2:
+                late = deepcopy(message)
+                late.header.stamp.sec = 2**31 - 1
+                bag.write('/people', stamp, serialise(late))
+            for _ in range(1 + (number == 4)):
+                bag.write('/people', stamp, serialise(message))
+    assert main(['motion', str(tmp_path / 'bag'), '-o', str(tmp_path / 'a.bvh')]) == 0
+    told = capsys.readouterr()
+    assert f'p1, {FRAMES} frames' in told.out
+    assert 'days away from those of the other messages' in told.err
+    assert "person 'p1': a message before it has the same person and stamp" in told.err
