@@ -17,7 +17,8 @@ PACKAGE = Path(hybrik_ros.__file__).parent
 # From top to bottom.
 LAYERS = (
     'arguments', 'arrays', 'angles', 'advice', 'limits', 'printable', 'untrusted', 'deadline',
-    'compiling', 'vectors', 'share', 'timing', 'writing', 'skeleton', 'rotations', 'human', 'settings', 'kinematics', 'camera', 'body', 'inference',
+    'compiling', 'vectors', 'share', 'timing', 'writing', 'skeleton', 'rotations', 'human',
+    'settings', 'kinematics', 'camera', 'body', 'inference',
     'smoothing', 'perception', 'tracking', 'posing', 'reconstruction', 'snapshot', 'pipeline',
     'drawing', 'motion', 'comparison', 'findings', 'messages', 'node', 'network', 'bags',
     'recordings', 'cli',
