@@ -5,10 +5,11 @@ Each limit is several times what real data needs. SECURITY.md lists them.
 
 # Images
 
-# Pixels of a compressed image; as RGB it has 200 MB. A 50 megapixel camera has 2^25.6.
+# Pixels of a compressed image in a message; as RGB it has 200 MB.
 MAX_IMAGE_PIXELS = 2**26
-# Bytes of a compressed image.
-MAX_IMAGE_BYTES = 2**28
+# Pixels and bytes of a picture in a file; phones have cameras of 108 megapixels.
+MAX_PHOTO_PIXELS = 2**27
+MAX_PHOTO_BYTES = 2**30
 
 # Bags
 

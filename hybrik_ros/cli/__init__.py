@@ -14,7 +14,7 @@ from hybrik_ros.advice import explain, explain_unexpected
 from hybrik_ros.arguments import split_ros_arguments
 from hybrik_ros.cli.output import ArgumentParser, fail, flush_output, prepare_streams
 from hybrik_ros.deadline import ends_after_signal
-from hybrik_ros.limits import MAX_IMAGE_PIXELS
+from hybrik_ros.limits import MAX_PHOTO_PIXELS
 
 # The modules of the commands, in the order of the help; each has a function add_parser.
 COMMANDS = (
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         The exit status.
     """
     # OpenCV reads it when it is loaded, and refuses larger images of every format.
-    os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(MAX_IMAGE_PIXELS))
+    os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(MAX_PHOTO_PIXELS))
     own, ros = split_ros_arguments(sys.argv[1:] if argv is None else argv)
     chosen = [name for name in own[:1] if name in COMMANDS]
     program = ' '.join(['hybrik', *chosen])

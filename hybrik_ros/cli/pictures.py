@@ -135,7 +135,7 @@ def spread_pictures(source: Path, max_pictures: int) -> Iterator[Picture]:
     if source.is_dir():
         files = sorted(source.iterdir())
         for file in files[:: -(-len(files) // max_pictures) or 1]:
-            picture = cv2.imread(str(file))
+            picture = cv2.imread(str(file)) if file.is_file() else None
             if picture is not None:  # The folder may contain other files.
                 yield np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
         return

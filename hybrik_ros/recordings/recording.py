@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hybrik_ros.bags.reader import is_storage
 from hybrik_ros.settings import AUTO
+from hybrik_ros.untrusted import open_regular
 
 VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
 IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
@@ -80,9 +81,12 @@ def is_bag(path: Path) -> bool:
 
 def is_recording(path: Path) -> bool:
     """Return whether a path is a bag, a video or a folder of images."""
-    if is_bag(path) or path.suffix.lower() in VIDEOS:
+    try:
+        if is_bag(path) or path.suffix.lower() in VIDEOS:
+            return True
+        return path.is_dir() and any(file.suffix.lower() in IMAGES for file in path.iterdir())
+    except OSError:  # It is named when it is opened; it must not hide the others.
         return True
-    return path.is_dir() and any(file.suffix.lower() in IMAGES for file in path.iterdir())
 
 
 def fingerprint(files: Iterable[Path]) -> str:
@@ -103,7 +107,12 @@ def fingerprint(files: Iterable[Path]) -> str:
     """
     digest = sha256()
     for path in files:
-        with path.open('rb') as file:
+        try:
+            opened = open_regular(path)
+        except OSError as error:  # Of the images of a folder, such a one is left out.
+            digest.update(str(error.errno).encode())
+            continue
+        with opened as file:
             size = os.fstat(file.fileno()).st_size
             digest.update(size.to_bytes(8, 'little'))
             last = max(0, size - _SAMPLE_BYTES)

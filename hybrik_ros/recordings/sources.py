@@ -15,6 +15,7 @@ from hybrik_ros.bags import BagReader, Message, Topic, deserialise, typestore
 from hybrik_ros.bags.reader import by_number, files_of, log_of
 from hybrik_ros.bags.storage import CUT_OFF, DAMAGED_MESSAGE
 from hybrik_ros.camera import Camera
+from hybrik_ros.limits import MAX_PHOTO_BYTES
 from hybrik_ros.messages.calibration import Calibration, read_calibration
 from hybrik_ros.messages.camera_info import CameraInfoBuffer, are_rectified
 from hybrik_ros.messages.exposure import ExposureCheck
@@ -23,6 +24,7 @@ from hybrik_ros.messages.images import UnusableInputError, decompress, to_8_bits
 from hybrik_ros.messages.mixture import MixtureFinder
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY
 from hybrik_ros.recordings.recording import IMAGES, Recording, RecordingError, is_bag
+from hybrik_ros.untrusted import check_regular, read_regular
 
 _IMAGE, _COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 _CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
@@ -31,6 +33,7 @@ _NO_COLOURS = re.compile('depth|disparity|confidence|infra', re.IGNORECASE)
 _RATE = 30.0  # default for folders, images per second
 # Default horizontal field of view of videos and folders in degrees, as in `hybrik video`.
 _FIELD_OF_VIEW = 60.0
+_MAX_NOTES = 20  # maximum number of files that are named as left out
 _FRAME_ID = 'camera_optical_frame'
 # Stamp of the first image of a video or folder in nanoseconds; ROS uses 0 for an unset stamp.
 _FIRST_STAMP = 10**9
@@ -183,6 +186,8 @@ def open_source(recording: Recording) -> PictureSource:
     path = recording.path
     if not path.exists():
         raise RecordingError(f'{path} does not exist')
+    if not path.is_dir():
+        check_regular(path)
     if is_bag(path):
         source: PictureSource = BagSource(recording)
     else:
@@ -454,10 +459,12 @@ class _FileSource(PictureSource):
                 yield Step(fault=Fault(error.kind, str(error)), is_image=True)
 
     @abstractmethod
-    def _images(self, skipped: int) -> Iterator[tuple[int, NDArray | None]]:
-        """Yield number and BGR pixels of each image; None for a broken one."""
+    def _images(self, skipped: int) -> Iterator[tuple[int, NDArray | UnusableInputError | None]]:
+        """Yield number and BGR pixels of each image; for a broken one, the reason or None."""
 
-    def _picture(self, time: int, header: Any, bgr: NDArray | None) -> Picture:
+    def _picture(self, time: int, header: Any, bgr: NDArray | UnusableInputError | None) -> Picture:
+        if isinstance(bgr, UnusableInputError):
+            raise bgr
         if bgr is None:
             raise UnusableInputError('broken image', 'an image cannot be decoded')
         rgb = np.asarray(cv2.cvtColor(to_8_bits(bgr), cv2.COLOR_BGR2RGB), np.uint8)
@@ -517,7 +524,24 @@ class _FolderSource(_FileSource):
                 f'{recording.path} contains neither a bag nor images ({", ".join(IMAGES)})'
             )
 
-    def _images(self, skipped: int) -> Iterator[tuple[int, NDArray | None]]:
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    def _images(self, skipped: int) -> Iterator[tuple[int, NDArray | UnusableInputError]]:
         for number, file in enumerate(self.files[skipped:], skipped):
-            yield number, cv2.imread(str(file), flags)
+            image = _read_image(file)
+            if isinstance(image, UnusableInputError) and len(self.notes) < _MAX_NOTES:
+                self.notes.append(f'left out: {image}')
+            yield number, image
+
+
+def _read_image(file: Path) -> NDArray | UnusableInputError:
+    """Return the BGR pixels of a picture, or why they cannot be read."""
+    try:
+        data = np.frombuffer(read_regular(file, MAX_PHOTO_BYTES), np.uint8)
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+        bgr = cv2.imdecode(data, flags)
+    except (OSError, ValueError) as error:
+        return UnusableInputError('broken image', f'{file.name} cannot be read: {error}')
+    except cv2.error:  # It is empty, or has more pixels than OpenCV accepts.
+        bgr = None
+    if bgr is None:
+        return UnusableInputError('broken image', f'{file.name} cannot be decoded')
+    return np.asarray(bgr)
