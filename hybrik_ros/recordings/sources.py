@@ -1,5 +1,6 @@
 """Read the images of a recording one after the other, each with its camera."""
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -15,11 +16,12 @@ from hybrik_ros.bags import BagReader, Message, Topic, deserialise, typestore
 from hybrik_ros.bags.reader import by_number, files_of, log_of
 from hybrik_ros.bags.storage import CUT_OFF, DAMAGED_MESSAGE
 from hybrik_ros.camera import Camera
-from hybrik_ros.limits import MAX_PHOTO_BYTES
+from hybrik_ros.limits import MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS
 from hybrik_ros.messages.calibration import Calibration, read_calibration
 from hybrik_ros.messages.camera_info import CameraInfoBuffer, are_rectified
 from hybrik_ros.messages.exposure import ExposureCheck
 from hybrik_ros.messages.fields import stamp_fields, strip_slash
+from hybrik_ros.messages.image_headers import size_of
 from hybrik_ros.messages.images import UnusableInputError, decompress, to_8_bits, to_rgb
 from hybrik_ros.messages.mixture import MixtureFinder
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY
@@ -535,9 +537,11 @@ class _FolderSource(_FileSource):
 def _read_image(file: Path) -> NDArray | UnusableInputError:
     """Return the BGR pixels of a picture, or why they cannot be read."""
     try:
-        data = np.frombuffer(read_regular(file, MAX_PHOTO_BYTES), np.uint8)
+        data = read_regular(file, MAX_PHOTO_BYTES)
+        if math.prod(size_of(data) or (0, 0)) > MAX_PHOTO_PIXELS:
+            raise ValueError(f'it has more than the maximum of {MAX_PHOTO_PIXELS} pixels')
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-        bgr = cv2.imdecode(data, flags)
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except (OSError, ValueError) as error:
         return UnusableInputError('broken image', f'{file.name} cannot be read: {error}')
     except cv2.error:  # It is empty, or has more pixels than OpenCV accepts.

@@ -1,0 +1,158 @@
+"""Small files that hold, or ask for, much more than they are: for tests of limits."""
+
+import sqlite3
+import struct
+import zlib
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+
+import lz4.frame
+from recorded import IMAGE, START
+from rosbags.rosbag2.storage_mcap import zstd
+
+_MAGIC = b'\x89MCAP0\r\n'
+_PAGE = 512  # bytes of a page of sqlite
+_LEVELS, _CHILDREN = 12, 40  # of the tree of an endless table
+MIB = 2**20
+
+
+def packed_zeros(size: int, coding: str) -> bytes:
+    """Return this number of zeros, compressed block by block."""
+    frame = zstd.ZstdCompressor() if coding == 'zstd' else lz4.frame.LZ4FrameCompressor()
+    parts = [frame.begin()] if coding == 'lz4' else []
+    parts += [frame.compress(bytes(MIB)) for _ in range(size // MIB)]
+    return b''.join([*parts, frame.flush()])
+
+
+def write_mcap(path: Path, message: bytes) -> Path:
+    """Write a bag with one image message that has this content."""
+    channel = _schema(1, 'sensor_msgs/msg/Image') + _channel(1, 1, IMAGE)
+    data = struct.pack('<HIQQ', 1, 0, START, START) + message
+    path.write_bytes(_MAGIC + _header() + channel + _record(0x05, data) + _footer())
+    return path
+
+
+def write_chunks(path: Path, size: int, coding: str, number: int = 1) -> Path:
+    """Write a bag with chunks at one time that unpack to this size each."""
+    packed = packed_zeros(size, coding)
+    channels = _schema(1, 'sensor_msgs/msg/Image') + _channel(1, 1, IMAGE)
+    body, index = _MAGIC + _header() + channels, b''
+    for _ in range(number):
+        start = len(body)
+        times = struct.pack('<QQ', START, START + 10**9)
+        content = times + struct.pack('<QI', size, 0) + _text(coding)
+        body += _record(0x06, content + struct.pack('<Q', len(packed)) + packed)
+        length = len(body) - start
+        body += _record(0x07, struct.pack('<HI', 1, 16) + struct.pack('<QQ', START, 0))
+        offsets = struct.pack('<IHQ', 10, 1, start + length)
+        index += _record(
+            0x08,
+            times + struct.pack('<QQ', start, length) + offsets
+            + struct.pack('<Q', len(body) - start - length) + _text(coding)
+            + struct.pack('<QQ', len(packed), size),
+        )  # fmt: skip
+    counts = struct.pack('<QHIIIIQQ', number, 1, 1, 0, 0, number, START, START + 10**9)
+    summary = channels + index + _record(0x0B, counts + struct.pack('<IHQ', 10, 1, number))
+    body += _record(0x0F, bytes(4))
+    path.write_bytes(body + summary + _footer(len(body)))
+    return path
+
+
+def write_png(path: Path, width: int, height: int) -> Path:
+    """Write a picture, the file of which has only the first rows."""
+    packer = zlib.compressobj(9)
+    row = bytes(1 + 3 * width)
+    pixels = b''.join([*(packer.compress(row) for _ in range(10)), packer.flush()])
+    size = struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)
+    chunks = ((b'IHDR', size), (b'IDAT', pixels), (b'IEND', b''))
+    path.write_bytes(b'\x89PNG\r\n\x1a\n' + b''.join(
+        struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+        for kind, data in chunks
+    ))  # fmt: skip
+    return path
+
+
+def write_database(path: Path, messages: str, rows: int = 0) -> Path:
+    """Write a bag of sqlite with an image topic; messages is the SQL that creates its table."""
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f'PRAGMA page_size = {_PAGE}')
+        database.execute(
+            'CREATE TABLE topics (id INTEGER PRIMARY KEY, name TEXT, type TEXT, '
+            'serialization_format TEXT, offered_qos_profiles TEXT)'
+        )
+        database.execute(messages)
+        database.execute(
+            f"INSERT INTO topics VALUES (1, '{IMAGE}', 'sensor_msgs/msg/Image', 'cdr', '')"
+        )
+        for number in range(rows):
+            database.execute('INSERT INTO messages VALUES (?, 1, ?, ?)', (number, number, b'x'))
+        database.commit()
+    return path
+
+
+STORED = 'CREATE TABLE messages (id INTEGER PRIMARY KEY, topic_id, timestamp, data)'
+COMPUTED = {
+    'endless view': 'CREATE VIEW messages AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL '
+    "SELECT i + 1 FROM n) SELECT i AS id, 1 AS topic_id, i AS timestamp, x'00' AS data FROM n",
+    'large view': 'CREATE VIEW Messages AS SELECT 1 AS id, 1 AS topic_id, 1 AS timestamp, '
+    'zeroblob(1000000000) AS data',
+    'generated column': 'CREATE TABLE messages (id INTEGER PRIMARY KEY, topic_id, timestamp, '
+    'data AS (zeroblob(1000000000)))',
+    'virtual table': 'CREATE VIRTUAL TABLE messages USING fts5(id, topic_id, timestamp, data)',
+}  # fmt: skip
+
+
+def write_endless(path: Path) -> Path:
+    """Write a database of some kilobytes, the tree of which has more rows than can be read."""
+    write_database(path, STORED, rows=1)
+    with closing(sqlite3.connect(path)) as database:
+        [root] = database.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'messages'"
+        ).fetchone()
+    content = bytearray(path.read_bytes())
+    leaf = content[(root - 1) * _PAGE : root * _PAGE]
+    pages = len(content) // _PAGE
+    numbers = [root, *range(pages + 1, pages + _LEVELS + 1)]
+    content += bytes(_LEVELS * _PAGE)
+    for page, child in pairwise(numbers):
+        content[(page - 1) * _PAGE : page * _PAGE] = _interior_page(child)
+    content[(numbers[-1] - 1) * _PAGE : numbers[-1] * _PAGE] = leaf
+    content[28:32] = struct.pack('>I', len(content) // _PAGE)
+    path.write_bytes(content)
+    return path
+
+
+def _interior_page(child: int) -> bytes:
+    """Return a page of sqlite, all children of which are the same page."""
+    cells = b''.join(struct.pack('>IB', child, 1 + number) for number in range(_CHILDREN))
+    first = _PAGE - len(cells)
+    header = struct.pack('>BHHHBI', 5, 0, _CHILDREN, first, 0, child)
+    pointers = b''.join(struct.pack('>H', first + 5 * number) for number in range(_CHILDREN))
+    return (header + pointers).ljust(first, b'\0') + cells
+
+
+def _text(text: str) -> bytes:
+    return struct.pack('<I', len(text)) + text.encode()
+
+
+def _record(opcode: int, content: bytes) -> bytes:
+    return struct.pack('<BQ', opcode, len(content)) + content
+
+
+def _header() -> bytes:
+    return _record(0x01, _text('ros2') + _text('test'))
+
+
+def _schema(number: int, name: str) -> bytes:
+    return _record(0x03, struct.pack('<H', number) + _text(name) + _text('ros2msg') + _text(''))
+
+
+def _channel(number: int, schema: int, topic: str) -> bytes:
+    return _record(
+        0x04, struct.pack('<HH', number, schema) + _text(topic) + _text('cdr') + bytes(4)
+    )
+
+
+def _footer(summary: int = 0) -> bytes:
+    return _record(0x02, struct.pack('<QQI', summary, 0, 0)) + _MAGIC

@@ -1,0 +1,193 @@
+"""Small files and messages never allocate more than the limits of hybrik_ros/limits.py."""
+
+import pickle
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bombs import (
+    COMPUTED,
+    MIB,
+    STORED,
+    packed_zeros,
+    write_chunks,
+    write_database,
+    write_mcap,
+    write_png,
+)
+from recorded import IMAGE
+
+from hybrik_ros.bags import BagError, BagReader, unpacking
+from hybrik_ros.bags.reader import DAMAGED_MESSAGE, TOO_LARGE
+from hybrik_ros.body.reading import read_body_file
+from hybrik_ros.limits import MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES
+from hybrik_ros.messages.calibration import CalibrationError, read_calibration
+from hybrik_ros.recordings.recording import Recording
+from hybrik_ros.recordings.sources import open_source
+
+# Bytes that an output may have beside the limit: input, index, what Python does not return.
+_ROOM = 100 * MIB
+_READ = """
+import resource, sys
+from pathlib import Path
+from {module} import {function} as run
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+run(Path(sys.argv[1]))
+print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+"""
+
+
+def read_bag(path: Path) -> dict[str, int]:
+    with BagReader(path) as reader:
+        assert list(reader.messages({IMAGE})) == []
+        return dict(reader.faults)
+
+
+def read_body(path: Path) -> None:
+    with pytest.raises(ValueError, match='cannot be read as a body file'):
+        read_body_file(path)
+
+
+def read_folder(path: Path) -> list[str]:
+    with open_source(Recording(path)) as source:
+        return [step.fault.reason for step in source.steps() if step.fault is not None]
+
+
+def allocated(path: Path, function: Callable) -> int:
+    """Return by how many bytes a new process grows while it reads a path."""
+    code = _READ.format(module='test_limits', function=function.__name__)
+    ran = subprocess.run(
+        [sys.executable, '-c', code, str(path)],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parent,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33)),
+    )  # fmt: skip
+    return int(ran.stdout)
+
+
+@pytest.mark.parametrize('coding', ['zstd', 'lz4'])
+def test_a_chunk_is_not_unpacked_beyond_its_limit(coding: str, tmp_path: Path) -> None:
+    path = write_chunks(tmp_path / 'a.mcap', 2 * MAX_CHUNK_BYTES, coding)
+    assert path.stat().st_size < 8 * MIB
+    assert read_bag(path) == {TOO_LARGE: 1}
+    assert allocated(path, read_bag) < _ROOM
+
+
+def test_a_chunk_that_lies_about_its_size_is_not_unpacked(tmp_path: Path) -> None:
+    path = write_chunks(tmp_path / 'a.mcap', 2**30, 'zstd')
+    content = path.read_bytes()
+    declared, small = (2**30).to_bytes(8, 'little'), MIB.to_bytes(8, 'little')
+    assert content.count(declared) == 2
+    path.write_bytes(content.replace(declared, small))
+    assert allocated(path, read_bag) < _ROOM
+
+
+def test_chunks_that_overlap_share_one_limit(tmp_path: Path) -> None:
+    path = write_chunks(tmp_path / 'a.mcap', MAX_CHUNK_BYTES // 8, 'zstd', number=40)
+    assert set(read_bag(path)) == {TOO_LARGE}
+    assert allocated(path, read_bag) < _ROOM
+
+
+def test_a_message_is_not_unpacked_beyond_its_limit(tmp_path: Path) -> None:
+    message = packed_zeros(3 * 2**30, 'zstd')
+    path = write_mcap(tmp_path / 'a.mcap', message)
+    assert path.stat().st_size < 100_000
+    assert read_bag(path) == {TOO_LARGE: 1}
+    assert allocated(path, read_bag) < 2 * MAX_MESSAGE_BYTES + _ROOM
+
+
+def test_a_message_that_is_cut_off_is_damaged(tmp_path: Path) -> None:
+    path = write_mcap(tmp_path / 'a.mcap', packed_zeros(MIB, 'zstd')[:-3])
+    assert read_bag(path) == {DAMAGED_MESSAGE: 1}
+
+
+def test_a_file_is_not_unpacked_beyond_its_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpacking, 'MIN_BAG_BYTES', MIB)
+    path = tmp_path / 'a.mcap.zstd'
+    path.write_bytes(packed_zeros(100 * MIB, 'zstd'))
+    with pytest.raises(BagError, match='unpacks to more than the maximum'):
+        read_bag(path)
+
+
+@pytest.mark.parametrize('kind', COMPUTED)
+def test_a_table_of_sqlite_that_is_computed_is_refused(kind: str, tmp_path: Path) -> None:
+    path = write_database(tmp_path / 'a.db3', COMPUTED[kind])
+    with pytest.raises(BagError, match='not stored, but computed'):
+        read_bag(path)
+
+
+def test_a_table_of_sqlite_that_is_stored_is_read(tmp_path: Path) -> None:
+    with BagReader(write_database(tmp_path / 'a.db3', STORED, rows=3)) as reader:
+        assert len(list(reader.messages({IMAGE}))) == 3
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        b'\x80\x02Nr\xff\xff\xff\x0f.',  # nine bytes: object number 2^28 - 1
+        b'\x80\x05\x96' + (2**32).to_bytes(8, 'little') + b'.',  # a bytearray of 4 GB
+        b'\x80\x05\x8e' + (2**32).to_bytes(8, 'little') + b'.',  # bytes of 4 GB
+        b'\x80\x04\x95' + (2**33).to_bytes(8, 'little') + b'N.',  # a frame of 8 GB
+    ],
+    ids=['memo', 'bytearray', 'bytes', 'frame'],
+)
+def test_a_pickle_does_not_allocate_what_it_says(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / 'body.pkl'
+    path.write_bytes(content)
+    assert allocated(path, read_body) < _ROOM
+
+
+def test_a_name_of_a_type_that_is_a_tower_of_tuples_is_not_printed(tmp_path: Path) -> None:
+    tower: object = ('f8',)
+    for _ in range(40):
+        tower = (tower, tower)
+    array = pickle.dumps(np.zeros(3), 2)
+    name = pickle.dumps('f8', 2)[2:-3]  # without protocol, memo and end
+    assert array.count(name) == 1
+    path = tmp_path / 'body.pkl'
+    path.write_bytes(
+        b'\x80\x02}' + pickle.dumps('f', 2)[2:-1]
+        + array[2:-1].replace(name, pickle.dumps(tower, 2)[2:-1].replace(b'q', b'q')) + b's.'
+    )  # fmt: skip
+    assert allocated(path, read_body) < _ROOM
+
+
+def test_the_starts_of_a_sparse_matrix_do_not_repeat_numbers(tmp_path: Path) -> None:
+    sparse = pytest.importorskip('scipy.sparse')
+    matrix = sparse.csc_matrix(np.eye(3))
+    matrix.indptr = np.array([-(2**33), 0, 0, 3], np.int64)
+    path = tmp_path / 'body.pkl'
+    path.write_bytes(pickle.dumps({'J_regressor': matrix}, 2))
+    with pytest.raises(ValueError, match='do not fit together'):
+        read_body_file(path)
+
+
+def test_a_picture_larger_than_its_limit_is_left_out_and_named(tmp_path: Path) -> None:
+    write_png(tmp_path / 'bomb.png', 60_000, 5_000)
+    [reason] = read_folder(tmp_path)
+    assert 'bomb.png' in reason
+    assert allocated(tmp_path, read_folder) < _ROOM
+
+
+@pytest.mark.parametrize(
+    ('content', 'words'),
+    [
+        ('[' * 5000, 'nested'),
+        ('image_width: &a [1]\nimage_height: *a\n', 'anchors'),
+        ('x' * 200_000, 'maximum'),
+        ('a: !!timestamp x', 'read'),
+        ('a: !!int ""', 'read'),
+        ('image_width: ' + '9' * 10_000, 'image_width|digits'),
+        ('\x1b]0;x\x07', 'read'),
+    ],
+)
+def test_a_calibration_is_parsed_with_limits(content: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / 'camera.yaml'
+    path.write_text(content)
+    with pytest.raises(CalibrationError, match=words):
+        read_calibration(path)
