@@ -1,0 +1,103 @@
+"""Text of files, messages and libraries is harmless where it is shown."""
+
+import os
+import subprocess
+import sys
+import unicodedata
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.table import Table
+from rich.text import Text
+
+from hybrik_ros.cli import main
+from hybrik_ros.cli.output import ArgumentParser, fail
+from hybrik_ros.cli.terminal import Terminal
+from hybrik_ros.limits import MAX_SHOWN_CHARACTERS
+from hybrik_ros.printable import printable
+
+UNSAFE = {'Cc', 'Cf', 'Cs', 'Zl', 'Zp'}
+# Title of the window, colour, clear screen; C1; line break; direction; line separator; not UTF-8.
+HOSTILE = '\x1b]0;owned\x07\x1b[31m\x1b[2J\x9b31m\r\n\x7f\u202e\u2066\u2028\udcff[/red]:bomb:'
+
+
+def unsafe(text: str) -> set[str]:
+    return {one for one in text if unicodedata.category(one) in UNSAFE and one != '\n'}
+
+
+@given(st.text())
+def test_text_is_on_one_line_and_without_control_characters(text: str) -> None:
+    shown = printable(text)
+    assert unsafe(shown) == set()
+    assert '\n' not in shown
+    shown.encode()
+
+
+@given(st.text(st.characters(exclude_categories=sorted(UNSAFE))))
+def test_other_text_is_not_changed(text: str) -> None:
+    assert printable(text) == text
+
+
+def test_long_text_keeps_its_beginning_and_its_end() -> None:
+    shown = printable(f'wrong {"x" * 10**6} do this')
+    assert len(shown) < MAX_SHOWN_CHARACTERS + 30
+    assert shown.startswith('wrong x')
+    assert shown.endswith('x do this')
+
+
+def test_everything_that_rich_prints_is_printable() -> None:
+    stream = StringIO()
+    console = Terminal(file=stream, width=500)
+    table = Table(HOSTILE, title=HOSTILE)
+    table.add_row(HOSTILE)
+    for each in (HOSTILE, table, Text(HOSTILE)):
+        console.print(each)
+    written = stream.getvalue()
+    assert unsafe(written) == set()
+    assert written.count('[/red]:bomb:') == 5
+    assert written.count('\n') <= 9  # The text, the table with its borders, and one line more.
+
+
+def test_errors_and_arguments_are_printable(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fail('hybrik bag', ValueError(HOSTILE)) == 1
+    with pytest.raises(SystemExit):
+        ArgumentParser(prog='x').parse_args([HOSTILE])
+    written = capsys.readouterr().err
+    assert unsafe(written) == set()
+    assert written.count('[/red]:bomb:') == 2
+
+
+@pytest.mark.parametrize(
+    'argv',
+    [
+        ['bag', HOSTILE, '-o', HOSTILE],
+        ['bag', 'x', '-o', 'y', '-p', HOSTILE],
+        ['motion', HOSTILE, '-o', f'{HOSTILE}.bvh'],
+        ['compare', HOSTILE, HOSTILE],
+        ['export', HOSTILE],
+        ['video', HOSTILE],
+        ['video', '--camera-info', HOSTILE],
+    ],
+    ids=lambda argv: argv[0],
+)
+def test_hostile_names_are_escaped(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    if argv[0] == 'video':
+        pytest.importorskip('rclpy')
+    assert main(argv) == 1
+    written = capsys.readouterr()
+    assert unsafe(written.out + written.err) == set()
+    assert 'unexpected' not in written.err
+
+
+def test_output_that_is_not_taken_is_no_traceback(tmp_path: Path) -> None:
+    with Path('/dev/full').open('w') as full:
+        ran = subprocess.run(
+            [sys.executable, '-m', 'hybrik_ros.cli', 'engine', 'list'],
+            env=dict(os.environ, XDG_CACHE_HOME=str(tmp_path)),
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert 'No space left' in ran.stderr
+    assert (ran.returncode, ran.stderr.count('\n')) == (1, 1)
