@@ -22,15 +22,18 @@ hypothesis.settings.register_profile('hybrik_ros', deadline=None, derandomize=Tr
 hypothesis.settings.register_profile(
     'brief', hypothesis.settings.get_profile('hybrik_ros'), max_examples=10
 )
+# Hours of other inputs each time, for test_fuzz.py.
+hypothesis.settings.register_profile('fuzz', deadline=None, derandomize=False, max_examples=100_000)
 hypothesis.settings.load_profile('hybrik_ros')
 
 
 # Modules that take more than a few seconds, and need not run after every change.
 SLOW = {
     'bench', 'compiling', 'difficult_cameras', 'distributions', 'docs', 'export', 'first_contact',
-    'footage', 'golden', 'half', 'hybrik_pipeline', 'int8', 'kinematics', 'lag', 'models',
-    'network', 'packaging', 'pipeline', 'pipeline_inputs', 'posing', 'previous', 'processes',
-    'proof', 'recordings', 'requirements', 'scripts', 'tensorrt_rtx', 'twist', 'ubuntu',
+    'footage', 'fuzz', 'golden', 'half', 'hybrik_pipeline', 'int8', 'kinematics', 'lag', 'limits',
+    'models', 'network', 'packaging', 'pipeline', 'pipeline_inputs', 'posing', 'previous',
+    'processes', 'proof', 'recordings', 'requirements', 'scripts', 'signals', 'tensorrt_rtx',
+    'twist', 'ubuntu',
 }  # fmt: skip
 
 
