@@ -23,7 +23,13 @@ hypothesis.settings.register_profile(
     'brief', hypothesis.settings.get_profile('hybrik_ros'), max_examples=10
 )
 # Hours of other inputs each time, for test_fuzz.py.
-hypothesis.settings.register_profile('fuzz', deadline=None, derandomize=False, max_examples=100_000)
+hypothesis.settings.register_profile(
+    'fuzz',
+    deadline=None,
+    derandomize=False,
+    max_examples=100_000,
+    phases=(hypothesis.Phase.generate,),  # Not minutes of shrinking.
+)
 hypothesis.settings.load_profile('hybrik_ros')
 
 
