@@ -1,5 +1,6 @@
 """Text of files, messages and libraries is harmless where it is shown."""
 
+import json
 import os
 import subprocess
 import sys
@@ -101,3 +102,37 @@ def test_output_that_is_not_taken_is_no_traceback(tmp_path: Path) -> None:
         )  # fmt: skip
     assert 'No space left' in ran.stderr
     assert (ran.returncode, ran.stderr.count('\n')) == (1, 1)
+
+
+_NODE_TEXT = """
+import json, sys
+import rclpy.logging
+from std_msgs.msg import Header
+from hybrik_ros.node.complaints import Complaints
+from hybrik_ros.node.diagnostics import Diagnostics
+diagnostics = Diagnostics('node')
+complaints = Complaints(rclpy.logging.get_logger('node'), diagnostics)
+text = json.loads(sys.argv[1])
+for each in (text, 'x' * 10**6 + text):
+    complaints.warn(f'the frame {each} is wrong: do this')
+report = diagnostics.report(header=Header(), camera=text, facts={text: text * 10**5})
+[status] = report.status
+words = [word for pair in status.values for word in (pair.key, pair.value)]
+print(json.dumps([status.message, *words]))
+"""
+
+
+def test_logs_and_diagnostics_of_the_node_are_printable_and_short() -> None:
+    pytest.importorskip('rclpy')
+    text = HOSTILE.replace('\udcff', '')  # Messages are UTF-8.
+    ran = subprocess.run(
+        [sys.executable, '-c', _NODE_TEXT, json.dumps(text)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    words = json.loads(ran.stdout)
+    assert all(unsafe(word) == set() and '\n' not in word for word in words)
+    assert all(len(word) < 12 * MAX_SHOWN_CHARACTERS for word in words)
+    assert unsafe(ran.stderr) == set()
+    assert ran.stderr.count('\n') == 2
+    assert len(ran.stderr) < 24 * MAX_SHOWN_CHARACTERS
+    assert ran.stderr.count('do this (logged once') == 2

@@ -21,6 +21,10 @@ COMMANDS = (
     'demo', 'video', 'bag', 'motion', 'compare', 'doctor', 'compile', 'export', 'engine', 'bench',
 )  # fmt: skip
 
+# Environment variables that OpenCV reads when it is loaded: it refuses larger pictures of every
+# format, and prints no names of files as they are.
+_OPENCV = {'OPENCV_IO_MAX_IMAGE_PIXELS': str(MAX_PHOTO_PIXELS), 'OPENCV_LOG_LEVEL': 'SILENT'}
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command.
@@ -35,8 +39,8 @@ def main(argv: list[str] | None = None) -> int:
     int
         The exit status.
     """
-    # OpenCV reads it when it is loaded, and refuses larger images of every format.
-    os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(MAX_PHOTO_PIXELS))
+    for name, value in _OPENCV.items():
+        os.environ.setdefault(name, value)
     own, ros = split_ros_arguments(sys.argv[1:] if argv is None else argv)
     chosen = [name for name in own[:1] if name in COMMANDS]
     program = ' '.join(['hybrik', *chosen])

@@ -30,10 +30,11 @@ class Complaints:
 
     def log_once(self, message: str) -> None:
         """Log an error, unless the same one, apart from its numbers, was logged before."""
+        message = printable(message)
         key = _without_numbers(message)
         if key not in self._logged and len(self._logged) < _MAX_MESSAGES:
             self._logged.add(key)
-            self._logger.error(f'{printable(message)} (logged once; see /diagnostics)')
+            self._logger.error(f'{message} (logged once; see /diagnostics)')
 
     def warn(self, message: str, lasting: bool = False) -> None:
         """Log once, and show in the reports, what is wrong but costs no frame.
@@ -46,6 +47,7 @@ class Complaints:
             Whether the reports show it until the next activation, since nothing tells when it is
             over.
         """
+        message = printable(message)
         self._diagnostics.warn(_without_numbers(message), message, lasting)
         self.log_once(message)
 
