@@ -35,6 +35,11 @@ MAX_SPARSE_ELEMENTS = 10**7
 # Bytes of a checkpoint, as stored and unpacked; HRNet-W48 has 0.4 GB.
 MAX_CHECKPOINT_BYTES = 2**31
 
+# Motion
+
+# Frames of a motion file, with those in gaps: nine hours at 30 Hz.
+MAX_MOTION_FRAMES = 10**6
+
 # Texts
 
 # Bytes of a calibration; camera_calibration writes 1 kB.

@@ -20,12 +20,15 @@ from bombs import (
     write_png,
 )
 from recorded import IMAGE
+from test_motion import walk
 
 from hybrik_ros.bags import BagError, BagReader, unpacking
 from hybrik_ros.bags.reader import DAMAGED_MESSAGE, TOO_LARGE
+from hybrik_ros.body import BodyModel
 from hybrik_ros.body.reading import read_body_file
 from hybrik_ros.limits import MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES
 from hybrik_ros.messages.calibration import CalibrationError, read_calibration
+from hybrik_ros.motion import MotionError, motions_of
 from hybrik_ros.recordings.recording import Recording
 from hybrik_ros.recordings.sources import open_source
 
@@ -191,3 +194,11 @@ def test_a_calibration_is_parsed_with_limits(content: str, words: str, tmp_path:
     path.write_text(content)
     with pytest.raises(CalibrationError, match=words):
         read_calibration(path)
+
+
+def test_stamps_do_not_decide_how_many_frames_a_motion_has() -> None:
+    humans = walk(1, 4)
+    stamps = [10**9, 10**9 + 1, 10**9 + 2, 50 * 10**9]
+    with pytest.raises(MotionError, match='more than the maximum'):
+        motions_of(stamps, [[human] for human in humans], BodyModel.load(), 'interpolate')
+    assert len(motions_of(stamps, [[human] for human in humans], BodyModel.load(), 'split')) == 2

@@ -312,9 +312,9 @@ def _check_fast_dds() -> Finding:
         )  # fmt: skip
     try:
         profile = ElementTree.parse(given)
-    except (OSError, ElementTree.ParseError) as error:
+        sizes = [int(size.text or 0) for size in profile.iterfind('.//{*}segment_size')]
+    except (OSError, ElementTree.ParseError, ValueError) as error:
         return Finding(PROBLEM, subject, f'{name} cannot be read: {error}', advice)
-    sizes = [int(size.text or 0) for size in profile.iterfind('.//{*}segment_size')]
     if max(sizes, default=0) < _segment_size():
         return Finding(
             WARNING, subject, f'{given} has too little shared memory for large images',

@@ -13,6 +13,7 @@ from hybrik_ros.arrays import Array
 from hybrik_ros.body import BodyModel
 from hybrik_ros.human import Human
 from hybrik_ros.kinematics import forward
+from hybrik_ros.limits import MAX_MOTION_FRAMES
 from hybrik_ros.skeleton import NUM_JOINTS, PELVIS
 
 Gaps = Literal['interpolate', 'split']
@@ -205,6 +206,11 @@ def _create_motion(
 ) -> Motion:
     """Return a motion from the person in the frames of these indices, interpolated between."""
     seen = seen - seen[0]
+    if seen[-1] >= MAX_MOTION_FRAMES:
+        raise MotionError(
+            f'{name} would have {seen[-1] + 1} frames at {rate:g} Hz, more than the maximum of '
+            f'{MAX_MOTION_FRAMES}: split the motion with --gaps split'
+        )
     every = np.arange(seen[-1] + 1)
     missing = np.setdiff1d(every, seen)
     rotations = np.empty((len(every), NUM_JOINTS, 3, 3))
