@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from functools import cached_property, update_wrapper
 from hashlib import sha256
 from importlib.util import find_spec
+from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -174,7 +175,10 @@ def is_on_disk(name: str) -> bool:
     dispatcher = KERNELS[name].dispatcher
     cache = dispatcher._cache
     key = cache._index_key(_signature(KERNELS[name]), dispatcher.targetctx.codegen())
-    return key in cache._cache_file._load_index()
+    try:
+        return key in cache._cache_file._load_index()
+    except Exception:  # It is damaged, see _discard_damaged.
+        return False
 
 
 def cache_folder(name: str) -> str | None:
@@ -211,8 +215,25 @@ def _create_dispatcher(kernel: Kernel[..., Any]) -> Any:
         return dispatcher
     index_key, fingerprint = cache._index_key, kernel.fingerprint()
     cache._index_key = lambda signature, codegen: (*index_key(signature, codegen), fingerprint)
+    _discard_damaged(cache)
     dispatcher._cache = cache
     return dispatcher
+
+
+def _discard_damaged(cache: Any) -> None:
+    """Make numba compile anew what it cannot load, because a disk was full or a power failed."""
+    load = cache.load_overload
+
+    def load_whole(signature: Any, context: Any) -> Any:
+        try:
+            return load(signature, context)
+        except Exception as error:  # pickle and LLVM raise nearly any type.
+            index = Path(cache._cache_file._index_path)
+            _LOGGER.warning('%s is damaged, its code is compiled anew: %s', index, error)
+            index.unlink(missing_ok=True)
+            return None
+
+    cache.load_overload = load_whole
 
 
 def _ingredients(function: Callable[..., Any], seen: set[Callable[..., Any]]) -> Iterator[bytes]:

@@ -90,6 +90,12 @@ def test_a_read_only_install_keeps_its_code_in_the_users_cache(
     assert re.search(r'compiled forward_batch in \d+\.\d s', said)
     assert list((home / 'cache').rglob('*forward_batch*.nbi'))
     assert pose(read_only_install, home) == ('loaded', '')
+    for suffix in ('nbi', 'nbc'):  # index and code
+        for file in (home / 'cache').rglob(f'*forward_batch*.{suffix}'):
+            file.write_bytes(file.read_bytes()[:100])
+        done, said = pose(read_only_install, home)
+        assert (done, 'is damaged, its code is compiled anew' in said) == ('compiled', True)
+        assert pose(read_only_install, home) == ('loaded', '')
 
 
 def test_where_nothing_can_be_written_the_user_is_told(
