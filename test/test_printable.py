@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
 
+from hybrik_ros.body import BodyModel
 from hybrik_ros.cli import main
 from hybrik_ros.cli.output import ArgumentParser, fail
 from hybrik_ros.cli.terminal import Terminal
@@ -136,3 +137,25 @@ def test_logs_and_diagnostics_of_the_node_are_printable_and_short() -> None:
     assert ran.stderr.count('\n') == 2
     assert len(ran.stderr) < 24 * MAX_SHOWN_CHARACTERS
     assert ran.stderr.count('do this (logged once') == 2
+
+
+@pytest.mark.parametrize('closed', ['stdout', 'stderr', 'stdin'])
+def test_closed_streams_are_no_traceback(closed: str, tmp_path: Path) -> None:
+    number = {'stdin': 0, 'stdout': 1, 'stderr': 2}[closed]
+    ran = subprocess.run(
+        ['sh', '-c', f'exec "$0" -m hybrik_ros.cli engine list {number}>&-', sys.executable],
+        env=dict(os.environ, XDG_CACHE_HOME=str(tmp_path)),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, '')
+
+
+def test_a_home_folder_that_is_unknown_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv('XDG_CACHE_HOME', '~no_such_user/cache')
+    monkeypatch.chdir(tmp_path)
+    assert main(['engine', 'list']) == 1
+    assert 'set HOME, or set XDG_CACHE_HOME' in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError, match='no body file'):
+        BodyModel.load('~no_such_user/body.pkl')

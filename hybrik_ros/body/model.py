@@ -1,5 +1,6 @@
 """Body model: a template mesh with shape directions, a joint regressor and skinning weights."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ class BodyModel:
         ValueError
             The file is not a body file.
         """
-        path = DEFAULT_BODY if path is None else Path(path).expanduser()
+        path = DEFAULT_BODY if path is None else Path(os.path.expanduser(path))
         name = 'default' if path == DEFAULT_BODY else path.stem
         return cls(dict(read_body_file(path)), name)
 

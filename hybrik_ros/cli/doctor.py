@@ -407,7 +407,9 @@ def check_models(own: Path | None) -> Iterator[Finding]:
     for path in (detector.MODEL, blazepose.MODEL):
         yield _check_model(path, reinstall)
     if own is not None:
-        yield _check_model(own.expanduser(), 'export it anew: hybrik export', inputs={'image'})
+        yield _check_model(
+            Path(os.path.expanduser(own)), 'export it anew: hybrik export', inputs={'image'}
+        )
 
 
 def _check_model(path: Path, advice: str, inputs: set[str] | None = None) -> Finding:

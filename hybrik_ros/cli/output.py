@@ -28,7 +28,8 @@ def prepare_streams() -> None:
 def flush_output() -> bool:
     """Write what is buffered; return whether the reader of the output took it."""
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:  # of a process that was started without
+            sys.stdout.flush()
     except OSError:  # A pipe was closed, or a disk is full.
         # Otherwise Python tries again at its end, and prints the error.
         with suppress(OSError, ValueError):

@@ -155,6 +155,10 @@ class EngineCache:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = default_folder() if folder is None else folder
+        if not self.folder.is_absolute():
+            raise CacheError(
+                f'the folder for engines, {self.folder}, is not absolute: set HOME, {_FOLDER_HINT}'
+            )
         try:
             _make_private(self.folder)
         except OSError as error:
@@ -365,7 +369,8 @@ class EngineCache:
 def default_folder() -> Path:
     """Return the default folder of engines: hybrik_ros/engines in the user's cache folder."""
     cache = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
-    return Path(cache).expanduser() / 'hybrik_ros' / 'engines'
+    # Without a home folder, the path remains relative, and EngineCache refuses it.
+    return Path(os.path.expanduser(cache)) / 'hybrik_ros' / 'engines'
 
 
 def _make_private(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Opens the networks that settings ask for, each proven where TensorRT runs it."""
 
 import logging
+import os
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -39,7 +40,7 @@ def open_estimator(settings: Settings) -> Estimator:
         prove = partial(proof.prove_landmarks, people=MAX_PEOPLE)
         runner = open_runner(blazepose.MODEL, settings.backend, settings.threads, prove)
         return BlazePoseEstimator(runner)
-    model = Path(settings.hybrik_model).expanduser()
+    model = Path(os.path.expanduser(settings.hybrik_model))
     prove_joints = partial(proof.prove_joints, model=model)
     runner = open_runner(model, settings.backend, settings.threads, prove_joints)
     try:

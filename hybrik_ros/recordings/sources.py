@@ -188,8 +188,11 @@ def open_source(recording: Recording) -> PictureSource:
     path = recording.path
     if not path.exists():
         raise RecordingError(f'{path} does not exist')
-    if not path.is_dir():
-        check_regular(path)
+    try:
+        if not path.is_dir():
+            check_regular(path)
+    except OSError as error:
+        raise RecordingError(str(error)) from error
     if is_bag(path):
         source: PictureSource = BagSource(recording)
     else:

@@ -93,7 +93,7 @@ class Clip:
 def default_folder() -> Path:
     """Return the default folder of the footage: hybrik_ros/footage in the user's cache folder."""
     cache = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
-    return Path(cache).expanduser() / 'hybrik_ros' / 'footage'
+    return Path(os.path.expanduser(cache)) / 'hybrik_ros' / 'footage'
 
 
 def clips(folder: Path) -> list[Clip]:
