@@ -10,6 +10,7 @@ from hybrik_ros.recordings.recording import RecordingError
 from hybrik_ros.untrusted import create_record, parse_json, read_regular
 
 _NAME = 'report.json'
+_RECIPE = ('recording', 'settings', 'models')  # the dictionaries in a recipe
 
 
 @dataclass
@@ -109,7 +110,11 @@ class RecordingReport:
             return None
         try:
             content = parse_json(read_regular(bag / _NAME, MAX_JSON_BYTES))
-            return create_record(cls, content)
+            report = create_record(cls, content)
+            missing = [name for name in _RECIPE if not isinstance(report.recipe.get(name), dict)]
+            if missing:
+                raise ValueError(f'its recipe has no {", ".join(missing)}')
+            return report
         except (OSError, ValueError) as error:
             raise RecordingError(
                 f'{bag} exists and was not made by `hybrik bag`: choose another output ({error})'
