@@ -14,7 +14,8 @@ from hybrik_ros.arguments import split_ros_arguments
 
 # The modules of the commands, in the order of the help; each has a function add_parser.
 COMMANDS = (
-    'demo', 'video', 'bag', 'motion', 'compare', 'doctor', 'compile', 'export', 'engine', 'bench',
+    'demo', 'image', 'video', 'bag', 'motion', 'compare', 'doctor', 'compile', 'export', 'engine',
+    'bench',
 )  # fmt: skip
 
 

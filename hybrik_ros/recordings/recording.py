@@ -1,4 +1,4 @@
-"""Recordings: bags, videos and folders of images, with the options to read them."""
+"""Recordings: bags, videos, photos and folders of images, with the options to read them."""
 
 import os
 from collections.abc import Iterable
@@ -7,9 +7,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from hybrik_ros.bags.reader import is_storage
+from hybrik_ros.media.photo import is_photo
 
 VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
-IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 # Number of samples of each file in the fingerprint of a recording, and their size in bytes.
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
@@ -26,7 +26,7 @@ class Recording:
     Attributes
     ----------
     path : Path
-        Path of a bag, a video or a folder of images.
+        Path of a bag, a video, a photo or a folder of images.
     image_topic, camera_info_topic : str
         Topics of a bag; empty to find them.
     calibration : str
@@ -34,7 +34,7 @@ class Recording:
     field_of_view : float
         Horizontal field of view in degrees, assumed if there is no calibration; 0 for none.
     rate : float
-        Images per second of a folder; 0 for the default.
+        Images per second of a folder; 0 for the default, if it contains the frames of a video.
     copy : bool
         Whether all messages of a bag are copied.
     start, stop : int or None
@@ -75,17 +75,17 @@ def is_bag(path: Path) -> bool:
 
 
 def is_recording(path: Path) -> bool:
-    """Return whether a path is a bag, a video or a folder of images."""
-    if is_bag(path) or path.suffix.lower() in VIDEOS:
-        return True
-    return path.is_dir() and any(file.suffix.lower() in IMAGES for file in path.iterdir())
+    """Return whether a path is a bag, a video, a photo or a folder of images."""
+    if path.is_dir():
+        return is_bag(path) or any(map(is_photo, path.iterdir()))
+    return is_bag(path) or path.suffix.lower() in VIDEOS or is_photo(path)
 
 
 def fingerprint(files: Iterable[Path]) -> str:
     """Return a hash that differs between recordings, of the sizes of their files and of samples.
 
     The samples are 256 kB of each file at equal distances, start and end included. Reading all of
-    a bag would take too long.
+    a bag would take too long. What is no regular file is left out.
 
     Parameters
     ----------
@@ -99,6 +99,8 @@ def fingerprint(files: Iterable[Path]) -> str:
     """
     digest = sha256()
     for path in files:
+        if not path.is_file():  # A dangling link, or a named pipe, which would block.
+            continue
         with path.open('rb') as file:
             size = os.fstat(file.fileno()).st_size
             digest.update(size.to_bytes(8, 'little'))
