@@ -596,8 +596,8 @@ def _draw_directions(image: Image, ground: float) -> None:
     cv2.arrowedLine(
         image, (x, y), (x - size * 3 // 2, y), _DARK, stroke, cv2.LINE_AA, tipLength=0.3
     )
-    _write(image, "the camera's up", (x + size // 2, size), size, _DARK)
-    _write(image, 'to the camera', (x + size // 2, y - size // 2), size, _DARK)
+    _write(image, "the camera's up", (x + size, size), size, _DARK)
+    _write(image, 'to the camera', (x + size, y - size // 2), size, _DARK)
     _write(image, 'lowest point', (size // 2, min(row, height - size)), size, _DARK)
 
 

@@ -275,7 +275,8 @@ def _print_tables(realtime: bool, recorder: 'Recorder', console: Console) -> Non
     )
     table.add_row('people', str(len({id for ids in found for id in ids})))
     table.add_row('person-frames', str(sum(map(len, found))))
-    table.add_row('rate', f'{processed / max(recorder.seconds, 1e-3):.1f} frames/s')
+    if recorder.seconds:
+        table.add_row('rate', f'{processed / recorder.seconds:.1f} frames/s')
     latency = Table('stage', 'ms, median / p95', title='Latency')
     for key, value in recorder.report.items():
         stage, separator, _ = key.partition(' ms, ')

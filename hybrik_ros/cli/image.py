@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def _run(args: argparse.Namespace) -> None:
     if args.output is not None:
         write_picture(args.output, draw_people(rgb, people, body, camera))
     assumed = None if args.camera_info is not None else args.field_of_view
-    print(json.dumps(_describe(args.photo, people, body, camera, assumed), indent=1))
+    print(_to_json(_describe(args.photo, people, body, camera, assumed)))
     if assumed is not None:
         print(
             f'no calibration: a horizontal field of view of {assumed:g} degrees is assumed, and '
@@ -146,6 +147,12 @@ def _describe_person(human: Human) -> dict[str, Any]:
         'rotations': dict(zip(JOINT_NAMES, _round(quaternions), strict=True)),
         'betas': _round(human.betas),
     }
+
+
+def _to_json(content: dict[str, Any]) -> str:
+    """Return JSON in which each list of numbers has one line."""
+    text = json.dumps(content, indent=1, allow_nan=False)
+    return re.sub(r'\[\n[^][{}]*\]', lambda found: re.sub(r'\n\s*', ' ', found[0]), text)
 
 
 def _round(values: ArrayLike) -> Any:

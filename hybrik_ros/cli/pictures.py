@@ -32,7 +32,7 @@ _MARGIN = 1.4  # ratio of the side of the visible region to the longer side of t
 # Maximum ratio of the side of the visible region to that of the nearest person; people farther
 # away from each other would be too small to be seen.
 _MAX_SPREAD = 3.0
-_SHEET_QUALITY = 85  # of JPEG
+_SHEET_QUALITY = 75  # of JPEG
 # VP8 is the only codec that all browsers play and all builds of OpenCV write: the wheels have no
 # encoder for H.264, and that for VP9 takes seven times as long.
 _CODEC = 'VP80'
