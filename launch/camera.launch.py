@@ -59,8 +59,8 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'source',
         default_value='',
-        description='Video file, camera device (/dev/video0) or URL (rtsp://...) to publish on these '
-        'topics. Empty: another node publishes them.',
+        description='Video file, camera device (/dev/video0) or URL (rtsp://...) to publish on '
+        'these topics. Empty: another node publishes them.',
     ),
     DeclareLaunchArgument(
         'source_size',

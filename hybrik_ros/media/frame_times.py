@@ -7,6 +7,8 @@ from typing import NamedTuple, TypeVar
 # Maximum time between two frames in seconds. Screen recordings pause for hours; longer steps come
 # from damage.
 MAX_STEP = 86400.0
+# Minimum time between two frames; shorter steps are rounding errors of equal times.
+MIN_STEP = 1e-5
 
 Item = TypeVar('Item')
 
@@ -82,4 +84,4 @@ class FrameClock:
 
     def _rises(self, seconds: float) -> bool:
         """Return whether a time may follow the last one; False for NaN."""
-        return self._last is not None and self._last < seconds <= self._last + MAX_STEP
+        return self._last is not None and MIN_STEP <= seconds - self._last <= MAX_STEP
