@@ -25,7 +25,8 @@ def write_matroska(
     clusters = b''.join(
         element(
             '1F43B675',
-            number('E7', time) + element('A3', b'\x81\0\0\x80' + cv2.imencode('.jpg', bgr)[1].data),
+            number('E7', int(time))
+            + element('A3', b'\x81\0\0\x80' + cv2.imencode('.jpg', bgr)[1].data),
         )
         for bgr, time in zip(pictures, milliseconds, strict=True)
     )
