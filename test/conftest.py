@@ -28,9 +28,9 @@ hypothesis.settings.load_profile('hybrik_ros')
 # Modules that take more than a few seconds, and need not run after every change.
 SLOW = {
     'bench', 'compiling', 'distributions', 'docs', 'export', 'first_contact', 'footage', 'golden',
-    'half', 'hybrik_pipeline', 'image', 'int8', 'kinematics', 'lag', 'models', 'network', 'packaging',
-    'pipeline', 'pipeline_inputs', 'posing', 'previous', 'processes', 'proof', 'recordings',
-    'requirements', 'scripts', 'tensorrt_rtx', 'twist', 'ubuntu',
+    'half', 'hybrik_pipeline', 'image', 'int8', 'kinematics', 'lag', 'models', 'network',
+    'packaging', 'pipeline', 'pipeline_inputs', 'posing', 'previous', 'processes', 'proof',
+    'recordings', 'requirements', 'scripts', 'tensorrt_rtx', 'twist', 'ubuntu',
 }  # fmt: skip
 
 

@@ -232,7 +232,7 @@ def _crop_people(picture: Picture, people: Sequence[Human]) -> Picture:
 
 
 def _visible_box(people: Sequence[Human]) -> tuple[Array, Array]:
-    """Return the corners of the box around the largest person, and others who are near it."""
+    """Return the corners of the box around the largest person and the people near it."""
     boxes = sorted((np.asarray(h.box, float) for h in people), key=lambda box: -_side(box))
     visible = boxes[0]
     for box in boxes[1:]:
