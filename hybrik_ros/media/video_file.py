@@ -24,7 +24,7 @@ _STILL_SECONDS = 0.1  # duration of a photo
 _MISSING_SHARE, _MISSING_SECONDS = 0.1, 0.5
 
 
-class Frame(NamedTuple):
+class VideoFrame(NamedTuple):
     """A frame of a video.
 
     Attributes
@@ -59,7 +59,7 @@ class FrameSource(Protocol):
     size: tuple[int, int]
     length: int
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Iterator[VideoFrame]:
         """Yield all frames from the first one on; each call starts anew."""
 
 
@@ -109,12 +109,12 @@ class VideoFile:
                 f'no frame: convert it, to H.264 for example'
             )
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Iterator[VideoFrame]:
         """Yield all frames from the first one on; each call starts anew."""
         self.estimated = 0
         number, seconds = 0, 0.0
         for (seconds, bgr), following in look_ahead(self._timed_frames()):
-            yield Frame(seconds, following[0] - seconds if following else 1 / self.rate, bgr)
+            yield VideoFrame(seconds, following[0] - seconds if following else 1 / self.rate, bgr)
             number += 1
         self.is_cut_off = self._misses_end(number, seconds)
 
@@ -196,9 +196,9 @@ class StillPicture:
         self._bgr = read_photo(path)
         self.size = (self._bgr.shape[1], self._bgr.shape[0])
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Iterator[VideoFrame]:
         """Yield the photo."""
-        yield Frame(0.0, _STILL_SECONDS, self._bgr)
+        yield VideoFrame(0.0, _STILL_SECONDS, self._bgr)
 
 
 def _codec(capture: cv2.VideoCapture) -> str:

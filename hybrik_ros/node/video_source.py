@@ -22,7 +22,7 @@ from std_msgs.msg import Header
 
 from hybrik_ros.media.live_camera import CameraOptions, LiveCamera
 from hybrik_ros.media.open_media import open_media
-from hybrik_ros.media.video_file import Frame, FrameSource
+from hybrik_ros.media.video_file import VideoFrame, FrameSource
 from hybrik_ros.messages.calibration import CalibrationError
 from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.msg import HumanMeshArray
@@ -158,7 +158,7 @@ class VideoNode(Node):
         if not self._lockstep:  # The last frame lasts one period like the others.
             self._wait_until(pace.due(end))
 
-    def _repeat(self, source: FrameSource) -> Iterator[Frame]:
+    def _repeat(self, source: FrameSource) -> Iterator[VideoFrame]:
         """Yield the frames of a file; if looping, again and again, with times that go on."""
         start = end = 0.0
         for frame in source.frames():
