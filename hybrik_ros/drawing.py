@@ -583,9 +583,12 @@ def _write(
 
 
 def _draw_directions(image: Image, ground: float) -> None:
-    """Draw the lowest point and the directions up and to the camera of a side view."""
+    """Draw the lowest point and the directions up and to the camera of a side view.
+
+    Up is that of the camera's image: how the camera is tilted against gravity is not known.
+    """
     height, width = image.shape[:2]
-    stroke, size = _line_width(image), max(12, height // 20)
+    stroke, size = _line_width(image), max(12, min(height // 20, width // 12))
     row = int(np.clip(ground, 0, height - 1))
     cv2.line(image, (0, row), (width - 1, row), _DARK, max(1, stroke // 2))
     x, y = 2 * size, 4 * size
@@ -593,8 +596,8 @@ def _draw_directions(image: Image, ground: float) -> None:
     cv2.arrowedLine(
         image, (x, y), (x - size * 3 // 2, y), _DARK, stroke, cv2.LINE_AA, tipLength=0.3
     )
-    _write(image, 'up', (x + size // 2, size), size, _DARK)
-    _write(image, 'to the camera', (x + size // 2, y - size // 2), size, _DARK)
+    _write(image, "the camera's up", (x + size, size), size, _DARK)
+    _write(image, 'to the camera', (x + size, y - size // 2), size, _DARK)
     _write(image, 'lowest point', (size // 2, min(row, height - size)), size, _DARK)
 
 

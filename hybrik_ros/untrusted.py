@@ -49,7 +49,7 @@ def check_regular(path: Path, status: os.stat_result | None = None) -> None:
     """
     status = path.stat() if status is None else status
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(f'{path} is not a file, but {_kind_of(status.st_mode)}')
+        raise OSError(f'{path} is not a regular file, but {_kind_of(status.st_mode)}')
 
 
 def _kind_of(mode: int) -> str:

@@ -11,6 +11,7 @@ from launch.actions import (
     SetEnvironmentVariable,
 )
 from launch.conditions import IfCondition
+from launch.some_substitutions_type import SomeSubstitutionsType
 from launch.substitutions import (
     EnvironmentVariable,
     LaunchConfiguration,
@@ -58,8 +59,25 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'source',
         default_value='',
-        description='Video file or camera device (/dev/video0) to publish on these topics. Empty: '
-        'another node publishes them.',
+        description='Video file, camera device (/dev/video0) or URL (rtsp://...) to publish on '
+        'these topics. Empty: another node publishes them.',
+    ),
+    DeclareLaunchArgument(
+        'source_size',
+        default_value='',
+        description="Size of the images of a camera device, such as 1280x720. Empty: the camera's.",
+    ),
+    DeclareLaunchArgument(
+        'source_rate',
+        default_value='',
+        description="Images per second of a camera device. Empty: the camera's.",
+    ),
+    DeclareLaunchArgument(
+        'source_mjpg',
+        default_value='false',
+        choices=['true', 'false'],
+        description='Transfer JPEG images from a camera device, as large images at full rate over '
+        'USB 2 need.',
     ),
     DeclareLaunchArgument(
         'params_file',
@@ -190,7 +208,7 @@ def create_nodes() -> list[Action]:
             package='hybrik_ros',
             executable='hybrik',
             name='hybrik_video',
-            arguments=['video', LaunchConfiguration('source'), '--subscribers', '1'],
+            arguments=['video', LaunchConfiguration('source'), *camera_options()],
             condition=differs('source', ''),
             **common,
         ),
@@ -205,6 +223,17 @@ def create_nodes() -> list[Action]:
             remappings=[(f'/{topic}', absolute(topic)) for topic in shown],
             condition=IfCondition(LaunchConfiguration('rviz')),
         ),
+    ]
+
+
+def camera_options() -> list[SomeSubstitutionsType]:
+    """Return the options of the video source."""
+    mjpg = LaunchConfiguration('source_mjpg')
+    return [
+        *('--subscribers', '1'),
+        ['--size=', LaunchConfiguration('source_size')],
+        ['--rate=', LaunchConfiguration('source_rate')],
+        PythonExpression(["'--mjpg' if '", mjpg, "' == 'true' else '--no-mjpg'"]),
     ]
 
 

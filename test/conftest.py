@@ -36,8 +36,8 @@ hypothesis.settings.load_profile('hybrik_ros')
 # Modules that take more than a few seconds, and need not run after every change.
 SLOW = {
     'bench', 'compiling', 'difficult_cameras', 'distributions', 'docs', 'export', 'first_contact',
-    'footage', 'fuzz', 'golden', 'half', 'hybrik_pipeline', 'int8', 'kinematics', 'lag', 'limits',
-    'models', 'network', 'packaging', 'pipeline', 'pipeline_inputs', 'posing', 'previous',
+    'footage', 'fuzz', 'golden', 'half', 'hybrik_pipeline', 'image', 'int8', 'kinematics', 'lag',
+    'limits', 'models', 'network', 'packaging', 'pipeline', 'pipeline_inputs', 'posing', 'previous',
     'processes', 'proof', 'recordings', 'requirements', 'scripts', 'signals', 'tensorrt_rtx',
     'twist', 'ubuntu',
 }  # fmt: skip

@@ -15,6 +15,7 @@ from geometry_msgs.msg import Quaternion
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rosbags.highlevel import AnyReader
+from sample import read_frames
 from spinning import SpinningNode
 
 from hybrik_ros.bags import typestore
@@ -137,28 +138,61 @@ def test_demo_bag_reads_back(
 
 def test_demo_pictures(demo: tuple[subprocess.CompletedProcess[str], Path]) -> None:
     _, output = demo
-    sheet = cv2.imread(str(output / 'contact_sheet.png'))
+    sheet = cv2.imread(str(output / 'contact_sheet.jpg'))
     assert sheet.shape[1] == 1920
     assert sheet.std() > 20
-    overlay = cv2.VideoCapture(str(output / 'overlay.mp4'))
+    assert (output / 'contact_sheet.jpg').stat().st_size < 1.5e6
+    assert (output / 'overlay.webm').read_bytes()[:4] == b'\x1a\x45\xdf\xa3'  # EBML
+    overlay = cv2.VideoCapture(str(output / 'overlay.webm'))
+    assert int(overlay.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, 'little') == b'VP80'
     assert overlay.get(cv2.CAP_PROP_FRAME_COUNT) >= 0.98 * FRAMES
     assert overlay.get(cv2.CAP_PROP_FPS) == pytest.approx(30, abs=1)
     assert overlay.read()[1].shape == (594, 1768, 3)
 
 
-def test_demo_of_an_empty_room_fails_and_says_why(
-    ros_environment: dict[str, str], tmp_path: Path
+def test_people_and_person_frames_are_counted(
+    demo: tuple[subprocess.CompletedProcess[str], Path],
 ) -> None:
+    printed = rows(demo[0].stdout)
+    assert 1 <= int(printed['people']) <= 3  # one woman, and what is seen for a moment
+    assert int(printed['person-frames']) >= int(printed['with a person'].split()[0])
+
+
+def test_an_empty_room_is_no_failure(ros_environment: dict[str, str], tmp_path: Path) -> None:
     room = tmp_path / 'room.mp4'
     writer = cv2.VideoWriter(str(room), cv2.VideoWriter.fourcc(*'mp4v'), 15, (320, 240))
     for _ in range(10):
         writer.write(np.full((240, 320, 3), 90, np.uint8))
     writer.release()
+    output = tmp_path / 'out'
     finished = run_demo(
-        ros_environment, '--input', str(room), '--output', str(tmp_path / 'out'), '--no-realtime'
+        ros_environment, '--input', str(room), '--output', str(output), '--no-realtime'
     )
-    assert finished.returncode == 1, finished.stdout
-    assert 'only 0 of 10 processed frames show a person' in ' '.join(finished.stdout.split())
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert 'No person was found' in finished.stdout
+    assert 'failed' not in finished.stdout
+    assert rows(finished.stdout)['person-frames'] == '0'
+    assert cv2.VideoCapture(str(output / 'overlay.webm')).get(cv2.CAP_PROP_FRAME_COUNT) == 10
+    assert cv2.imread(str(output / 'contact_sheet.jpg')) is not None
+
+
+def test_the_people_in_a_photo_are_found(ros_environment: dict[str, str], tmp_path: Path) -> None:
+    photo, output = tmp_path / 'photo.png', tmp_path / 'out'
+    cv2.imwrite(str(photo), read_frames(90, 1)[0][..., ::-1])
+    finished = run_demo(ros_environment, '--input', str(photo), '--output', str(output))
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    printed = rows(finished.stdout)
+    assert (printed['people'], printed['person-frames']) == ('1', '1')
+    assert cv2.imread(str(output / 'overlay.jpg')).shape == (594, 1768, 3)
+    assert cv2.imread(str(output / 'contact_sheet.jpg')).shape[1] == 1920
+
+
+def test_a_camera_that_is_not_there_is_named(
+    ros_environment: dict[str, str], tmp_path: Path
+) -> None:
+    finished = run_demo(ros_environment, '--input', '97', '--output', str(tmp_path / 'out'))
+    assert finished.returncode == 1
+    assert 'the camera 97 cannot be opened' in finished.stdout
 
 
 @pytest.mark.parametrize(
@@ -168,7 +202,7 @@ def test_demo_of_an_empty_room_fails_and_says_why(
         ('bag/thesis.txt', True),  # in the folder of an earlier demo
         ('bag/bag.mcap', False),
         ('node.log', False),
-        ('overlay.mp4', False),
+        ('overlay.webm', False),
     ],
 )
 def test_demo_keeps_what_is_not_its_own(
@@ -186,7 +220,7 @@ def test_demo_keeps_what_is_not_its_own(
 
 
 def test_demo_does_not_overwrite_its_input(ros_environment: dict[str, str], tmp_path: Path) -> None:
-    clip = tmp_path / 'overlay.mp4'
+    clip = tmp_path / 'overlay.webm'
     clip.write_bytes(SAMPLE.read_bytes())
     finished = run_demo(ros_environment, '--input', str(clip), '--output', str(tmp_path))
     assert finished.returncode == 1

@@ -20,7 +20,7 @@ LAYERS = (
     'compiling', 'vectors', 'share', 'timing', 'writing', 'skeleton', 'rotations', 'human',
     'settings', 'kinematics', 'camera', 'body', 'inference',
     'smoothing', 'perception', 'tracking', 'posing', 'reconstruction', 'snapshot', 'pipeline',
-    'drawing', 'motion', 'comparison', 'findings', 'messages', 'node', 'network', 'bags',
+    'drawing', 'motion', 'comparison', 'findings', 'messages', 'media', 'node', 'network', 'bags',
     'recordings', 'cli',
 )  # fmt: skip
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from matroska import write_matroska
 from recorded import IMAGE, INFO, RATE, START, TEXT, write_bag
 from sample import CLIP, read_camera, read_frames
 
@@ -186,7 +187,99 @@ def test_videos_and_folders_of_images_are_recordings(
             processor.process(job(path, tmp_path / 'c', **how))
 
 
+@pytest.fixture(scope='module')
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos of the woman, taken seconds apart, and of nothing."""
+    folder = tmp_path_factory.mktemp('photos')
+    for number, picture in enumerate(read_frames(60, 80)[::16]):
+        cv2.imwrite(str(folder / f'{number}.jpg'), picture[..., ::-1])
+    cv2.imwrite(str(folder / '9.jpg'), np.full((400, 300, 3), 90, np.uint8))
+    return folder
+
+
+def test_each_of_unrelated_photos_shows_its_people(
+    photos: Path, processor: Processor, tmp_path: Path
+) -> None:
+    report = processor.process(job(photos, tmp_path / 'out')).report
+    assert (report.frames, report.people, report.person_frames) == (6, 5, 5)
+    assert 'each is processed alone' in report.notes[-1]
+    found = list(read_people(tmp_path / 'out').frames.values())
+    assert [len(people) for people in found] == [1, 1, 1, 1, 1, 0]
+    # As if it were the only one, whatever came before.
+    processor.process(job(photos / '3.jpg', tmp_path / 'one'))
+    [[alone]] = read_people(tmp_path / 'one').frames.values()
+    np.testing.assert_array_equal(found[3][0].joints, alone.joints)
+
+
+def test_a_sequence_after_photos_is_processed_as_before(
+    bag: Path, output: Path, photos: Path, processor: Processor, tmp_path: Path
+) -> None:
+    processor.process(job(photos / '1.jpg', tmp_path / 'photo'))
+    processor.process(job(bag, tmp_path / 'out'))
+    assert read(tmp_path / 'out') == read(output)
+
+
+def test_a_rate_makes_photos_a_sequence(photos: Path, processor: Processor, tmp_path: Path) -> None:
+    report = processor.process(job(photos, tmp_path / 'out', rate=30.0)).report
+    assert report.person_frames < 5  # One image confirms no person.
+    assert report.notes == [note for note in report.notes if 'alone' not in note]
+
+
+def test_people_are_counted_once_and_person_frames_by_frame(output: Path) -> None:
+    report = RecordingReport.read(output)
+    shown = [human.id for people in read_people(output).frames.values() for human in people]
+    assert (report.people, report.person_frames) == (len(set(shown)), len(shown))
+    assert report.people < report.person_frames
+    assert report.found == {}
+
+
+def test_videos_have_the_times_of_their_container(
+    frames: list[np.ndarray], processor: Processor, tmp_path: Path
+) -> None:
+    times = [0, 30, 71, 99, 140, 165, 203, 240, 260, 300, 340, 900]
+    pictures = [picture[..., ::-1] for picture in frames[:12]]
+    clip = write_matroska(tmp_path / 'browser.webm', pictures, times, 60.0)
+    report = processor.process(job(clip, tmp_path / 'out')).report
+    assert (report.frames, report.faults, report.damage) == (12, {}, {})
+    stamps = list(read_people(tmp_path / 'out').frames)
+    assert stamps == [10**9 + time * 10**6 for time in times]
+
+
 # Damage and errors
+
+
+def test_a_bad_file_in_a_folder_costs_that_file(
+    frames: list[np.ndarray], processor: Processor, tmp_path: Path
+) -> None:
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    for number in range(3):
+        cv2.imwrite(str(folder / f'{number}.png'), frames[number][..., ::-1])
+    os.mkfifo(folder / '3.png')
+    (folder / '4.png').mkdir()
+    (folder / '5.png').symlink_to(tmp_path / 'nothing')
+    report = processor.process(job(folder, tmp_path / 'out')).report
+    assert (report.frames, report.faults) == (3, {'broken image': 3})
+    assert '3.png is not a regular file' in report.reasons['broken image']
+
+
+def test_what_is_known_beforehand_is_said_before_networks_are_loaded(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Pipeline, 'create', None)  # would be a TypeError
+    (tmp_path / 'notes.txt').write_text('no recording')
+    (tmp_path / 'file').touch()
+    (tmp_path / 'photo.heic').write_bytes(b'\0\0\0\x18ftypheic')
+    with locked(tmp_path / 'locked'):
+        for path, output, complaint in (
+            (bag, 'locked', 'another process is writing'),
+            (bag, 'file/out', 'choose another output'),
+            (tmp_path / 'notes.txt', 'x', 'notes.txt is neither a bag nor a photo'),
+            (tmp_path / 'photo.heic', 'x', 'photo.heic is neither a bag nor a photo'),
+            ('rtsp://me:secret@cam/1', 'x', 'rtsp://me:***@cam/1 is a URL'),
+        ):
+            assert run(path, '-o', tmp_path / output) == 1
+            assert complaint in capsys.readouterr().err
 
 
 def test_damaged_images_are_left_out_and_counted(
@@ -756,14 +849,17 @@ def test_workers_process_many_recordings_and_failures_are_named(
     assert (target / 'a' / 'metadata.yaml').stat().st_mtime_ns == kept.st_mtime_ns
 
 
-def test_notes_of_each_of_many_recordings_are_printed(
+def test_a_note_of_many_recordings_is_printed_once(
     frames: list[np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ('a', 'b'):
         (tmp_path / 'in' / name).mkdir(parents=True)
-        cv2.imwrite(str(tmp_path / 'in' / name / '1.jpg'), frames[0])
+        cv2.imwrite(str(tmp_path / 'in' / name / '1.jpg'), frames[-1][..., ::-1])
     assert run(tmp_path / 'in', '-o', tmp_path / 'out') == 0
-    assert capsys.readouterr().err.count('field of view of 60 degrees is assumed') == 2
+    said = capsys.readouterr().err
+    assert said.count('field of view of 60 degrees is assumed') == 1
+    assert '2 of 2 recordings: no calibration' in said
+    assert said.count('1 image, 1 person in 1 person-frame\n') == 2
 
 
 def test_recordings_are_found(bag: Path, tmp_path: Path) -> None:

@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 import rclpy
 import yaml
+from matroska import write_matroska
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 from spinning import SpinningNode
 from std_msgs.msg import Header
 
+from hybrik_ros.media.live_camera import LiveCamera
+from hybrik_ros.media.video_file import VideoFile
 from hybrik_ros.msg import HumanMeshArray
 from hybrik_ros.node import video_source
 from hybrik_ros.node.conversions import guess_calibration
@@ -273,7 +276,7 @@ def test_lockstep_goes_on_without_an_answer_and_says_why(
 ) -> None:
     monkeypatch.setattr(video_source, '_ANSWER_SECONDS', 0.2)
     warnings = []
-    with in_process(video_source.VideoSource(str(clip)), lockstep=True) as node:
+    with in_process(VideoFile(str(clip)), lockstep=True) as node:
         monkeypatch.setattr(node, 'get_logger', lambda: Log(warnings))
         viewer.require(lambda: len(viewer.images) == 2)
     assert 'no human_poses for frame 0 in 0.2 s' in ''.join(warnings)
@@ -288,7 +291,7 @@ class Log:
 
 @contextmanager
 def in_process(
-    source: video_source.VideoSource, lockstep: bool = False
+    source: VideoFile | LiveCamera, lockstep: bool = False
 ) -> Iterator[video_source.VideoNode]:
     """Play a source in a thread of this process."""
     rclpy.init()
@@ -344,7 +347,7 @@ def test_camera_that_comes_back_is_opened_again(
     monkeypatch.setattr(video_source, '_SILENCE_SECONDS', 0.3)
     monkeypatch.setattr(video_source, '_REOPEN_SECONDS', 0.1)
     lines: list[str] = []
-    with in_process(video_source.VideoSource('7')) as node:
+    with in_process(LiveCamera('7')) as node:
         monkeypatch.setattr(node, 'get_logger', lambda: Log(lines))
         before = node.get_clock().now().nanoseconds
         viewer.require(lambda: len(viewer.images) == 6)
@@ -358,20 +361,20 @@ def test_camera_that_comes_back_is_opened_again(
 
 
 def test_pace_of_a_quick_decoder_is_the_videos() -> None:
-    pace = video_source.Pace(10, start=5.0)
-    for index in range(20):
-        pace.delay(index, pace.due(index) - 0.05)
-        assert pace.due(index) == pytest.approx(5.0 + index / 10)
+    pace = video_source.Pace(start=5.0)
+    for seconds in np.arange(20) / 10:
+        pace.delay(seconds, 0.1, pace.due(seconds) - 0.05)
+        assert pace.due(seconds) == pytest.approx(5.0 + seconds)
 
 
 def test_pace_after_a_pause_goes_on_from_there() -> None:
-    pace = video_source.Pace(10, start=0.0)
+    pace = video_source.Pace(start=0.0)
     shown = []
     now = 0.0
     for index in range(10):
         now += 1.0 if index == 5 else 0.01
-        pace.delay(index, now)
-        now = max(now, pace.due(index))
+        pace.delay(index / 10, 0.1, now)
+        now = max(now, pace.due(index / 10))
         shown.append(now)
     # The pause, from 0.4 s on, takes a second; nothing is bunched up after it.
     expected = [0, 0.1, 0.2, 0.3, 0.4, 1.4, 1.5, 1.6, 1.7, 1.8]
@@ -379,9 +382,55 @@ def test_pace_after_a_pause_goes_on_from_there() -> None:
 
 
 def test_pace_of_a_slow_decoder_is_never_late_by_more_than_a_frame() -> None:
-    pace = video_source.Pace(10, start=0.0)
+    pace = video_source.Pace(start=0.0)
     now = 0.0
-    for index in range(100):
+    for seconds in np.arange(100) / 10:
         now += 0.15
-        pace.delay(index, now)
-        assert now - pace.due(index) <= 0.1 + 1e-9
+        pace.delay(seconds, 0.1, now)
+        assert now - pace.due(seconds) <= 0.1 + 1e-9
+
+
+def test_frames_of_a_variable_rate_come_at_their_times(
+    spawn: Spawn, viewer: Viewer, tmp_path: Path
+) -> None:
+    pictures = [np.full((HEIGHT, WIDTH, 3), 9 * number, np.uint8) for number in range(8)]
+    times = np.array([0, 20, 60, 80, 300, 320, 500, 800])
+    clip = write_matroska(tmp_path / 'browser.webm', pictures, times)
+    process = play(spawn, clip, '--lockstep', '--loop')
+    while len(viewer.images) < 10:
+        count = len(viewer.images)
+        viewer.require(lambda count=count: len(viewer.images) > count)
+        viewer.answer(viewer.images[-1])
+    process.send_signal(signal.SIGINT)
+    assert finish(process)[0] == 0
+    found = (np.array(viewer.stamps()[:10]) - viewer.stamps()[0]) / 1e6
+    np.testing.assert_allclose(found[:8], times, atol=0.01)
+    assert found[9] - found[8] == pytest.approx(20, abs=0.01)  # once more from the start
+
+
+def test_a_photo_is_published_upright_once(spawn: Spawn, viewer: Viewer, tmp_path: Path) -> None:
+    Image = pytest.importorskip('PIL.Image')  # noqa: N806
+    exif = Image.Exif()
+    exif[0x112] = 6
+    stored = Image.fromarray(np.zeros((30, 50, 3), np.uint8))
+    stored.save(tmp_path / 'photo.jpg', exif=exif)
+    status, said = finish(play(spawn, tmp_path / 'photo.jpg', '--subscribers', 1))
+    assert status == 0, said
+    viewer.require(lambda: bool(viewer.images))
+    assert [(image.width, image.height) for image in viewer.images] == [(30, 50)]
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'complaint'),
+    [(('rtsp://me:secret@127.0.0.1:9/x',), 'the camera rtsp://me:***@127.0.0.1:9/x cannot be'),
+     (('clip.mp4', '--size', '640x480'), 'clip.mp4 is no camera of this machine'),
+     (('0', '--size', '640'), 'must be WIDTHxHEIGHT'),
+     (('0', '--rate', '0'), 'must be above 0 images/s')],
+)  # fmt: skip
+def test_unusable_urls_and_options_are_named(
+    spawn: Spawn, arguments: tuple[str, ...], complaint: str
+) -> None:
+    status, said = finish(play(spawn, *arguments))
+    assert status != 0
+    assert complaint in said
+    assert 'secret' not in said

@@ -4,7 +4,8 @@ import argparse
 import glob
 import math
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -16,13 +17,16 @@ from hybrik_ros.cli.output import fail
 from hybrik_ros.cli.progress import UNKNOWN, Bar, Count, TimeRemaining
 from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.cli.video import degrees
+from hybrik_ros.media.url import hide_password, is_url
 from hybrik_ros.recordings.batch import Results, run_batch
 from hybrik_ros.recordings.interrupt import interrupts
-from hybrik_ros.recordings.process import Job, Outcome, Processor
+from hybrik_ros.recordings.process import Job, Outcome, Processor, check_job
 from hybrik_ros.recordings.recording import Recording, RecordingError, is_recording
+from hybrik_ros.recordings.report import RecordingReport
 from hybrik_ros.recordings.segments import is_split, remove_parts
 from hybrik_ros.recordings.workers import Cluster, LocalWorker, Worker
 from hybrik_ros.settings import AUTO, INTRINSICS, parse_settings
+from hybrik_ros.writing import writing
 
 INTERRUPTED = 130  # exit status after an interrupt: 128 + SIGINT
 # Minimum of --rate in images per second. Stamps have 32 bits for seconds, which at this rate are
@@ -36,8 +40,8 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         'bag',
         help='write the people in recordings into bags, without ROS',
         description='Processes every image of a rosbag2 bag (mcap or sqlite3, compressed or not, '
-        'whole or cut off), a video or a folder of images, and writes a bag with /human_pose, '
-        '/human_poses and /tf, with the stamps of the images.',
+        'whole or cut off), a video, a photo or a folder of images, and writes a bag with '
+        '/human_pose, /human_poses and /tf, with the stamps of the images.',
     )
     parser.add_argument(
         'input',
@@ -112,7 +116,8 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         '--rate',
         type=rate,
         default=0.0,
-        help='images per second of a folder of images (default: 30)',
+        help='images per second of a folder with the frames of a video (default: 30, if its images '
+        'follow each other; otherwise each is processed alone)',
     )
     parser.add_argument(
         '-p',
@@ -207,6 +212,11 @@ def recordings_in(inputs: list[str]) -> tuple[list[Path], bool]:
     """
     found: list[Path] = []
     for text in inputs:
+        if is_url(text):
+            raise RecordingError(
+                f'{hide_password(text)} is a URL, and recordings are files: download the video, or '
+                f'play it for the node with hybrik video'
+            )
         path = Path(text)
         if (path.exists() and not path.is_dir()) or (path.is_dir() and is_recording(path)):
             found.append(path)
@@ -236,6 +246,7 @@ def _outputs(recordings: list[Path], output: Path, many: bool) -> dict[Path, Pat
 
 def _run_one(job: Job, console: Terminal) -> int:
     """Process one recording in this process."""
+    check_job(job)
     with interrupts() as stopped:
         with console.status('Loading networks and solver ...'):
             processor = Processor(job.settings)
@@ -246,6 +257,7 @@ def _run_one(job: Job, console: Terminal) -> int:
                 progress.update(task, completed=done, total=max(done, length))
 
             outcome = processor.process(job, stopped.is_set, show)
+    _print_notes([outcome.report], console)
     _print_outcome(job, outcome, console)
     if not outcome.report.complete:
         return INTERRUPTED
@@ -256,6 +268,9 @@ def _run_one(job: Job, console: Terminal) -> int:
 def _run_batch(jobs: list[Job], args: argparse.Namespace, console: Terminal) -> int:
     """Process recordings with workers, on this machine or on a cluster."""
     settings = jobs[0].settings
+    for folder in {job.output.parent for job in jobs}:
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         stopped = stack.enter_context(interrupts())
         workers = args.workers or 1
@@ -283,6 +298,7 @@ def _print_results(
     jobs: list[Job], results: Results, seconds: float, interrupted: bool, console: Terminal
 ) -> int:
     """Print the results of many jobs; return the exit status."""
+    _print_notes(list(results.reports.values()), console)
     for job in jobs:
         report = results.reports.get(job.output)
         if report is not None:
@@ -306,8 +322,6 @@ def _print_results(
 def _print_outcome(job: Job, outcome: Outcome, console: Terminal) -> None:
     """Print the result of a job."""
     report = outcome.report
-    for note in report.notes:
-        console.print(note, soft_wrap=True)
     for kind, times in {**report.damage, **report.faults}.items():
         reason = f' ({report.reasons[kind]})' if kind in report.reasons else ''
         console.print(f'left out: {times} x {kind}{reason}', soft_wrap=True)
@@ -316,9 +330,27 @@ def _print_outcome(job: Job, outcome: Outcome, console: Terminal) -> None:
         return
     hertz = f' ({outcome.frames / outcome.seconds:.1f} images/s)' if outcome.seconds else ''
     state = '' if report.complete else 'interrupted, resume with --resume: '
+    images = 'image' if report.frames == 1 else 'images'
     console.print(
-        f'{state}{job.output}: {report.frames} images{hertz}, {report.people} poses of people',
+        f'{state}{job.output}: {report.frames} {images}{hertz}, '
+        f'{count_people(report.people, report.person_frames)}',
         soft_wrap=True,
+    )
+
+
+def _print_notes(reports: Sequence[RecordingReport], console: Terminal) -> None:
+    """Print each note once, with the number of recordings that it is about."""
+    times = Counter(note for report in reports for note in report.notes)
+    for note, number in times.items():
+        about = f'{number} of {len(reports)} recordings: ' if len(reports) > 1 else ''
+        console.print(f'{about}{note}', soft_wrap=True)
+
+
+def count_people(people: int, person_frames: int) -> str:
+    """Return numbers of people and of person-frames in words."""
+    return (
+        f'{people} {"person" if people == 1 else "people"} in {person_frames} '
+        f'person-frame{"" if person_frames == 1 else "s"}'
     )
 
 

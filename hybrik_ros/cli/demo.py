@@ -7,13 +7,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 from rich.progress import Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.cli.compile import compile_missing
-from hybrik_ros.cli.pictures import read_pictures, write_contact_sheet, write_overlay_video
+from hybrik_ros.cli.pictures import (
+    draw_people,
+    pictures_of,
+    write_contact_sheet,
+    write_overlay_video,
+    write_picture,
+)
 from hybrik_ros.cli.processes import (
     NODE,
     ProcessError,
@@ -26,20 +31,31 @@ from hybrik_ros.cli.processes import (
 from hybrik_ros.cli.progress import UNKNOWN, Bar, Count
 from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.human import Human
+from hybrik_ros.media import MediaError
+from hybrik_ros.media.live_camera import LiveCamera
+from hybrik_ros.media.open_media import open_media
+from hybrik_ros.media.record import record_camera
+from hybrik_ros.media.url import is_url
+from hybrik_ros.media.video_file import FrameSource, StillPicture, VideoFile
 from hybrik_ros.share import SAMPLE
 
 if TYPE_CHECKING:
     from hybrik_ros.node.recorder import Recorder
 
 # Files in the output folder.
-_SHEET, _OVERLAY, _BAG = 'contact_sheet.png', 'overlay.mp4', 'bag'
+_SHEET, _BAG = 'contact_sheet.jpg', 'bag'
+_OVERLAY, _OVERLAY_PICTURE = 'overlay.webm', 'overlay.jpg'
+_CLIP = 'camera.avi'  # what a camera showed
 _NODE_LOG, _VIDEO_LOG = 'node.log', 'video.log'
+_FILES = (_SHEET, _OVERLAY, _OVERLAY_PICTURE, _CLIP, _NODE_LOG, _VIDEO_LOG)
 _BAG_FILES = ('bag.mcap', 'metadata.yaml')
 _MARKER = '.hybrik_demo'  # marks a folder in which the demo may overwrite these files
 
 _NODE = 'hybrik_node'
-_MIN_SHARE = 0.9  # minimum share of processed frames with a person
-_MIN_FRAMES = 30  # minimum number of processed frames for that share to mean anything
+_CAMERA_SECONDS = 10.0  # how long a camera is recorded
+_MIN_SHARE = 0.9  # minimum share of processed frames of the sample clip with a person
+_FEW = 0.5  # share of frames below which --no-realtime is suggested
+_MAX_RATE = 60.0  # frames per second of an overlay video of few frames
 _DRAIN_SECONDS = 1.0  # time without a new answer after which the node has processed all frames
 _POLL_SECONDS = 0.1
 # Stages measured from the image's stamp, which falls behind the clock with --no-realtime.
@@ -56,10 +72,15 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         'demo',
         help='run the node on a clip and show the results',
         description='Runs a video source and the node as separate processes on a clip, writes an '
-        'overlay video, a contact sheet and a bag, and prints counts and latencies of the frames.',
+        'overlay video, a contact sheet and a bag, and prints counts and latencies of the frames. '
+        'A video without people is no error.',
     )
     parser.add_argument(
-        '--input', type=Path, default=SAMPLE, help='video file (default: the sample clip)'
+        '--input',
+        default=str(SAMPLE),
+        metavar='SOURCE',
+        help='video or photo, or index, path or URL of a camera, which is recorded for '
+        f'{_CAMERA_SECONDS:g} s first (default: the sample clip)',
     )
     parser.add_argument(
         '--output',
@@ -84,39 +105,48 @@ def run(args: argparse.Namespace) -> int:
     from hybrik_ros.node.recorder import Recorder
 
     try:
-        frames = _count_frames(args.input)
         _prepare_folder(args.output, args.input)
+        source, name = _open(args.input, args.output, console)
+        realtime = args.realtime and not isinstance(source, StillPicture)
         compile_missing(console)
         with Recorder(_NODE) as recorder:
-            _play(args.input, frames, args.realtime, args.output, recorder, console)
-        _write(args.input, args.output, recorder, console)
-        _summarise(args.output, frames, args.realtime, recorder, console)
+            _play(source, name, realtime, args.output, recorder, console)
+        pictures = _write(source, args.output, recorder, console)
+        _print_tables(realtime, recorder, console)
+        _summarise(name, source, realtime, recorder, console)
+        names = ', '.join(str(args.output / each) for each in (*pictures, _BAG))
+        console.print(f'See {names}.', soft_wrap=True)
         return 0
-    except (DemoError, ProcessError, OSError) as error:
+    except (DemoError, MediaError, ProcessError, OSError) as error:
         console.print('The demo failed:', style='bold red', end=' ')
         for line in str(error).splitlines():  # The end of a log has several.
             console.print(line, soft_wrap=True)
         return 1
 
 
-def _count_frames(video: Path) -> int | None:
-    """Return the number of frames in a video's header; None if it has none."""
-    if not video.is_file():
-        raise DemoError(f'there is no file {video}: check --input')
-    capture = cv2.VideoCapture(str(video))
-    readable, frames = capture.grab(), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    capture.release()
-    if not readable:
-        raise DemoError(f'{video} is not a video that OpenCV can read: convert it, to .mp4 say')
-    return frames if frames > 0 else None
+def _open(name: str, output: Path, console: Terminal) -> tuple[FrameSource, str]:
+    """Open the input, and return it with its name; of a camera, record a clip first."""
+    source = open_media(name)
+    if isinstance(source, LiveCamera):
+        clip = output / _CLIP
+        with Progress(console=console, transient=True) as progress:
+            task = progress.add_task(f'Recording {source.name}', total=_CAMERA_SECONDS)
+            try:
+                record_camera(
+                    source, clip, _CAMERA_SECONDS, lambda now: progress.update(task, completed=now)
+                )
+            finally:
+                source.close()
+        return VideoFile(str(clip)), str(clip)
+    return source, name if is_url(name) else str(Path(name).resolve())
 
 
-def _prepare_folder(output: Path, video: Path) -> None:
+def _prepare_folder(output: Path, video: str) -> None:
     """Create the output folder, or remove only the results of an earlier demo from it."""
     bag = output / _BAG
-    results = [output / name for name in (_SHEET, _OVERLAY, _NODE_LOG, _VIDEO_LOG)]
+    results = [output / name for name in _FILES]
     present = [path for path in (bag, *results) if os.path.lexists(path)]
-    if video.resolve() in [path.resolve() for path in results]:
+    if Path(video).resolve() in [path.resolve() for path in results]:
         raise DemoError(f'{video} would be overwritten: choose another folder with --output')
     if present and not (output / _MARKER).exists():
         raise DemoError(f'{present[0]} is not from a demo: choose another folder with --output')
@@ -129,8 +159,8 @@ def _prepare_folder(output: Path, video: Path) -> None:
 
 
 def _play(
-    video: Path,
-    frames: int | None,
+    source: FrameSource,
+    name: str,
     realtime: bool,
     output: Path,
     recorder: 'Recorder',
@@ -138,19 +168,21 @@ def _play(
 ) -> None:
     """Run node and video source until the node has processed the last frame of the video."""
     node_command = list(NODE)
+    if isinstance(source, StillPicture):  # There is no second frame that could confirm a person.
+        node_command += ['--ros-args', '-p', 'tracking.confirm_after:=0.0']
     if not realtime:  # Best effort may lose images, and here all must be processed.
         reliable = 'qos_overrides./image.subscription.reliability:=reliable'
         node_command += ['--ros-args', '-p', reliable]
-    source_command = [sys.executable, '-m', 'hybrik_ros.cli', 'video', str(video.resolve())]
+    video_command = [sys.executable, '-m', 'hybrik_ros.cli', 'video', name]
     # The subscribers are node and recorder, which counts the frames by their camera_info.
-    source_command += ['--subscribers', '2'] + ([] if realtime else ['--lockstep'])
+    video_command += ['--subscribers', '2'] + ([] if realtime else ['--lockstep'])
     columns = (TextColumn('{task.description}'), Bar(), Count(),
                TextColumn('{task.fields[note]}', markup=False), TimeElapsedColumn())  # fmt: skip
     with (
         process(node_command, output / _NODE_LOG) as node,
         Progress(*columns, console=console) as progress,
     ):
-        task = progress.add_task('Starting', total=frames or UNKNOWN, note='')
+        task = progress.add_task('Starting', total=source.length or UNKNOWN, note='')
 
         def show_line(line: str) -> None:
             """Show a line of the log without ROS's prefix of severity, time and name."""
@@ -158,12 +190,12 @@ def _play(
 
         wait_for(recorder.node_listens, node, output / _NODE_LOG, show_line)
         progress.update(task, description='Playing')
-        with process(source_command, output / _VIDEO_LOG) as source:
-            while source.poll() is None:
+        with process(video_command, output / _VIDEO_LOG) as video:
+            while video.poll() is None:
                 require_running(node, output / _NODE_LOG)
                 _show(progress, task, recorder)
                 time.sleep(_POLL_SECONDS)
-        if source.returncode != 0:
+        if video.returncode != 0:
             raise DemoError(f'the video source failed:\n{tail(output / _VIDEO_LOG)}')
         _drain(recorder)
         _show(progress, task, recorder)
@@ -184,30 +216,40 @@ def _show(progress: Progress, task: TaskID, recorder: 'Recorder') -> None:
     progress.update(task, completed=len(recorder.stamps), note=note)
 
 
-def _write(video: Path, output: Path, recorder: 'Recorder', console: Terminal) -> None:
-    """Write bag, contact sheet and overlay video."""
+def _write(source: FrameSource, output: Path, recorder: 'Recorder', console: Terminal) -> list[str]:
+    """Write bag, contact sheet and overlay; return the names of the pictures."""
+    if recorder.camera is None or not recorder.people:
+        raise DemoError(f'no frame was processed. Log of the node:\n{tail(output / _NODE_LOG)}')
+    _write_bag(output, recorder)
+    frames, camera, body = _by_number(recorder), recorder.camera, BodyModel.load()
+    write_contact_sheet(pictures_of(source), frames, body, camera, output / _SHEET)
+    if isinstance(source, StillPicture):
+        [(_, picture)] = pictures_of(source)
+        write_picture(output / _OVERLAY_PICTURE, draw_people(picture, frames[0], body, camera))
+        return [_SHEET, _OVERLAY_PICTURE]
+    seconds = (recorder.stamps[-1] - recorder.stamps[0]) * 1e-9
+    rate = min(len(frames) / max(seconds, 1e-3), _MAX_RATE)
+    pictures = pictures_of(source)
+    written = write_overlay_video(pictures, frames, body, camera, output / _OVERLAY, rate)
+    try:
+        with Progress(console=console, transient=True) as progress:
+            for _ in progress.track(written, total=len(frames), description='Drawing'):
+                pass
+    except MediaError as error:  # An OpenCV without the encoder; all else is there.
+        console.print(f'No overlay video: {error}', soft_wrap=True)
+        return [_SHEET]
+    return [_SHEET, _OVERLAY]
+
+
+def _write_bag(output: Path, recorder: 'Recorder') -> None:
     from hybrik_ros.bags import BagWriter
     from hybrik_ros.node.recorder import KEPT
 
-    if recorder.camera is None or not recorder.people:
-        raise DemoError(f'no frame was processed. Log of the node:\n{tail(output / _NODE_LOG)}')
     with BagWriter(output / _BAG) as bag:
         for topic, type_name in KEPT.items():
             bag.add_topic(topic, type_name)
         for topic, received, message in recorder.messages:
             bag.write(topic, received, message)
-
-    frames = _by_number(recorder)
-    body = BodyModel.load()
-    rate = len(frames) / max((recorder.stamps[-1] - recorder.stamps[0]) * 1e-9, 1e-3)
-    with Progress(console=console, transient=True) as progress:
-        write_contact_sheet(read_pictures(video), frames, body, recorder.camera, output / _SHEET)
-        for _ in progress.track(
-            write_overlay_video(video, frames, body, recorder.camera, output / _OVERLAY, rate),
-            total=len(frames),
-            description='Drawing',
-        ):
-            pass
 
 
 def _by_number(recorder: 'Recorder') -> dict[int, list[Human]]:
@@ -219,13 +261,12 @@ def _by_number(recorder: 'Recorder') -> dict[int, list[Human]]:
     }
 
 
-def _summarise(
-    output: Path, frames: int | None, realtime: bool, recorder: 'Recorder', console: Terminal
-) -> None:
-    """Print counts and latencies; raise DemoError if too few frames have a person."""
+def _print_tables(realtime: bool, recorder: 'Recorder', console: Terminal) -> None:
+    """Print counts and latencies."""
     processed = len(recorder.people)
-    with_person = sum(bool(people) for people in recorder.people.values())
-    table = Table(title='Frames', show_header=False)
+    found = [[human.id for human in people] for people in recorder.people.values()]
+    with_person = sum(map(bool, found))
+    table = Table(title='Frames and people', show_header=False)
     table.add_row('published', str(len(recorder.stamps)))
     table.add_row('received', recorder.report.get('received', '?'))
     table.add_row('processed', str(processed))
@@ -233,28 +274,38 @@ def _summarise(
     table.add_row(
         'with a person', f'{with_person} ({with_person / processed:.0%} of those processed)'
     )
-    table.add_row('rate', f'{processed / max(recorder.seconds, 1e-3):.1f} frames/s')
+    table.add_row('people', str(len({id for ids in found for id in ids})))
+    table.add_row('person-frames', str(sum(map(len, found))))
+    if recorder.seconds:
+        table.add_row('rate', f'{processed / recorder.seconds:.1f} frames/s')
     latency = Table('stage', 'ms, median / p95', title='Latency')
     for key, value in recorder.report.items():
         stage, separator, _ = key.partition(' ms, ')
         if separator and (realtime or stage not in _SINCE_STAMP):
             latency.add_row(stage, value)
     console.print(table, latency)
-    if frames and len(recorder.stamps) < frames:
-        console.print(f'The video ended early: its header says {frames} frames.')
-    console.print(
-        f'See {output / _SHEET}, {output / _OVERLAY} and {output / _BAG}.',
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
-    if with_person and realtime and processed < _MIN_FRAMES:
+
+
+def _summarise(
+    name: str, source: FrameSource, realtime: bool, recorder: 'Recorder', console: Terminal
+) -> None:
+    """Print what the counts mean; raise DemoError if the sample clip has too few people."""
+    published, processed = len(recorder.stamps), len(recorder.people)
+    with_person = sum(map(bool, recorder.people.values()))
+    if isinstance(source, VideoFile) and source.is_cut_off:
+        console.print(f'The video ends early: its header says {source.length} frames.')
+    if realtime and processed < _FEW * published:
         console.print(
-            f'This machine processed {processed} of {len(recorder.stamps)} frames in real time, '
-            f'too few to judge: --no-realtime processes all of them.'
+            f'This machine processed {processed} of {published} frames in real time: '
+            f'--no-realtime processes all of them.'
         )
-    elif with_person < _MIN_SHARE * processed:
+    if Path(name) == SAMPLE.resolve() and with_person < _MIN_SHARE * processed:
         raise DemoError(
-            f'only {with_person} of {processed} processed frames show a person, less than '
-            f'{_MIN_SHARE:.0%}: choose a video with a person in full view'
+            f'only {with_person} of {processed} processed frames show the woman of the sample clip '
+            f'(at least {_MIN_SHARE:.0%} do on other machines): run hybrik doctor'
+        )
+    if not with_person:
+        console.print(
+            'No person was found. People are found if hips and shoulders are in view, and they '
+            'fill a good part of the picture.'
         )

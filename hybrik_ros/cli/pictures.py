@@ -1,6 +1,9 @@
 """Pictures of a video and the people found in it: an overlay video and a contact sheet."""
 
+import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,10 +11,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, Region
-from hybrik_ros.drawing import contact_sheet, draw_humans, views
+from hybrik_ros.drawing import contact_sheet, draw_humans, side_view, views
 from hybrik_ros.human import Human
+from hybrik_ros.media import MediaError
+from hybrik_ros.media.photo import PhotoError, read_photo
+from hybrik_ros.media.video_file import FrameSource, VideoFile
+from hybrik_ros.skeleton import PELVIS
+from hybrik_ros.writing import writing
 
 Picture = NDArray[np.uint8]
 Frames = Mapping[int, Sequence[Human]]
@@ -20,17 +29,31 @@ _NUM_ROWS = 6  # frames on the contact sheet
 _NUM_COLUMNS = 4  # pictures of one frame
 _CELL = 480  # side of a picture on the contact sheet in pixels
 _MARGIN = 1.4  # ratio of the side of the visible region to the longer side of the people's box
+# Maximum ratio of the side of the visible region to that of the nearest person; people farther
+# away from each other would be too small to be seen.
+_MAX_SPREAD = 3.0
+_SHEET_QUALITY = 75  # of JPEG
+# VP8 is the only codec that all browsers play and all builds of OpenCV write: the wheels have no
+# encoder for H.264, and that for VP9 takes seven times as long.
+_CODEC = 'VP80'
+# Maximum number of pixels of an overlay video: VP8 takes 80 ms of one slow CPU core for as many.
+_MAX_OVERLAY_PIXELS = 1.1e6
 
 
 def write_overlay_video(
-    video: Path, frames: Frames, body: BodyModel, camera: Camera, path: Path, rate: float
+    pictures: Iterable[tuple[int, Picture]],
+    frames: Frames,
+    body: BodyModel,
+    camera: Camera,
+    path: Path,
+    rate: float,
 ) -> Iterator[int]:
-    """Write a video of the processed frames with the people drawn in.
+    """Write a video of the processed frames with the people drawn in, reduced if it is large.
 
     Parameters
     ----------
-    video : Path
-        The processed video.
+    pictures : iterable of (int, ndarray)
+        Number and RGB picture (H, W, 3) of each frame of the video.
     frames : mapping
         The people in each processed frame, by its number.
     body : BodyModel
@@ -38,7 +61,7 @@ def write_overlay_video(
     camera : Camera
         Camera of the video.
     path : Path
-        The .mp4 file to write.
+        The .webm file to write.
     rate : float
         Frames per second.
 
@@ -46,18 +69,38 @@ def write_overlay_video(
     ------
     int
         Number of each frame, after it is written.
+
+    Raises
+    ------
+    MediaError
+        OpenCV has no encoder, or the file cannot be written.
     """
-    size = (camera.width, camera.height)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), rate, size)
+    scale = min(1.0, math.sqrt(_MAX_OVERLAY_PIXELS / (camera.width * camera.height)))
+    size = (round(camera.width * scale), round(camera.height * scale))
+    writer = cv2.VideoWriter()
+    with _quiet_errors():  # FFmpeg remarks that WebM has no name of four letters for VP8.
+        writer.open(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*_CODEC), rate, size)
+    if not writer.isOpened():
+        raise MediaError(f'{path} cannot be written: this OpenCV has no encoder for VP8')
     try:
-        for number, picture in read_pictures(video):
+        for number, picture in pictures:
             if number not in frames:
                 continue
-            draw_humans(picture, _with_vertices(frames[number], body), body.faces, camera)
-            writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            drawn = draw_people(picture, frames[number], body, camera)
+            reduced = cv2.resize(drawn, size, interpolation=cv2.INTER_AREA)
+            writer.write(cv2.cvtColor(reduced, cv2.COLOR_RGB2BGR))
             yield number
     finally:
         writer.release()
+
+
+def draw_people(
+    picture: Picture, people: Sequence[Human], body: BodyModel, camera: Camera
+) -> Picture:
+    """Return an RGB picture (H, W, 3) with meshes and skeletons of the people drawn in."""
+    drawn = picture.copy()
+    draw_humans(drawn, _with_vertices(people, body), body.faces, camera)
+    return drawn
 
 
 def write_contact_sheet(
@@ -80,7 +123,7 @@ def write_contact_sheet(
     camera : Camera
         Camera of the video.
     path : Path
-        The .png file to write.
+        The .jpg file to write.
     """
     numbers = [number for number in sorted(frames) if frames[number]] or sorted(frames)
     chosen = {numbers[i] for i in np.linspace(0, len(numbers) - 1, _NUM_ROWS).astype(int)}
@@ -90,24 +133,42 @@ def write_contact_sheet(
         if number not in chosen:
             continue
         people = _with_vertices(frames[number], body)
-        *overlays, side = views(picture, people, body.faces, camera)
-        images += [_crop_people(overlay, people) for overlay in overlays] + [_crop_middle(side)]
-        captions += [f'frame {number}', 'skeleton', 'mesh', 'side view']
+        plain, skeletons, meshes, _ = views(picture, people, body.faces, camera)
+        images += [_crop_people(each, people) for each in (plain, skeletons, meshes)]
+        images.append(_view_from_side(people, body))
+        captions += [f'frame {number}', 'skeleton', 'mesh', 'side view of the nearest person']
     sheet = contact_sheet(images, captions, _NUM_COLUMNS)
-    cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    write_picture(path, sheet)
+
+
+def write_picture(path: Path, picture: Picture) -> None:
+    """Write an RGB picture (H, W, 3); the suffix of the file names the format.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _SHEET_QUALITY]
+    done, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)
+    assert done
+    with writing(path):
+        path.write_bytes(data.tobytes())
 
 
 def read_pictures(video: Path) -> Iterator[tuple[int, Picture]]:
     """Yield the number and the RGB picture (H, W, 3) of each frame of a video."""
-    capture = cv2.VideoCapture(str(video))
-    number = 0
-    while capture.grab():
-        decoded, picture = capture.retrieve()
-        if not decoded:  # as in VideoSource: broken frames do not count
-            continue
-        yield number, np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
-        number += 1
-    capture.release()
+    yield from pictures_of(VideoFile(str(video)))
+
+
+def pictures_of(source: FrameSource) -> Iterator[tuple[int, Picture]]:
+    """Yield the number and the RGB picture (H, W, 3) of each frame of a video or a photo.
+
+    Broken frames do not count, since `hybrik video` does not publish them.
+    """
+    usable = (frame.bgr for frame in source.frames() if frame.bgr is not None)
+    for number, bgr in enumerate(usable):
+        yield number, np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def spread_pictures(source: Path, max_pictures: int) -> Iterator[Picture]:
@@ -135,13 +196,16 @@ def spread_pictures(source: Path, max_pictures: int) -> Iterator[Picture]:
     if source.is_dir():
         files = sorted(source.iterdir())
         for file in files[:: -(-len(files) // max_pictures) or 1]:
-            picture = cv2.imread(str(file)) if file.is_file() else None
-            if picture is not None:  # The folder may contain other files.
-                yield np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+            try:
+                picture = read_photo(file)
+            except PhotoError:  # The folder may contain other files.
+                continue
+            yield np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
         return
-    frames = int(cv2.VideoCapture(str(source)).get(cv2.CAP_PROP_FRAME_COUNT))
-    for number, picture in read_pictures(source):
-        if number % max(1, -(-frames // max_pictures)) == 0:
+    video = VideoFile(str(source))
+    step = max(1, -(-video.count() // max_pictures))
+    for number, picture in pictures_of(video):
+        if number % step == 0:
             yield picture
 
 
@@ -154,15 +218,51 @@ def _with_vertices(people: Sequence[Human], body: BodyModel) -> list[Human]:
 
 
 def _crop_people(picture: Picture, people: Sequence[Human]) -> Picture:
-    """Return the square around the people, with black outside of the picture."""
-    if not people:
-        return _crop_middle(picture)
-    low = np.min([human.box[:2] for human in people], axis=0)
-    high = np.max([human.box[2:] for human in people], axis=0)
-    return Region((low + high) / 2, _MARGIN * float(np.max(high - low))).crop(picture, _CELL)
-
-
-def _crop_middle(picture: Picture) -> Picture:
-    """Return the square in the middle of a picture."""
+    """Return the square around the people, with black only where the picture is too small."""
     height, width = picture.shape[:2]
-    return Region(np.array([width, height]) / 2, float(min(width, height))).crop(picture, _CELL)
+    if not people:
+        return Region(np.array([width, height]) / 2, float(min(width, height))).crop(picture, _CELL)
+    low, high = _visible_box(people)
+    size = min(_MARGIN * float(np.max(high - low)), float(max(width, height)))
+    room = np.array([width, height]) - size
+    centre = (low + high) / 2
+    inside = np.clip(centre, size / 2, size / 2 + np.maximum(room, 0))
+    centre = np.where(room > 0, inside, np.array([width, height]) / 2)
+    return Region(centre, size).crop(picture, _CELL)
+
+
+def _visible_box(people: Sequence[Human]) -> tuple[Array, Array]:
+    """Return the corners of the box around the largest person and the people near it."""
+    boxes = sorted((np.asarray(h.box, float) for h in people), key=lambda box: -_side(box))
+    visible = boxes[0]
+    for box in boxes[1:]:
+        both = np.concatenate([np.minimum(visible[:2], box[:2]), np.maximum(visible[2:], box[2:])])
+        if _side(both) <= _MAX_SPREAD * _side(boxes[0]):
+            visible = both
+    return visible[:2], visible[2:]
+
+
+def _side(box: Array) -> float:
+    """Return the longer side of a box (4)."""
+    return float(np.max(box[2:] - box[:2]))
+
+
+def _view_from_side(people: Sequence[Human], body: BodyModel) -> Picture:
+    """Return the nearest person from the side, or an empty picture."""
+    if not people:
+        return np.zeros((_CELL, _CELL, 3), np.uint8)
+    nearest = min(people, key=lambda human: float(human.joints[PELVIS][2]))
+    return side_view(nearest, body.faces, _CELL, _CELL)
+
+
+@contextmanager
+def _quiet_errors() -> Iterator[None]:
+    """Drop what libraries write to stderr meanwhile."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -1,10 +1,14 @@
-"""`hybrik video`: publish a video file or a camera as ROS topics."""
+"""`hybrik video`: publish a video, a photo or a camera as ROS topics."""
 
 import argparse
+import math
+import re
 from pathlib import Path
 
 from hybrik_ros.advice import check_ros_environment
 from hybrik_ros.cli.output import fail
+from hybrik_ros.media import MediaError
+from hybrik_ros.media.live_camera import CameraOptions
 from hybrik_ros.messages.calibration import CalibrationError
 from hybrik_ros.share import SAMPLE, set_transport_profile
 
@@ -13,8 +17,8 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     """Add the video command."""
     parser = subparsers.add_parser(
         'video',
-        help='publish a video file or a camera as image and camera_info',
-        description='Publishes a video file or a camera as image and camera_info, at its own '
+        help='publish a video, a photo or a camera as image and camera_info',
+        description='Publishes a video, a photo or a camera as image and camera_info, at its own '
         'rate. Remap both with --ros-args -r image:=/camera/image_raw: camera_info follows the '
         'image topic.',
     )
@@ -22,8 +26,8 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         'source',
         nargs='?',
         default=str(SAMPLE),
-        help='a video file, or the index or path of a camera, such as /dev/video0 '
-        '(default: the sample clip)',
+        help='a video or photo, the index or path of a camera, such as /dev/video0, or a URL that '
+        'OpenCV opens, such as rtsp://192.168.1.2/stream (default: the sample clip)',
     )
     calibration = parser.add_mutually_exclusive_group()
     calibration.add_argument(
@@ -38,6 +42,22 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         type=degrees,
         metavar='DEGREES',
         help='horizontal field of view, if there is no calibration (default: 60)',
+    )
+    camera = parser.add_argument_group('cameras of this machine')
+    camera.add_argument(
+        '--size',
+        type=image_size,
+        metavar='WIDTHxHEIGHT',
+        help="size of the images in pixels, such as 1280x720 (default: the camera's)",
+    )
+    camera.add_argument(
+        '--rate', type=image_rate, metavar='HZ', help="images per second (default: the camera's)"
+    )
+    camera.add_argument(
+        '--mjpg',
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help='transfer JPEG images, as large images at full rate over USB 2 need',
     )
     parser.add_argument(
         '--frame-id',
@@ -70,12 +90,13 @@ def run(args: argparse.Namespace) -> int:
     """Publish until the source ends or SIGINT; return 0, or 1 with the reason on stderr."""
     check_ros_environment()
     profile = set_transport_profile()
-    from hybrik_ros.node.video_source import SourceError, play
+    from hybrik_ros.node.video_source import play
 
     try:
         play(
             args.source,
             args.ros_arguments,
+            options=CameraOptions(args.size, args.rate, args.mjpg),
             calibration=args.camera_info,
             field_of_view=args.field_of_view,
             frame_id=args.frame_id,
@@ -84,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
             lockstep=args.lockstep,
             profile=profile,
         )
-    except (CalibrationError, SourceError) as error:
+    except (CalibrationError, MediaError) as error:
         return fail('hybrik video', error)
     return 0
 
@@ -113,3 +134,32 @@ def degrees(text: str) -> float:
     if not 0 < degrees < 180:
         raise argparse.ArgumentTypeError(f'must be between 0 and 180 degrees, not {text}')
     return degrees
+
+
+def image_size(text: str) -> tuple[int, int] | None:
+    """Parse the size of images, such as 1280x720; None if the text is empty.
+
+    Raises
+    ------
+    ArgumentTypeError
+        The text has another form.
+    """
+    found = re.fullmatch(r'([1-9]\d{0,4})x([1-9]\d{0,4})', text)
+    if text and not found:
+        raise argparse.ArgumentTypeError(f'must be WIDTHxHEIGHT, such as 1280x720, not {text!r}')
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def image_rate(text: str) -> float | None:
+    """Parse a number of images per second; None if the text is empty.
+
+    Raises
+    ------
+    ArgumentTypeError
+        It is not above 0 and finite.
+    ValueError
+        It is not a number.
+    """
+    if text and not 0 < float(text) < math.inf:
+        raise argparse.ArgumentTypeError(f'must be above 0 images/s, not {text}')
+    return float(text) if text else None

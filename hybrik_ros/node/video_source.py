@@ -1,15 +1,13 @@
-"""Publisher of a video file or a camera as the topics image and camera_info."""
+"""Publisher of a video, a photo or a camera as the topics image and camera_info."""
 
-import itertools
 import os
-import re
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-import cv2
 import numpy as np
 import rclpy
 from numpy.typing import NDArray
@@ -22,6 +20,9 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from hybrik_ros.media.live_camera import CameraOptions, LiveCamera
+from hybrik_ros.media.open_media import open_media
+from hybrik_ros.media.video_file import FrameSource, VideoFrame
 from hybrik_ros.messages.calibration import CalibrationError
 from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.msg import HumanMeshArray
@@ -40,85 +41,6 @@ _ANSWER_SECONDS = 10.0  # maximum time to wait for human_poses in lockstep
 _DISCOVERY_SECONDS = 0.5
 
 
-class SourceError(RuntimeError):
-    """A video cannot be read; the message gives its name and the reason."""
-
-
-class VideoSource:
-    """A video file or a camera, read by OpenCV.
-
-    Parameters
-    ----------
-    name : str
-        Path of a file, or index or path (below /dev) of a camera.
-
-    Attributes
-    ----------
-    name : str
-        As given.
-    live : bool
-        Whether the source is a camera.
-
-    Raises
-    ------
-    SourceError
-        The source cannot be opened, or a file has no frame rate.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.live = name.isdecimal() or name.startswith('/dev/')
-        self._capture = cv2.VideoCapture()
-        if self.live:
-            if not self.open():
-                raise SourceError(
-                    f'the camera {name} cannot be opened: check that it is plugged in, not in use, '
-                    f'and that you are in its group (ls -lL {self._path()})'
-                )
-        elif not Path(name).is_file():
-            raise SourceError(f'there is no file {name}: check the path')
-        elif not self.open():
-            raise SourceError(f'{name} is not a video that OpenCV can read: convert it')
-        elif not self.rate > 0:
-            raise SourceError(f'{name} has no frame rate in its header: convert it')
-
-    @property
-    def rate(self) -> float:
-        """Frames per second; 0 if unknown."""
-        return float(self._capture.get(cv2.CAP_PROP_FPS))
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
-        width = self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)
-        return int(width), int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-
-    def open(self) -> bool:
-        """Open the camera, or the file at its beginning; return whether that succeeded."""
-        # Names such as those in /dev/v4l/by-id are links to /dev/videoN; N may change when the
-        # camera is plugged in again.
-        device = re.fullmatch(r'/dev/video(\d+)', str(self._path().resolve()))
-        try:
-            if self.live and device:
-                return bool(self._capture.open(int(device[1])))
-            return bool(self._capture.open(self.name))
-        except cv2.error:  # raised for an index that is too large
-            return False
-
-    def grab(self) -> bool:
-        """Advance to the next frame; return False if there is none."""
-        return bool(self._capture.grab())
-
-    def retrieve(self) -> NDArray[np.uint8] | None:
-        """Return the frame grabbed last, BGR (H, W, 3); None if it is broken."""
-        usable, frame = self._capture.retrieve()
-        return np.asarray(frame, np.uint8) if usable else None
-
-    def _path(self) -> Path:
-        """Return the path of the file or the device."""
-        return Path(f'/dev/video{self.name}' if self.name.isdecimal() else self.name)
-
-
 class Pace:
     """Schedule of the frames of a file.
 
@@ -127,24 +49,21 @@ class Pace:
 
     Parameters
     ----------
-    rate : float
-        Frames per second.
     start : float
-        Time of frame 0 in seconds; all times refer to the same arbitrary clock.
+        Time of the first frame in seconds; all times refer to the same arbitrary clock.
     """
 
-    def __init__(self, rate: float, start: float) -> None:
-        self._period = 1 / rate
+    def __init__(self, start: float) -> None:
         self._start = start
 
-    def due(self, index: int) -> float:
-        """Return the scheduled time of a frame."""
-        return self._start + index * self._period
+    def due(self, seconds: float) -> float:
+        """Return the scheduled time of a frame, given in seconds after the first one."""
+        return self._start + seconds
 
-    def delay(self, index: int, now: float) -> None:
-        """Delay this and all later frames if this one is late by more than a frame period."""
-        late = now - self.due(index)
-        if late > self._period:
+    def delay(self, seconds: float, period: float, now: float) -> None:
+        """Delay this and all later frames if this one is late by more than the frame period."""
+        late = now - self.due(seconds)
+        if late > period:
             self._start += late
 
 
@@ -155,7 +74,7 @@ class VideoNode(Node):
 
     Parameters
     ----------
-    source : VideoSource
+    source : LiveCamera or FrameSource
         The open source.
     camera_info : CameraInfo
         Its calibration.
@@ -175,7 +94,7 @@ class VideoNode(Node):
 
     def __init__(
         self,
-        source: VideoSource,
+        source: LiveCamera | FrameSource,
         camera_info: CameraInfo,
         frame_id: str,
         stopping: threading.Event,
@@ -206,71 +125,81 @@ class VideoNode(Node):
         """Publish until the source ends or `stopping` is set, and log a summary."""
         width, height = self._source.size
         self.get_logger().info(
-            f'{self._source.name}: {width} x {height} pixels, {self._source.rate:g} frames/s, '
-            f'on {self._images.topic_name} and {self._camera_infos.topic_name}'
+            f'{self._source.name}: {width} x {height} pixels, on {self._images.topic_name} and '
+            f'{self._camera_infos.topic_name}'
         )
         if self._subscribers:
             self._await_subscribers()
         start = time.monotonic()
-        if self._source.live:
-            self._play_camera()
+        if isinstance(self._source, LiveCamera):
+            self._play_camera(self._source)
         else:
-            self._play_file(start)
+            self._play_file(self._source, start)
         seconds = time.monotonic() - start
         self.get_logger().info(
             f'published {self._published} frames in {seconds:.1f} s, '
             f'{self._published / seconds:.1f} frames/s; skipped {self._broken} broken frames'
         )
 
-    def _play_file(self, start: float) -> None:
+    def _play_file(self, source: FrameSource, start: float) -> None:
         """Publish the frames of a file on schedule, or in lockstep."""
-        pace = Pace(self._source.rate, start)
+        pace = Pace(start)
         started = self.get_clock().now()
-        for index in itertools.count():
-            more = self._advance()
+        end = 0.0
+        for seconds, period, frame in self._repeat(source):
             if not self._lockstep:
-                pace.delay(index, time.monotonic())
-                # Also after the last frame, which lasts one period like the others.
-                self._wait_until(pace.due(index))
-            if self._stopping.is_set() or not more:
+                pace.delay(seconds, period, time.monotonic())
+                self._wait_until(pace.due(seconds))
+            if self._stopping.is_set():
                 return
-            seconds = pace.due(index) - start
-            self._publish(started + Duration(nanoseconds=round(seconds * 1e9)))
+            elapsed = pace.due(seconds) - start
+            self._publish(frame, started + Duration(nanoseconds=round(elapsed * 1e9)))
+            end = seconds + period
+        if not self._lockstep:  # The last frame lasts one period like the others.
+            self._wait_until(pace.due(end))
 
-    def _advance(self) -> bool:
-        """Advance to the next frame of a file; restart after the last one if looping."""
-        return self._source.grab() or (self._loop and self._source.open() and self._source.grab())
+    def _repeat(self, source: FrameSource) -> Iterator[VideoFrame]:
+        """Yield the frames of a file; if looping, again and again, with times that go on."""
+        start = end = 0.0
+        for frame in source.frames():
+            end = frame.seconds + frame.period
+            yield frame
+        while self._loop:
+            start += end
+            for frame in source.frames():
+                yield frame._replace(seconds=start + frame.seconds)
 
-    def _play_camera(self) -> None:
+    def _play_camera(self, camera: LiveCamera) -> None:
         """Publish the frames of a camera, and reopen it when it sends nothing."""
+        for text in camera.refused():
+            self.get_logger().warning(f'the camera {camera.name} does not obey {text}')
         last_frame = time.monotonic()
         while not self._stopping.is_set():
-            if self._source.grab():
+            if camera.grab():
                 last_frame = time.monotonic()
-                self._publish(self.get_clock().now())
+                self._publish(camera.retrieve(), self.get_clock().now())
                 self._spin(0)
             elif time.monotonic() < last_frame + _SILENCE_SECONDS:
                 self._wait_until(time.monotonic() + _SIGNAL_POLL_SECONDS)
             else:
-                self._reopen()
+                self._reopen(camera)
                 last_frame = time.monotonic()
 
-    def _reopen(self) -> None:
+    def _reopen(self, camera: LiveCamera) -> None:
         """Try to reopen the camera until it succeeds."""
-        name = self._source.name
         self.get_logger().error(
-            f'the camera {name} has sent no frame for {_SILENCE_SECONDS:g} s: trying to reopen it'
+            f'the camera {camera.name} has sent no frame for {_SILENCE_SECONDS:g} s: trying to '
+            f'reopen it'
         )
         while not self._stopping.is_set():
             self._wait_until(time.monotonic() + _REOPEN_SECONDS)
-            if self._source.open():
-                check_size(self._camera_info, self._source)
-                self.get_logger().info(f'the camera {name} is open again')
+            if camera.open():
+                check_size(self._camera_info, camera)
+                self.get_logger().info(f'the camera {camera.name} is open again')
                 return
 
-    def _publish(self, stamp: Time) -> None:
-        """Publish the frame grabbed last and, in lockstep, wait for human_poses."""
-        frame = self._source.retrieve()
+    def _publish(self, frame: NDArray[np.uint8] | None, stamp: Time) -> None:
+        """Publish a frame, BGR (H, W, 3), and, in lockstep, wait for human_poses."""
         if frame is None:
             self._broken += 1
             return
@@ -332,14 +261,14 @@ class VideoNode(Node):
         self._events.spin_once(timeout_sec=seconds)
 
 
-def check_size(camera_info: CameraInfo, source: VideoSource) -> None:
+def check_size(camera_info: CameraInfo, source: LiveCamera | FrameSource) -> None:
     """Raise an error if a calibration is for images of another size.
 
     Parameters
     ----------
     camera_info : CameraInfo
         The calibration.
-    source : VideoSource
+    source : LiveCamera or FrameSource
         The source of the images.
 
     Raises
@@ -359,6 +288,7 @@ def play(
     name: str,
     ros_arguments: list[str],
     *,
+    options: CameraOptions,
     calibration: Path | None,
     field_of_view: float | None,
     frame_id: str,
@@ -367,14 +297,16 @@ def play(
     lockstep: bool,
     profile: str = '',
 ) -> None:
-    """Publish a video file or a camera until it ends, or until SIGINT or SIGTERM.
+    """Publish a video, a photo or a camera until it ends, or until SIGINT or SIGTERM.
 
     Parameters
     ----------
     name : str
-        As for VideoSource.
+        As for open_media.
     ros_arguments : list of str
         The arguments after --ros-args, such as remapping rules.
+    options : CameraOptions
+        What a camera is asked for.
     calibration : Path, optional
         YAML file of camera_calibration; by default the one beside a video file, if it exists.
     field_of_view : float, optional
@@ -388,7 +320,7 @@ def play(
 
     Raises
     ------
-    SourceError
+    MediaError
         The source cannot be opened.
     CalibrationError
         The calibration cannot be read, or is for another size.
@@ -398,9 +330,9 @@ def play(
     # Without frames from a camera, reading blocks for this long and delays signals; OpenCV's
     # default is 10 s.
     os.environ.setdefault('OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT', '1')
-    source = VideoSource(name)
+    source = open_media(name, options)
     if calibration is None and field_of_view is None:
-        calibration = _find_calibration(source)
+        calibration = _find_calibration(name)
     assumed = field_of_view or _FIELD_OF_VIEW
     camera_info = _load_camera_info(source, calibration, assumed)
     rclpy.init(args=ros_arguments, signal_handler_options=SignalHandlerOptions.NO)
@@ -420,13 +352,15 @@ def play(
         _ignore_signals()
 
 
-def _find_calibration(source: VideoSource) -> Path | None:
-    """Return the calibration beside a video file; None if there is none."""
-    beside = Path(source.name).with_suffix('.yaml')
-    return beside if not source.live and beside.is_file() else None
+def _find_calibration(name: str) -> Path | None:
+    """Return the calibration beside a file; None if there is none."""
+    beside = Path(name).with_suffix('.yaml')
+    return beside if Path(name).is_file() and beside.is_file() else None
 
 
-def _load_camera_info(source: VideoSource, calibration: Path | None, assumed: float) -> CameraInfo:
+def _load_camera_info(
+    source: LiveCamera | FrameSource, calibration: Path | None, assumed: float
+) -> CameraInfo:
     """Return a source's calibration, or one of an assumed field of view in degrees."""
     if calibration is None:
         return guess_calibration(assumed, *source.size)

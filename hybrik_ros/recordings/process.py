@@ -29,6 +29,8 @@ TOPICS = {HUMAN_POSE: HUMAN_MESH, HUMAN_POSES: HUMAN_MESH_ARRAY, TF_TOPIC: TF}
 
 # Kinds of faults.
 _ORDER, _NO_FRAME_ID = 'order', 'no frame_id'
+# Settings for photos: there is no second frame that could confirm a person or be smoothed with.
+_PHOTO_SETTINGS: dict[str, Any] = {'confirm_after': 0.0, 'smoothing': False}
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,8 @@ class Processor:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._ids = IdCounter()
+        own = vars(Settings(**settings))
+        self._stream_settings = {name: own[name] for name in _PHOTO_SETTINGS}
         self._pipeline = Pipeline.create(ids=self._ids, **settings)
         self._maker = create_message_maker()
 
@@ -148,7 +152,7 @@ class Processor:
 
         Raises
         ------
-        RecordingError, BagError, CalibrationError
+        RecordingError, MediaError, BagError, CalibrationError
             The recording cannot be read, or the output is no bag of this recording with these
             settings, or another process is writing it.
         OSError
@@ -160,6 +164,9 @@ class Processor:
             check_recipe(job.output, report.recipe, recipe)
             if report.complete:
                 return Outcome(report)
+            self._pipeline.adjust(
+                **(_PHOTO_SETTINGS if source.are_photos else self._stream_settings)
+            )
             self._pipeline.reset()
             if report.state is not None:
                 self._pipeline.restore(report.state)
@@ -198,6 +205,8 @@ class Processor:
                     if step.message is not None:
                         bag.write(*step.message)
                     if step.picture is not None:
+                        if source.are_photos:
+                            self._pipeline.reset()
                         pipeline_seconds += self._process_picture(step.picture, bag, report)
                     if step.fault is not None:
                         report.add_fault(*step.fault)
@@ -211,6 +220,7 @@ class Processor:
         report.notes += [note for note in source.notes if note not in report.notes]
         report.ids, report.has_tracks = self._ids.used, self._pipeline.has_tracks
         report.state = None if report.complete else self._pipeline.state()
+        report.found = {} if report.complete else report.found
         return Outcome(report, report.frames - frames, seconds, pipeline_seconds)
 
     def _process_picture(self, picture: Picture, bag: BagWriter, report: RecordingReport) -> float:
@@ -238,8 +248,29 @@ class Processor:
             frames = self._maker.tf(humans, picture.header)
             bag.write(TF_TOPIC, picture.time, serialise(frames))
         report.frames += 1
-        report.people += len(humans)
+        report.add_people(human.id for human in humans)
         return seconds
+
+
+def check_job(job: Job) -> None:
+    """Raise the errors of a job that are known before any network is loaded.
+
+    Parameters
+    ----------
+    job : Job
+        The job.
+
+    Raises
+    ------
+    RecordingError, MediaError, BagError, CalibrationError, OSError
+        As of Processor.process.
+    """
+    with locked(job.output), open_source(job.recording) as source:
+        report = RecordingReport.read(job.output)
+        if report is not None:
+            check_recipe(job.output, report.recipe, recipe_of(job, source))
+        with replaced(job.output):  # Nothing is written, so that nothing is replaced.
+            pass
 
 
 def recipe_of(job: Job, source: PictureSource) -> dict[str, Any]:

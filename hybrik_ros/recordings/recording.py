@@ -1,4 +1,4 @@
-"""Recordings: bags, videos and folders of images, with the options to read them."""
+"""Recordings: bags, videos, photos and folders of images, with the options to read them."""
 
 import os
 from collections.abc import Iterable
@@ -7,11 +7,11 @@ from hashlib import sha256
 from pathlib import Path
 
 from hybrik_ros.bags.reader import is_storage
+from hybrik_ros.media.photo import is_photo
 from hybrik_ros.settings import AUTO
 from hybrik_ros.untrusted import open_regular
 
 VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
-IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 # Number of samples of each file in the fingerprint of a recording, and their size in bytes.
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
@@ -28,7 +28,7 @@ class Recording:
     Attributes
     ----------
     path : Path
-        Path of a bag, a video or a folder of images.
+        Path of a bag, a video, a photo or a folder of images.
     image_topic, camera_info_topic : str
         Topics of a bag; empty to find them.
     calibration : str
@@ -36,7 +36,7 @@ class Recording:
     field_of_view : float
         Horizontal field of view in degrees, assumed if there is no calibration; 0 for none.
     rate : float
-        Images per second of a folder; 0 for the default.
+        Images per second of a folder; 0 for the default, if it contains the frames of a video.
     copy : bool
         Whether all messages of a bag are copied.
     start, stop : int or None
@@ -80,11 +80,11 @@ def is_bag(path: Path) -> bool:
 
 
 def is_recording(path: Path) -> bool:
-    """Return whether a path is a bag, a video or a folder of images."""
+    """Return whether a path is a bag, a video, a photo or a folder of images."""
     try:
-        if is_bag(path) or path.suffix.lower() in VIDEOS:
+        if is_bag(path) or is_photo(path) or path.suffix.lower() in VIDEOS:
             return True
-        return path.is_dir() and any(file.suffix.lower() in IMAGES for file in path.iterdir())
+        return path.is_dir() and any(map(is_photo, path.iterdir()))
     except OSError:  # It is named when it is opened; it must not hide the others.
         return True
 
@@ -93,7 +93,7 @@ def fingerprint(files: Iterable[Path]) -> str:
     """Return a hash that differs between recordings, of the sizes of their files and of samples.
 
     The samples are 256 kB of each file at equal distances, start and end included. Reading all of
-    a bag would take too long.
+    a bag would take too long. What is no regular file is left out.
 
     Parameters
     ----------

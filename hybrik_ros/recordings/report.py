@@ -1,6 +1,7 @@
 """The report beside the messages of a bag: how the bag was made, and how far processing got."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ class RecordingReport:
     frames : int
         Number of images that were processed.
     people : int
-        Number of people in all frames together.
+        Number of people that were found, by their ids.
+    person_frames : int
+        Number of people in all frames together: a person in 80 frames counts 80 times.
     ids : int
         Number of person ids that were given.
     first, last : int or None
@@ -47,6 +50,8 @@ class RecordingReport:
         Whether people were tracked at the end.
     state : dict or None
         State of the pipeline, from which processing resumes; None when complete.
+    found : dict
+        Number of frames of each person by id, from which counting resumes; empty when complete.
     """
 
     recipe: dict[str, Any]
@@ -55,6 +60,7 @@ class RecordingReport:
     images: int = 0
     frames: int = 0
     people: int = 0
+    person_frames: int = 0
     ids: int = 0
     first: int | None = None
     last: int | None = None
@@ -64,6 +70,7 @@ class RecordingReport:
     notes: list[str] = field(default_factory=list)
     has_tracks: bool = False
     state: Any = None
+    found: dict[str, int] = field(default_factory=dict)
 
     def add_fault(self, kind: str, reason: str) -> None:
         """Count a fault.
@@ -77,6 +84,19 @@ class RecordingReport:
         """
         self.faults[kind] = self.faults.get(kind, 0) + 1
         self.reasons.setdefault(kind, reason)
+
+    def add_people(self, ids: Iterable[str]) -> None:
+        """Count the people of a frame.
+
+        Parameters
+        ----------
+        ids : iterable of str
+            The id of each.
+        """
+        for id in ids:
+            self.found[id] = self.found.get(id, 0) + 1
+            self.person_frames += 1
+        self.people = len(self.found)
 
     def write(self, bag: Path) -> None:
         """Write the report into the folder of a bag."""

@@ -368,8 +368,10 @@ def _join_reports(reports: Sequence[RecordingReport]) -> RecordingReport:
         [getattr(report, name) for report in reports if report.frames] or [None]
         for name in ('first', 'last')
     )
-    whole = replace(reports[-1], first=firsts[0], last=lasts[-1], recipe=recipe, state=None)
-    for name in ('steps', 'images', 'frames', 'people', 'ids'):
+    whole = replace(
+        reports[-1], first=firsts[0], last=lasts[-1], recipe=recipe, state=None, found={}
+    )
+    for name in ('steps', 'images', 'frames', 'people', 'person_frames', 'ids'):
         setattr(whole, name, sum(getattr(report, name) for report in reports))
     whole.faults, whole.reasons, whole.damage, whole.notes = {}, {}, {}, []
     for report in reports:

@@ -1,6 +1,5 @@
 """Read the images of a recording one after the other, each with its camera."""
 
-import math
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -16,17 +15,19 @@ from hybrik_ros.bags import BagReader, Message, Topic, deserialise, typestore
 from hybrik_ros.bags.reader import by_number, files_of, log_of
 from hybrik_ros.bags.storage import CUT_OFF, DAMAGED_MESSAGE
 from hybrik_ros.camera import Camera
-from hybrik_ros.limits import MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS
+from hybrik_ros.media import MediaError
+from hybrik_ros.media.photo import PHOTOS, PhotoError, is_photo, read_photo
+from hybrik_ros.media.video_file import VideoFile
 from hybrik_ros.messages.calibration import Calibration, read_calibration
 from hybrik_ros.messages.camera_info import CameraInfoBuffer, are_rectified
 from hybrik_ros.messages.exposure import ExposureCheck
 from hybrik_ros.messages.fields import stamp_fields, strip_slash
-from hybrik_ros.messages.image_headers import size_of
-from hybrik_ros.messages.images import UnusableInputError, decompress, to_8_bits, to_rgb
+from hybrik_ros.messages.images import UnusableInputError, decompress, to_rgb
 from hybrik_ros.messages.mixture import MixtureFinder
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY
-from hybrik_ros.recordings.recording import IMAGES, Recording, RecordingError, is_bag
-from hybrik_ros.untrusted import check_regular, read_regular
+from hybrik_ros.recordings.recording import VIDEOS, Recording, RecordingError, is_bag
+from hybrik_ros.recordings.similarity import are_unrelated
+from hybrik_ros.untrusted import check_regular
 
 _IMAGE, _COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 _CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
@@ -40,6 +41,16 @@ _FRAME_ID = 'camera_optical_frame'
 # Stamp of the first image of a video or folder in nanoseconds; ROS uses 0 for an unset stamp.
 _FIRST_STAMP = 10**9
 _SECOND = 1e9  # nanoseconds
+# Maximum share of frames of a video without times of their own of which nothing is said.
+_MAX_ESTIMATED = 0.1
+
+_PHOTOS_NOTE = (
+    'the images differ too much for a video: each is processed alone; if they are the frames of '
+    'a video, set --rate'
+)
+_SEQUENCE_NOTE = (
+    f'the images seem to be the frames of a video: {_RATE:g} images/s are assumed, or set --rate'
+)
 
 
 class Picture(NamedTuple):
@@ -116,6 +127,8 @@ class PictureSource(ABC):
         Number of times that damage of the files was found so far, by kind.
     notes : list of str
         Information for the user.
+    are_photos : bool
+        Whether each image is a picture of its own, not one of a sequence.
     """
 
     def __init__(self) -> None:
@@ -126,6 +139,7 @@ class PictureSource(ABC):
         self.faults: Counter[str] = Counter()
         self.notes: list[str] = []
         self._exposure = ExposureCheck()
+        self.are_photos = False
 
     def __enter__(self) -> 'PictureSource':
         return self
@@ -182,7 +196,7 @@ def open_source(recording: Recording) -> PictureSource:
 
     Raises
     ------
-    RecordingError, BagError, CalibrationError
+    RecordingError, MediaError, BagError, CalibrationError
         The recording or its calibration cannot be read, or an option does not apply to it.
     """
     path = recording.path
@@ -195,8 +209,10 @@ def open_source(recording: Recording) -> PictureSource:
         raise RecordingError(str(error)) from error
     if is_bag(path):
         source: PictureSource = BagSource(recording)
+    elif path.is_dir() or is_photo(path):
+        source = _ImageSource(recording)
     else:
-        source = _FolderSource(recording) if path.is_dir() else _VideoSource(recording)
+        source = _VideoSource(recording)
     _check_options(recording, source)
     return source
 
@@ -207,7 +223,7 @@ def _check_options(recording: Recording, source: PictureSource) -> None:
     topics = recording.image_topic or recording.camera_info_topic or recording.copy
     if topics and not isinstance(source, BagSource):
         raise RecordingError(f'{path} is not a bag: it has no topics to choose or to copy')
-    if recording.rate and not isinstance(source, _FolderSource):
+    if recording.rate and not isinstance(source, _ImageSource):
         raise RecordingError(f'{path} has its own rate: --rate is for folders of images only')
 
 
@@ -430,11 +446,10 @@ def is_whole_calibration(calibration: bytes | memoryview) -> bool:
 
 
 class _FileSource(PictureSource):
-    """Images without stamps and camera_info: at a constant rate, the first one at 1 s."""
+    """Images without stamps and camera_info, the first one at 1 s."""
 
-    def __init__(self, recording: Recording, rate: float, beside: Path | None) -> None:
+    def __init__(self, recording: Recording, beside: Path | None) -> None:
         super().__init__()
-        self._rate = rate
         self._calibration: Calibration | None = None
         self._rectified = are_rectified(recording.intrinsics, '')
         self._field_of_view = recording.field_of_view or _FIELD_OF_VIEW
@@ -454,8 +469,8 @@ class _FileSource(PictureSource):
         """Yield the steps; see PictureSource."""
         types = typestore().types
         self._exposure = ExposureCheck(self.length)
-        for number, bgr in self._images(skipped):
-            time = _FIRST_STAMP + round(number / self._rate * _SECOND)
+        for seconds, bgr in self._images(skipped):
+            time = _FIRST_STAMP + round(seconds * _SECOND)
             stamp = types['builtin_interfaces/msg/Time'](**stamp_fields(time))
             header = types['std_msgs/msg/Header'](stamp=stamp, frame_id=_FRAME_ID)
             try:
@@ -464,15 +479,13 @@ class _FileSource(PictureSource):
                 yield Step(fault=Fault(error.kind, str(error)), is_image=True)
 
     @abstractmethod
-    def _images(self, skipped: int) -> Iterator[tuple[int, NDArray | UnusableInputError | None]]:
-        """Yield number and BGR pixels of each image; for a broken one, the reason or None."""
+    def _images(self, skipped: int) -> Iterator[tuple[float, NDArray[np.uint8] | str]]:
+        """Yield time since the first image and BGR pixels of each; of a broken one the reason."""
 
-    def _picture(self, time: int, header: Any, bgr: NDArray | UnusableInputError | None) -> Picture:
-        if isinstance(bgr, UnusableInputError):
-            raise bgr
-        if bgr is None:
-            raise UnusableInputError('broken image', 'an image cannot be decoded')
-        rgb = np.asarray(cv2.cvtColor(to_8_bits(bgr), cv2.COLOR_BGR2RGB), np.uint8)
+    def _picture(self, time: int, header: Any, bgr: NDArray[np.uint8] | str) -> Picture:
+        if isinstance(bgr, str):
+            raise UnusableInputError('broken image', bgr)
+        rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
         self._check_exposure(rgb)
         if self._calibration is None:
             height, width = rgb.shape[:2]
@@ -486,69 +499,56 @@ class _VideoSource(_FileSource):
     """The frames of a video. The file of the same name with suffix .yaml is its calibration."""
 
     def __init__(self, recording: Recording) -> None:
-        self._capture = cv2.VideoCapture(str(recording.path))
-        rate = self._capture.get(cv2.CAP_PROP_FPS)
-        if not self._capture.isOpened():
+        path = recording.path
+        try:
+            self._video = VideoFile(str(path))
+        except MediaError as error:
+            if path.suffix.lower() in VIDEOS:
+                raise
             raise RecordingError(
-                f'{recording.path} is neither a bag nor a video that OpenCV can read'
-            )
-        if not rate > 0:
-            raise RecordingError(
-                f'{recording.path} does not contain its frame rate: convert it, or extract its '
-                f'images into a folder and set --rate'
-            )
-        beside = recording.path.with_suffix('.yaml')
-        super().__init__(recording, rate, beside if beside.is_file() else None)
-        self.files = [recording.path]
-        self.length = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+                f'{path} is neither a bag nor a photo ({", ".join(PHOTOS)}); {error}'
+            ) from error
+        beside = path.with_suffix('.yaml')
+        super().__init__(recording, beside if beside.is_file() else None)
+        self.files = [path]
+        self.length = self._video.length
 
-    def __exit__(self, *_: object) -> None:
-        self._capture.release()
-
-    def _images(self, skipped: int) -> Iterator[tuple[int, NDArray | None]]:
+    def _images(self, skipped: int) -> Iterator[tuple[float, NDArray[np.uint8] | str]]:
         number = 0
-        while self._capture.grab():
-            if number >= skipped:
-                decoded, picture = self._capture.retrieve()
-                yield number, picture if decoded else None
-            number += 1
-        if number < self.length:
+        for number, frame in enumerate(self._video.frames(), 1):
+            if number > skipped:
+                yield frame.seconds, 'a frame cannot be decoded' if frame.bgr is None else frame.bgr
+        if self._video.is_cut_off:
             self.faults[CUT_OFF] += 1
+        if self._video.estimated > _MAX_ESTIMATED * number:
+            self.notes.append(
+                f'the file has no times for {self._video.estimated} of {number} images: they '
+                f'follow each other at its nominal rate, {self._video.rate:g} images/s'
+            )
 
 
-class _FolderSource(_FileSource):
-    """The images of a folder in the order of their names; numbers are compared by value."""
+class _ImageSource(_FileSource):
+    """A photo, or the images of a folder in the order of their names; numbers count by value."""
 
     def __init__(self, recording: Recording) -> None:
-        super().__init__(recording, recording.rate or _RATE, None)
-        files = (f for f in recording.path.iterdir() if f.suffix.lower() in IMAGES)
+        super().__init__(recording, None)
+        self._rate = recording.rate or _RATE
+        path = recording.path
+        files = filter(is_photo, path.iterdir()) if path.is_dir() else [path]
         self.files = sorted(files, key=by_number)
         self.length = len(self.files)
         if not self.files:
-            raise RecordingError(
-                f'{recording.path} contains neither a bag nor images ({", ".join(IMAGES)})'
-            )
+            raise RecordingError(f'{path} contains neither a bag nor images ({", ".join(PHOTOS)})')
+        self.are_photos = not recording.rate and are_unrelated(self.files)
+        if path.is_dir() and not recording.rate:
+            self.notes.append(_PHOTOS_NOTE if self.are_photos else _SEQUENCE_NOTE)
 
-    def _images(self, skipped: int) -> Iterator[tuple[int, NDArray | UnusableInputError]]:
+    def _images(self, skipped: int) -> Iterator[tuple[float, NDArray[np.uint8] | str]]:
         for number, file in enumerate(self.files[skipped:], skipped):
-            image = _read_image(file)
-            if isinstance(image, UnusableInputError) and len(self.notes) < _MAX_NOTES:
-                self.notes.append(f'left out: {image}')
-            yield number, image
-
-
-def _read_image(file: Path) -> NDArray | UnusableInputError:
-    """Return the BGR pixels of a picture, or why they cannot be read."""
-    try:
-        data = read_regular(file, MAX_PHOTO_BYTES)
-        if math.prod(size_of(data) or (0, 0)) > MAX_PHOTO_PIXELS:
-            raise ValueError(f'it has more than the maximum of {MAX_PHOTO_PIXELS} pixels')
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except (OSError, ValueError) as error:
-        return UnusableInputError('broken image', f'{file.name} cannot be read: {error}')
-    except cv2.error:  # It is empty, or has more pixels than OpenCV accepts.
-        bgr = None
-    if bgr is None:
-        return UnusableInputError('broken image', f'{file.name} cannot be decoded')
-    return np.asarray(bgr)
+            try:
+                image: NDArray[np.uint8] | str = read_photo(file)
+            except PhotoError as error:
+                image = str(error)
+                if len(self.notes) < _MAX_NOTES:
+                    self.notes.append(f'left out: {image}')
+            yield number / self._rate, image

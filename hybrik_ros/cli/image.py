@@ -1,0 +1,160 @@
+"""`hybrik image`: find the people in one photo, draw them, and print them as JSON."""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hybrik_ros.body import BodyModel
+from hybrik_ros.camera import Camera
+from hybrik_ros.cli.pictures import draw_people, write_picture
+from hybrik_ros.cli.video import degrees
+from hybrik_ros.human import Human
+from hybrik_ros.media.photo import PHOTOS, is_photo, read_photo
+from hybrik_ros.messages.calibration import read_calibration
+from hybrik_ros.pipeline import Pipeline
+from hybrik_ros.rotations import to_quaternion
+from hybrik_ros.settings import parse_settings
+from hybrik_ros.skeleton import JOINT_NAMES
+
+_FIELD_OF_VIEW = 60.0  # degrees; assumed without a calibration
+_DIGITS = 4  # after the point: tenths of millimetres
+# There is no second frame that could confirm a person or be smoothed with.
+_SETTINGS = {'confirm_after': 0.0, 'smoothing': False}
+
+
+class ImageError(ValueError):
+    """The command cannot run; the message gives the reason and the remedy."""
+
+
+def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
+    """Add the image command."""
+    parser = subparsers.add_parser(
+        'image',
+        help='find the people in one photo, draw them, and print them as JSON',
+        description='Prints the people in a photo as JSON: positions in metres in the optical '
+        'frame of the camera (x right, y down, z forward), rotations relative to the parent joint '
+        'as quaternions (x, y, z, w), boxes in pixels. Needs no ROS.',
+    )
+    parser.add_argument('photo', type=Path, help=f'the photo: {", ".join(PHOTOS)}')
+    parser.add_argument(
+        '-o', '--output', type=Path, help='write the photo with the people drawn in to this file'
+    )
+    calibration = parser.add_mutually_exclusive_group()
+    calibration.add_argument(
+        '--camera-info',
+        type=Path,
+        metavar='FILE',
+        help='calibration in the YAML format of camera_calibration',
+    )
+    calibration.add_argument(
+        '--field-of-view',
+        type=degrees,
+        default=_FIELD_OF_VIEW,
+        metavar='DEGREES',
+        help='horizontal field of view, if there is no calibration (default: 60)',
+    )
+    parser.add_argument(
+        '-p',
+        '--param',
+        action='append',
+        default=[],
+        metavar='NAME:=VALUE',
+        help='a parameter of the node, such as detector.size:=640; can be repeated',
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; return 0, or 1 with the reason on stderr."""
+    try:
+        _run(args)
+        return 0
+    except (OSError, RuntimeError, ValueError) as error:
+        print(f'hybrik image: {error}', file=sys.stderr)
+        return 1
+
+
+def _run(args: argparse.Namespace) -> None:
+    settings = parse_settings(args.param) | _SETTINGS
+    if args.output is not None:
+        _check_output(args.output, args.photo)
+    bgr = read_photo(args.photo)
+    rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+    height, width = rgb.shape[:2]
+    if args.camera_info is not None:
+        camera = read_calibration(args.camera_info).camera((width, height))
+    else:
+        camera = Camera.from_field_of_view(args.field_of_view, width, height)
+    with Pipeline.create(**settings) as pipeline:
+        people = pipeline(rgb, camera, 0.0)
+        body = pipeline.body
+    if args.output is not None:
+        write_picture(args.output, draw_people(rgb, people, body, camera))
+    assumed = None if args.camera_info is not None else args.field_of_view
+    print(_to_json(_describe(args.photo, people, body, camera, assumed)))
+    if assumed is not None:
+        print(
+            f'no calibration: a horizontal field of view of {assumed:g} degrees is assumed, and '
+            f'distances are only as accurate as this value; set --camera-info',
+            file=sys.stderr,
+        )
+
+
+def _check_output(output: Path, photo: Path) -> None:
+    """Raise the errors of an output that are known before any network is loaded."""
+    if not is_photo(output):
+        raise ImageError(f'{output} must end in one of {", ".join(PHOTOS)}')
+    if not output.absolute().parent.is_dir():
+        raise ImageError(f'{output} cannot be written: there is no folder {output.parent}')
+    if output.exists() and not output.is_file():
+        raise ImageError(f'{output} cannot be written: it is no regular file')
+    if output.resolve() == photo.resolve():
+        raise ImageError(f'{photo} would be overwritten: choose another output')
+
+
+def _describe(
+    photo: Path, people: list[Human], body: BodyModel, camera: Camera, assumed: float | None
+) -> dict[str, Any]:
+    """Return what is printed."""
+    return {
+        'photo': str(photo),
+        'width': camera.width,
+        'height': camera.height,
+        'camera_matrix': _round(camera.matrix),
+        'assumed_field_of_view': assumed,
+        'body': body.name,
+        'people': [_describe_person(human) for human in people],
+    }
+
+
+def _describe_person(human: Human) -> dict[str, Any]:
+    quaternions = to_quaternion(human.rotations)
+    return {
+        'id': human.id,
+        'confidence': _round(human.confidence),
+        'box': _round(human.box),
+        'translation': _round(human.translation),
+        'translation_confidence': _round(human.translation_confidence),
+        'joints': dict(zip(JOINT_NAMES, _round(human.joints), strict=True)),
+        'joint_confidence': dict(zip(JOINT_NAMES, _round(human.joint_confidence), strict=True)),
+        'rotations': dict(zip(JOINT_NAMES, _round(quaternions), strict=True)),
+        'betas': _round(human.betas),
+    }
+
+
+def _to_json(content: dict[str, Any]) -> str:
+    """Return JSON in which each list of numbers has one line."""
+    text = json.dumps(content, indent=1, allow_nan=False)
+    return re.sub(r'\[\n[^][{}]*\]', lambda found: re.sub(r'\n\s*', ' ', found[0]), text)
+
+
+def _round(values: ArrayLike) -> Any:
+    """Return numbers in plain lists, rounded."""
+    return np.round(np.asarray(values, float), _DIGITS).tolist()

@@ -1,0 +1,104 @@
+"""`hybrik image`: the people in one photo, drawn and as JSON."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from sample import CLIP, read_camera, read_frames
+
+from hybrik_ros.cli import main
+from hybrik_ros.pipeline import Pipeline
+from hybrik_ros.rotations import from_quaternion
+from hybrik_ros.skeleton import JOINT_NAMES
+
+NAMES = list(JOINT_NAMES[:24])
+
+
+@pytest.fixture(scope='module')
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A frame of the sample clip, and its calibration beside it."""
+    path = tmp_path_factory.mktemp('photo') / 'walk.png'
+    cv2.imwrite(str(path), read_frames(90, 1)[0][..., ::-1])
+    path.with_suffix('.yaml').write_text(CLIP.with_suffix('.yaml').read_text())
+    return path
+
+
+@pytest.fixture(scope='module')
+def printed(photo: Path) -> Iterator[dict]:
+    """What the command prints with the calibration, run as people run it."""
+    command = [
+        *(sys.executable, '-m', 'hybrik_ros.cli', 'image', photo, '-o', photo.with_name('out.png')),
+        *('--camera-info', photo.with_suffix('.yaml')),
+    ]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert finished.returncode == 0, finished.stderr
+    assert 'assumed' not in finished.stderr
+    return json.loads(finished.stdout)
+
+
+def test_the_person_is_that_of_the_pipeline(printed: dict) -> None:
+    with Pipeline.create(confirm_after=0.0, smoothing=False) as pipeline:
+        [human] = pipeline(read_frames(90, 1)[0], read_camera(), 0.0)
+    [person] = printed['people']
+    for name in ('joints', 'joint_confidence', 'rotations'):
+        assert list(person[name]) == NAMES
+    np.testing.assert_allclose(list(person['joints'].values()), human.joints, atol=1e-4)
+    rotations = from_quaternion(list(person['rotations'].values()))
+    np.testing.assert_allclose(rotations, human.rotations, atol=1e-3)
+    np.testing.assert_allclose(person['box'], human.box, atol=1e-3)
+    assert person['id'] == human.id
+    assert (printed['width'], printed['height']) == (1768, 594)
+    np.testing.assert_allclose(printed['camera_matrix'], read_camera().matrix, atol=1e-4)
+    assert printed['assumed_field_of_view'] is None
+
+
+def test_the_person_is_drawn(photo: Path, printed: dict) -> None:
+    before, after = cv2.imread(str(photo)), cv2.imread(str(photo.with_name('out.png')))
+    assert after.shape == before.shape
+    changed = (before != after).any(axis=2)
+    left, top, right, bottom = (round(side) for side in printed['people'][0]['box'])
+    assert changed[top:bottom, left:right].mean() > 0.3
+    assert not changed[:, : left - 100].any()
+
+
+def test_a_photo_without_people_is_no_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    room = tmp_path / 'room.jpg'
+    cv2.imwrite(str(room), np.full((240, 320, 3), 90, np.uint8))
+    assert main(['image', str(room), '--field-of-view', '80']) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)['people'] == []
+    assert json.loads(said.out)['assumed_field_of_view'] == 80
+    assert 'field of view of 80 degrees is assumed' in said.err
+
+
+def test_unusable_files_are_named_before_networks_are_loaded(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Pipeline, 'create', None)  # would be a TypeError
+    os.mkfifo(tmp_path / 'pipe.png')
+    (tmp_path / 'text.png').write_text('no photo')
+    small = tmp_path / 'small.png'
+    cv2.imwrite(str(small), np.zeros((48, 64, 3), np.uint8))
+    for arguments, complaint in (
+        ((tmp_path / 'none.png',), 'there is no file'),
+        ((tmp_path / 'pipe.png',), 'is not a regular file'),
+        ((tmp_path / 'text.png',), 'cannot be decoded'),
+        ((photo, '-o', tmp_path / 'out.gif'), 'must end in one of .bmp'),
+        ((photo, '-o', tmp_path / 'none' / 'out.png'), 'there is no folder'),
+        ((photo, '-o', tmp_path / 'pipe.png'), 'no regular file'),
+        ((photo, '-o', photo), 'would be overwritten'),
+        ((small, '--camera-info', photo.with_suffix('.yaml')), '1768 x 594'),
+        ((photo, '-p', 'detector.sise:=640'), 'did you mean detector.size?'),
+    ):
+        assert main(['image', *map(str, arguments)]) == 1
+        said = capsys.readouterr()
+        assert complaint in said.err
+        assert said.out == ''
