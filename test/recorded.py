@@ -11,6 +11,8 @@ from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 from sample import read_camera
 
+from hybrik_ros.camera import Camera
+
 IMAGE, INFO, TEXT = '/camera/image_raw', '/camera/camera_info', '/chatter'
 START = 1_700_000_000 * 10**9
 RATE = 30.0
@@ -45,8 +47,10 @@ def image(
 
 
 def camera_info(stamp: int, width: int, height: int, frame_id: str = 'camera') -> object:
-    """Return the calibration of the sample clip for images of this size."""
+    """Return the calibration of the sample clip; for images of other sizes a usual one."""
     camera = read_camera()
+    if (width, height) != (camera.width, camera.height):
+        camera = Camera.from_field_of_view(60, width, height)
     whole = types('sensor_msgs/msg/RegionOfInterest')(
         x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
     )

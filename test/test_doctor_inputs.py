@@ -187,8 +187,7 @@ def test_bags_with_slashes_and_of_two_cameras_are_named(tmp_path: Path) -> None:
     with open_source(Recording(slashes)) as source:
         pictures = [step.picture for step in source.steps() if step.picture]
         assert {picture.header.frame_id for picture in pictures} == {'camera'}
-        assert len(source.notes) == 1
-        assert 'slash' in source.notes[0]
+        assert ['slash' in note for note in source.notes].count(True) == 1
     other = np.zeros((24, 32, 3), np.uint8)
     findings = list(check_recording(write_bag(tmp_path / 'two', [PICTURE, other] * 3)))
     assert find(findings, "size alternates: '32 x 24', '64 x 48'").level == WARNING

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
+from hybrik_ros.cli.output import fail
 from hybrik_ros.cli.pictures import draw_people, write_picture
 from hybrik_ros.cli.video import degrees
 from hybrik_ros.human import Human
@@ -77,8 +78,7 @@ def run(args: argparse.Namespace) -> int:
         _run(args)
         return 0
     except (OSError, RuntimeError, ValueError) as error:
-        print(f'hybrik image: {error}', file=sys.stderr)
-        return 1
+        return fail('hybrik image', error)
 
 
 def _run(args: argparse.Namespace) -> None:
