@@ -3,6 +3,7 @@
 numba is imported when the first kernel runs: a process that only reads messages never loads it.
 """
 
+import dis
 import logging
 import os
 import threading
@@ -23,6 +24,8 @@ _LOGGER = logging.getLogger(__name__)
 P = ParamSpec('P')
 R = TypeVar('R')
 
+_LIBRARIES = ('numpy', 'math', 'builtins')  # whose functions kernels may use
+_LOADS = ('LOAD_GLOBAL', 'LOAD_DEREF')  # instructions that take a value from outside
 _creation = threading.RLock()  # numba must see one dispatcher per function.
 
 
@@ -35,8 +38,8 @@ class Kernel(Generic[P, R]):
     is not set up.
 
     numba itself finds code stale only by the file of its function. Here the key of the cached code
-    also holds what the code was made from: the bytecode and the constants of the function and of
-    all kernels that it calls, whichever files these come from.
+    also holds what the code was made from: the bytecode, the constants, the defaults and the
+    options of the function and of all kernels that it calls, whichever files these come from.
 
     Parameters
     ----------
@@ -74,16 +77,16 @@ class Kernel(Generic[P, R]):
         return self.dispatcher._numba_type_
 
     def fingerprint(self) -> str:
-        """Return a hash of the bytecode and constants of the function and of its callees.
+        """Return a hash of all that the code of the function and of its callees depends on.
 
         Raises
         ------
         TypeError
-            The function uses something other than numbers, strings, arrays, NumPy, math and
-            functions: a change of the values of other modules would not be noticed.
+            The function uses something other than numbers, strings, arrays, other kernels and the
+            functions of NumPy, math and Python: a change of it would not be noticed.
         """
         digest = sha256()
-        for part in _ingredients(self.function, set()):
+        for part in _ingredients(self.function, self.fused, set()):
             digest.update(part)
         return digest.hexdigest()
 
@@ -195,15 +198,19 @@ def _signature(kernel: Kernel[..., Any]) -> Any:
     return arguments
 
 
+def _options(is_fused: bool) -> dict[str, Any]:
+    """Return numba's options for a kernel."""
+    # As in NumPy, a division by zero gives infinity or NaN: a step of the solver that meets one is
+    # refused, and the frame goes on.
+    fastmath = {'contract'} if is_fused else False
+    return {'nogil': True, 'fastmath': fastmath, 'error_model': 'numpy'}
+
+
 def _create_dispatcher(kernel: Kernel[..., Any]) -> Any:
     import numba
     from numba.core.caching import FunctionCache
 
-    # As in NumPy, a division by zero gives infinity or NaN: a step of the solver that meets one is
-    # refused, and the frame goes on.
-    dispatcher: Any = numba.njit(
-        nogil=True, fastmath={'contract'} if kernel.fused else False, error_model='numpy'
-    )(kernel.function)
+    dispatcher: Any = numba.njit(**_options(kernel.fused))(kernel.function)
     if dispatcher is kernel.function:
         return dispatcher
     announcer = _announcer()
@@ -236,25 +243,53 @@ def _discard_damaged(cache: Any) -> None:
     cache.load_overload = load_whole
 
 
-def _ingredients(function: Callable[..., Any], seen: set[Callable[..., Any]]) -> Iterator[bytes]:
+def _ingredients(
+    function: Callable[..., Any], is_fused: bool, seen: set[Callable[..., Any]]
+) -> Iterator[bytes]:
+    """Yield all that the machine code of a function depends on."""
     seen.add(function)
-    code = function.__code__
-    constants = [value for value in code.co_consts if not isinstance(value, CodeType)]
-    yield code.co_code + repr(constants).encode()
-    for name in code.co_names:
-        value = function.__globals__.get(name)
-        if isinstance(value, Kernel):
-            if value.function not in seen:
-                yield from _ingredients(value.function, seen)
-        elif isinstance(value, np.ndarray):
-            yield f'{name} {value.dtype} {value.shape}'.encode() + value.tobytes()
-        elif isinstance(value, (bool, int, float, str, tuple, np.generic)):
-            yield f'{name} {value!r}'.encode()
-        elif isinstance(value, ModuleType):
-            if value.__name__ not in ('numpy', 'math'):
-                raise TypeError(f'the kernel {function.__name__} uses the module {name}')
-        elif not (value is None or callable(value)):
-            raise TypeError(f'the kernel {function.__name__} uses {name}, a {type(value).__name__}')
+    yield repr(_options(is_fused)).encode()
+    yield _describe(function, (function.__defaults__, *(function.__kwdefaults__ or {}).items()))
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    known = function.__globals__ | dict(zip(function.__code__.co_freevars, cells, strict=True))
+    for code in _codes(function.__code__):
+        constants = [value for value in code.co_consts if not isinstance(value, CodeType)]
+        yield code.co_code + repr(constants).encode()
+        for name in _names(code):
+            value = known.get(name)
+            if not isinstance(value, Kernel):
+                yield name.encode() + _describe(function, value, name)
+            elif value.function not in seen:
+                yield from _ingredients(value.function, value.fused, seen)
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """Yield the code of a function and of the functions in it."""
+    yield code
+    for value in code.co_consts:
+        if isinstance(value, CodeType):
+            yield from _codes(value)
+
+
+def _names(code: CodeType) -> list[str]:
+    """Return the names of the values from outside that code uses; attributes have none."""
+    loads = (step for step in dis.get_instructions(code) if step.opname in _LOADS)
+    return list(dict.fromkeys(step.argval for step in loads))
+
+
+def _describe(function: Callable[..., Any], value: object, name: str = 'as a default') -> bytes:
+    """Return what distinguishes a value that a function uses from others of its type."""
+    if isinstance(value, np.ndarray):
+        return f'{value.dtype} {value.shape}'.encode() + value.tobytes()
+    if isinstance(value, tuple):
+        return b'(' + b','.join(_describe(function, item, name) for item in value) + b')'
+    if value is None or isinstance(value, (bool, int, float, complex, str, np.generic)):
+        return f'{type(value).__name__} {value!r}'.encode()
+    if isinstance(value, ModuleType) and value.__name__ in _LIBRARIES:
+        return b''  # numba's key has the versions of what it supports.
+    if callable(value) and (getattr(value, '__module__', None) or 'numpy') in _LIBRARIES:
+        return b''  # ufuncs have no module in older versions of NumPy
+    raise TypeError(f'the kernel {function.__name__} uses {name}, a {type(value).__name__}')
 
 
 class _Announcer:

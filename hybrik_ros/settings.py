@@ -246,7 +246,17 @@ class Settings:
 
     @classmethod
     def of(cls, **values: Value) -> 'Settings':
-        """Return settings with some values by field; a wrong type is refused like a wrong value."""
+        """Return settings with some values by field; a wrong type is refused like a wrong value.
+
+        Raises
+        ------
+        ValueError
+            A name is not that of a field, or a value is refused.
+        """
+        for name in values:
+            if name not in SETTINGS:
+                hint = f'{name!r} is not a setting: choose one of {", ".join(SETTINGS)}'
+                raise ValueError('; '.join(filter(None, [hint, suggest(name, SETTINGS)])))
         checked: Any = values
         return cls(**checked)
 
@@ -359,15 +369,19 @@ RENAMED: dict[str, str] = {
     'diagnostics.greatest_latency': 'diagnostics.max_latency',
     'diagnostics.greatest_loss': 'diagnostics.max_drop_ratio',
 }
+# The same, and the fields of Settings that they set.
+_RENAMED = RENAMED | {
+    old.rpartition('.')[2]: new.rpartition('.')[2] for old, new in RENAMED.items()
+}
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return what an unknown parameter may mean: its new name, or the most similar known one.
+    """Return what an unknown name may mean: its new name, or the most similar known one.
 
     Parameters
     ----------
     name : str
-        The unknown name.
+        The unknown name of a parameter, or of a field of Settings.
     known : iterable of str
         The known names.
 
@@ -376,8 +390,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
     str
         Empty where no known name is similar.
     """
-    if name in RENAMED:
-        return f'it is called {RENAMED[name]} now'
+    if name in _RENAMED:
+        return f'it is called {_RENAMED[name]} now'
     similar = difflib.get_close_matches(name, list(known), n=1)
     return f'did you mean {similar[0]}?' if similar else ''
 

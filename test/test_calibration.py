@@ -59,7 +59,7 @@ def test_every_number_comes_through(content: dict, tmp_path: Path) -> None:
         (('camera_matrix', 'data'), [999, 0, 641, 0, 999, 480, 0, 0, 1], 'about 1283 x 961 pixels'),
         (('camera_matrix', 'data'), [500, 0, 0, 0, 501, 0, 320, 240, 1], 'column by column'),
         (('camera_matrix', 'data'), [10**400] * 9, 'finite numbers only'),
-        (('camera_matrix', 'data'), [{} for _ in range(10_000)], 'finite numbers only, not [{}, {}'),
+        (('camera_matrix', 'data'), [{} for _ in range(10_000)], 'numbers only, not [{}, {}'),
         (('distortion_coefficients', 'data'), [1200, -3400, 110, -95, 800], 'its distortion'),
         (('camera_matrix', 'data'), [1.0] * 8, '3 x 3 numbers, but holds 8'),
         (('projection_matrix', 'data'), [1.0] * 9, '3 x 4 numbers, but holds 9'),

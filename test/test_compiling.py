@@ -16,7 +16,7 @@ import pytest
 
 import hybrik_ros
 from hybrik_ros.cli.compile import MODULES, kernel_names
-from hybrik_ros.compiling import compiled
+from hybrik_ros.compiling import Kernel, compiled
 from hybrik_ros.kinematics import solve
 from hybrik_ros.skeleton import NUM_POINTS
 
@@ -163,11 +163,63 @@ def test_a_changed_callee_of_another_file_is_compiled_anew(tmp_path: Path) -> No
         assert result.stdout.strip() == expected
 
 
-def test_a_kernel_that_uses_an_unknown_kind_of_constant_is_refused() -> None:
-    names: dict = {'TABLE': [1, 2]}
-    exec(compile('def first():\n    return TABLE[0]', '<nowhere>', 'exec'), names)
-    with pytest.raises(TypeError, match='first uses TABLE, a list'):
-        compiled(names['first']).fingerprint()
+def fingerprint(source: str, **names: object) -> str:
+    """Return the fingerprint of the kernel `first` of a source text."""
+    exec(compile(source, '<nowhere>', 'exec'), names)
+    return compiled(names['first']).fingerprint()
+
+
+LARGE = np.arange(5000.0)
+OTHER = np.where(LARGE == 2500, -1.0, LARGE)
+CALLED_WITH = 'def first(x=%s):\n    return x'
+NESTED = 'def first(x):\n    def second(y):\n        return y + %s\n    return second(x)'
+CLOSURE = 'def make(factor):\n    def first(x):\n        return factor * x\n    return first\n'
+
+
+@pytest.mark.parametrize(
+    ('sources', 'values'),
+    [
+        ((CALLED_WITH % 1, CALLED_WITH % 2), (0, 0)),
+        ((CALLED_WITH.replace('x=', '*, x=') % 1, CALLED_WITH.replace('x=', '*, x=') % 2), (0, 0)),
+        ((NESTED % 1, NESTED % 2), (0, 0)),
+        ((NESTED % 'VALUE',) * 2, (1, 2)),
+        ((CLOSURE + 'first = make(1)', CLOSURE + 'first = make(2)'), (0, 0)),
+        (('def first():\n    return VALUE',) * 2, (1, 1.0)),
+        (('def first():\n    return VALUE[0]',) * 2, (LARGE, OTHER)),
+        (('def first():\n    return VALUE[0][0]',) * 2, ((LARGE, 1), (OTHER, 1))),
+        (('def first():\n    return VALUE',) * 2, (np.float32(1), np.float64(1))),
+    ],
+    ids=range(9),
+)
+def test_all_that_a_kernel_depends_on_is_in_its_fingerprint(
+    sources: tuple[str, str], values: tuple[object, object]
+) -> None:
+    first, second = (
+        fingerprint(source, VALUE=value) for source, value in zip(sources, values, strict=True)
+    )
+    assert first == fingerprint(sources[0], VALUE=values[0])
+    assert first != second
+
+
+def test_options_of_a_kernel_are_in_its_fingerprint() -> None:
+    def scale(x: float) -> float:
+        return 2 * x
+
+    fingerprints = {Kernel(scale, ('float64',), fused).fingerprint() for fused in (False, True)}
+    assert len(fingerprints) == 2
+
+
+@pytest.mark.parametrize(
+    ('value', 'kind'),
+    [([1, 2], 'list'), (re, 'module'), (fingerprint, 'function'), (Path, 'type'),
+     ((1, [2]), 'list')],
+    ids=range(5),
+)  # fmt: skip
+def test_a_kernel_that_uses_what_could_change_unnoticed_is_refused(
+    value: object, kind: str
+) -> None:
+    with pytest.raises(TypeError, match=f'first uses VALUE, a {kind}'):
+        fingerprint('def first():\n    return VALUE', VALUE=value)
 
 
 FRAMES = """

@@ -1,5 +1,6 @@
 """The table of parameters, and what it refuses."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from rclpy.parameter import Parameter
 
 from hybrik_ros.node.parameters import declare, validate
 from hybrik_ros.node.parameters import descriptor as descriptor_of
+from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.settings import (
     PARAMETERS,
     RENAMED,
@@ -189,6 +191,20 @@ def test_wrong_words_are_answered_by_the_name_of_the_parameter(word: str, compla
     with pytest.raises(ValueError, match=complaint) as refused:
         parse_settings([word])
     assert '\n' not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ('name', 'hint'),
+    [('rotation_slope', 'it is called rotation_beta now'),
+     ('detector_sise', 'did you mean detector_size?')],
+)  # fmt: skip
+def test_unknown_fields_of_settings_are_refused_with_the_known_ones(name: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=f'{name!r} is not a setting: .* {re.escape(hint)}$'):
+        Settings.of(**{name: 1.0})
+    with pytest.raises(ValueError, match=f'{name!r} is not a setting'):
+        Settings().changed(**{name: 1.0})
+    with pytest.raises(ValueError, match=f'{name!r} is not a setting'):
+        Pipeline.create(**{name: 1.0})
 
 
 def test_words_become_settings_of_the_pipeline() -> None:
