@@ -174,6 +174,7 @@ class Pipeline:
         if stamp < self._stamp:
             self.reset()
         self._stamp = stamp
+        self._reconstructor.observations = []
         self._timer.restart()
         expected = Expectation(
             [track.region for track in self._tracker.expected(stamp)],
@@ -229,7 +230,10 @@ class Pipeline:
             A value is out of its range, or would need another pipeline.
         """
         present = vars(self._settings)
-        if all(name in present and present[name] == value for name, value in settings.items()):
+        if all(
+            type(present.get(name)) is type(value) and present[name] == value
+            for name, value in settings.items()
+        ):
             return
         chosen = self._settings.changed(**settings)
         for name, parameter in SETTINGS.items():

@@ -24,14 +24,13 @@ from hybrik_ros.skeleton import (
     TRUNK,
 )
 from hybrik_ros.smoothing import RotationFilter, VectorFilter
-from hybrik_ros.tracking.association import GLANCE_SECONDS
 from hybrik_ros.tracking.shape import (
     SHAPE_PAIRS,
     SHAPE_SIGMAS,
     ShapeEstimator,
     measure_lengths,
 )
-from hybrik_ros.tracking.track import MEMORY_SECONDS, FilterStates, Memory
+from hybrik_ros.tracking.track import GLANCE_SECONDS, MEMORY_SECONDS, FilterStates, Memory
 
 # Returns measured over apparent distance of a body with these vertices (V, 3) and joint confidence
 # (24); None where it was not measured.

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from dataclasses import dataclass, fields
-from typing import Any, TypeAlias
+from types import UnionType
+from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -133,6 +134,7 @@ class _Packer:
 
 class _Unpacker:
     def __init__(self, observation_type: type) -> None:
+        self._observation_type = observation_type
         self._classes = {kind.__name__: kind for kind in (*_CLASSES, observation_type)}
         self._arrays: list[np.ndarray] = []
 
@@ -142,8 +144,7 @@ class _Unpacker:
         if not isinstance(plain, dict):
             return plain
         if 'class' in plain:
-            kind = self._classes[plain['class']]
-            return kind(**{name: self.unpack(item) for name, item in plain['fields'].items()})
+            return self._create(self._classes[plain['class']], plain['fields'])
         [(kind, content)] = plain.items()
         if kind == 'array':
             dtype, shape, text = content
@@ -155,3 +156,18 @@ class _Unpacker:
         if kind == 'state':
             return State(content)
         raise ValueError(f'unknown kind of value {kind!r}')
+
+    def _create(self, kind: type, packed: dict[str, Any]) -> Any:
+        values = {name: self.unpack(item) for name, item in packed.items()}
+        for name, hint in get_type_hints(kind).items():
+            if not self._fits(values[name], hint):
+                raise ValueError(f'{kind.__name__}.{name} is of another type')
+        return kind(**values)
+
+    def _fits(self, value: object, hint: Any) -> bool:
+        """Return whether a value is of an annotated type."""
+        if get_origin(hint) is UnionType:
+            return any(self._fits(value, one) for one in get_args(hint))
+        if hint is Observation:
+            return isinstance(value, self._observation_type)
+        return isinstance(value, (int, float) if hint is float else get_origin(hint) or hint)

@@ -77,13 +77,22 @@ def test_launch_arguments_that_are_parameters_have_their_defaults(
         assert ast.literal_eval(arguments[name]['default_value']) == str(PARAMETERS[name])
 
 
-def test_backend_goes_before_params_file_unless_it_is_the_default(launch_file: ast.Module) -> None:
+@pytest.mark.parametrize(
+    ('argument', 'parameter'), [('backend', 'backend'), ('id_prefix', 'tracking.id_prefix')]
+)
+def test_arguments_go_before_params_file_unless_they_are_the_default(
+    launch_file: ast.Module,
+    arguments: dict[str, dict[str, ast.expr]],
+    argument: str,
+    parameter: str,
+) -> None:
     compared = [
         ast.literal_eval(call.args[1])
         for call in calls(launch_file, 'differs')
-        if ast.literal_eval(call.args[0]) == 'backend'
+        if ast.literal_eval(call.args[0]) == argument
     ]
-    assert compared == [PARAMETERS['backend']]
+    assert compared == [PARAMETERS[parameter]]
+    assert ast.literal_eval(arguments[argument]['default_value']) == PARAMETERS[parameter]
 
 
 def test_backends_to_choose_from(arguments: dict[str, dict[str, ast.expr]]) -> None:

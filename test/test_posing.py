@@ -177,6 +177,7 @@ def test_an_error_of_the_code_is_no_strange_pose(pipeline, frames, monkeypatch, 
         patch.setattr(posing, 'solve', fail)
         with pytest.raises(error, match='a fault of the program'):
             pipeline(frames[1], camera, 1 / RATE)
+    assert pipeline.observations == []
     [after] = pipeline(frames[2], camera, 2 / RATE)
     assert after.id == before.id
 
@@ -265,6 +266,13 @@ def test_a_snapshot_is_json_with_a_version_and_named_fields(pipeline, frames):
     assert '"_' not in text  # no private attribute
 
 
+def nest(depth: int) -> list:
+    found: list = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
 @pytest.mark.parametrize(
     'change',
     [
@@ -276,6 +284,9 @@ def test_a_snapshot_is_json_with_a_version_and_named_fields(pipeline, frames):
         lambda state: state['content']['fields'].pop('stamp'),
         lambda state: state['content']['fields'].update(tracks=[7]),
         lambda state: state['content']['fields'].update(stamp='now'),
+        lambda state: state['content']['fields']['tracks'][0]['fields'].update(memory=None),
+        lambda state: state['content']['fields']['tracks'][0]['fields'].update(last='0'),
+        lambda state: state['content']['fields'].update(tracks=nest(5000)),
     ],
     ids=[
         'old version',
@@ -286,6 +297,9 @@ def test_a_snapshot_is_json_with_a_version_and_named_fields(pipeline, frames):
         'no stamp',
         'no track',
         'no time',
+        'no memory',
+        'text for a number',
+        'too deeply nested',
     ],
 )
 def test_a_changed_snapshot_is_refused_and_changes_nothing(pipeline, frames, change):

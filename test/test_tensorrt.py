@@ -21,10 +21,20 @@ import onnx
 import pytest
 
 from hybrik_ros.cli import engine
-from hybrik_ros.inference import InputError, Runner, cuda, open_runner, tensorrt, tensorrt_engine
+from hybrik_ros.inference import (
+    InputError,
+    Runner,
+    cuda,
+    open_runner,
+    runner,
+    tensorrt,
+    tensorrt_engine,
+)
 from hybrik_ros.inference.half import halve
 from hybrik_ros.inference.tensorrt import TensorRTRunner
 from hybrik_ros.perception import blazepose, detector
+from hybrik_ros.perception.opening import MAX_PEOPLE
+from hybrik_ros.settings import Settings
 
 DATA = Path(__file__).parent / 'data'
 NAMES = json.loads((DATA / 'tensorrt_names.json').read_text())
@@ -501,3 +511,8 @@ def test_the_precision_is_that_of_the_engine_used_last(
     assert flags('fp16') == flags(None) == ['FP16']
     assert flags('fp32') == flags(None) == []
     assert fake_tensorrt.built == 2
+
+
+def test_engines_are_built_for_what_the_pipeline_asks_by_default() -> None:
+    assert tensorrt_engine._BATCH[2] == MAX_PEOPLE
+    assert detector.padded(Settings().detector_size) == runner.SIDE

@@ -230,9 +230,10 @@ class _AbsenceFinder:
             return False
         self._last_detection = message.time
         try:
-            is_empty = not self._detector(self._pixels(message))
+            pixels = self._pixels(message)
         except ValueError:  # A damaged image does not count; the next one is examined.
             return False
+        is_empty = not self._detector(pixels)
         if not is_empty:
             self._empty_since = None
             return False

@@ -9,9 +9,8 @@ from hybrik_ros.arrays import Array, Image
 from hybrik_ros.camera import Camera, ImpossiblePoseError, overlaps
 from hybrik_ros.perception.appearance import clothing_colours, dissimilarity
 from hybrik_ros.perception.estimator import Observation
-from hybrik_ros.tracking.track import Sighting, State, Track
+from hybrik_ros.tracking.track import GLANCE_SECONDS, Sighting, State, Track
 
-GLANCE_SECONDS = 0.25  # maximum duration for which a person may be missed by chance
 # Maximum time between two frames for which a person is expected where the first one showed it.
 MAX_LOOK_SECONDS = 2.0
 

@@ -13,6 +13,7 @@ from hybrik_ros.perception.estimator import Observation
 from hybrik_ros.smoothing import FilterState
 from hybrik_ros.tracking.shape import ShapeEstimate
 
+GLANCE_SECONDS = 0.25  # maximum duration for which a person may be missed by chance
 MEMORY_SECONDS = 0.5  # maximum age of a pose that says something of the present one
 
 _REGION_SECONDS = 0.1  # time constant of the region of an occluded person

@@ -10,13 +10,8 @@ from dataclasses import dataclass
 from itertools import count
 
 from hybrik_ros.camera import Region
-from hybrik_ros.tracking.association import (
-    GLANCE_SECONDS,
-    MAX_LOOK_SECONDS,
-    assign,
-    find_occluded,
-)
-from hybrik_ros.tracking.track import Memory, Sighting, State, Track
+from hybrik_ros.tracking.association import MAX_LOOK_SECONDS, assign, find_occluded
+from hybrik_ros.tracking.track import GLANCE_SECONDS, Memory, Sighting, State, Track
 
 # Maximum seconds between two frames, beyond which all tracks are forgotten and none is confirmed.
 MAX_INTERVAL = 6.0
