@@ -739,6 +739,7 @@ def test_smoothing_changes_in_mid_stream(frames, camera):
         ({'backend': 'onnxruntime'}, 'backend cannot change while'),
         ({'detector_size': 256}, 'detector_size cannot change while'),
         ({'detector_interval': 0}, 'detector_interval must be'),
+        ({'smoothing': 1}, 'smoothing must be of type bool'),
     ],
 )
 def test_a_setting_that_cannot_change_changes_nothing(pipeline, frames, camera, change, message):
