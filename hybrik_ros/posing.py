@@ -197,6 +197,22 @@ def keep_sides(
     Networks sometimes exchange front and back, and left and right, above all for half bodies. No
     person turns round within a frame. Exchanged sides are accepted once they last as long as the
     sides before, or half a second.
+
+    Parameters
+    ----------
+    observation : Observation
+        What this frame shows of the person.
+    memory : Memory
+        What is remembered of the person, with the last observation.
+    elapsed : float
+        Seconds since the memory; infinite for a new person.
+
+    Returns
+    -------
+    observation : Observation
+        The same, or with left and right, front and back exchanged.
+    memory : Memory
+        The memory with that observation, and with how long the sides have been as they are.
     """
     last = memory.observation
     same_before, exchanged_before = memory.same_seconds, memory.exchanged_seconds
@@ -326,9 +342,24 @@ def _locate_pelvis(rotations: Array, rest: Array, rays: Array, confidence: Array
 
 
 def take_distance(memory: Memory, options: Settings, ratio: float | None) -> Memory:
-    """Return the memory with a measured distance ratio; None was not measured.
+    """Return the memory with a measured distance ratio.
 
-    The first one applies to all frames before: the person did not move.
+    The first ratio applies to all frames before, too: position and filter are moved to the measured
+    distance, so that the person does not seem to move.
+
+    Parameters
+    ----------
+    memory : Memory
+        The memory before.
+    options : Settings
+        Whether and how to smooth.
+    ratio : float or None
+        Measured distance divided by the apparent one; None if it was not measured.
+
+    Returns
+    -------
+    Memory
+        The memory with the ratio; the same object if it was not measured.
     """
     if ratio is None:
         return memory

@@ -121,9 +121,9 @@ class Settings:
     backend: str = _setting(
         'backend',
         'auto',
-        'Inference backend: onnxruntime runs on the CPU; tensorrt on an NVIDIA GPU, and takes '
-        'minutes the first time (`hybrik engine build` does it beforehand); auto takes tensorrt '
-        'where it works, else onnxruntime.',
+        'Inference backend: onnxruntime runs on the CPU; tensorrt runs on an NVIDIA GPU, and takes '
+        'minutes the first time (`hybrik engine build` does it beforehand); auto uses tensorrt if '
+        'it works, otherwise onnxruntime.',
         choices=BACKENDS,
         dynamic=False,
     )
@@ -291,15 +291,15 @@ _NODE = (
     ),
     Parameter(
         'intrinsics', AUTO,
-        'Intrinsics of camera_info that the images have: raw takes K and D, rectified takes P '
-        'without distortion, auto takes P if the name of the image topic says that the images are '
-        'rectified, such as image_rect_color.',
+        'Intrinsics of camera_info that fit the images: raw uses K and D, rectified uses P without '
+        'distortion, auto uses P if the name of the image topic says that the images are '
+        'rectified, such as image_rect_color, and otherwise K and D.',
         choices=INTRINSICS, dynamic=False,
     ),
     Parameter(
         'field_of_view', 0.0,
         'Horizontal field of view, assumed while there is no usable camera_info; 0 waits for '
-        'camera_info. Distances are only as good as this value.',
+        'camera_info. Distances are only as accurate as this value.',
         unit='degrees', limits=(0, 170),
     ),
     Parameter(

@@ -38,6 +38,7 @@ PAGES = [
     ROOT / 'ARCHITECTURE.md',
     ROOT / 'QUALITY_DECLARATION.md',
     ROOT / 'CONTRIBUTING.md',
+    ROOT / 'SECURITY.md',
     *sorted((ROOT / 'doc').glob('*.md')),
 ]
 PARAMETERS = {parameter.name: parameter for parameter in settings.PARAMETERS}

@@ -135,7 +135,7 @@ WORDS = st.sampled_from([
     '', '-', '--', '0', '-1', 'nan', 'inf', '1e400', '9' * 5000, '/', '.', '/nowhere/x', 'x.bvh',
     'a:=b', 'detector.size:=', 'detector.size:=[', 'detector.size:={', 'detector.size:=!!int ""',
     'detector.size:=!!timestamp x', 'tracking.id_prefix:=\x1b', '\x1b]0;x\x07', '[/red]', 'x\0y',
-    'x' * 300, '\udcff', '*', '**', '[', '[!', '~nobody/x', '/dev/null', '/dev/zero',
+    'x' * 300, '\udcff', '*', '**', '[', '[!', '~daemon/x', '/dev/null', '/dev/zero',
     '/proc/self/mem', 'rtsp://x', '\u202e',
 ]) | st.text(max_size=6)  # fmt: skip
 OPTIONS = {

@@ -93,6 +93,12 @@ def find_faults(layer: str, source: str) -> Iterator[str]:
                 yield f'{layer} imports {top}'
 
 
+def test_architecture_lists_the_layers_in_this_order() -> None:
+    table = (Path(__file__).parents[1] / 'ARCHITECTURE.md').read_text().partition('## Layers')[2]
+    rows = re.findall(r'^\| ([a-z/, ]+) \|', table.partition('## ')[0], re.M)
+    assert tuple(re.findall(r'\w+', ' '.join(rows[1:]))) == LAYERS
+
+
 def layer_of(path: Path) -> str:
     return path.relative_to(PACKAGE).with_suffix('').parts[0]
 

@@ -86,7 +86,7 @@ def written(people: Sequence[Human], path: Path, body: BodyModel = BODY) -> Path
 
 
 def read_npz(path: Path, own: BodyModel = BODY) -> tuple[NDArray, float]:
-    """Return the joints (N, 24, 3) of an AMASS file by a SMPL layer, and its rate.
+    """Return the joints (N, 24, 3) of an AMASS file by an SMPL layer, and its rate.
 
     The layer has the betas of the file. Where these are zero as they are not SMPL's, its pelvis is
     in place, and the other joints follow from the betas of the body.

@@ -52,7 +52,7 @@ def test_names_of_parameters_are_unique_and_new_names_exist() -> None:
 
 
 def test_yaml_and_docs_are_written_from_the_declarations() -> None:
-    command = [sys.executable, ROOT / 'tools' / 'parameters.py', '--check']
+    command = [sys.executable, ROOT / 'tools' / 'write_parameters.py', '--check']
     assert subprocess.run(command, check=False).returncode == 0
 
 

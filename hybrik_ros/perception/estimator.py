@@ -85,10 +85,33 @@ class Observation(Protocol):
         """Return the same person facing the other way, left and right exchanged."""
 
     def distance_in_image(self, other: 'Observation') -> float:
-        """Return the mean distance of limbs and trunk from those of another one, in metres."""
+        """Return the mean distance of limbs and trunk from those of another observation.
+
+        Parameters
+        ----------
+        other : Observation
+            Another observation of the same class, of the same camera.
+
+        Returns
+        -------
+        float
+            Mean distance across the line of sight, in metres at the person's distance.
+        """
 
     def joints(self, body: Proportions) -> tuple[Array, Array]:
-        """Return joints and leaves (29, 3) in metres and their confidence (29) in [0, 1].
+        """Return the solver's joints.
+
+        Parameters
+        ----------
+        body : Proportions
+            Proportions of the person, as estimated so far.
+
+        Returns
+        -------
+        joints : ndarray
+            Joints and leaves (29, 3) in metres, optical frame, in the order of hybrik_ros.skeleton.
+        confidence : ndarray
+            Confidence (29) of the joints in [0, 1]; 0 outside of the image.
 
         Raises
         ------
@@ -97,7 +120,20 @@ class Observation(Protocol):
         """
 
     def guesses(self, joints: Array, confidence: Array, body: Proportions) -> NDArray[np.bool_]:
-        """Return which joints (29) are no better than a guess."""
+        """Return which joints are no better than a guess; the solver ignores them.
+
+        Parameters
+        ----------
+        joints, confidence : ndarray
+            Result of `joints` for the same body: (29, 3) in metres, optical frame, and (29).
+        body : Proportions
+            Proportions of the person.
+
+        Returns
+        -------
+        ndarray
+            Whether each joint (29) is a guess, bool.
+        """
 
     def head_rotation(self, body: Proportions) -> Array | None:
         """Return the global rotation (3, 3) of the head; None where the image does not show it."""
@@ -105,7 +141,26 @@ class Observation(Protocol):
     def twist(
         self, joints: Array, body: Proportions, weights: Array, previous: Array | None
     ) -> Array:
-        """Return the twist (23, 2) as cosine and sine, as `kinematics.solve` takes it."""
+        """Return the twist of each joint about its bone.
+
+        Parameters
+        ----------
+        joints : ndarray
+            Joints and leaves (29, 3) in metres, optical frame, from `joints`.
+        body : Proportions
+            Proportions of the person.
+        weights : ndarray
+            Weights (29) of the joints in the solver, in [0, 1].
+        previous : ndarray or None
+            Parent-relative rotations (24, 3, 3) of the frame before, towards which the twist is
+            smoothed; None for no smoothing.
+
+        Returns
+        -------
+        ndarray
+            Cosine and sine (23, 2) of the angle of joint i in row i - 1, as `kinematics.solve`
+            takes them; NaN where the twist is unknown.
+        """
 
 
 class Estimator(Protocol):

@@ -50,6 +50,20 @@ def assign(
 
     The assignment minimises the sum of costs: distance from the predicted position, overlap with
     the predicted box, and difference of the clothes.
+
+    Parameters
+    ----------
+    sightings : sequence of Sighting
+        The people of a frame, in the camera's optical frame.
+    tracks : sequence of Track
+        The known people.
+    stamp : float
+        Time of the frame in seconds.
+
+    Returns
+    -------
+    list of Track or None
+        The track of each sighting, in their order; each track at most once.
     """
     found: list[Track | None] = [None] * len(sightings)
     if not sightings or not tracks:
@@ -62,7 +76,22 @@ def assign(
 
 
 def find_occluded(sightings: Sequence[Sighting], lost: Sequence[Track], stamp: float) -> list[bool]:
-    """Return for each sighting whether another one overlaps it, or a track that is lost there."""
+    """Return for each sighting whether another one overlaps it, or a track that is lost there.
+
+    Parameters
+    ----------
+    sightings : sequence of Sighting
+        The people of a frame, with boxes in pixels.
+    lost : sequence of Track
+        The tracks that are lost, or were until this frame.
+    stamp : float
+        Time of the frame in seconds.
+
+    Returns
+    -------
+    list of bool
+        Whether each sighting is occluded or occludes, in their order.
+    """
     if not sightings:
         return []
     boxes = np.array([sighting.box for sighting in sightings])

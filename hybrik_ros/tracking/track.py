@@ -152,7 +152,28 @@ class Track:
         cls, id: str, sighting: Sighting, region: Region, memory: Memory, is_occluded: bool,
         stamp: float,
     ) -> 'Track':  # fmt: skip
-        """Return the track of a person seen for the first time."""
+        """Return the track of a person seen for the first time.
+
+        Parameters
+        ----------
+        id : str
+            Id of the track.
+        sighting : Sighting
+            Where the person is.
+        region : Region
+            Where the estimator expects the person in the next frame.
+        memory : Memory
+            The memory that `pose` returned.
+        is_occluded : bool
+            Whether another person overlaps this one. Then the clothes are not learnt.
+        stamp : float
+            Time of the frame in seconds.
+
+        Returns
+        -------
+        Track
+            The track, tentative.
+        """
         clothes = NOT_SEEN if is_occluded else sighting.clothes
         return cls(id, stamp, stamp, sighting, clothes, is_occluded, region, memory)
 

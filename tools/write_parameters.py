@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write config/camera.yaml and the table in doc/parameters.md from hybrik_ros/settings.py.
 
-python tools/parameters.py            # --check only reports differences
+python tools/write_parameters.py      # --check only reports differences
 """
 
 import argparse
@@ -15,12 +15,12 @@ sys.path.insert(0, str(ROOT))  # this source tree, whichever one is installed
 
 from hybrik_ros.settings import PARAMETERS, Parameter, Value  # noqa: E402
 
-BEGIN, END = '<!-- parameters: tools/parameters.py -->', '<!-- end of parameters -->'
+BEGIN, END = '<!-- parameters: tools/write_parameters.py -->', '<!-- end of parameters -->'
 WIDTH = 100
 INDENT = 2 * ' '
 
 HEAD = """\
-# Parameters of hybrik_node, with their defaults. Written by tools/parameters.py.
+# Parameters of hybrik_node, with their defaults. Written by tools/write_parameters.py.
 # The node of any namespace takes them: ros2 launch hybrik_ros camera.launch.py params_file:=...
 # Parameters marked with * take effect when the node is configured, the others with the next frame.
 /**:
@@ -101,7 +101,7 @@ def main() -> int:
     differing = [path for path, content in wanted.items() if path.read_text() != content]
     for path in differing:
         if check:
-            print(f'{path} is not what tools/parameters.py writes: run it', file=sys.stderr)
+            print(f'{path} is not what tools/write_parameters.py writes: run it', file=sys.stderr)
         else:
             path.write_text(wanted[path])
     return int(check and bool(differing))
