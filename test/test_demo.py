@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,7 @@ from spinning import SpinningNode
 
 from hybrik_ros.bags import typestore
 from hybrik_ros.body import BodyModel
+from hybrik_ros.cli.demo import DemoError, check_sample
 from hybrik_ros.kinematics import forward
 from hybrik_ros.msg import HumanMesh, HumanMeshArray
 from hybrik_ros.node.recorder import Recorder
@@ -193,6 +195,17 @@ def test_a_camera_that_is_not_there_is_named(
     finished = run_demo(ros_environment, '--input', '97', '--output', str(tmp_path / 'out'))
     assert finished.returncode == 1
     assert 'the camera 97 cannot be opened' in finished.stdout
+
+
+@pytest.mark.parametrize(
+    ('with_person', 'processed', 'fails'),
+    [(145, 145, False), (100, 145, True), (10, 13, False), (0, 13, True), (0, 0, True)],
+)
+def test_the_sample_has_a_person_in_most_frames_unless_the_machine_is_busy(
+    with_person: int, processed: int, fails: bool
+) -> None:
+    with pytest.raises(DemoError, match='woman') if fails else nullcontext():
+        check_sample(with_person, processed, 145)
 
 
 @pytest.mark.parametrize(
