@@ -270,6 +270,33 @@ def test_rate_between_the_nominal_ones_is_kept(people: list[Human]) -> None:
         assert motion.rate == pytest.approx(rate, rel=1e-6)
 
 
+STEPS = {
+    'camera that slows down': [33] * 60 + [50] * 60,
+    'camera that speeds up': [66] * 60 + [33] * 40,
+    'node that drops most frames': [33, 66, 100, 66, 66, 33, 100, 66] * 12,
+    'any': np.random.default_rng(2).integers(15, 90, 120).tolist(),
+    'long pauses': ([40] * 20 + [1234]) * 4,
+}
+
+
+@pytest.mark.parametrize('steps', STEPS.values(), ids=STEPS)
+def test_motion_keeps_the_times_of_irregular_stamps(steps: list[int], people: list[Human]) -> None:
+    """Retargeters play frame k at k / rate: each pose must be there at about its stamp."""
+    times = np.cumsum([1000, *steps]) / 1e3
+    still = people[0].joints - people[0].joints[0]
+    frames = [[replace(people[0], joints=still + [0, 0, t])] for t in times]
+    [motion] = motions_of([round(t * 1e9) for t in times], frames, BODY, 'interpolate')
+    assert motion.rate < 70
+    played = times[0] + np.arange(len(motion.pelvis)) / motion.rate
+    assert np.abs(motion.pelvis[:, 2] - played).max() < 1 / motion.rate
+
+
+def test_an_irregular_motion_is_split_at_pauses_alone(people: list[Human]) -> None:
+    times = np.cumsum([1000, *STEPS['node that drops most frames'], 1500, *[33] * 9]) * 10**6
+    parts = motions_of(times.tolist(), [[people[0]]] * len(times), BODY, 'split')
+    assert [part.name for part in parts] == ['p1_1', 'p1_2']
+
+
 def test_bvh_gives_the_joints_of_the_messages(people: list[Human], tmp_path: Path) -> None:
     found, rate = read_bvh(written(people, tmp_path / 'a.bvh'))
     expected = joints(people) @ Y_UP.T

@@ -48,6 +48,17 @@ def nanoseconds(header: Header) -> int:
     return int(header.stamp.sec) * _SECOND + int(header.stamp.nanosec)
 
 
+def find_stamp_fault(header: Header) -> str:
+    """Return why the stamp of a header is no time; empty if it is one."""
+    sec, nanosec = int(header.stamp.sec), int(header.stamp.nanosec)
+    if sec >= 0 and 0 <= nanosec < _SECOND:
+        return ''
+    return (
+        f'the stamp (sec {sec}, nanosec {nanosec}) is no time: sec must not be negative, and '
+        f'nanosec must be less than {_SECOND}'
+    )
+
+
 def stamp_fields(nanoseconds: int) -> dict[str, int]:
     """Return the fields of a stamp given in nanoseconds."""
     sec, nanosec = divmod(nanoseconds, _SECOND)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hybrik_ros.camera import Camera, distortion_counts
 from hybrik_ros.limits import MAX_IMAGE_PIXELS
-from hybrik_ros.messages.fields import CompressedImage, Image
+from hybrik_ros.messages.fields import CompressedImage, Header, Image, find_stamp_fault
 from hybrik_ros.messages.image_headers import size_of
 from hybrik_ros.messages.plausibility import find_doubts
 from hybrik_ros.messages.sample_range import SampleRange
@@ -49,6 +49,22 @@ class UnusableInputError(ValueError):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+def check_image_stamp(header: Header) -> None:
+    """Check the stamp of an image, which the messages of people get.
+
+    Raises
+    ------
+    UnusableInputError
+        It is no time.
+    """
+    if fault := find_stamp_fault(header):
+        raise UnusableInputError(
+            'stamp',
+            f'an image is ignored, as {fault}. Make the camera driver stamp images with the time '
+            f'of their exposure',
+        )
 
 
 class _Encoding(NamedTuple):

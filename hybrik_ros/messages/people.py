@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from hybrik_ros.arrays import Array
 from hybrik_ros.human import Human
 from hybrik_ros.kinematics import global_rotations
-from hybrik_ros.messages.fields import Header, nanoseconds
+from hybrik_ros.messages.fields import Header, find_stamp_fault, nanoseconds
 from hybrik_ros.messages.frames import Frame, frames_of
 from hybrik_ros.printable import printable
 from hybrik_ros.rotations import from_quaternion, to_quaternion
@@ -149,12 +149,8 @@ def stamp_of(header: Header) -> int:
     PersonError
         The stamp is before 1970, or its nanoseconds are a second or more.
     """
-    sec, nanosec = int(header.stamp.sec), int(header.stamp.nanosec)
-    if sec < 0 or not 0 <= nanosec < 10**9:
-        raise PersonError(
-            f'the stamp (sec {sec}, nanosec {nanosec}) is no time: sec must not be negative, and '
-            f'nanosec must be less than 1000000000'
-        )
+    if fault := find_stamp_fault(header):
+        raise PersonError(fault)
     return nanoseconds(header)
 
 

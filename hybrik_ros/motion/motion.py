@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,11 @@ _MAX_RATE = 1000.0  # Hz; bounds the frames of a gap
 _NTSC_RATES, _NTSC = (12, 15, 24, 30, 48, 60, 120, 240), 1.001
 # Limits of the uncertainty of a rate, relative. The lower one separates 30 Hz from 29.97 Hz.
 _MIN_UNCERTAINTY, _MAX_UNCERTAINTY = 0.0005, 0.005
+# Of times that have no common step: the percentile of the steps that becomes the step of the motion,
+# and its maximum number within the median of the steps.
+_SHORT_STEPS, _MAX_REFINEMENT = 10, 4
+_MAX_SHIFT = 1.0  # frames between a time and its frame, beyond which the times have no common step
+_MAX_PAUSE = 3.0  # of the median of such steps, beyond which frames are missing
 _MAX_GAP = 60.0  # maximum duration in seconds of a gap that is interpolated
 
 # Rotations (3, 3) from the optical frame (x right, y down, z forward) of a camera that is level.
@@ -128,9 +133,10 @@ def motions_of(
     MotionError
         There is no person, the stamps do not increase, or a gap is too long to interpolate.
     """
-    indices, rate = _frame_indices(np.asarray(stamps, np.int64))
+    grid = _create_grid(np.asarray(stamps, np.int64))
+    rate = grid.rate
     people: dict[str, list[tuple[int, Human]]] = {}
-    for index, humans in zip(indices.tolist(), frames, strict=True):
+    for index, humans in zip(grid.indices.tolist(), frames, strict=True):
         for human in humans:
             people.setdefault(human.id, []).append((index, human))
     if not people:
@@ -149,7 +155,7 @@ def motions_of(
                 )
             motions.append(_create_motion(id, body, betas, rate, seen, humans))
             continue
-        starts = [0, *(np.flatnonzero(np.diff(seen) > 1) + 1).tolist(), len(seen)]
+        starts = [0, *(np.flatnonzero(np.diff(seen) > grid.max_step) + 1).tolist(), len(seen)]
         parts = [slice(*ends) for ends in pairwise(starts)]
         for number, part in enumerate(parts, 1):
             name = id if len(parts) == 1 else f'{id}_{number}'
@@ -157,22 +163,55 @@ def motions_of(
     return motions
 
 
-def _frame_indices(stamps: NDArray[np.int64]) -> tuple[NDArray[np.int64], float]:
-    """Return the index of each frame, with lost frames counted, and the rate in Hz."""
+class _Grid(NamedTuple):
+    """The frames of a motion, at a constant rate.
+
+    Attributes
+    ----------
+    indices : ndarray
+        Index (N) of the frame of each message.
+    rate : float
+        Frames per second.
+    max_step : int
+        Maximum difference of two indices between which nothing is missing.
+    """
+
+    indices: NDArray[np.int64]
+    rate: float
+    max_step: int = 1
+
+
+def _create_grid(stamps: NDArray[np.int64]) -> _Grid:
+    """Return the frames in which messages with these stamps in nanoseconds are."""
     steps = np.diff(stamps)
     if (steps <= 0).any():
         raise MotionError('the stamps do not increase from frame to frame')
     if not len(steps):
-        return np.zeros(len(stamps), np.int64), _DEFAULT_RATE
+        return _Grid(np.zeros(len(stamps), np.int64), _DEFAULT_RATE)
     if np.median(steps) < _SECOND / _MAX_RATE:
         raise MotionError(
             f'frames follow each other within {np.median(steps) / _SECOND:g} s, faster than any '
             f'camera (at most {_MAX_RATE:.0f} Hz): their stamps are wrong'
         )
+    times = (stamps - stamps[0]) / _SECOND
     # Counted from frame to frame, so that errors of the rate do not accumulate.
     counts = np.maximum(1, np.rint(steps / np.median(steps)).astype(np.int64))
     indices = np.append(0, counts.cumsum())
-    return indices, _estimate_rate((stamps - stamps[0]) / _SECOND, indices)
+    shifts = times * (indices[-1] / times[-1]) - indices
+    if np.abs(shifts).max() > _MAX_SHIFT:
+        return _create_irregular_grid(times)
+    return _Grid(indices, _estimate_rate(times, indices))
+
+
+def _create_irregular_grid(times: Array) -> _Grid:
+    """Return the frames in which messages are whose times (N) in seconds have no common step."""
+    steps = np.diff(times)
+    usual = float(np.median(steps))
+    step = max(float(np.percentile(steps, _SHORT_STEPS)), usual / _MAX_REFINEMENT)
+    rate = _to_nominal(1 / step, _MAX_UNCERTAINTY)
+    numbers = np.arange(len(times))
+    indices = np.maximum.accumulate(np.rint(times * rate).astype(np.int64) - numbers) + numbers
+    return _Grid(indices, rate, int(_MAX_PAUSE * usual * rate))
 
 
 def _estimate_rate(times: Array, indices: NDArray[np.int64]) -> float:
@@ -190,7 +229,13 @@ def _estimate_rate(times: Array, indices: NDArray[np.int64]) -> float:
     """
     rate = float(indices[-1] / times[-1])
     jitter = np.std(times - indices / rate)
-    uncertainty = float(np.clip(2 * jitter / times[-1], _MIN_UNCERTAINTY, _MAX_UNCERTAINTY))
+    return _to_nominal(
+        rate, float(np.clip(2 * jitter / times[-1], _MIN_UNCERTAINTY, _MAX_UNCERTAINTY))
+    )
+
+
+def _to_nominal(rate: float, uncertainty: float) -> float:
+    """Return the nominal rate of cameras within the relative uncertainty of a rate, or the rate."""
     whole = max(1.0, round(rate))
     nominal = [whole, whole / _NTSC] if whole in _NTSC_RATES else [whole]
     return next((n for n in nominal if abs(rate / n - 1) <= uncertainty), rate)

@@ -125,7 +125,7 @@ class CameraListener:
         self._mixture = MixtureFinder()
         self._difference = ''  # of images of several cameras
         self._subscribe(_TYPES[kind], topic, self._take_image)
-        self._subscribe(CameraInfo, self._calibration, self._camera_infos.take)
+        self._subscribe(CameraInfo, self._calibration, self._take_camera_info)
         self._timer = self.node.create_timer(_POLL_SECONDS, self._follow_publishers, clock=_STEADY)
 
     def check(self, nodes: set[str], is_named: bool) -> Iterator[Finding]:
@@ -177,6 +177,10 @@ class CameraListener:
         self._difference = (
             self._mixture.find(message, info.get(SEQUENCE_NUMBER)) or self._difference
         )
+
+    def _take_camera_info(self, message: CameraInfo, info: MessageInfo) -> None:
+        self._camera_infos.take(message, info)
+        self._difference = self._mixture.find_in_calibration(message) or self._difference
 
     def _take_latched(self, message: CameraInfo, info: MessageInfo) -> None:
         if self._camera_infos.last is None:  # The other subscription receives all later ones.

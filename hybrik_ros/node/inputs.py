@@ -38,6 +38,8 @@ _OVERRIDABLE = (
 _MAX_MISSED = 10  # images in a row without the depth image or detections of their stamp
 _BUFFER_LENGTH = 8  # depth images, or detections, kept until their image is processed
 _MAX_STAMP_DIFFERENCE = 0.02  # seconds between an image and the data that belongs to it
+# Maximum number of calls of follow_publishers in a row without a camera_info beside images.
+_MAX_SILENT_CALLS = 3
 # Maximum wait in seconds: depth and detections are computed from the image, and arrive later.
 _MAX_WAIT_SECONDS = 0.1
 
@@ -71,6 +73,8 @@ class Inputs:
         self._mixture = MixtureFinder()
         self._classes = detections.ClassCheck(complaints)
         self._last_camera_info: tuple[float, ...] = ()
+        self._has_new_image = False  # since the last call of follow_publishers
+        self._silent_calls = 0  # of follow_publishers, with images but no camera_info
         self._take_image, self._take_camera_info = take_image, take_camera_info
         durability = _override(camera_topics(node)[1], 'durability')
         self._follows_latched = parameters.overrides(node).get(durability) != 'volatile'
@@ -119,9 +123,10 @@ class Inputs:
 
     def follow_publishers(self) -> None:
         """Subscribe to a latched camera_info too once there is one; to be called at times."""
+        _, topic = camera_topics(self._node)
+        self._check_silence(topic)
         if not self._follows_latched:
             return
-        _, topic = camera_topics(self._node)
         take = self._cleaned(self._take_info_once)
         if latched := subscribe_to_latched(self._node, CameraInfo, topic, take):
             self._subscriptions.append(latched)
@@ -132,6 +137,18 @@ class Inputs:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []
+
+    def _check_silence(self, topic: str) -> None:
+        """Warn of a publisher from which no camera_info has come, although images do."""
+        has_image, self._has_new_image = self._has_new_image, False
+        is_silent = has_image and not self._last_camera_info and self._node.count_publishers(topic)
+        self._silent_calls = self._silent_calls + 1 if is_silent else 0
+        if self._silent_calls >= _MAX_SILENT_CALLS:
+            self._complaints.warn(
+                f'no camera_info was received from the publisher on {topic}: publish it with each '
+                f'image; one that is published only once must be latched (reliable and transient '
+                f'local)'
+            )
 
     def _expect(self, topic: str, found: object | None) -> None:
         """Warn where no data with the stamps of the images arrives."""
@@ -163,16 +180,20 @@ class Inputs:
         content = nanoseconds(message.header), message.height, *message.k, *message.d, *message.p
         if content != self._last_camera_info:
             self._last_camera_info = content
+            self._warn_of_mixture(self._mixture.find_in_calibration(message))
             self._take_camera_info(message)
 
     def _take_one_image(self, message: Image | CompressedImage, info: MessageInfo) -> None:
-        difference = self._mixture.find(message, info.get(SEQUENCE_NUMBER))
+        self._has_new_image = True
+        self._warn_of_mixture(self._mixture.find(message, info.get(SEQUENCE_NUMBER)))
+        self._take_image(message)
+
+    def _warn_of_mixture(self, difference: str) -> None:
         if difference:
             self._complaints.warn(
                 f'images of several cameras come on one topic, as {difference}. One tracker '
                 f'follows people through all of them: give each camera its own topic and node'
             )
-        self._take_image(message)
 
     def _take_depth(self, message: Image, _: MessageInfo) -> None:
         assert self._depths is not None

@@ -6,9 +6,12 @@ import numpy as np
 from rclpy.node import Node
 
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
+from hybrik_ros.messages.fields import REORDERED_SECONDS, find_stamp_fault
 from hybrik_ros.node.topic_stream import TopicStream
 
 _MAX_AGE_SECONDS = 0.5  # of an image on arrival, by its stamp
+_MIN_IMAGES = 5  # to tell a time that stands still from one that is published seldom
+_MIN_ADVANCE_SECONDS = 1e-3  # of /clock over these images
 _MAX_AHEAD_SECONDS = 0.05  # of a stamp, by which clocks may differ
 
 
@@ -43,6 +46,11 @@ def check_stamps(topic: str, images: TopicStream, node: Node) -> Finding:
     stamps = np.array(images.stamps)
     age = float(np.median(images.ages))
     relative = f'{age:.3f} s old' if age >= 0 else f'{-age:.3f} s in the future'
+    if fault := find_stamp_fault(images.last.header):
+        return Finding(
+            PROBLEM, topic, fault,
+            'make the camera driver stamp images with the time of their exposure',
+        )  # fmt: skip
     if not stamps.any():
         return Finding(
             PROBLEM, topic, 'stamps are all zero',
@@ -54,6 +62,12 @@ def check_stamps(topic: str, images: TopicStream, node: Node) -> Finding:
         return Finding(
             PROBLEM, topic, f'stamps do not advance, {relative}',
             'make the camera driver stamp every image',
+        )  # fmt: skip
+    if (is_late := (steps < 0) & (steps >= -REORDERED_SECONDS * 1e9)).any():
+        return Finding(
+            WARNING, topic, f'{is_late.mean():.0%} of the images are older than the one before',
+            'the node ignores them: make the driver publish each image once and in order, with the '
+            'time of its exposure; two cameras need a topic each',
         )  # fmt: skip
     if (steps < 0).any():
         return Finding(
@@ -68,9 +82,22 @@ def check_stamps(topic: str, images: TopicStream, node: Node) -> Finding:
         )  # fmt: skip
     if has_no_time(node):
         return Finding(OK, topic, 'stamps advance; their age is unknown without /clock')
+    if _stands_still(images, node):
+        return Finding(
+            PROBLEM, topic, 'the time of /clock stands still while images arrive',
+            'continue the simulation or the bag, or set use_sim_time to false for all',
+        )  # fmt: skip
     if age > _MAX_AGE_SECONDS or age < -_MAX_AHEAD_SECONDS:
         return Finding(WARNING, topic, f'stamps are {relative}', _clock_advice(node))
     return Finding(OK, topic, f'stamps advance, {relative} on arrival')
+
+
+def _stands_still(images: TopicStream, node: Node) -> bool:
+    """Return whether the time of /clock was the same as all images arrived."""
+    if not node.get_parameter('use_sim_time').value:
+        return False
+    times = np.array(images.stamps) * 1e-9 + images.ages
+    return len(times) > _MIN_IMAGES and float(np.ptp(times)) < _MIN_ADVANCE_SECONDS
 
 
 def _clock_advice(node: Node) -> str:

@@ -4,7 +4,7 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from std_msgs.msg import Header
 
 from hybrik_ros.messages.fields import REORDERED_SECONDS, nanoseconds
-from hybrik_ros.messages.images import UnusableInputError
+from hybrik_ros.messages.images import UnusableInputError, check_image_stamp
 from hybrik_ros.node.complaints import Complaints
 from hybrik_ros.tracking import MAX_INTERVAL
 
@@ -39,7 +39,13 @@ class StampCheck:
 
         TF refuses a second transform with the same stamp, and no time passes in which a person can
         be confirmed.
+
+        Raises
+        ------
+        UnusableInputError
+            The stamp is no time.
         """
+        check_image_stamp(header)
         if nanoseconds(header) * 1e-9 != self._last:
             self._repeats = 0
             return False
@@ -68,7 +74,9 @@ class StampCheck:
         back = 0.0 if self._last is None else self._last - stamp
         if 0 < back <= REORDERED_SECONDS:
             raise UnusableInputError(
-                'order', f'an image is {back:.3f} s older than the one before it'
+                'order',
+                f'an image is ignored, as it is {back:.3f} s older than the one before it: make '
+                f'the camera driver publish images once and in order, with the time of exposure',
             )
         if back > 0:
             self._logger.warning(

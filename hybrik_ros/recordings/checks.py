@@ -72,6 +72,15 @@ def _check_rate(subject: str, pictures: list[Picture]) -> Finding:
     if not len(seconds):
         return Finding(OK, subject, f'one image of {size}')
     interval = float(np.median(seconds))
+    stale = int((seconds <= 0).sum())
+    if stale and interval > 0:
+        return Finding(
+            WARNING, subject,
+            f'images of {size}, {interval:.3g} s apart, but {stale} of the first {len(pictures)} '
+            'are not newer than the one before',
+            'the stamp of each image must be the time of its exposure: images that repeat a stamp '
+            'or come late are left out',
+        )  # fmt: skip
     found = f'images of {size}, {interval:.3g} s apart'
     if not 0 < interval < MAX_INTERVAL:
         return Finding(

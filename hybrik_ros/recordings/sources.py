@@ -22,7 +22,12 @@ from hybrik_ros.messages.calibration import Calibration, read_calibration
 from hybrik_ros.messages.camera_info import CameraInfoBuffer, are_rectified
 from hybrik_ros.messages.exposure import ExposureCheck
 from hybrik_ros.messages.fields import stamp_fields, strip_slash
-from hybrik_ros.messages.images import UnusableInputError, decompress, to_rgb
+from hybrik_ros.messages.images import (
+    UnusableInputError,
+    check_image_stamp,
+    decompress,
+    to_rgb,
+)
 from hybrik_ros.messages.mixture import MixtureFinder
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY
 from hybrik_ros.recordings.recording import VIDEOS, Recording, RecordingError, is_bag
@@ -286,7 +291,9 @@ class BagSource(PictureSource):
             picture = fault = None
             try:
                 if message.topic == self.camera_info_name:
-                    camera_infos.take(deserialise(message.data, _CAMERA_INFO))
+                    calibration = deserialise(message.data, _CAMERA_INFO)
+                    self._note_mixture(self._mixture.find_in_calibration(calibration))
+                    camera_infos.take(calibration)
                 elif message.topic == self.image.name and number >= skipped:
                     picture = self._picture(message, camera_infos)
             except UnusableInputError as error:
@@ -396,7 +403,10 @@ class BagSource(PictureSource):
         """Remove slashes from the frame of an image; note what is wrong with its origin."""
         if strip_slash(image.header):
             self._note('frame_ids begin with a slash, which tf2 refuses: they are used without it')
-        if difference := self._mixture.find(image):
+        self._note_mixture(self._mixture.find(image))
+
+    def _note_mixture(self, difference: str) -> None:
+        if difference:
             self._note(
                 f'images of several cameras come on {self.image.name}, as {difference}. One '
                 f'tracker follows people through all of them: record a topic for each camera'
@@ -421,6 +431,7 @@ class BagSource(PictureSource):
 
     def _picture(self, message: Message, camera_infos: CameraInfoBuffer) -> Picture:
         image = deserialise(message.data, self.image.type_name)
+        check_image_stamp(image.header)
         self._check_origin(image)
         rgb = self._decode(image)
         self._check_exposure(rgb)
