@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+import cv2
+import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from rclpy.logging import get_logger
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from hybrik_ros.messages.fields import strip_slash
@@ -16,8 +18,12 @@ from hybrik_ros.node.diagnostics import Diagnostics
 from hybrik_ros.node.stamps import StampCheck
 
 
-def image(frame_id: str = 'camera', width: int = 640) -> Image:
-    return Image(header=Header(frame_id=frame_id), width=width, height=480)
+def image(frame_id: str = 'camera', width: int = 640, encoding: str = 'rgb8') -> Image:
+    return Image(header=Header(frame_id=frame_id), width=width, height=480, encoding=encoding)
+
+
+def infos(*focal_lengths: float) -> list[CameraInfo]:
+    return [CameraInfo(k=[f, 0.0, 320.0, 0.0, f, 240.0, 0.0, 0.0, 1.0]) for f in focal_lengths]
 
 
 def differences(
@@ -34,6 +40,7 @@ def differences(
     [
         (image('rear'), ('frame_id', "'camera', 'rear'")),
         (image(width=800), ('size', "'640 x 480', '800 x 480'")),
+        (image(encoding='mono8'), ('encoding', "'mono8', 'rgb8'")),
     ],
 )
 @pytest.mark.parametrize('rarity', [1, 20])
@@ -52,6 +59,32 @@ def test_two_cameras_of_compressed_images_alternate() -> None:
 @pytest.mark.parametrize('numbers', [[100, 7, 101, 8, 102, 9], [4, 4, 5, 5, 6, 6]])
 def test_two_cameras_alike_are_told_apart_by_their_publishers(numbers: list[int]) -> None:
     assert any('publishers' in found for found in differences([image()] * 6, numbers))
+
+
+def test_two_cameras_alike_are_told_apart_by_their_calibrations() -> None:
+    finder = MixtureFinder()
+    found = [finder.find_in_calibration(info) for info in infos(*[600.0, 601.5] * 5)]
+    assert not any(found[:5])
+    assert '600, 601.5 pixels' in found[-1]
+
+
+@pytest.mark.parametrize(
+    'focal_lengths',
+    [
+        [600.0] * 60,
+        [600.0] * 20 + [800.0] * 20 + [600.0] * 20,  # zoomed in and out
+        [600.0 + 10 * np.sin(n / 5) for n in range(60)],  # autofocus
+    ],
+)
+def test_one_lens_does_not_alternate(focal_lengths: list[float]) -> None:
+    finder = MixtureFinder()
+    assert not any(finder.find_in_calibration(info) for info in infos(*focal_lengths))
+
+
+def test_damaged_images_are_none_of_another_camera() -> None:
+    whole = cv2.imencode('.jpg', np.zeros((48, 64, 3), np.uint8))[1].tobytes()
+    datas = [whole, whole[:-9], b'', whole] * 5
+    assert not any(differences([CompressedImage(format='jpeg', data=data) for data in datas]))
 
 
 @pytest.mark.parametrize(
@@ -118,6 +151,23 @@ def test_an_image_that_could_not_be_processed_may_come_again(stamps: StampCheck)
         stamps.advance(header(4.9))
     assert not stamps.is_repeated(header(5.2))
     assert not stamps.is_repeated(header(5.2))
+
+
+def test_stamps_that_run_backwards_are_named_once(stamps: StampCheck, said: list[str]) -> None:
+    for seconds in range(100, 90, -1):
+        stamps.advance(header(seconds))
+    assert {'again and again' in text for text in said} == {True}
+    for seconds in range(100, 160):
+        stamps.advance(header(seconds))
+    said.clear()
+    stamps.advance(header(1))  # a bag that loops
+    assert not said
+
+
+@pytest.mark.parametrize('time', [Time(sec=-3), Time(sec=3, nanosec=10**9)])
+def test_an_image_whose_stamp_is_no_time_is_refused(stamps: StampCheck, time: Time) -> None:
+    with pytest.raises(UnusableInputError, match='is no time'):
+        stamps.is_repeated(Header(stamp=time))
 
 
 def test_stamps_that_stand_still_are_named(stamps: StampCheck, said: list[str]) -> None:

@@ -1,5 +1,7 @@
 """Checks of the stamps of images."""
 
+from collections import deque
+
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from std_msgs.msg import Header
 
@@ -8,6 +10,7 @@ from hybrik_ros.messages.images import UnusableInputError, check_image_stamp
 from hybrik_ros.node.complaints import Complaints
 from hybrik_ros.tracking import MAX_INTERVAL
 
+_JUMP_WINDOW, _MAX_JUMPS = 50, 3  # jumps back in time among the last images
 _MAX_REPEATS = 10  # images in a row with the stamp of the one before them
 
 
@@ -32,6 +35,7 @@ class StampCheck:
         self._complaints = complaints
         self._last: float | None = None
         self._repeats = 0
+        self._jumps: deque[bool] = deque(maxlen=_JUMP_WINDOW)  # whether time jumped back
         self.long_gaps = 0
 
     def is_repeated(self, header: Header) -> bool:
@@ -78,11 +82,22 @@ class StampCheck:
                 f'an image is ignored, as it is {back:.3f} s older than the one before it: make '
                 f'the camera driver publish images once and in order, with the time of exposure',
             )
+        self._jumps.append(back > 0)
         if back > 0:
-            self._logger.warning(
-                f'time jumped back by {back:.1f} s (looping bag?); resetting all tracks'
-            )
+            self._tell_jump(back)
         is_long = self._last is not None and stamp - self._last >= MAX_INTERVAL
         self.long_gaps = self.long_gaps + 1 if is_long else 0
         self._last = stamp
         return stamp
+
+    def _tell_jump(self, seconds: float) -> None:
+        if sum(self._jumps) < _MAX_JUMPS:
+            self._logger.warning(
+                f'time jumped back by {seconds:.1f} s (looping bag?); resetting all tracks'
+            )
+        else:
+            self._complaints.warn(
+                'the image timestamps jump back again and again, and all tracks are reset each '
+                'time: give two cameras a topic each, and make the driver stamp images with the '
+                'time of their exposure'
+            )
