@@ -18,7 +18,7 @@ from test_bags import file_of, read
 from hybrik_ros.bags import BagError, BagReader, BagWriter
 from hybrik_ros.bags.reader import LOST_FILE
 from hybrik_ros.bags.storage import CUT_OFF, DAMAGED_PART
-from hybrik_ros.recordings.recording import Recording, RecordingError
+from hybrik_ros.recordings.recording import Recording, RecordingError, is_recording
 from hybrik_ros.recordings.sources import open_source
 
 FRAMES = 12
@@ -179,13 +179,17 @@ def test_bag_without_a_topic_of_ros_2_is_refused_by_name(
     frames: list[np.ndarray], tmp_path: Path
 ) -> None:
     write_mcap(tmp_path / 'a.mcap', [], FOREIGN)
-    with pytest.raises(BagError, match=r'no topic of ROS 2: .*/ros1 .* encoded as ros1'):
+    with pytest.raises(
+        BagError, match=r'no topic of ROS 2 \(.*/ros1 .* encoded as ros1.*\): record it'
+    ):
         BagReader(tmp_path / 'a.mcap').__enter__()
 
 
+@pytest.mark.parametrize('first', [0, 5])
 def test_topic_of_two_types_or_encodings_is_read_as_one(
-    frames: list[np.ndarray], tmp_path: Path
+    frames: list[np.ndarray], tmp_path: Path, first: int
 ) -> None:
+    """Images count, however many strings come before them."""
     string = ('cdr', 'std_msgs/msg/String', 'ros2msg', definition('std_msgs/msg/String'))
     with (tmp_path / 'a.mcap').open('wb') as file:
         writer = Writer(file)
@@ -197,16 +201,16 @@ def test_topic_of_two_types_or_encodings_is_read_as_one(
             schema = writer.register_schema(type_name, language, text)
             channel = writer.register_channel('/both', encoding, schema)
             data = bytes(STORE.serialize_cdr(message, name)) if type_name == name else b'{}'
-            # The first channel of strings has no message.
-            if number:
+            for _ in range(1 if number else first):
                 writer.add_message(channel, START + number, data, START + number)
         writer.finish()
     with BagReader(tmp_path / 'a.mcap') as reader:
         assert reader.topics['/both'].type_name == name
         [found] = reader.messages({'/both'})
         assert found.time == START + 1
-        assert ['encoded as json' in note for note in reader.notes] == [True, False]
-        assert 'std_msgs/msg/String are left out' in reader.notes[1]
+        assert ['encoded as json' in note for note in reader.notes].count(True) == 1
+        left_out = ['std_msgs/msg/String are left out' in note for note in reader.notes]
+        assert left_out.count(True) == 1
 
 
 def test_topics_of_unknown_types_are_not_copied(frames: list[np.ndarray], tmp_path: Path) -> None:
@@ -242,11 +246,22 @@ def test_images_in_another_encoding_are_named(tmp_path: Path) -> None:
             channel = writer.register_channel(topic, encoding, writer.register_schema(*schema))
             writer.add_message(channel, START, b'\0\1\0\0', START)
         writer.finish()
-    with pytest.raises(RecordingError, match=r'no topic .*; /camera is left out: .* protobuf'):
+    with pytest.raises(RecordingError, match=r'only /said .*; /camera is left out, as .* protobuf'):
         open_source(Recording(tmp_path / 'b.mcap')).__enter__()
 
 
 # Files of a bag
+
+
+def test_bag_without_the_files_of_its_metadata_is_refused_by_their_names(tmp_path: Path) -> None:
+    (tmp_path / 'metadata.yaml').write_text(
+        'rosbag2_bagfile_information:\n  relative_file_paths: [walk_0.mcap, walk_1.mcap]\n'
+    )
+    assert is_recording(tmp_path)
+    with pytest.raises(BagError, match=r'metadata.yaml names walk_0.mcap, walk_1.mcap, which must'):
+        BagReader(tmp_path).__enter__()
+    (tmp_path / 'metadata.yaml').write_text('rosbag2_bagfile_information: {}')
+    assert not is_recording(tmp_path)
 
 
 def split(folder: Path, frames: list[np.ndarray], plugin: str) -> list[Path]:
@@ -346,7 +361,7 @@ def test_bag_with_calibrations_alone_is_refused_by_name(
         infos.add_copy(reader.topics[INFO])
         for message in reader.messages({INFO}):
             infos.write(*message)
-    with pytest.raises(RecordingError, match='no topic of colour images'):
+    with pytest.raises(RecordingError, match=r'no topic of images, only .*CameraInfo'):
         open_source(Recording(tmp_path / 'infos')).__enter__()
     alone = write_bag(tmp_path / 'alone', frames, info=False)
     with open_source(Recording(alone, field_of_view=60.0)) as source:
@@ -396,4 +411,4 @@ def test_topics_in_other_encodings_of_sqlite_are_named(
         assert reader.topics.keys() == {IMAGE, INFO}
         assert len(list(reader.messages({IMAGE, INFO, TEXT}))) == 2 * FRAMES
         [note] = reader.notes
-        assert note.startswith(f'{TEXT} is left out: its messages are encoded as json')
+        assert note.startswith(f'{TEXT} is left out, as its messages are encoded as json')

@@ -28,6 +28,7 @@ from hybrik_ros.bags.storage import (
 from hybrik_ros.bags.types import typestore
 from hybrik_ros.bags.unpacking import ZSTD_MAGIC, UnpackingError, unpack_file, unpack_zstd
 from hybrik_ros.limits import MAX_MESSAGE_BYTES, MAX_YAML_BYTES
+from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY
 from hybrik_ros.untrusted import check_regular, parse_yaml, read_regular
 
 _METADATA = 'metadata.yaml'
@@ -37,6 +38,13 @@ _STORAGES: dict[str, Callable[[Path, Counter[str]], Storage]] = {
     _SQLITE: SqliteFile,
 }
 _COMPRESSED = '.zstd'
+# Types of the messages that this package reads. On a topic with several types they come first.
+_READ_TYPES = frozenset(
+    (
+        *(f'sensor_msgs/msg/{name}' for name in ('Image', 'CompressedImage', 'CameraInfo')),
+        *(HUMAN_MESH, HUMAN_MESH_ARRAY),
+    )
+)
 _MAX_TIME = 2**63  # nanoseconds; times of receipt have 63 bits
 # Sizes in bytes of the headers of sqlite's log and of each frame in it (sqlite.org/fileformat).
 _LOG_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
@@ -250,20 +258,28 @@ class BagReader:
             encoding = _encoding_of(connection)
             if encoding != CDR:
                 self._note(
-                    f'{name} is left out: its messages are encoded as {encoding or "unknown"}, not '
-                    f'as in ROS 2 (CDR)'
+                    f'{name} is left out, as its messages are encoded as {encoding or "unknown"}, '
+                    f'not as in ROS 2 (CDR)'
                 )
-            elif known and known.length and known.type_name != connection.msgtype:
+                continue
+            if known and known.length and known.type_name != connection.msgtype:
+                types = known.type_name, connection.msgtype
+                is_replaced = types[0] not in _READ_TYPES and types[1] in _READ_TYPES
+                used, left_out = reversed(types) if is_replaced else types
                 self._note(
-                    f'{name} is read as {known.type_name}: its messages of type '
-                    f'{connection.msgtype} are left out'
+                    f'{name} is read as {used}, and its messages of type {left_out} are left out: '
+                    f'record each type on a topic of its own'
                 )
-            else:
-                is_same = known is not None and known.type_name == connection.msgtype
-                length = connection.msgcount + (known.length if known and is_same else 0)
-                self.topics[name] = Topic(name, connection.msgtype, length, connection)
+                if not is_replaced:
+                    continue
+            is_same = known is not None and known.type_name == connection.msgtype
+            length = connection.msgcount + (known.length if known and is_same else 0)
+            self.topics[name] = Topic(name, connection.msgtype, length, connection)
         if self.notes and not self.topics and any(s.connections for s in self._storages):
-            raise BagError(f'{self._path} has no topic of ROS 2: {"; ".join(self.notes)}')
+            raise BagError(
+                f'{self._path} has no topic of ROS 2 ({"; ".join(self.notes)}): record it with '
+                f'ros2 bag, or convert it'
+            )
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
@@ -316,10 +332,28 @@ def files_of(path: Path) -> list[Path]:
             return sorted(files.values(), key=by_number)
     elif is_storage(path) and path.is_file():
         return [path]
+    listed = listed_files(path)
     raise BagError(
         f'{path} is not a rosbag2 bag: it is neither a folder with .mcap or .db3 files nor such a '
         f'file. rosbags-convert converts bags of ROS 1.'
+        + (f' {_METADATA} names {", ".join(listed)}, which must be beside it.' if listed else '')
     )
+
+
+def listed_files(path: Path) -> list[str]:
+    """Return the names of the files that the metadata.yaml of a bag's folder has, if there is one.
+
+    Parameters
+    ----------
+    path : Path
+        A folder.
+    """
+    try:
+        content = parse_yaml(read_regular(path / _METADATA, MAX_YAML_BYTES))
+        names = content['rosbag2_bagfile_information']['relative_file_paths']
+        return [Path(name).name for name in names] if isinstance(names, list) else []
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
 
 
 def is_storage(path: Path) -> bool:
@@ -335,14 +369,8 @@ def by_number(path: Path) -> list[tuple[int, str]]:
 
 def _find_missing(path: Path, files: Sequence[Path]) -> list[str]:
     """Return the names of files that metadata.yaml has, but the folder of the bag has not."""
-    try:
-        content = parse_yaml(read_regular(path / _METADATA, MAX_YAML_BYTES))
-        names = content['rosbag2_bagfile_information']['relative_file_paths']
-        listed = [Path(name).name for name in names]
-    except (OSError, ValueError, TypeError, KeyError):
-        return []
     found = {file.name.removesuffix(_COMPRESSED) for file in files}
-    return [name for name in listed if name.removesuffix(_COMPRESSED) not in found]
+    return [name for name in listed_files(path) if name.removesuffix(_COMPRESSED) not in found]
 
 
 def _open_storage(unpacked: Path, file: Path, faults: Counter[str]) -> Storage:

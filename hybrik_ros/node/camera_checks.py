@@ -301,7 +301,7 @@ class CameraListener:
         if kinds:
             return Finding(
                 PROBLEM, topic, 'no message received, although there is a publisher',
-                'if it is published only once, the node misses it too: publish it with every '
+                'if it is published only once, a node that starts later misses it: publish it with every '
                 'image, or latched (reliable and transient local)',
             )  # fmt: skip
         others = [

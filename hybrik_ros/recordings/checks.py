@@ -58,6 +58,11 @@ def _check_images(subject: str, source: PictureSource) -> Iterator[Finding]:
         yield Finding(WARNING, subject, f'{count} x {kind}', _ADVICE)
     for note in source.notes:
         yield Finding.of(WARNING, subject, note, 'see doc/recordings.md')
+    if not all(picture.header.frame_id for picture in pictures):
+        yield Finding(
+            WARNING, subject, 'images have no frame_id, so TF is not written for their people',
+            'set the frame_id among the parameters of the camera driver',
+        )  # fmt: skip
     if pictures:
         yield _check_rate(subject, pictures)
     elif not faults:

@@ -227,7 +227,11 @@ class Processor:
         """Write the people in an image, update the report and return the pipeline's seconds."""
         stamp = nanoseconds(picture.header)
         if report.last is not None and 0 <= report.last - stamp <= REORDERED_SECONDS * 1e9:
-            report.add_fault(_ORDER, 'an image is not newer than the one before it')
+            report.add_fault(
+                _ORDER,
+                'an image is not newer than the one before it: each needs the time of its exposure '
+                'as its stamp',
+            )
             return 0.0
         report.first = stamp if report.first is None else report.first
         report.last = stamp

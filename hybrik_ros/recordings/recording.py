@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from hybrik_ros.bags.reader import is_storage
+from hybrik_ros.bags.reader import is_storage, listed_files
 from hybrik_ros.media.photo import is_photo
 from hybrik_ros.settings import AUTO
 from hybrik_ros.untrusted import open_regular
@@ -75,8 +75,10 @@ def is_bag(path: Path) -> bool:
     if not path.is_dir():
         return is_storage(path)
     names = [file.name for file in path.iterdir() if is_storage(file)]
+    if not names:  # A bag without its files is named as such.
+        return bool(listed_files(path))
     has_metadata = (path / 'metadata.yaml').is_file()
-    return bool(names) and (has_metadata or all(name.startswith(path.name) for name in names))
+    return has_metadata or all(name.startswith(path.name) for name in names)
 
 
 def is_recording(path: Path) -> bool:

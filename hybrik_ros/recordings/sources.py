@@ -3,7 +3,7 @@
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -372,14 +372,24 @@ class BagSource(PictureSource):
             and name.removesuffix('/compressed') not in images.keys() - {name}
         }
         if len(found) != 1:
-            many = 'several topics of colour images' if found else 'no topic of colour images'
-            raise RecordingError(
-                f'{self._recording.path} has {many}: choose one with --image-topic '
-                f'(images are on {", ".join(images) or "no topic"})'
-                + ''.join(f'; {note}' for note in self._reader.notes)
-            )
+            raise self._ambiguous_images(images, bool(found))
         [topic] = found.values()
         return topic
+
+    def _ambiguous_images(self, images: Collection[str], are_several: bool) -> RecordingError:
+        """Return the error of a bag with none or several topics of colour images."""
+        notes = ''.join(f'; {note}' for note in self._reader.notes)
+        if not images:
+            listed = ', '.join(f'{t.name} ({t.type_name})' for t in self._reader.topics.values())
+            return RecordingError(
+                f'{self._recording.path} has no topic of images, only {listed or "none"}{notes}: '
+                f'record a topic of sensor_msgs/msg/Image or CompressedImage'
+            )
+        many = 'several topics' if are_several else 'no topic'
+        return RecordingError(
+            f'{self._recording.path} has {many} of colour images{notes}: choose one with '
+            f'--image-topic (images are on {", ".join(images)})'
+        )
 
     def _find_camera_info(self, name: str) -> Topic | None:
         """Return the camera_info topic of a name; if empty, that in the namespace of the images."""
@@ -402,7 +412,10 @@ class BagSource(PictureSource):
     def _check_origin(self, image: Any) -> None:
         """Remove slashes from the frame of an image; note what is wrong with its origin."""
         if strip_slash(image.header):
-            self._note('frame_ids begin with a slash, which tf2 refuses: they are used without it')
+            self._note(
+                'frame_ids begin with a slash, which tf2 refuses, and are used without: remove it '
+                'in the driver'
+            )
         self._note_mixture(self._mixture.find(image))
 
     def _note_mixture(self, difference: str) -> None:
