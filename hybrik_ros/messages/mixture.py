@@ -9,8 +9,8 @@ from hybrik_ros.messages.fields import CompressedImage, Image
 from hybrik_ros.messages.image_headers import size_of
 
 WINDOW = 50  # number of the last images that are compared
-# Lenses with autofocus have a new camera matrix with each image, and hardly ever an old one: maximum
-# number of matrices, and minimum number of changes, of several cameras within the window.
+# Maximum number of camera matrices, and minimum number of changes, of several cameras within the
+# window. Lenses with autofocus have a new matrix with each image, and hardly ever an old one.
 _MAX_MATRICES, _MIN_CHANGES = 4, 6
 
 

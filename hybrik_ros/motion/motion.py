@@ -25,8 +25,8 @@ _MAX_RATE = 1000.0  # Hz; bounds the frames of a gap
 _NTSC_RATES, _NTSC = (12, 15, 24, 30, 48, 60, 120, 240), 1.001
 # Limits of the uncertainty of a rate, relative. The lower one separates 30 Hz from 29.97 Hz.
 _MIN_UNCERTAINTY, _MAX_UNCERTAINTY = 0.0005, 0.005
-# Of times that have no common step: the percentile of the steps that becomes the step of the motion,
-# and its maximum number within the median of the steps.
+# Of times that have no common step: the percentile of their steps that becomes the step of the
+# motion, and the maximum number of these in the median of the steps.
 _SHORT_STEPS, _MAX_REFINEMENT = 10, 4
 _MAX_SHIFT = 1.0  # frames between a time and its frame, beyond which the times have no common step
 _MAX_PAUSE = 3.0  # of the median of such steps, beyond which frames are missing

@@ -301,8 +301,8 @@ class CameraListener:
         if kinds:
             return Finding(
                 PROBLEM, topic, 'no message received, although there is a publisher',
-                'if it is published only once, a node that starts later misses it: publish it with every '
-                'image, or latched (reliable and transient local)',
+                'if it is published only once, a node that starts later misses it: publish it with '
+                'every image, or latched (reliable and transient local)',
             )  # fmt: skip
         others = [
             name
