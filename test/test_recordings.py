@@ -418,6 +418,20 @@ def test_topics_that_cannot_be_found_are_reported(
     assert not (tmp_path / 'out').exists()
 
 
+@pytest.mark.parametrize(('seconds', 'is_named'), [(2, False), (10, True)])
+def test_images_too_far_apart_are_named(
+    seconds: int,
+    is_named: bool,
+    frames: list[np.ndarray],
+    processor: Processor,
+    tmp_path: Path,
+) -> None:
+    path = write_bag(tmp_path / 'slow', frames[:4], rate=1 / seconds)
+    report = processor.process(job(path, tmp_path / 'out')).report
+    assert (report.people == 0) == is_named
+    assert any('more than 6 s apart' in note for note in report.notes) == is_named
+
+
 def test_field_of_view_or_file_replaces_camera_info(
     frames: list[np.ndarray], processor: Processor, tmp_path: Path
 ) -> None:

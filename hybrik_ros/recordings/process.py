@@ -16,17 +16,27 @@ from hybrik_ros import __version__
 from hybrik_ros.bags import BagReader, BagWriter, create_message_maker, serialise
 from hybrik_ros.messages.fields import REORDERED_SECONDS, nanoseconds
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY, TF
+from hybrik_ros.perception.opening import MAX_PEOPLE
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.recordings.prefetch import InterruptedReadingError, read_ahead
 from hybrik_ros.recordings.recording import Recording, RecordingError, fingerprint
 from hybrik_ros.recordings.report import RecordingReport
 from hybrik_ros.recordings.sources import Picture, PictureSource, open_source
 from hybrik_ros.settings import Settings
+from hybrik_ros.tracking import MAX_INTERVAL
 from hybrik_ros.writing import writing
 
 HUMAN_POSE, HUMAN_POSES, TF_TOPIC = '/human_pose', '/human_poses', '/tf'
 TOPICS = {HUMAN_POSE: HUMAN_MESH, HUMAN_POSES: HUMAN_MESH_ARRAY, TF_TOPIC: TF}
 
+_SLOW_NOTE = (
+    f'the images come more than {MAX_INTERVAL:g} s apart, so no person is confirmed: record at a '
+    f'higher rate, or set -p tracking.confirm_after:=0.0'
+)
+_FULL_NOTE = (
+    f'{MAX_PEOPLE} people are tracked at times, which is the maximum: of more people in an image '
+    f'only the nearest ones are in the bag'
+)
 # Kinds of faults.
 _ORDER, _NO_FRAME_ID = 'order', 'no frame_id'
 # Settings for photos: there is no second frame that could confirm a person or be smoothed with.
@@ -118,6 +128,7 @@ class Processor:
         self._stream_settings = {name: own[name] for name in _PHOTO_SETTINGS}
         self._pipeline = Pipeline.create(ids=self._ids, **settings)
         self._maker = create_message_maker()
+        self._long_gaps = 0  # between two images, so long that no person is confirmed
 
     def __enter__(self) -> 'Processor':
         return self
@@ -191,6 +202,7 @@ class Processor:
         progress: Callable[[int, int], None],
     ) -> Outcome:
         """Write the bag into a folder and update the report."""
+        self._long_gaps = 0
         pipeline_seconds, frames, images = 0.0, report.frames, report.images
         started = time.perf_counter()
         with BagWriter(folder) as bag:
@@ -217,7 +229,10 @@ class Processor:
                     report.complete = True
         seconds = time.perf_counter() - started
         report.damage = dict(source.faults)
-        report.notes += [note for note in source.notes if note not in report.notes]
+        if self._long_gaps > 1 and not report.people and not source.are_photos:
+            report.add_note(_SLOW_NOTE)
+        for note in source.notes:
+            report.add_note(note)
         report.ids, report.has_tracks = self._ids.used, self._pipeline.has_tracks
         report.state = None if report.complete else self._pipeline.state()
         report.found = {} if report.complete else report.found
@@ -233,11 +248,15 @@ class Processor:
                 'as its stamp',
             )
             return 0.0
+        if report.last is not None and stamp - report.last >= MAX_INTERVAL * 1e9:
+            self._long_gaps += 1
         report.first = stamp if report.first is None else report.first
         report.last = stamp
         started = time.perf_counter()
         humans = self._pipeline(picture.rgb, picture.camera, stamp * 1e-9)
         seconds = time.perf_counter() - started
+        if self._pipeline.is_full:
+            report.add_note(_FULL_NOTE)
         name = self._pipeline.body.name
         meshes = [self._maker.human_mesh(human, picture.header, name, False) for human in humans]
         for mesh in meshes:

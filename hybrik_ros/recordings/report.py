@@ -85,6 +85,11 @@ class RecordingReport:
         self.faults[kind] = self.faults.get(kind, 0) + 1
         self.reasons.setdefault(kind, reason)
 
+    def add_note(self, text: str) -> None:
+        """Add information for the user, unless it is there already."""
+        if text not in self.notes:
+            self.notes.append(text)
+
     def add_people(self, ids: Iterable[str]) -> None:
         """Count the people of a frame.
 
