@@ -12,9 +12,8 @@ import pytest
 from rclpy.logging import get_logger
 from scipy.spatial.transform import Rotation
 
-from hybrik_ros.messages.images import UnusableInputError
 from hybrik_ros.node.complaints import Complaints
-from hybrik_ros.node.detections import ClassCheck, to_boxes
+from hybrik_ros.node.detections import Box, ClassCheck, to_boxes
 from hybrik_ros.node.diagnostics import Diagnostics
 
 
@@ -74,10 +73,18 @@ def detection(*results: tuple[str, float], x=100.0, y=50.0, size=(20.0, 60.0), t
     return Detection2D(hypotheses, BoundingBox2D(Pose2D(Point2D(x, y), theta), *size))
 
 
+def boxes_of(sent: list[Detection2D], threshold: float = 0.5) -> list[Box]:
+    """Return the boxes of the people, of which none is damaged."""
+    said: list[str] = []
+    boxes = to_boxes(Detection2DArray(sent), threshold, said.append)
+    assert not said
+    return boxes
+
+
 @pytest.mark.parametrize('name', ['person', 'Person', 'PERSON', '0', ' person'])
 def test_a_person_is_a_box(name):
     sent = Detection2DArray([detection((name, 0.9))])
-    assert to_boxes(sent, 0.5) == [pytest.approx((90, 20, 110, 80))]
+    assert boxes_of(sent.detections) == [pytest.approx((90, 20, 110, 80))]
 
 
 @pytest.mark.parametrize(
@@ -85,24 +92,24 @@ def test_a_person_is_a_box(name):
                 [('person', 0.6), ('statue', 0.7)]],
 )  # fmt: skip
 def test_other_classes_are_no_people(results):
-    assert to_boxes(Detection2DArray([detection(*results)]), 0.5) == []
+    assert boxes_of([detection(*results)]) == []
 
 
 def test_the_surest_comes_first():
     sent = [detection(('person', score), x=1000 * score) for score in (0.6, 0.9, 0.5, 0.7)]
-    boxes = to_boxes(Detection2DArray(sent), 0.55)
+    boxes = boxes_of(sent, 0.55)
     assert [box[0] + 10 for box in boxes] == pytest.approx([900, 700, 600])
 
 
 def test_before_humble_the_centre_was_the_position():
     sent = detection(('person', 0.9))
     sent.bbox.center = OldPose2D(100.0, 50.0, 0.0)
-    assert to_boxes(Detection2DArray([sent]), 0.5) == [pytest.approx((90, 20, 110, 80))]
+    assert boxes_of([sent]) == [pytest.approx((90, 20, 110, 80))]
 
 
 @pytest.mark.parametrize('theta', [0.3, -1.0, math.pi / 2, 2.5])
 def test_a_turned_box_is_widened_to_an_upright_one(theta):
-    [box] = to_boxes(Detection2DArray([detection(('person', 0.9), theta=theta)]), 0.5)
+    [box] = boxes_of([detection(('person', 0.9), theta=theta)], 0.5)
     corners = np.array([[10, 30, 0], [-10, 30, 0], [10, -30, 0], [-10, -30, 0]])
     turned = Rotation.from_euler('z', theta).apply(corners)[:, :2] + [100, 50]
     assert box == pytest.approx([*turned.min(axis=0), *turned.max(axis=0)])
@@ -112,10 +119,18 @@ def test_a_turned_box_is_widened_to_an_upright_one(theta):
     'fault', [{'x': math.nan}, {'y': math.inf}, {'theta': math.nan}, {'size': (0.0, 60.0)},
               {'size': (20.0, -1.0)}, {'size': (math.inf, 60.0)}],
 )  # fmt: skip
-def test_a_box_that_is_none_is_refused(fault):
-    with pytest.raises(UnusableInputError, match='bbox') as caught:
-        to_boxes(Detection2DArray([detection(('person', 0.9), **fault)]), 0.5)
-    assert caught.value.kind == 'detection'
+def test_a_box_that_is_none_is_left_out_and_named(fault):
+    sent = [detection(('person', 0.9), **fault), detection(('person', 0.8))]
+    said: list[str] = []
+    boxes = to_boxes(Detection2DArray(sent), 0.5, said.append)
+    assert boxes == [pytest.approx((90, 20, 110, 80))]
+    assert ['bbox' in text for text in said] == [True]
+
+
+def test_a_score_that_is_no_number_is_none():
+    sent = detection(('car', math.nan), ('person', 0.8))
+    assert len(boxes_of([sent])) == 1
+    assert not boxes_of([detection(('person', math.nan))])
 
 
 @pytest.mark.parametrize(
@@ -135,7 +150,7 @@ def test_a_detector_whose_detections_are_never_people_is_named(
     monkeypatch.setattr(complaints, 'warn', said.append)
     check, message = ClassCheck(complaints), Detection2DArray(sent)
     for _ in range(40):
-        check.check(message, to_boxes(message, 0.5), 0.5)
+        check.check(message, boxes_of(sent), 0.5)
     assert bool(said) == is_named
     if said:
         assert sent[0].results[0].hypothesis.class_id in said[0]

@@ -124,7 +124,8 @@ PERSON = ('person', 0.9)
     ('sent', 'level', 'words'),
     [
         (messages(detection(PERSON)), OK, 'reach to (110.0, 80.0)'),
-        (messages(), OK, 'without a classified detection'),
+        (messages(), OK, 'without any detection'),
+        (messages(detection()), WARNING, 'have no class'),
         ([], PROBLEM, 'no detections received'),
         (messages(detection(PERSON, x=0.5, y=0.5, size=(0.2, 0.6))), PROBLEM, 'shares of'),
         (messages(detection(PERSON, x=500, y=580, size=(60, 100))), PROBLEM, 'another image'),
@@ -156,6 +157,13 @@ def test_boxes_within_the_image_that_hold_no_person_are_named(scale: float, leve
     [finding] = check_detections('/detections', sent, stream(picture, 1))
     assert finding.level == level
     assert ('none of 1 people' in finding.found) == (level == PROBLEM)
+
+
+def test_a_detector_that_is_blind_is_named() -> None:
+    [picture] = read_frames(60, 1)
+    [finding] = check_detections('/detections', messages(), stream(picture, 1))
+    assert finding.level == WARNING
+    assert 'people in the last image (1)' in finding.found
 
 
 def write_folder(folder: Path, count: int) -> Path:

@@ -368,15 +368,21 @@ def _check_publisher(
 
 def _check_frame(topic: str, frame_id: str) -> Finding:
     """Check that the frame of images is named like an optical frame."""
-    if not frame_id:
+    if not frame_id.strip('/'):
         return Finding(
-            PROBLEM, topic, 'frame_id is empty, but TF needs it',
+            PROBLEM, topic, f'frame_id {frame_id!r} is no name, but TF needs one',
             'set it to ..._optical_frame among the parameters of the camera driver',
         )  # fmt: skip
     if frame_id.startswith('/'):
         return Finding(
             WARNING, topic, f'frame_id {frame_id!r} begins with a slash, which tf2 refuses',
             'the node removes it, other programs may not: set it without in the camera driver',
+        )  # fmt: skip
+    if frame_id.endswith('/'):
+        return Finding(
+            WARNING, topic, f'frame_id {frame_id!r} ends with a slash: TF takes it for another '
+            f'frame than {frame_id.rstrip("/")!r}',
+            'set it without the slash among the parameters of the camera driver',
         )  # fmt: skip
     if 'optical' not in frame_id:
         return Finding(

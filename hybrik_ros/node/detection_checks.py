@@ -75,13 +75,13 @@ def check_detections(
         yield Finding(PROBLEM, topic, 'no detections received', advice)
         return
     threshold = float(SETTINGS['detector_threshold'].default)
-    try:
-        boxes = [to_boxes(message, threshold) for message in messages]
-    except UnusableInputError as fault:
-        yield Finding.of(PROBLEM, topic, str(fault))
-        return
+    faults: list[str] = []
+    boxes = [to_boxes(message, threshold, faults.append) for message in messages]
+    if faults:
+        yield Finding.of(PROBLEM, topic, faults[0])
     if not any(boxes):
-        yield _explain_classes(topic, messages)
+        if not faults:
+            yield _explain_emptiness(topic, messages, images)
         return
     yield _check_boxes(topic, messages, boxes, images)
     if images is not None and images.stamps:
@@ -118,12 +118,17 @@ def _check_boxes(
     found = f'{found} in an image of {width} x {height} pixels'
     if right > width * (1 + _MAX_OUTSIDE) or bottom > height * (1 + _MAX_OUTSIDE):
         return Finding(PROBLEM, topic, f'{found}: they are those of another image', _COORDINATES)
-    with closing(open_detector(Settings())) as detector:
-        people = [person.box for person in detector(rgb)]
+    people = _detect(rgb)
     if people and overlaps(np.array(people), np.array(given)).max() < _MIN_OVERLAP:
         found = f'{found}, and none of {len(people)} people found there is in one of them'
         return Finding(PROBLEM, topic, found, _COORDINATES)
     return Finding(OK, topic, found)
+
+
+def _detect(rgb: NDArray[np.uint8]) -> list[NDArray]:
+    """Return the boxes of the people that the own detector finds."""
+    with closing(open_detector(Settings())) as detector:
+        return [person.box for person in detector(rgb)]
 
 
 def _find_pair(
@@ -134,14 +139,20 @@ def _find_pair(
         for image in images:
             elapsed = abs(nanoseconds(image.header) - nanoseconds(message.header))
             if given and elapsed <= _MAX_STAMP_DIFFERENCE:
-                try:
-                    return given, decompress(image) if hasattr(image, 'format') else to_rgb(image)
-                except UnusableInputError:  # The checks of the camera tell why.
-                    return None
+                rgb = _read(image)
+                return None if rgb is None else (given, rgb)
     return None
 
 
-def _explain_classes(topic: str, messages: Sequence[Any]) -> Finding:
+def _read(image: Any) -> NDArray[np.uint8] | None:
+    """Return the pixels of an image; None if it cannot be read, as the camera's checks tell."""
+    try:
+        return decompress(image) if hasattr(image, 'format') else to_rgb(image)
+    except UnusableInputError:
+        return None
+
+
+def _explain_emptiness(topic: str, messages: Sequence[Any], images: TopicStream | None) -> Finding:
     """Return why no detection is a person."""
     classes = {
         f'{result.hypothesis.class_id!r} with score {result.hypothesis.score:.2f}'
@@ -149,8 +160,21 @@ def _explain_classes(topic: str, messages: Sequence[Any]) -> Finding:
         for detection in message.detections
         for result in detection.results
     }
+    if not classes and any(message.detections for message in messages):
+        return Finding(
+            WARNING, topic, 'the detections have no class: none of them is a person',
+            'make the detector fill in results, with a class_id and a score',
+        )  # fmt: skip
     if not classes:
-        return Finding(OK, topic, f'{len(messages)} messages without a classified detection')
+        rgb = None if images is None or images.last is None else _read(images.last)
+        people = 0 if rgb is None else len(_detect(rgb))
+        found = f'{len(messages)} messages without any detection'
+        if not people:
+            return Finding(OK, topic, found)
+        return Finding(
+            WARNING, topic, f'{found}, although there are people in the last image ({people})',
+            'check that the detector receives the images of the node, and its threshold',
+        )  # fmt: skip
     return Finding(
         WARNING, topic, f'no detection is a person: {", ".join(sorted(classes)[:3])}',
         f'people are those of the class {" or ".join(PERSON_CLASSES)} with a score of at least '

@@ -5,9 +5,9 @@ bbox.center.position; before, it was bbox.center itself.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
-from hybrik_ros.messages.images import UnusableInputError
 from hybrik_ros.node.complaints import Complaints
 
 # Class ids of people: the name, or COCO's index.
@@ -36,8 +36,8 @@ def message_type() -> type:
     return Detection2DArray
 
 
-def to_boxes(message: Any, threshold: float) -> list[Box]:
-    """Return the boxes of the people in detections.
+def to_boxes(message: Any, threshold: float, complain: Callable[[str], None]) -> list[Box]:
+    """Return the boxes of the people in detections; those that are none are left out.
 
     A detection is a person if its result with the highest score is one. A rotated box is replaced
     by the axis-aligned box around it.
@@ -48,26 +48,25 @@ def to_boxes(message: Any, threshold: float) -> list[Box]:
         The detections.
     threshold : float
         Minimum score of a person, in [0, 1].
+    complain : callable
+        Called with the reason for a box that is left out: it is not finite, or has no size.
 
     Returns
     -------
     list of tuple
         Boxes (x_min, y_min, x_max, y_max) in pixels, in descending order of the score.
-
-    Raises
-    ------
-    UnusableInputError
-        The box of a person is not finite, or its size is not positive.
     """
     people = []
     for detection in message.detections:
         best = max(
             (result.hypothesis for result in detection.results),
-            key=lambda hypothesis: hypothesis.score,
+            key=lambda hypothesis: -1 if math.isnan(hypothesis.score) else hypothesis.score,
             default=None,
         )
         if best and best.class_id.strip().lower() in PERSON_CLASSES and best.score >= threshold:
-            people.append((best.score, _box(detection.bbox)))
+            box = _box(detection.bbox, complain)
+            if box is not None:
+                people.append((best.score, box))
     return [box for _, box in sorted(people, key=lambda person: -person[0])]
 
 
@@ -112,18 +111,18 @@ class ClassCheck:
             )
 
 
-def _box(bounds: Any) -> Box:
-    """Return the axis-aligned box around a vision_msgs/BoundingBox2D."""
+def _box(bounds: Any, complain: Callable[[str], None]) -> Box | None:
+    """Return the axis-aligned box around a vision_msgs/BoundingBox2D; None if it is no box."""
     centre = bounds.center
     position, theta = getattr(centre, 'position', centre), centre.theta
     numbers = (position.x, position.y, theta, bounds.size_x, bounds.size_y)
     if not (all(map(math.isfinite, numbers)) and bounds.size_x > 0 and bounds.size_y > 0):
-        raise UnusableInputError(
-            'detection',
-            f'detection ignored: its box of {bounds.size_x} x {bounds.size_y} pixels at '
-            f'({position.x}, {position.y}), rotated by {theta} rad, must be finite and have a '
-            f'positive size: check that the detector fills in bbox',
+        complain(
+            f'a detection is ignored, as its box of {bounds.size_x:g} x {bounds.size_y:g} pixels '
+            f'at ({position.x:g}, {position.y:g}), rotated by {theta:g} rad, is not finite or has '
+            f'no positive size: check that the detector fills in bbox'
         )
+        return None
     cos, sin = abs(math.cos(theta)), abs(math.sin(theta))
     width = (bounds.size_x * cos + bounds.size_y * sin) / 2
     height = (bounds.size_x * sin + bounds.size_y * cos) / 2

@@ -129,7 +129,7 @@ class FrameProcessor:
             right, bottom = (max(box[side] for box in boxes) for side in (2, 3))
             self._complaints.warn(
                 f'no box of the last {self._pipeline.empty_boxes} images with detections holds a '
-                f'person, so the own detector looks too. They reach to ({right:.1f}, {bottom:.1f}) '
+                f'person, so the own detector looks too. They reach to ({right:.4g}, {bottom:.4g}) '
                 f'in an image of {width} x {height} pixels: make the detector publish boxes in '
                 f'pixels of this image, not from 0 to 1 nor in pixels of its network'
             )

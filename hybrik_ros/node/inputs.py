@@ -156,7 +156,8 @@ class Inputs:
         if self._missed[topic] >= _MAX_MISSED:
             self._complaints.warn(
                 f'no message with the stamps of the images on '
-                f'{self._node.resolve_topic_name(topic)}: check that it is published, or remap it'
+                f'{self._node.resolve_topic_name(topic)}: check that it is published, with the '
+                f'header of the image that it belongs to, or remap it'
             )
 
     def _subscribe_all(self) -> None:
@@ -202,11 +203,7 @@ class Inputs:
     def _take_detections(self, message: Any, _: MessageInfo) -> None:
         assert self._boxes is not None
         threshold = self._node.get_parameter('detector.threshold').value
-        try:
-            boxes = detections.to_boxes(message, threshold)
-        except UnusableInputError as fault:
-            self._complaints.warn(str(fault))
-            return
+        boxes = detections.to_boxes(message, threshold, self._complaints.warn)
         self._classes.check(message, boxes, threshold)
         self._boxes.put(_seconds(message.header), boxes)
 
