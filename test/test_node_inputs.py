@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
+from rosgraph_msgs.msg import Clock
 from sample import read_camera, read_frames
 from sensor_msgs.msg import CameraInfo, Image
 from spinning import SpinningNode
@@ -34,6 +36,7 @@ class Driver(SpinningNode):
         self.reports: list[DiagnosticArray] = []
         self.images = self.node.create_publisher(Image, 'image', 5)
         self.camera_infos = self.node.create_publisher(CameraInfo, 'camera_info', LATCHED)
+        self.clocks = self.node.create_publisher(Clock, '/clock', 5)
         for kind, topic, taken in (
             (HumanMeshArray, 'human_poses', self.answers),
             (TFMessage, '/tf', self.transforms),
@@ -122,7 +125,7 @@ def test_without_clock_it_reports_and_an_override_of_durability_is_honoured(
     process = start(driver, ros_environment, tmp_path / 'log', 'use_sim_time:=true', volatile)
     try:
         assert driver.wait(lambda: 'use_sim_time is set' in driver.message())
-        assert 'has no /clock' in driver.message()
+        assert 'receives no time from /clock' in driver.message()
 
         def is_missed() -> bool:
             driver.show(pictures[0], FRAME)
@@ -130,6 +133,14 @@ def test_without_clock_it_reports_and_an_override_of_durability_is_honoured(
 
         assert driver.wait(is_missed)
         assert driver.node.count_subscribers('camera_info') == 1
+
+        def is_said(words: str) -> bool:
+            driver.clocks.publish(Clock(clock=Time(sec=100)))
+            driver.show(pictures[0], FRAME)
+            return words in driver.message()
+
+        assert driver.wait(lambda: is_said('one that is published only once must be latched'))
+        assert driver.wait(lambda: is_said('the time of /clock stands still at 100.000 s'))
         assert 'from the clock of this machine' not in (tmp_path / 'log').read_text()
     finally:
         process.kill()
