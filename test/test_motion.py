@@ -378,6 +378,13 @@ def test_gaps_are_filled_along_geodesics_or_split(people: list[Human]) -> None:
         np.testing.assert_array_equal(part.betas, frames[-1][0].betas)
 
 
+def test_parts_of_a_motion_never_replace_another_person(people: list[Human]) -> None:
+    frames = [[human, replace(human, id='p1_2')] for human in people]
+    frames[9] = frames[9][1:]
+    with pytest.raises(MotionError, match="another person, 'p1_2'"):
+        motions_of(stamps(), frames, BODY, 'split')
+
+
 def test_long_gaps_are_not_interpolated(people: list[Human], tmp_path: Path) -> None:
     """Interpolating over a clock that jumps by ten days would take 40 GB."""
     times = [t + (n > 9) * 864_000 * 10**9 for n, t in enumerate(stamps())]

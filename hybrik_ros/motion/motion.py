@@ -1,5 +1,6 @@
 """Motion: the poses of one body at a constant rate."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -160,7 +161,18 @@ def motions_of(
         for number, part in enumerate(parts, 1):
             name = id if len(parts) == 1 else f'{id}_{number}'
             motions.append(_create_motion(name, body, betas, rate, seen[part], humans[part]))
+    _check_names(motions)
     return motions
+
+
+def _check_names(motions: Sequence[Motion]) -> None:
+    """Raise a MotionError if two motions have one name, so that one file would replace another."""
+    counts = Counter(motion.name for motion in motions)
+    if names := [name for name, count in counts.items() if count > 1]:
+        raise MotionError(
+            f'a part of a motion would have the name of another person, {names[0]!r}: keep the '
+            f'motion whole with --gaps interpolate'
+        )
 
 
 class _Grid(NamedTuple):
