@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from spinning import SpinningNode
 from std_msgs.msg import Header
 from test_detections import Detection2D, Detection2DArray, detection
+from test_motion import walk, write_people
 
 from hybrik_ros.cli.__main__ import main
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
@@ -199,6 +201,16 @@ def test_bags_with_slashes_and_of_two_cameras_are_named(tmp_path: Path) -> None:
     other = np.zeros((24, 32, 3), np.uint8)
     findings = list(check_recording(write_bag(tmp_path / 'two', [PICTURE, other] * 3)))
     assert find(findings, "size alternates: '32 x 24', '64 x 48'").level == WARNING
+
+
+def test_damaged_people_in_a_bag_are_named(tmp_path: Path) -> None:
+    [human] = walk(1, 1)
+    bad = replace(human, id='../x')
+    path = write_people(tmp_path / 'people', [[human], [human, bad], [human]])
+    findings = list(check_recording(path))
+    assert "person '../x'" in find(findings, 'left out').found
+    assert find(findings, '3 frames with 1 people').level == OK
+    assert len(findings) == 2
 
 
 @pytest.mark.parametrize(

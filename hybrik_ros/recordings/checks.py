@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from hybrik_ros.bags import BagReader
+from hybrik_ros.bags.people_reader import read_people
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
 from hybrik_ros.messages.fields import nanoseconds
-from hybrik_ros.recordings.recording import Recording
-from hybrik_ros.recordings.sources import Picture, PictureSource, open_source
+from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY
+from hybrik_ros.recordings.recording import Recording, is_bag
+from hybrik_ros.recordings.sources import IMAGE_TYPES, Picture, PictureSource, open_source
 from hybrik_ros.tracking import MAX_INTERVAL
 
 _FIELD_OF_VIEW = 60.0  # degrees, where nothing else is known
@@ -26,6 +29,12 @@ def check_recording(path: Path) -> Iterator[Finding]:
     path : Path
         A bag, a video or a folder of images.
     """
+    topics = _find_topics(path)
+    people = [topic for topic, kind in topics.items() if kind in (HUMAN_MESH, HUMAN_MESH_ARRAY)]
+    for topic in people:
+        yield from _check_people(path, topic)
+    if people and not IMAGE_TYPES.intersection(topics.values()):
+        return  # It is none to be processed.
     said: set[str] = set()
     # The images of a bag without camera_info are checked too.
     for recording in (Recording(path), Recording(path, field_of_view=_FIELD_OF_VIEW)):
@@ -38,6 +47,33 @@ def check_recording(path: Path) -> Iterator[Finding]:
             if text not in said:
                 yield Finding.of(PROBLEM, path.name, text, _ADVICE)
             said.add(text)
+
+
+def _find_topics(path: Path) -> dict[str, str]:
+    """Return the types of the topics of a bag; empty for what is none, or cannot be read."""
+    try:
+        if is_bag(path):
+            with BagReader(path) as reader:
+                return {name: topic.type_name for name, topic in reader.topics.items()}
+    except (ValueError, OSError):  # The checks of its images tell why.
+        pass
+    return {}
+
+
+def _check_people(path: Path, topic: str) -> Iterator[Finding]:
+    """Check the messages of people of a bag, as `hybrik motion` reads them."""
+    people = read_people(path, topic)
+    for line in people.report():
+        yield Finding(
+            WARNING, path.name, f'{topic}: left out: {line}',
+            'correct the program that published it; the other messages can be used',
+        )  # fmt: skip
+    ids = {human.id for frame in people.frames.values() for human in frame}
+    found = f'{topic}: {len(people.frames)} frames with {len(ids)} people'
+    if not ids:
+        yield Finding(WARNING, path.name, found, 'record it while people are in view')
+    else:
+        yield Finding(OK, path.name, found)
 
 
 def _check_images(subject: str, source: PictureSource) -> Iterator[Finding]:

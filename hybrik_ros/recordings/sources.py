@@ -35,6 +35,7 @@ from hybrik_ros.recordings.similarity import are_unrelated
 from hybrik_ros.untrusted import check_regular
 
 _IMAGE, _COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
+IMAGE_TYPES = frozenset((_IMAGE, _COMPRESSED))
 _CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 # Pattern of topic names that are not those of colour images.
 _NO_COLOURS = re.compile('depth|disparity|confidence|infra', re.IGNORECASE)
@@ -359,7 +360,7 @@ class BagSource(PictureSource):
     def _find_image(self, name: str) -> Topic:
         """Return the image topic of a name; if empty, the only topic of colour images."""
         topics = self._reader.topics
-        images = {t.name: t for t in topics.values() if t.type_name in (_IMAGE, _COMPRESSED)}
+        images = {t.name: t for t in topics.values() if t.type_name in IMAGE_TYPES}
         if name:
             if name not in images:
                 raise self._missing_topic('image', name, images)
