@@ -315,8 +315,6 @@ def test_nearest_of_more_people_than_the_maximum_are_reported(create, frames, al
     assert len(known & {human.id for human in after}) == 5
 
 
-
-
 @pytest.mark.parametrize(
     'wrong',
     [
