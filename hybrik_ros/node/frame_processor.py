@@ -141,7 +141,10 @@ class FrameProcessor:
 
     def time_since(self, header: Header, stage: str) -> None:
         """Note how long ago a stamp was, if it is one of this clock."""
-        elapsed = (self._node.get_clock().now().nanoseconds - nanoseconds(header)) * 1e-9
+        stamp = nanoseconds(header)
+        if stamp <= 0:  # None at all; StampCheck tells of it.
+            return
+        elapsed = (self._node.get_clock().now().nanoseconds - stamp) * 1e-9
         if abs(elapsed) < _OTHER_CLOCK_SECONDS:
             self._diagnostics.add_time(stage, elapsed)
         elif not self._node.get_parameter('use_sim_time').value:
