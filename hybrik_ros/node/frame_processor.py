@@ -142,7 +142,7 @@ class FrameProcessor:
     def time_since(self, header: Header, stage: str) -> None:
         """Note how long ago a stamp was, if it is one of this clock."""
         stamp = nanoseconds(header)
-        if stamp <= 0:  # None at all; StampCheck tells of it.
+        if not stamp:  # It was never set; StampCheck tells of it.
             return
         elapsed = (self._node.get_clock().now().nanoseconds - stamp) * 1e-9
         if abs(elapsed) < _OTHER_CLOCK_SECONDS:
