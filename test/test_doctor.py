@@ -298,7 +298,7 @@ def other_stamp(image: Image, info: CameraInfo) -> None:
         (black, WARNING, '/image', 'nearly black', 'uncover the lens'),
         (unknown_distortion, PROBLEM, '/camera_info', "'fov'", 'calibrate it'),
         (unreadable, PROBLEM, '/image', "'jpeg'", 'pixel format'),
-        (no_frame, PROBLEM, '/image', 'frame_id  is no name', 'optical_frame'),
+        (no_frame, PROBLEM, '/image', 'frame_id is empty', 'optical_frame'),
         (unusual_frame, WARNING, '/image', "'camera'", 'REP-103'),
         (other_frame, WARNING, '/camera_info', "'left_optical_frame'", 'remap camera_info'),
         (no_stamp, PROBLEM, '/image', 'stamps are all zero', 'driver'),

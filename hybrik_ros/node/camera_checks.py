@@ -370,7 +370,7 @@ def _check_frame(topic: str, frame_id: str) -> Finding:
     """Check that the frame of images is named like an optical frame."""
     if not frame_id.strip('/'):
         return Finding(
-            PROBLEM, topic, f'frame_id {frame_id!r} is no name, but TF needs one',
+            PROBLEM, topic, 'frame_id is empty, but TF needs it',
             'set it to ..._optical_frame among the parameters of the camera driver',
         )  # fmt: skip
     if frame_id.startswith('/'):

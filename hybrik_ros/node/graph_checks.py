@@ -38,6 +38,7 @@ _MAX_DISCOVERY_SECONDS = 7.0
 # Minimum time without a new camera after which discovery is complete. Fast DDS announces processes
 # every 3 s, and the first announcement may be lost.
 _SETTLE_SECONDS = 3.5
+_UNKNOWN_NAME = '_NODE_NAME_UNKNOWN_'  # of a node of which only its publishers are discovered yet
 _MAX_ANSWER_SECONDS = 3.0  # of a service
 _SPIN_SECONDS = 0.1
 _LEVELS = {DiagnosticStatus.OK: OK, DiagnosticStatus.WARN: WARNING}
@@ -315,6 +316,7 @@ class _GraphChecker:
             for topic, kinds in self._node.get_topic_names_and_types()
             if 'hybrik_ros/msg/HumanMeshArray' in kinds
             for publisher in self._publishers(topic)
+            if publisher.node_name != _UNKNOWN_NAME
         }
         return named | renamed
 

@@ -203,8 +203,12 @@ class Inputs:
     def _take_detections(self, message: Any, _: MessageInfo) -> None:
         assert self._boxes is not None
         threshold = self._node.get_parameter('detector.threshold').value
-        boxes = detections.to_boxes(message, threshold, self._complaints.warn)
-        self._classes.check(message, boxes, threshold)
+        faults: list[str] = []
+        boxes = detections.to_boxes(message, threshold, faults.append)
+        for fault in faults:
+            self._complaints.warn(fault)
+        if not faults:  # The detections that are no boxes may be people.
+            self._classes.check(message, boxes, threshold)
         self._boxes.put(_seconds(message.header), boxes)
 
     def _cleaned(
