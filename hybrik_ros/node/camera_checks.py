@@ -57,12 +57,12 @@ _CALIBRATE = (
     'calibrate it: ros2 run camera_calibration cameracalibrator, with a printed chessboard; '
     "or set the node's parameter field_of_view, for example to 60.0, with less accurate distances"
 )
+_UNTIL_THEN = 'until then the node needs its parameter field_of_view, for example 60.0'
 _ADVICE = {
     'zero K': _CALIBRATE,
-    OTHER_SIZE: 'calibrate the camera in the resolution of its images, or set its driver to the '
-    'resolution of the calibration',
-    IMPOSSIBLE: 'correct the calibration file or the camera driver; until then the node needs its '
-    'parameter field_of_view',
+    OTHER_SIZE: _UNTIL_THEN,
+    IMPOSSIBLE: f'correct the calibration file or the camera driver; {_UNTIL_THEN}',
+    'camera_info': _UNTIL_THEN,
     'distortion model': 'calibrate it with one of these',
     'encoding': 'set the pixel format among the parameters of the camera driver',
 }
