@@ -101,7 +101,7 @@ def _check_size(path: Path, data: bytes, tiff_size: tuple[int, int]) -> None:
     try:
         size = size_of(data) or (_bmp_size(data) if data.startswith(_BMP) else tiff_size)
     except (ValueError, struct.error) as error:
-        raise PhotoError(f'{path} is damaged: {error}') from error
+        raise PhotoError(f'{path} is damaged ({error}): copy or save it anew') from error
     if 0 in size:  # OpenCV reads more formats, the size of which is not known before.
         raise _undecodable(path)
     if math.prod(size) > MAX_PHOTO_PIXELS:
