@@ -347,10 +347,9 @@ def _print_notes(reports: Mapping[Path, RecordingReport], console: Terminal) -> 
     for note, names in about.items():
         which = ''
         if len(reports) > 1:
-            few = (
-                f' ({", ".join(names)})' if len(names) <= min(_MAX_NAMES, len(reports) - 1) else ''
-            )
-            which = f'{len(names)} of {len(reports)} recordings{few}: '
+            are_named = len(names) < len(reports) and len(names) <= _MAX_NAMES
+            named = f' ({", ".join(names)})' if are_named else ''
+            which = f'{len(names)} of {len(reports)} recordings{named}: '
         console.print(f'{which}{note}', soft_wrap=True)
 
 

@@ -69,8 +69,8 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         '--intrinsics',
         choices=INTRINSICS,
         default=AUTO,
-        help='intrinsics of the calibration that the photo has: K and D (raw, which auto takes), or '
-        'P (rectified)',
+        help='intrinsics of the calibration that the photo has: K and D (raw, as auto), or P '
+        '(rectified)',
     )
     parser.add_argument(
         '-p',

@@ -4,6 +4,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from hybrik_ros.camera import Camera
@@ -17,8 +18,8 @@ BUFFER_LENGTH = 8
 # Maximum wait in seconds after a change of the resolution: the image may arrive before its
 # camera_info.
 _MAX_WAIT_SECONDS = 0.1
-# Words in the names of topics with rectified images, such as image_rect_color, and words before them
-# that deny it.
+# Words in the names of topics with rectified images, such as image_rect_color, and words before
+# them that deny it.
 _RECTIFIED_WORDS = {'rect', 'rectified', 'rectify', 'undist', 'undistort', 'undistorted'}
 _NEGATIONS = {'un', 'no', 'non', 'not'}
 _WORDS = re.compile('[A-Z]?[a-z]+|[A-Z]+')
@@ -38,7 +39,7 @@ def are_rectified(intrinsics: str, image_topic: str) -> bool:
         words = ['', *map(str.lower, _WORDS.findall(image_topic))]
         return any(
             word in _RECTIFIED_WORDS and before not in _NEGATIONS
-            for before, word in zip(words, words[1:], strict=False)
+            for before, word in pairwise(words)
         )
     return intrinsics == RECTIFIED
 

@@ -27,8 +27,8 @@ _MAX_SKEW = 0.1  # as a share of the focal length
 _MAX_OFFSET, _MAX_USUAL_OFFSET = 1.0, 0.6
 _MAX_OFFSET_ALONG_BOTH, _MAX_USUAL_OFFSET_ALONG_BOTH = 0.16, 0.1
 _MAX_OFFSET_OF_TURNED = 0.2
-# Of a calibration with exchanged numbers: the centre is farther off than the first along a side, and
-# with the numbers put right nearer than the second along both, and pixels are square to this ratio.
+# Numbers are exchanged if the centre is farther off than the first along a side, and with the
+# numbers put right nearer than the second along both, and pixels are square to this ratio.
 _MIN_EXCHANGED_OFFSET, _MAX_CORRECTED_OFFSET, _MAX_CORRECTED_RATIO = 0.1, 0.05, 1.1
 
 _GRID = 9  # rows and columns of the pixels at which the distortion is tried
@@ -108,9 +108,9 @@ def _find_exchanged(camera: Camera) -> Iterator[Doubt]:
         )
     elif _would_fit(camera, (fx, fy), (cy, cx)):
         yield Doubt(
-            f'its centre, ({cx:g}, {cy:g}), would be the middle of images turned by 90 degrees, not '
-            f'of {camera.width} x {camera.height} pixels: exchange x and y, or calibrate the camera '
-            'with the images as they are',
+            f'its centre, ({cx:g}, {cy:g}), would be the middle of images turned by 90 degrees, '
+            f'not of {camera.width} x {camera.height} pixels: exchange x and y, or calibrate the '
+            'camera with the images as they are',
             is_impossible=False,
         )
 

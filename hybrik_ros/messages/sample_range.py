@@ -25,9 +25,9 @@ _DECAY = 0.05  # share of the distance to a narrower range that is covered per i
 class SampleRange:
     """The range of values in use in a stream of 16-bit images.
 
-    It widens at once and narrows slowly, so that the brightness of a stream does not flicker. A range
-    that has no value in common with the last one replaces it: the last one was that of blank images,
-    with which cameras begin, or of another scene.
+    It widens at once and narrows slowly, so that the brightness of a stream does not flicker. A
+    range that has no value in common with the last one replaces it: the last one was that of blank
+    images, with which cameras begin, or of another scene.
     """
 
     def __init__(self) -> None:
