@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import cv2
 import numpy as np
@@ -317,6 +318,27 @@ def test_passwords_are_not_shown() -> None:
     )
     with pytest.raises(MediaError, match=r'the camera rtsp://me:\*\*\*@127.0.0.1:9/ cannot be'):
         open_media('rtsp://me:secret@127.0.0.1:9/')
+
+
+@pytest.mark.parametrize(
+    ('name', 'reason'),
+    [
+        ('97', r'there is no /dev/video97; plug it in.*found: '),
+        ('1' * 5000, 'plug it in'),
+        ('/dev/video98', 'there is no /dev/video98'),
+        ('/dev/null', '/dev/null is no camera; choose another one'),
+    ],
+)
+def test_what_is_no_camera_is_said(name: str, reason: str) -> None:
+    with pytest.raises(MediaError, match=f'cannot be opened: .*{reason}'):
+        open_media(name)
+
+
+def test_files_in_shared_memory_are_no_cameras() -> None:
+    with NamedTemporaryFile(dir='/dev/shm', suffix='.png') as file:
+        file.write(cv2.imencode('.png', SCENE)[1].tobytes())
+        file.flush()
+        assert isinstance(open_media(file.name), StillPicture)
 
 
 class Webcam:
