@@ -90,6 +90,9 @@ def test_unusable_files_are_named_before_networks_are_loaded(
     cv2.imwrite(str(small), np.zeros((48, 64, 3), np.uint8))
     for arguments, complaint in (
         ((tmp_path / 'none.png',), 'there is no file'),
+        (('https://me:secret@host/a.jpg',), 'https://me:***@host/a.jpg is a URL: download'),
+        ((tmp_path,), 'is a folder, not a photo'),
+        ((CLIP,), 'is a video, not a photo: process it with hybrik bag'),
         ((tmp_path / 'pipe.png',), 'is not a regular file'),
         ((tmp_path / 'text.png',), 'cannot be decoded'),
         ((photo, '-o', tmp_path / 'out.gif'), 'must end in one of .bmp'),

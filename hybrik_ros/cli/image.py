@@ -18,12 +18,14 @@ from hybrik_ros.cli.pictures import draw_people, write_picture
 from hybrik_ros.cli.video import degrees
 from hybrik_ros.human import Human
 from hybrik_ros.media.photo import PHOTOS, is_photo, read_photo
+from hybrik_ros.media.url import hide_password, is_url
 from hybrik_ros.messages.calibration import read_calibration
 from hybrik_ros.messages.camera_info import are_rectified
 from hybrik_ros.messages.exposure import describe_exposure
 from hybrik_ros.messages.images import Intrinsics
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.printable import printable
+from hybrik_ros.recordings.recording import VIDEOS
 from hybrik_ros.rotations import to_quaternion
 from hybrik_ros.settings import AUTO, INTRINSICS, parse_settings
 from hybrik_ros.skeleton import JOINT_NAMES
@@ -47,7 +49,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         'frame of the camera (x right, y down, z forward), rotations relative to the parent joint '
         'as quaternions (x, y, z, w), boxes in pixels. Needs no ROS.',
     )
-    parser.add_argument('photo', type=Path, help=f'the photo: {", ".join(PHOTOS)}')
+    parser.add_argument('photo', help=f'the photo: {", ".join(PHOTOS)}')
     parser.add_argument(
         '-o', '--output', type=Path, help='write the photo with the people drawn in to this file'
     )
@@ -94,9 +96,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> None:
     settings = parse_settings(args.param) | _SETTINGS
+    photo = _to_path(args.photo)
     if args.output is not None:
-        _check_output(args.output, args.photo)
-    bgr = read_photo(args.photo)
+        _check_output(args.output, photo)
+    bgr = read_photo(photo)
     rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
     camera, doubts = _open_camera(args, rgb)
     with Pipeline.create(**settings) as pipeline:
@@ -105,7 +108,7 @@ def _run(args: argparse.Namespace) -> None:
     if args.output is not None:
         write_picture(args.output, draw_people(rgb, people, body, camera))
     assumed = None if args.camera_info is not None else args.field_of_view
-    print(_to_json(_describe(args.photo, people, body, camera, assumed)))
+    print(_to_json(_describe(photo, people, body, camera, assumed)))
     for text in filter(None, (*doubts, describe_exposure(rgb))):
         print(printable(text), file=sys.stderr)
 
@@ -122,6 +125,17 @@ def _open_camera(args: argparse.Namespace, rgb: NDArray[np.uint8]) -> Intrinsics
         f'are only as accurate as this value; set --camera-info'
     )
     return Intrinsics(Camera.from_field_of_view(view, width, height), (doubt,))
+
+
+def _to_path(name: str) -> Path:
+    """Return the path of a photo; refuse what other commands take."""
+    path = Path(name)
+    if is_url(name):
+        raise ImageError(f'{hide_password(name)} is a URL: download the photo')
+    if path.is_dir() or path.suffix.lower() in VIDEOS:
+        kind = 'folder' if path.is_dir() else 'video'
+        raise ImageError(f'{path} is a {kind}, not a photo: process it with hybrik bag')
+    return path
 
 
 def _check_output(output: Path, photo: Path) -> None:

@@ -106,9 +106,12 @@ class VideoFile:
         self.estimated = 0
         self.is_cut_off = False
         if not capture.grab():
+            advice = 'convert it, to H.264 for example'
+            if is_url(name):  # Servers without ranges send no file that must be read from its end.
+                advice = 'download it, and use the file'
             raise MediaError(
                 f'{self.name} has the codec {_codec(capture)}, which this OpenCV cannot decode, or '
-                f'no frame: convert it, to H.264 for example'
+                f'no frame: {advice}'
             )
         self._first = max(0.0, float(capture.get(_PRESENTATION_TIME)))
 
