@@ -15,7 +15,6 @@ from hybrik_ros.messages.camera_info import are_rectified
 from hybrik_ros.messages.exposure import describe_exposure
 from hybrik_ros.messages.images import (
     IMPOSSIBLE,
-    OTHER_SIZE,
     UnusableInputError,
     decompress,
     to_intrinsics,
@@ -60,7 +59,6 @@ _CALIBRATE = (
 _UNTIL_THEN = 'until then the node needs its parameter field_of_view, for example 60.0'
 _ADVICE = {
     'zero K': _CALIBRATE,
-    OTHER_SIZE: _UNTIL_THEN,
     IMPOSSIBLE: f'correct the calibration file or the camera driver; {_UNTIL_THEN}',
     'camera_info': _UNTIL_THEN,
     'distortion model': 'calibrate it with one of these',
@@ -237,8 +235,10 @@ class CameraListener:
         try:
             camera, doubts = to_intrinsics(message, size, self._rectified)
         except UnusableInputError as fault:
-            advice = _ADVICE.get(fault.kind, _CALIBRATE)
-            yield Finding(PROBLEM, self._calibration, str(fault), advice)
+            if advice := _ADVICE.get(fault.kind):
+                yield Finding(PROBLEM, self._calibration, str(fault), advice)
+            else:  # The message has its own.
+                yield Finding.of(PROBLEM, self._calibration, str(fault), _CALIBRATE)
             return
         for doubt in doubts:
             found, _, advice = doubt.rpartition(': ')
