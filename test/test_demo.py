@@ -178,6 +178,17 @@ def test_an_empty_room_is_no_failure(ros_environment: dict[str, str], tmp_path: 
     assert cv2.imread(str(output / 'contact_sheet.jpg')) is not None
 
 
+def test_faults_that_only_the_logs_have_are_printed(
+    ros_environment: dict[str, str], tmp_path: Path
+) -> None:
+    black = tmp_path / 'black.png'
+    cv2.imwrite(str(black), np.full((240, 320, 3), 3, np.uint8))
+    finished = run_demo(ros_environment, '--input', str(black), '--output', str(tmp_path / 'out'))
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert finished.stdout.count('nearly black') == 1
+    assert finished.stdout.count('Warning: no calibration: a horizontal field of view of 60') == 1
+
+
 def test_the_people_in_a_photo_are_found(ros_environment: dict[str, str], tmp_path: Path) -> None:
     photo, output = tmp_path / 'photo.png', tmp_path / 'out'
     cv2.imwrite(str(photo), read_frames(90, 1)[0][..., ::-1])

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 from sample import CLIP, read_camera, read_frames
 
 from hybrik_ros.cli import main
@@ -89,6 +90,9 @@ def test_unusable_files_are_named_before_networks_are_loaded(
     cv2.imwrite(str(small), np.zeros((48, 64, 3), np.uint8))
     for arguments, complaint in (
         ((tmp_path / 'none.png',), 'there is no file'),
+        (('https://me:secret@host/a.jpg',), 'https://me:***@host/a.jpg is a URL: download'),
+        ((tmp_path,), 'is a folder, not a photo'),
+        ((CLIP,), 'is a video, not a photo: process it with hybrik bag'),
         ((tmp_path / 'pipe.png',), 'is not a regular file'),
         ((tmp_path / 'text.png',), 'cannot be decoded'),
         ((photo, '-o', tmp_path / 'out.gif'), 'must end in one of .bmp'),
@@ -102,3 +106,23 @@ def test_unusable_files_are_named_before_networks_are_loaded(
         said = capsys.readouterr()
         assert complaint in said.err
         assert said.out == ''
+
+
+def test_what_is_doubtful_is_said(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calibration = yaml.safe_load(photo.with_suffix('.yaml').read_text())
+    calibration['camera_matrix']['data'][4] *= 2
+    calibration['projection_matrix']['data'][0] = calibration['projection_matrix']['data'][5] = 1234
+    doubtful, dark = tmp_path / 'doubtful.yaml', tmp_path / 'dark.png'
+    doubtful.write_text(yaml.safe_dump(calibration))
+    cv2.imwrite(str(dark), np.full((594, 1768, 3), 5, np.uint8))
+    assert main(['image', str(dark), '--camera-info', str(doubtful)]) == 0
+    said = capsys.readouterr().err
+    assert 'differ by a factor of 2: calibrate' in said
+    assert 'nearly black' in said
+    rectified = ['--camera-info', str(doubtful), '--intrinsics', 'rectified']
+    assert main(['image', str(dark), *rectified]) == 0
+    said = capsys.readouterr()
+    assert 'factor' not in said.err
+    assert json.loads(said.out)['camera_matrix'][0][0] == 1234

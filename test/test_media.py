@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import cv2
 import numpy as np
@@ -75,6 +76,7 @@ def test_times_are_those_of_the_container_where_they_rise(
         ([0, 30, 71, 99, 140, 165, 203, 240, 260, 300, 340, 370], 0.0),  # a browser's
         ([0, 33, 67, 100, 200, 300, 400, 500, 600, 800, 900, 1900], 1.9),  # a phone in the dark
         ([500, 533, 567, 600, 700, 800, 900, 1000, 1100, 1300, 1400, 9000], 60.0),
+        ([7000 + 40 * number for number in range(12)], 7.48),  # a part of a recording
     ],
 )
 def test_times_of_videos_with_a_variable_rate_are_their_own(
@@ -192,7 +194,11 @@ def test_photos_that_cannot_be_read_are_named(tmp_path: Path) -> None:
             '<2H2I', tiff, entry, struct.unpack_from('<H', tiff, entry)[0], 4, 1, 60000
         )
     (tmp_path / 'huge.tif').write_bytes(tiff)
-    names = ('pipe.png', 'folder.png', 'link.png', 'loop.png', 'text.png', 'empty.jpg', 'none.png')
+    (tmp_path / 'other.png').write_bytes(b'P5 4 2 255 ' + bytes(8))
+    names = (
+        'pipe.png', 'folder.png', 'link.png', 'loop.png', 'text.png', 'empty.jpg', 'none.png',
+        'other.png',
+    )  # fmt: skip
     for name in names:
         with pytest.raises(PhotoError, match=name):
             read_photo(tmp_path / name)
@@ -217,6 +223,15 @@ def test_photos_are_told_from_the_frames_of_a_video(tmp_path: Path) -> None:
     assert are_unrelated(write_folder(tmp_path / 'seldom', frames[::14]))
     crops = [frame[:50] if number % 2 else frame for number, frame in enumerate(frames[:12])]
     assert are_unrelated(write_folder(tmp_path / 'sizes', crops))
+
+
+def test_photos_of_few_bits_are_told_from_the_frames_of_a_video(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0)
+    for number in range(12):  # of 10 bits in 16
+        coarse = noise.integers(0, 1023, (6, 8), np.uint16)
+        picture = cv2.resize(coarse, (320, 240), interpolation=cv2.INTER_NEAREST)
+        cv2.imwrite(str(tmp_path / f'{number:03d}.png'), picture)
+    assert are_unrelated(sorted(tmp_path.iterdir()))
 
 
 # Cameras and the network
@@ -290,8 +305,40 @@ def test_passwords_are_not_shown() -> None:
     assert hide_password('rtsp://me:secret@cam/1') == 'rtsp://me:***@cam/1'
     assert hide_password('http://cam:80/a:b@c') == 'http://cam:80/a:b@c'
     assert hide_password('a:b@c.mp4') == 'a:b@c.mp4'
+    assert hide_password('rtsp://me:s@cr/e:t@cam/1') == 'rtsp://me:***@cam/1'
+    assert hide_password('rtsp://:secret@cam/1') == 'rtsp://:***@cam/1'
+    assert hide_password('http://cam/a?user=me&pwd=secret&size=1') == (
+        'http://cam/a?user=me&pwd=***&size=1'
+    )
+    assert hide_password('rtsp://cam/user=admin_password=secret_channel=1.sdp') == (
+        'rtsp://cam/user=admin_password=***'
+    )
+    assert hide_password('https://cam/a.m3u8?access_token=secret') == (
+        'https://cam/a.m3u8?access_token=***'
+    )
     with pytest.raises(MediaError, match=r'the camera rtsp://me:\*\*\*@127.0.0.1:9/ cannot be'):
         open_media('rtsp://me:secret@127.0.0.1:9/')
+
+
+@pytest.mark.parametrize(
+    ('name', 'reason'),
+    [
+        ('97', r'there is no /dev/video97; plug it in.*found: '),
+        ('1' * 5000, 'plug it in'),
+        ('/dev/video98', 'there is no /dev/video98'),
+        ('/dev/null', '/dev/null is no camera; choose another one'),
+    ],
+)
+def test_what_is_no_camera_is_said(name: str, reason: str) -> None:
+    with pytest.raises(MediaError, match=f'cannot be opened: .*{reason}'):
+        open_media(name)
+
+
+def test_files_in_shared_memory_are_no_cameras() -> None:
+    with NamedTemporaryFile(dir='/dev/shm', suffix='.png') as file:
+        file.write(cv2.imencode('.png', SCENE)[1].tobytes())
+        file.flush()
+        assert isinstance(open_media(file.name), StillPicture)
 
 
 class Webcam:

@@ -131,6 +131,8 @@ def scaled(*factors: float) -> list[float]:
         ({'k': [525, 0, 1e6, 0, 525, 240, 0, 0, 1]}, 'far from the middle'),
         ({'k': [525, 0, -320, 0, 525, -240, 0, 0, 1]}, 'far from the middle'),
         ({'k': [525, 0, 120, 0, 525, 400, 0, 0, 1]}, 'far from the middle'),
+        ({'k': [320, 0, 525, 0, 240, 525, 0, 0, 1]}, 'focal lengths, 320 and 240, .* exchanged'),
+        ({'k': [320, 0, 330, 0, 240, 330, 0, 0, 1]}, 'seem to be exchanged'),
         ({'k': [525, 0, 0, 0, 525, 0, 320, 240, 1]}, 'column by column, transpose it'),
         ({'k': [525, 0, 320, 0, 525, 240, 0, 0, 5]}, 'must be fx skew cx, 0 fy cy, 0 0 1'),
         ({'k': [525, 0, 320, 0, 525, 240, 5, 5, 1]}, 'must be fx skew cx, 0 fy cy, 0 0 1'),
@@ -174,6 +176,7 @@ def test_what_no_camera_has_is_refused_with_the_reason(
     [
         ({'k': scaled(1.25)}, 'about 801 x 601'),
         ({'k': scaled(0.75)}, 'about 481 x 361'),
+        ({'k': [525, 0, 240, 0, 525, 320, 0, 0, 1]}, 'middle of images turned by 90 degrees'),
         ({'k': [525, 0, 320, 0, 525, -60, 0, 0, 1]}, 'region of interest'),
         ({'k': [30, 0, 320, 0, 30, 240, 0, 0, 1]}, 'field of view of 169.3 degrees'),
         ({'k': [15000, 0, 320, 0, 15000, 240, 0, 0, 1]}, 'field of view of 2.444 degrees'),

@@ -75,3 +75,10 @@ def test_a_lamp_that_comes_and_goes_lets_brightness_return_slowly() -> None:
     assert during < 0.4 * before  # at once: the lamp is not clipped
     assert max(np.diff([during, *after])) < 0.1 * before
     assert after[-1] == pytest.approx(before, abs=2)
+
+
+@pytest.mark.parametrize('blank', [0, 65535])
+def test_blank_images_at_the_start_do_not_spoil_those_after_them(blank: int) -> None:
+    in_use, thermal = SampleRange(), scene(30_000, 31_000)
+    in_use.to_bytes(np.full_like(thermal, blank))
+    np.testing.assert_array_equal(in_use.to_bytes(thermal), SampleRange().to_bytes(thermal))

@@ -4,8 +4,7 @@ import argparse
 import glob
 import math
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -32,6 +31,7 @@ INTERRUPTED = 130  # exit status after an interrupt: 128 + SIGINT
 # Minimum of --rate in images per second. Stamps have 32 bits for seconds, which at this rate are
 # two million images.
 _MIN_RATE = 0.001
+_MAX_NAMES = 5  # maximum number of recordings that are named in a note about them
 
 
 def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
@@ -257,7 +257,7 @@ def _run_one(job: Job, console: Terminal) -> int:
                 progress.update(task, completed=done, total=max(done, length))
 
             outcome = processor.process(job, stopped.is_set, show)
-    _print_notes([outcome.report], console)
+    _print_notes({job.output: outcome.report}, console)
     _print_outcome(job, outcome, console)
     if not outcome.report.complete:
         return INTERRUPTED
@@ -298,7 +298,7 @@ def _print_results(
     jobs: list[Job], results: Results, seconds: float, interrupted: bool, console: Terminal
 ) -> int:
     """Print the results of many jobs; return the exit status."""
-    _print_notes(list(results.reports.values()), console)
+    _print_notes(results.reports, console)
     for job in jobs:
         report = results.reports.get(job.output)
         if report is not None:
@@ -338,12 +338,19 @@ def _print_outcome(job: Job, outcome: Outcome, console: Terminal) -> None:
     )
 
 
-def _print_notes(reports: Sequence[RecordingReport], console: Terminal) -> None:
-    """Print each note once, with the number of recordings that it is about."""
-    times = Counter(note for report in reports for note in report.notes)
-    for note, number in times.items():
-        about = f'{number} of {len(reports)} recordings: ' if len(reports) > 1 else ''
-        console.print(f'{about}{note}', soft_wrap=True)
+def _print_notes(reports: Mapping[Path, RecordingReport], console: Terminal) -> None:
+    """Print each note once, with the recordings that it is about."""
+    about: dict[str, list[str]] = {}
+    for output, report in reports.items():
+        for note in dict.fromkeys(report.notes):
+            about.setdefault(note, []).append(output.name)
+    for note, names in about.items():
+        which = ''
+        if len(reports) > 1:
+            are_named = len(names) < len(reports) and len(names) <= _MAX_NAMES
+            named = f' ({", ".join(names)})' if are_named else ''
+            which = f'{len(names)} of {len(reports)} recordings{named}: '
+        console.print(f'{which}{note}', soft_wrap=True)
 
 
 def count_people(people: int, person_frames: int) -> str:

@@ -27,6 +27,7 @@ from hybrik_ros.cli.processes import (
     require_running,
     tail,
     wait_for,
+    warnings_of,
 )
 from hybrik_ros.cli.progress import UNKNOWN, Bar, Count
 from hybrik_ros.cli.terminal import Terminal
@@ -37,6 +38,7 @@ from hybrik_ros.media.open_media import open_media
 from hybrik_ros.media.record import record_camera
 from hybrik_ros.media.url import is_url
 from hybrik_ros.media.video_file import FrameSource, StillPicture, VideoFile
+from hybrik_ros.messages.exposure import describe_exposure
 from hybrik_ros.share import SAMPLE
 
 if TYPE_CHECKING:
@@ -113,6 +115,8 @@ def run(args: argparse.Namespace) -> int:
             _play(source, name, realtime, args.output, recorder, console)
         pictures = _write(source, args.output, recorder, console)
         _print_tables(realtime, recorder, console)
+        for text in (*warnings_of(args.output / _VIDEO_LOG), *warnings_of(args.output / _NODE_LOG)):
+            console.print(f'Warning: {text}', soft_wrap=True)
         _summarise(name, source, realtime, recorder, console)
         names = ', '.join(str(args.output / each) for each in (*pictures, _BAG))
         console.print(f'See {names}.', soft_wrap=True)
@@ -225,6 +229,8 @@ def _write(source: FrameSource, output: Path, recorder: 'Recorder', console: Ter
     write_contact_sheet(pictures_of(source), frames, body, camera, output / _SHEET)
     if isinstance(source, StillPicture):
         [(_, picture)] = pictures_of(source)
+        if fault := describe_exposure(picture):  # The node tells of several images only.
+            console.print(f'Warning: {fault}', soft_wrap=True)
         write_picture(output / _OVERLAY_PICTURE, draw_people(picture, frames[0], body, camera))
         return [_SHEET, _OVERLAY_PICTURE]
     seconds = (recorder.stamps[-1] - recorder.stamps[0]) * 1e-9
@@ -304,7 +310,8 @@ def _summarise(
     if not with_person:
         console.print(
             'No person was found. People are found if hips and shoulders are in view, and they '
-            'fill a good part of the picture.'
+            'fill a good part of the picture.',
+            soft_wrap=True,
         )
 
 

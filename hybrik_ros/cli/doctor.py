@@ -123,10 +123,17 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
 
 
 def _check_recordings(paths: list[Path]) -> Iterator[Finding]:
+    from hybrik_ros.cli.bag import recordings_in
     from hybrik_ros.recordings.checks import check_recording
+    from hybrik_ros.recordings.recording import RecordingError
 
     for path in paths:
-        yield from check_recording(path)
+        try:
+            recordings, _ = recordings_in([str(path)])
+        except RecordingError:  # The check names the reason.
+            recordings = [path]
+        for recording in recordings:
+            yield from check_recording(recording)
 
 
 def _check_live(args: argparse.Namespace) -> Iterator[Finding]:

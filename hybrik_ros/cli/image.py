@@ -9,7 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
@@ -18,10 +18,16 @@ from hybrik_ros.cli.pictures import draw_people, write_picture
 from hybrik_ros.cli.video import degrees
 from hybrik_ros.human import Human
 from hybrik_ros.media.photo import PHOTOS, is_photo, read_photo
+from hybrik_ros.media.url import hide_password, is_url
 from hybrik_ros.messages.calibration import read_calibration
+from hybrik_ros.messages.camera_info import are_rectified
+from hybrik_ros.messages.exposure import describe_exposure
+from hybrik_ros.messages.images import Intrinsics
 from hybrik_ros.pipeline import Pipeline
+from hybrik_ros.printable import printable
+from hybrik_ros.recordings.recording import VIDEOS
 from hybrik_ros.rotations import to_quaternion
-from hybrik_ros.settings import parse_settings
+from hybrik_ros.settings import AUTO, INTRINSICS, parse_settings
 from hybrik_ros.skeleton import JOINT_NAMES
 
 _FIELD_OF_VIEW = 60.0  # degrees; assumed without a calibration
@@ -43,7 +49,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         'frame of the camera (x right, y down, z forward), rotations relative to the parent joint '
         'as quaternions (x, y, z, w), boxes in pixels. Needs no ROS.',
     )
-    parser.add_argument('photo', type=Path, help=f'the photo: {", ".join(PHOTOS)}')
+    parser.add_argument('photo', help=f'the photo: {", ".join(PHOTOS)}')
     parser.add_argument(
         '-o', '--output', type=Path, help='write the photo with the people drawn in to this file'
     )
@@ -60,6 +66,13 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         default=_FIELD_OF_VIEW,
         metavar='DEGREES',
         help='horizontal field of view, if there is no calibration (default: 60)',
+    )
+    parser.add_argument(
+        '--intrinsics',
+        choices=INTRINSICS,
+        default=AUTO,
+        help='intrinsics of the calibration that the photo has: K and D (raw, as auto), or P '
+        '(rectified)',
     )
     parser.add_argument(
         '-p',
@@ -83,28 +96,46 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> None:
     settings = parse_settings(args.param) | _SETTINGS
+    photo = _to_path(args.photo)
     if args.output is not None:
-        _check_output(args.output, args.photo)
-    bgr = read_photo(args.photo)
+        _check_output(args.output, photo)
+    bgr = read_photo(photo)
     rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-    height, width = rgb.shape[:2]
-    if args.camera_info is not None:
-        camera = read_calibration(args.camera_info).camera((width, height))
-    else:
-        camera = Camera.from_field_of_view(args.field_of_view, width, height)
+    camera, doubts = _open_camera(args, rgb)
     with Pipeline.create(**settings) as pipeline:
         people = pipeline(rgb, camera, 0.0)
         body = pipeline.body
     if args.output is not None:
         write_picture(args.output, draw_people(rgb, people, body, camera))
     assumed = None if args.camera_info is not None else args.field_of_view
-    print(_to_json(_describe(args.photo, people, body, camera, assumed)))
-    if assumed is not None:
-        print(
-            f'no calibration: a horizontal field of view of {assumed:g} degrees is assumed, and '
-            f'distances are only as accurate as this value; set --camera-info',
-            file=sys.stderr,
-        )
+    print(_to_json(_describe(photo, people, body, camera, assumed)))
+    for text in filter(None, (*doubts, describe_exposure(rgb))):
+        print(printable(text), file=sys.stderr)
+
+
+def _open_camera(args: argparse.Namespace, rgb: NDArray[np.uint8]) -> Intrinsics:
+    """Return the camera of a photo (H, W, 3), and what is doubtful about it."""
+    height, width = rgb.shape[:2]
+    if args.camera_info is not None:
+        is_rectified = are_rectified(args.intrinsics, '')
+        return read_calibration(args.camera_info).intrinsics((width, height), is_rectified)
+    view = args.field_of_view
+    doubt = (
+        f'no calibration: a horizontal field of view of {view:g} degrees is assumed, and distances '
+        f'are only as accurate as this value; set --camera-info'
+    )
+    return Intrinsics(Camera.from_field_of_view(view, width, height), (doubt,))
+
+
+def _to_path(name: str) -> Path:
+    """Return the path of a photo; refuse what other commands take."""
+    path = Path(name)
+    if is_url(name):
+        raise ImageError(f'{hide_password(name)} is a URL: download the photo')
+    if path.is_dir() or path.suffix.lower() in VIDEOS:
+        kind = 'folder' if path.is_dir() else 'video'
+        raise ImageError(f'{path} is a {kind}, not a photo: process it with hybrik bag')
+    return path
 
 
 def _check_output(output: Path, photo: Path) -> None:

@@ -136,7 +136,8 @@ def write_contact_sheet(
         plain, skeletons, meshes, _ = views(picture, people, body.faces, camera)
         images += [_crop_people(each, people) for each in (plain, skeletons, meshes)]
         images.append(_view_from_side(people, body))
-        captions += [f'frame {number}', 'skeleton', 'mesh', 'side view of the nearest person']
+        kinds = ['skeleton', 'mesh', 'side view of the nearest person']
+        captions += [f'frame {number}', *(kinds if people else ['no person found', '', ''])]
     sheet = contact_sheet(images, captions, _NUM_COLUMNS)
     write_picture(path, sheet)
 

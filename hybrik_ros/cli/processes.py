@@ -1,6 +1,7 @@
 """Child processes of a command, isolated from other ROS 2 systems and ended with the command."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ NODE = (sys.executable, '-m', 'hybrik_ros.node')
 # for minutes without logging: the first start compiles the kernels.
 STUCK_SECONDS = 120.0
 _MIN_LOAD = 0.1  # minimum CPU load, in cores, of a node that computes
+_WARNING = re.compile(r'\[(?:WARN|ERROR|FATAL)\] \[[\d.]+\] \[[^]]*\]: (.*)')
 _POLL_SECONDS = 0.1
 _STOP_SECONDS = 5.0  # maximum time from SIGINT to the end of a process, before SIGKILL
 
@@ -157,3 +159,10 @@ def require_running(process: subprocess.Popen[bytes], log: Path) -> None:
 def tail(log: Path, lines: int = 15) -> str:
     """Return the last lines of a log."""
     return '\n'.join(log.read_text(errors='replace').splitlines()[-lines:])
+
+
+def warnings_of(log: Path) -> list[str]:
+    """Return the texts of the warnings and errors in the log of a node, each once."""
+    found = (_WARNING.match(line) for line in log.read_text(errors='replace').splitlines())
+    texts = [match[1].removesuffix(' (logged once; see /diagnostics)') for match in found if match]
+    return list(dict.fromkeys(texts))

@@ -1,5 +1,6 @@
 """Sources without an end: cameras of this machine and of the network."""
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.url import hide_password, is_url, open_url
 
+_DEVICE = re.compile(r'/dev/video(\d{1,9})')
 _MJPG = cv2.VideoWriter.fourcc(*'MJPG')
 
 
@@ -89,7 +91,7 @@ class LiveCamera:
                 return open_url(self._capture, self._location)
             # Names such as those in /dev/v4l/by-id are links to /dev/videoN; N may change when the
             # camera is plugged in again.
-            device = re.fullmatch(r'/dev/video(\d+)', str(self._path().resolve()))
+            device = _DEVICE.fullmatch(str(self._path().resolve()))
             opened = bool(self._capture.open(int(device[1]) if device else self._location))
         except cv2.error:  # raised for an index that is too large
             return False
@@ -137,7 +139,15 @@ class LiveCamera:
     def _advice(self) -> str:
         if is_url(self._location):
             return 'check the address, the password, and that it answers, for example with ffplay'
+        path = self._path()
+        found = ', '.join(map(str, sorted(Path('/dev').glob('video*')))) or 'none'
+        if not os.path.exists(path):  # Path.exists raises for names that are too long.
+            return f'there is no {path}; plug it in, or choose another one (found: {found})'
+        if not _DEVICE.fullmatch(str(path.resolve())):
+            return f'{path} is no camera; choose another one (found: {found})'
+        if not os.access(path, os.R_OK | os.W_OK):
+            return f'no permission; add yourself to its group (ls -lL {path}), and log in again'
         return (
-            f'check that it is plugged in, not in use, and that you are in its group '
-            f'(ls -lL {self._path()})'
+            f'another program uses it, or it sends no images; end that program (fuser -v {path}), '
+            f'or choose another camera (found: {found})'
         )

@@ -1,5 +1,6 @@
 """Open what the user names: a video, a photo, a URL or a camera."""
 
+import os
 from pathlib import Path
 
 from hybrik_ros.media import MediaError
@@ -11,7 +12,8 @@ from hybrik_ros.media.video_file import FrameSource, StillPicture, VideoFile
 
 def is_camera(name: str) -> bool:
     """Return whether a name is that of a camera of this machine."""
-    return name.isdecimal() or name.startswith('/dev/')
+    # Files may be below /dev too, in /dev/shm.
+    return name.isdecimal() or (name.startswith('/dev/') and not os.path.isfile(name))
 
 
 def open_media(

@@ -61,7 +61,7 @@ def read_thumbnail(path: Path) -> NDArray[np.uint8]:
     PhotoError
         As of read_photo.
     """
-    return _decode(path, cv2.IMREAD_REDUCED_GRAYSCALE_8)[0]
+    return _decode(path, cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_ANYDEPTH)[0]
 
 
 def _decode(path: Path, flag: int) -> tuple[NDArray[np.uint8], int]:
@@ -77,10 +77,7 @@ def _decode(path: Path, flag: int) -> tuple[NDArray[np.uint8], int]:
     except cv2.error:
         image = None
     if image is None:
-        raise PhotoError(
-            f'{path} cannot be decoded: it is damaged, or no picture that OpenCV can read '
-            f'({", ".join(PHOTOS)})'
-        )
+        raise _undecodable(path)
     try:
         return to_8_bits(image), directory.orientation
     except UnusableInputError as error:
@@ -104,12 +101,21 @@ def _check_size(path: Path, data: bytes, tiff_size: tuple[int, int]) -> None:
     try:
         size = size_of(data) or (_bmp_size(data) if data.startswith(_BMP) else tiff_size)
     except (ValueError, struct.error) as error:
-        raise PhotoError(f'{path} is damaged: {error}') from error
+        raise PhotoError(f'{path} is damaged ({error}): copy or save it anew') from error
+    if 0 in size:  # OpenCV reads more formats, the size of which is not known before.
+        raise _undecodable(path)
     if math.prod(size) > MAX_PHOTO_PIXELS:
         raise PhotoError(
             f'{path} has {size[0]} x {size[1]} pixels, more than the maximum of '
             f'{MAX_PHOTO_PIXELS}: reduce it'
         )
+
+
+def _undecodable(path: Path) -> PhotoError:
+    return PhotoError(
+        f'{path} cannot be decoded: it is damaged, or no picture in a format of '
+        f'{", ".join(PHOTOS)}: convert it'
+    )
 
 
 def _bmp_size(data: bytes) -> tuple[int, int]:

@@ -5,7 +5,10 @@ import re
 import cv2
 
 _URL = re.compile('[a-z][a-z0-9+.-]*://', re.IGNORECASE)
-_PASSWORD = re.compile('(://[^/@:]*):[^/@]*@')
+# A password may contain any character, also @ and / unescaped; digits before a / are a port.
+_PASSWORD = re.compile(r'(://[^/@:]*):(?!\d{1,5}/).*@')
+# In paths and queries, as in user=admin_password=secret and ?token=secret&size=1.
+_NAMED_PASSWORD = re.compile('((?:pass(?:wd|word)?|pwd|token|secret|key)=)[^&;]*', re.IGNORECASE)
 # OpenCV waits for 30 s by default, in which no signal is handled.
 _OPEN_SECONDS, _READ_SECONDS = 10, 5
 
@@ -16,8 +19,10 @@ def is_url(name: str) -> bool:
 
 
 def hide_password(name: str) -> str:
-    """Return a URL with asterisks in the place of its password; other names as they are."""
-    return _PASSWORD.sub(r'\1:***@', name) if is_url(name) else name
+    """Return a URL with asterisks in the place of its passwords; other names as they are."""
+    if not is_url(name):
+        return name
+    return _NAMED_PASSWORD.sub(r'\1***', _PASSWORD.sub(r'\1:***@', name))
 
 
 def open_url(capture: cv2.VideoCapture, url: str) -> bool:

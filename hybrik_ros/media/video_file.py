@@ -19,6 +19,8 @@ _ASSUMED_RATE = 30.0
 _MIN_RATE, _MAX_RATE = 0.1, 999.0
 _MAX_LENGTH = 10**8  # frames; unknown lengths are negative or greater
 _STILL_SECONDS = 0.1  # duration of a photo
+# Presentation time of a frame in frames at the nominal rate; OpenCV 4.5.4 does not have it.
+_PRESENTATION_TIME = getattr(cv2, 'CAP_PROP_PTS', -1)
 # A file counts as cut off if more of it is missing than both: containers round their duration, and
 # sound may be longer than the video.
 _MISSING_SHARE, _MISSING_SECONDS = 0.1, 0.5
@@ -104,10 +106,14 @@ class VideoFile:
         self.estimated = 0
         self.is_cut_off = False
         if not capture.grab():
+            advice = 'convert it, to H.264 for example'
+            if is_url(name):  # Servers without ranges send no file that must be read from its end.
+                advice = 'download it, and use the file'
             raise MediaError(
                 f'{self.name} has the codec {_codec(capture)}, which this OpenCV cannot decode, or '
-                f'no frame: convert it, to H.264 for example'
+                f'no frame: {advice}'
             )
+        self._first = max(0.0, float(capture.get(_PRESENTATION_TIME)))
 
     def frames(self) -> Iterator[VideoFrame]:
         """Yield all frames from the first one on; each call starts anew."""
@@ -159,11 +165,13 @@ class VideoFile:
     def _misses_end(self, number: int, seconds: float) -> bool:
         """Return whether frames are missing after the last one.
 
-        Where the rate varies, the number of frames according to the file is a guess.
+        Where the rate varies, the number of frames according to the file is a guess. That of
+        Matroska files includes the time before the first frame, as parts of a recording have it.
         """
+        expected = self.length - self._first
         is_regular = abs(seconds - (number - 1) / self.rate) < 2 / self.rate
         limit = min(_MISSING_SHARE * self.length, _MISSING_SECONDS * self.rate)
-        return is_regular and self.length - number > limit
+        return is_regular and expected - number > limit
 
 
 class StillPicture:

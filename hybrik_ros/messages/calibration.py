@@ -9,9 +9,9 @@ from typing import Any
 from hybrik_ros.camera import Camera
 from hybrik_ros.limits import MAX_YAML_BYTES
 from hybrik_ros.messages.images import (
-    OTHER_SIZE,
     Intrinsics,
     UnusableInputError,
+    other_size,
     to_intrinsics,
 )
 from hybrik_ros.untrusted import parse_yaml, read_regular
@@ -74,11 +74,7 @@ class Calibration:
         """
         own = (self.width, self.height)
         if size is not None and size != own:
-            raise UnusableInputError(
-                OTHER_SIZE,
-                f'the calibration is for images of {own[0]} x {own[1]} pixels, '
-                f'the images have {size[0]} x {size[1]}',
-            )
+            raise other_size('the calibration is for', own, size)
         return to_intrinsics(self, own, rectified)
 
 

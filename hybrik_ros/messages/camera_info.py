@@ -4,6 +4,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from hybrik_ros.camera import Camera
@@ -17,10 +18,11 @@ BUFFER_LENGTH = 8
 # Maximum wait in seconds after a change of the resolution: the image may arrive before its
 # camera_info.
 _MAX_WAIT_SECONDS = 0.1
-# Words in the names of topics with rectified images, such as image_rect_color.
-_RECTIFIED_NAMES = re.compile(
-    '(?<![a-z])(?<!un_)(?<!non_)(?<!not_)(rect|rectified|undistorted)(?![a-z])', re.IGNORECASE
-)
+# Words in the names of topics with rectified images, such as image_rect_color, and words before
+# them that deny it.
+_RECTIFIED_WORDS = {'rect', 'rectified', 'rectify', 'undist', 'undistort', 'undistorted'}
+_NEGATIONS = {'un', 'no', 'non', 'not'}
+_WORDS = re.compile('[A-Z]?[a-z]+|[A-Z]+')
 
 
 def are_rectified(intrinsics: str, image_topic: str) -> bool:
@@ -34,7 +36,11 @@ def are_rectified(intrinsics: str, image_topic: str) -> bool:
         Topic of the images, which counts for AUTO.
     """
     if intrinsics == AUTO:
-        return _RECTIFIED_NAMES.search(image_topic) is not None
+        words = ['', *map(str.lower, _WORDS.findall(image_topic))]
+        return any(
+            word in _RECTIFIED_WORDS and before not in _NEGATIONS
+            for before, word in pairwise(words)
+        )
     return intrinsics == RECTIFIED
 
 

@@ -410,23 +410,33 @@ def _read(given: _Calibration, size: _Pair | None, rectified: bool) -> Intrinsic
     if size != given.size:
         corner, window, binning = _window(given)
     if size is not None and size != window:
-        raise UnusableInputError(
-            OTHER_SIZE,
-            f'camera_info is for {window[0]} x {window[1]} pixels, the images have {size[0]} x '
-            f'{size[1]}',
-        )
+        raise other_size('camera_info is for', window, size)
     fisheye = given.model == _FISHEYE and len(distortion) > 0
     try:
         sensor = Camera(matrix, distortion, *given.size, fisheye)
         camera = Camera(_to_binned(corner, binning) @ matrix, distortion, *window, fisheye)
     except ValueError as error:
-        raise UnusableInputError('camera_info', f'camera_info is unusable: {error}') from error
+        raise UnusableInputError(
+            'camera_info',
+            f'camera_info is unusable: {error}. Correct the calibration file or the camera driver',
+        ) from error
     for doubt in find_doubts(sensor):
         if doubt.is_impossible:
             reason = f'camera_info is implausible: {doubt.text}'
             raise UnusableInputError(IMPOSSIBLE, reason)
         doubts.append(f'camera_info may be wrong: {doubt.text}')
     return Intrinsics(camera, tuple(doubts))
+
+
+def other_size(calibration_is_for: str, own: _Pair, size: _Pair) -> UnusableInputError:
+    """Return the error of a calibration for images of another size than theirs, in pixels."""
+    are_exchanged = ', so width and height seem to be exchanged' if own == size[::-1] else ''
+    return UnusableInputError(
+        OTHER_SIZE,
+        f'{calibration_is_for} {own[0]} x {own[1]} pixels, the images have {size[0]} x {size[1]}'
+        f'{are_exchanged}: calibrate the camera in the resolution of its images, or set its driver '
+        'to that of the calibration',
+    )
 
 
 def _with_size(given: _Calibration, size: _Pair | None, doubts: list[str]) -> _Calibration:

@@ -27,6 +27,9 @@ _MAX_SKEW = 0.1  # as a share of the focal length
 _MAX_OFFSET, _MAX_USUAL_OFFSET = 1.0, 0.6
 _MAX_OFFSET_ALONG_BOTH, _MAX_USUAL_OFFSET_ALONG_BOTH = 0.16, 0.1
 _MAX_OFFSET_OF_TURNED = 0.2
+# Numbers are exchanged if the centre is farther off than the first along a side, and with the
+# numbers put right nearer than the second along both, and pixels are square to this ratio.
+_MIN_EXCHANGED_OFFSET, _MAX_CORRECTED_OFFSET, _MAX_CORRECTED_RATIO = 0.1, 0.05, 1.1
 
 _GRID = 9  # rows and columns of the pixels at which the distortion is tried
 _MAX_ERROR = 0.01  # of a pixel to its ray and back, as a share of the width
@@ -61,7 +64,11 @@ def find_doubts(camera: Camera) -> Iterator[Doubt]:
     camera : Camera
         The camera, without region of interest and binning: a region has its centre anywhere.
     """
-    for find in (_find_in_matrix, _find_in_field_of_view, _find_in_centre, _find_in_distortion):
+    finders = (
+        _find_exchanged, _find_in_matrix, _find_in_field_of_view, _find_in_centre,
+        _find_in_distortion,
+    )  # fmt: skip
+    for find in finders:
         with np.errstate(all='ignore'):  # Wrong numbers overflow, and become infinite or NaN.
             doubts = list(find(camera))
         yield from doubts
@@ -87,6 +94,37 @@ def field_of_view(camera: Camera) -> float:
 def _without_distortion(camera: Camera, pixels: Array) -> Array:
     """Return x / z and y / z of pixels (N, 2) by the camera matrix alone."""
     return Camera(camera.matrix).rays(pixels)
+
+
+def _find_exchanged(camera: Camera) -> Iterator[Doubt]:
+    """Find numbers at each other's place."""
+    (fx, _, cx), (_, fy, cy), _ = camera.matrix
+    if _offset(camera, cx, cy) < _MIN_EXCHANGED_OFFSET:
+        return
+    if _would_fit(camera, (cx, cy), (fx, fy)):
+        yield Doubt(
+            f'its focal lengths, {fx:g} and {fy:g}, and its centre, ({cx:g}, {cy:g}), seem to be '
+            'exchanged: its numbers must be fx 0 cx, 0 fy cy, 0 0 1, row by row'
+        )
+    elif _would_fit(camera, (fx, fy), (cy, cx)):
+        yield Doubt(
+            f'its centre, ({cx:g}, {cy:g}), would be the middle of images turned by 90 degrees, '
+            f'not of {camera.width} x {camera.height} pixels: exchange x and y, or calibrate the '
+            'camera with the images as they are',
+            is_impossible=False,
+        )
+
+
+def _would_fit(camera: Camera, focal: tuple[float, float], centre: tuple[float, float]) -> bool:
+    """Return whether a camera with square pixels has these focal lengths and this centre."""
+    is_square = min(focal) > 0 and max(focal) < _MAX_CORRECTED_RATIO * min(focal)
+    return is_square and _offset(camera, *centre) < _MAX_CORRECTED_OFFSET
+
+
+def _offset(camera: Camera, x: float, y: float) -> float:
+    """Return the distance from the middle of the image as a share of its side, along either."""
+    across, down = (x + 0.5) / camera.width - 0.5, (y + 0.5) / camera.height - 0.5
+    return max(abs(across), abs(down))
 
 
 def _find_in_matrix(camera: Camera) -> Iterator[Doubt]:

@@ -25,7 +25,9 @@ _DECAY = 0.05  # share of the distance to a narrower range that is covered per i
 class SampleRange:
     """The range of values in use in a stream of 16-bit images.
 
-    It widens at once and narrows slowly, so that the brightness of a stream does not flicker.
+    It widens at once and narrows slowly, so that the brightness of a stream does not flicker. A
+    range that has no value in common with the last one replaces it: the last one was that of blank
+    images, with which cameras begin, or of another scene.
     """
 
     def __init__(self) -> None:
@@ -45,7 +47,7 @@ class SampleRange:
             The samples, uint8: the upper byte where all 16 bits are in use.
         """
         low, high = _find_range(samples)
-        if self._range is not None:
+        if self._range is not None and low <= self._range[1] and high >= self._range[0]:
             last_low, last_high = self._range
             low = min(low, last_low + _DECAY * (low - last_low))
             high = max(high, last_high + _DECAY * (high - last_high))

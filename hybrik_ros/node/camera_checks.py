@@ -15,7 +15,6 @@ from hybrik_ros.messages.camera_info import are_rectified
 from hybrik_ros.messages.exposure import describe_exposure
 from hybrik_ros.messages.images import (
     IMPOSSIBLE,
-    OTHER_SIZE,
     UnusableInputError,
     decompress,
     to_intrinsics,
@@ -57,12 +56,11 @@ _CALIBRATE = (
     'calibrate it: ros2 run camera_calibration cameracalibrator, with a printed chessboard; '
     "or set the node's parameter field_of_view, for example to 60.0, with less accurate distances"
 )
+_UNTIL_THEN = 'until then the node needs its parameter field_of_view, for example 60.0'
 _ADVICE = {
     'zero K': _CALIBRATE,
-    OTHER_SIZE: 'calibrate the camera in the resolution of its images, or set its driver to the '
-    'resolution of the calibration',
-    IMPOSSIBLE: 'correct the calibration file or the camera driver; until then the node needs its '
-    'parameter field_of_view',
+    IMPOSSIBLE: f'correct the calibration file or the camera driver; {_UNTIL_THEN}',
+    'camera_info': _UNTIL_THEN,
     'distortion model': 'calibrate it with one of these',
     'encoding': 'set the pixel format among the parameters of the camera driver',
 }
@@ -241,8 +239,10 @@ class CameraListener:
         try:
             camera, doubts = to_intrinsics(message, size, self._rectified)
         except UnusableInputError as fault:
-            advice = _ADVICE.get(fault.kind, _CALIBRATE)
-            yield Finding(PROBLEM, self._calibration, str(fault), advice)
+            if advice := _ADVICE.get(fault.kind):
+                yield Finding(PROBLEM, self._calibration, str(fault), advice)
+            else:  # The message has its own.
+                yield Finding.of(PROBLEM, self._calibration, str(fault), _CALIBRATE)
             return
         for doubt in doubts:
             found, _, advice = doubt.rpartition(': ')

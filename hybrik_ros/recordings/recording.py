@@ -11,7 +11,10 @@ from hybrik_ros.media.photo import is_photo
 from hybrik_ros.settings import AUTO
 from hybrik_ros.untrusted import open_regular
 
-VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
+VIDEOS = (
+    '.3gp', '.avi', '.flv', '.m2ts', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.mts',
+    '.ogv', '.ts', '.webm', '.wmv',
+)  # fmt: skip
 
 # Number of samples of each file in the fingerprint of a recording, and their size in bytes.
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
