@@ -10,6 +10,8 @@ MAX_IMAGE_PIXELS = 2**26
 # Pixels and bytes of a picture in a file; phones have cameras of 108 megapixels.
 MAX_PHOTO_PIXELS = 2**27
 MAX_PHOTO_BYTES = 2**30
+# Pixels of a frame of a video; 8K has half as many. FFmpeg itself refuses frames of 2^28 pixels.
+MAX_VIDEO_PIXELS = 2**26
 
 # Bags
 
@@ -18,6 +20,11 @@ MAX_MESSAGE_BYTES = 2**28
 # Bytes of the chunks of an mcap file that overlap in time, after decompression. Recorders close a
 # chunk at some megabytes, or after one message.
 MAX_CHUNK_BYTES = 2**29
+# Bytes of a schema or a channel of an mcap file, and of all of them together; the definition of a
+# type with all that it contains has some kilobytes.
+MAX_DEFINITION_BYTES = 2**24
+# Bytes of a message with people; 300 people with vertices have 26 MB.
+MAX_PEOPLE_BYTES = 2**25
 # Ratio of the sizes of a compressed bag file after and before decompression, and bytes below which
 # the ratio does not count. Images of one colour have a ratio of about 100 in mcap.
 MAX_BAG_RATIO = 500
@@ -39,6 +46,8 @@ MAX_CHECKPOINT_BYTES = 2**31
 
 # Frames of a motion file, with those in gaps: nine hours at 30 Hz.
 MAX_MOTION_FRAMES = 10**6
+# Frames of a bag of people, and people in all of them together; in memory each has 6 kB.
+MAX_BAG_PEOPLE = 10**6
 
 # Texts
 

@@ -17,11 +17,12 @@ _LEVELS, _CHILDREN = 12, 40  # of the tree of an endless table
 MIB = 2**20
 
 
-def packed_zeros(size: int, coding: str) -> bytes:
-    """Return this number of zeros, compressed block by block."""
+def packed_zeros(size: int, coding: str, start: bytes = b'') -> bytes:
+    """Return this number of zeros, the first of them replaced, compressed block by block."""
     frame = zstd.ZstdCompressor() if coding == 'zstd' else lz4.frame.LZ4FrameCompressor()
     parts = [frame.begin()] if coding == 'lz4' else []
-    parts += [frame.compress(bytes(MIB)) for _ in range(size // MIB)]
+    parts.append(frame.compress(start + bytes(MIB - len(start))))
+    parts += [frame.compress(bytes(MIB)) for _ in range(size // MIB - 1)]
     return b''.join([*parts, frame.flush()])
 
 
@@ -34,8 +35,9 @@ def write_mcap(path: Path, message: bytes) -> Path:
 
 
 def write_chunks(path: Path, size: int, coding: str, number: int = 1) -> Path:
-    """Write a bag with chunks at one time that unpack to this size each."""
-    packed = packed_zeros(size, coding)
+    """Write a bag with chunks at one time that unpack to one message at their end each."""
+    message = struct.pack('<BQHIQQ', 0x05, size - 9, 1, 0, START + 10**9, START)
+    packed = packed_zeros(size, coding, message)
     channels = _schema(1, 'sensor_msgs/msg/Image') + _channel(1, 1, IMAGE)
     body, index = _MAGIC + _header() + channels, b''
     for _ in range(number):

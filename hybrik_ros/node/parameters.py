@@ -77,7 +77,7 @@ def warn_of_unused_qos(node: Node) -> None:
     ]
     if unused:
         node.get_logger().warning(
-            f'QoS overrides are ignored: {", ".join(unused)}. history, depth, reliability and '
+            f'QoS overrides are ignored: {printable(", ".join(unused))}. history, depth, reliability and '
             f'durability of the subscriptions to images, camera_info, depth and detections can be '
             f'overridden, by the full names of their topics'
         )

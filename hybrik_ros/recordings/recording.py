@@ -118,5 +118,5 @@ def fingerprint(files: Iterable[Path]) -> str:
             last = max(0, size - _SAMPLE_BYTES)
             for start in sorted({last * number // (_SAMPLES - 1) for number in range(_SAMPLES)}):
                 file.seek(start)
-                digest.update(file.read(_SAMPLE_BYTES))
+                digest.update(file.read(_SAMPLE_BYTES) or b'')  # Files of the kernel may wait.
     return digest.hexdigest()
