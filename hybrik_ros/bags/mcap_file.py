@@ -40,6 +40,7 @@ _FOOTER_CODE, _SCHEMA_CODE, _CHANNEL_CODE, _MESSAGE_CODE, _CHUNK_CODE = 2, 3, 4,
 _CHUNK_INDEX_CODE, _STATISTICS_CODE, _DATA_END_CODE = 8, 11, 15
 _FOOTER_HEAD = _HEAD.pack(_FOOTER_CODE, _FOOTER.size)
 _QOS = 'offered_qos_profiles'
+_MAX_HELD_BYTES = 2**26  # of a chunk that is held until the next one is unpacked
 _CHECKED_BYTES = 2**24  # that are read at once to compute a checksum
 
 Buffer = bytes | memoryview
@@ -145,7 +146,9 @@ class _RecordFile:
     def fields(self, record: _Record) -> _Fields:
         """Return the fields of a record that is no chunk and no message."""
         if record.length > MAX_DEFINITION_BYTES:
-            raise StorageError(f'a record has more than the maximum of {MAX_DEFINITION_BYTES} bytes')
+            raise StorageError(
+                f'a record has more than the maximum of {MAX_DEFINITION_BYTES} bytes'
+            )
         return _Fields(self.read(record.offset, record.length))
 
     def checksum(self, start: int, end: int) -> int:
@@ -311,7 +314,7 @@ class McapFile:
         chunk = _Chunk(record.offset, record.length, first, last, size)
         self._chunks.append(chunk)
         try:
-            content = self._unpack(chunk)
+            content = memoryview(self._unpack(chunk))  # of which parts are no copies
             for code, start, end in _split(content):
                 if code == _MESSAGE_CODE:
                     self._count(content[start : start + _MESSAGE.size])
@@ -431,7 +434,7 @@ class McapFile:
             raise StorageError('the checksum of a chunk is wrong')
         # Held until the next one: the allocator would return the memory to the system for each
         # chunk, which takes twice as long.
-        self._unpacked = records
+        self._unpacked = records if len(records) <= _MAX_HELD_BYTES else b''
         return records
 
 

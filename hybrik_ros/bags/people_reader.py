@@ -121,7 +121,8 @@ def read_people(path: Path, topic: str = '') -> People:
                     f'{path} has more than the maximum of {MAX_BAG_PEOPLE} messages or people in '
                     f'them on {name}: split it'
                 )
-        for text in (*reader.notes, *(f'{times} x {kind}' for kind, times in reader.faults.items())):
+        damage = [f'{times} x {kind}' for kind, times in reader.faults.items()]
+        for text in reader.notes + damage:
             left_out.add(text)
     readings = _keep_likely_stamps(readings, left_out)
     return _join(readings, left_out)

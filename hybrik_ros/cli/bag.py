@@ -2,7 +2,6 @@
 
 import argparse
 import glob
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
