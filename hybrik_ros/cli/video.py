@@ -90,7 +90,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
 
 def run(args: argparse.Namespace) -> int:
     """Publish until the source ends or SIGINT; return 0, or 1 with the reason on stderr."""
-    check_ros_environment()
+    check_ros_environment(args.ros_arguments)
     profile = set_transport_profile()
     from hybrik_ros.node.video_source import play
 
