@@ -28,7 +28,9 @@ from hybrik_ros.media.photo import PhotoError, read_photo
 from hybrik_ros.media.record import record_camera
 from hybrik_ros.media.url import hide_password
 from hybrik_ros.media.video_file import StillPicture, VideoFile
+from hybrik_ros.recordings.recording import Recording, fingerprint
 from hybrik_ros.recordings.similarity import are_unrelated
+from hybrik_ros.recordings.sources import open_source
 
 # 64 x 64 pixels, three frames, AV1 in Matroska.
 AV1 = (
@@ -382,3 +384,14 @@ def test_names_of_files_are_ordered_whatever_their_digits() -> None:
     names = ['10.png', '2.png', '1\u00b22.png', '1\u00b2.png']  # with a superscript
     ordered = [path.name for path in sorted(map(Path, names), key=by_number)]
     assert ordered.index('2.png') < ordered.index('10.png')
+
+
+def test_a_file_that_cannot_be_read_costs_that_file_only(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / '1.png'), SCENE)
+    (tmp_path / '2.png').symlink_to('/proc/self/mem')  # It opens, but its first bytes do not exist.
+    with open_source(Recording(tmp_path)) as source:
+        first, second = source.steps()
+        assert len(fingerprint(source.files)) == 64
+    assert first.picture is not None
+    assert second.fault is not None
+    assert '2.png' in second.fault.reason
