@@ -53,8 +53,9 @@ MAX_BAG_PEOPLE = 10**6
 
 # Bytes of a calibration; camera_calibration writes 1 kB.
 MAX_YAML_BYTES = 2**17
-# Bytes of a JSON file of this package. A report with the state of six people has 1 MB.
-MAX_JSON_BYTES = 2**26
+# Bytes of a JSON file of this package, the values of which can take 25 times as much memory. A
+# report with the state of six people has 1 MB.
+MAX_JSON_BYTES = 2**24
 # Bytes of the sidecar of an engine, which has 1 kB.
 MAX_SIDECAR_BYTES = 2**16
 # Bytes of a TensorRT engine; those of HRNet-W48 have 0.3 GB.
