@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 DISTRIBUTIONS = Path('/opt/ros')
@@ -39,17 +40,26 @@ _INTERNAL = re.compile(r', at \S+:\d+|\. Error: (error not set|Expected lexeme t
 
 
 class RosEnvironmentError(RuntimeError):
-    """ROS 2 would end the process because of an environment variable; the message says why."""
+    """ROS 2 cannot use an environment variable or an argument; the message says why."""
 
 
-def check_ros_environment() -> None:
+def check_ros_environment(arguments: Sequence[str] = ()) -> None:
     """Check what ROS 2 answers by ending the process; to be called before rclpy is imported.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Arguments for ROS. It prints wrong ones as they are.
 
     Raises
     ------
     RosEnvironmentError
-        ROS_DOMAIN_ID has no ports, or the middleware of RMW_IMPLEMENTATION is not installed.
+        ROS_DOMAIN_ID has no ports, the middleware of RMW_IMPLEMENTATION is not installed, or an
+        argument has control characters.
     """
+    for argument in arguments:
+        if not argument.isprintable():
+            raise RosEnvironmentError(f'the argument {argument!r} has control characters')
     domain = os.environ.get('ROS_DOMAIN_ID', '')
     if domain.isdecimal() and int(domain) > _MAX_DOMAIN:
         raise RosEnvironmentError(

@@ -24,14 +24,18 @@ def printable(text: object, max_length: int = MAX_SHOWN_CHARACTERS) -> str:
         Maximum number of characters that are kept. Beginning and end remain: error messages begin
         with what is wrong and end with what to do.
     """
-    found = str(text)
-    if len(found) > max_length:
-        tail = max_length // 3
-        left_out = len(found) - max_length
-        found = f'{found[: max_length - tail]} [{left_out} characters] {found[-tail:]}'
+    found = _cut(str(text), max_length)
     if found.isprintable():
         return found
-    return ''.join(_escape(character) for character in found)
+    return _cut(''.join(_escape(character) for character in found), max_length)
+
+
+def _cut(text: str, max_length: int) -> str:
+    if len(text) <= max_length:
+        return text
+    tail = max_length // 3
+    left_out = len(text) - max_length
+    return f'{text[: max_length - tail]} [{left_out} characters] {text[-tail:]}'
 
 
 def _escape(character: str) -> str:

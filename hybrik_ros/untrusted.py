@@ -78,8 +78,11 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
         The file is larger than the maximum.
     """
     with open_regular(path) as file:
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
+        is_larger = os.fstat(file.fileno()).st_size > max_bytes
+        content = b'' if is_larger else file.read(max_bytes + 1)
+    if content is None:  # Some files of the kernel wait for content.
+        raise OSError(f'{path} has nothing to read now')
+    if is_larger or len(content) > max_bytes:  # Files of the kernel have no size.
         raise ValueError(f'{path} has more than the maximum of {max_bytes} bytes')
     return content
 

@@ -17,11 +17,12 @@ _LEVELS, _CHILDREN = 12, 40  # of the tree of an endless table
 MIB = 2**20
 
 
-def packed_zeros(size: int, coding: str) -> bytes:
-    """Return this number of zeros, compressed block by block."""
+def packed_zeros(size: int, coding: str, start: bytes = b'') -> bytes:
+    """Return this number of zeros, the first of them replaced, compressed block by block."""
     frame = zstd.ZstdCompressor() if coding == 'zstd' else lz4.frame.LZ4FrameCompressor()
     parts = [frame.begin()] if coding == 'lz4' else []
-    parts += [frame.compress(bytes(MIB)) for _ in range(size // MIB)]
+    parts.append(frame.compress(start + bytes(MIB - len(start))))
+    parts += [frame.compress(bytes(MIB)) for _ in range(size // MIB - 1)]
     return b''.join([*parts, frame.flush()])
 
 
@@ -34,8 +35,9 @@ def write_mcap(path: Path, message: bytes) -> Path:
 
 
 def write_chunks(path: Path, size: int, coding: str, number: int = 1) -> Path:
-    """Write a bag with chunks at one time that unpack to this size each."""
-    packed = packed_zeros(size, coding)
+    """Write a bag with chunks at one time that unpack to one message at their end each."""
+    message = struct.pack('<BQHIQQ', 0x05, size - 9, 1, 0, START + 10**9, START)
+    packed = packed_zeros(size, coding, message)
     channels = _schema(1, 'sensor_msgs/msg/Image') + _channel(1, 1, IMAGE)
     body, index = _MAGIC + _header() + channels, b''
     for _ in range(number):
@@ -57,6 +59,49 @@ def write_chunks(path: Path, size: int, coding: str, number: int = 1) -> Path:
     body += _record(0x0F, bytes(4))
     path.write_bytes(body + summary + _footer(len(body)))
     return path
+
+
+def write_definitions(path: Path, size: int, number: int) -> Path:
+    """Write a bag without index, each chunk of which defines a type in this number of bytes."""
+    body = _MAGIC + _header() + _schema(1, 'sensor_msgs/msg/Image') + _channel(1, 1, IMAGE)
+    for id in range(2, number + 2):
+        content = struct.pack('<H', id) + _text('type') + _text('ros2msg') + struct.pack('<I', size)
+        start = struct.pack('<BQ', 0x03, len(content) + size) + content
+        packer = zstd.ZstdCompressor()
+        packed = packer.compress(start) + packer.compress(bytes(size)) + packer.flush()
+        body += _chunk(packed, len(start) + size)
+    path.write_bytes(body + _small_messages(1) + _record(0x0F, bytes(4)) + _footer())
+    return path
+
+
+def write_small_messages(path: Path, number: int) -> Path:
+    """Write a bag without index with this number of empty messages in one chunk."""
+    content = _small_messages(number)
+    chunk = _chunk(zstd.compress(content), len(content))
+    channel = _schema(1, 'sensor_msgs/msg/Image') + _channel(1, 1, IMAGE)
+    end = _record(0x0F, bytes(4)) + _footer()
+    path.write_bytes(_MAGIC + _header() + channel + chunk + end)
+    return path
+
+
+def write_sparse(path: Path, size: int) -> Path:
+    """Write a bag with one message of this size, which takes no space on disk."""
+    with path.open('wb') as file:
+        file.write(_MAGIC + _header() + _schema(1, 'sensor_msgs/msg/Image') + _channel(1, 1, IMAGE))
+        file.write(struct.pack('<BQHIQQ', 0x05, 22 + size, 1, 0, START, START))
+        file.truncate(file.tell() + size)
+        file.seek(0, 2)
+        file.write(_record(0x0F, bytes(4)) + _footer())
+    return path
+
+
+def _small_messages(number: int) -> bytes:
+    return number * _record(0x05, struct.pack('<HIQQ', 1, 0, START, START))
+
+
+def _chunk(packed: bytes, size: int) -> bytes:
+    head = struct.pack('<QQQI', START, START + 10**9, size, 0) + _text('zstd')
+    return _record(0x06, head + struct.pack('<Q', len(packed)) + packed)
 
 
 def write_png(path: Path, width: int, height: int) -> Path:

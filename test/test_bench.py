@@ -119,6 +119,14 @@ def test_a_folder_is_no_file_for_figures(perception: Perception, tmp_path: Path)
     assert not (tmp_path / 'footage').exists()
 
 
+def test_a_device_is_no_file_for_figures(perception: Perception, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / 'pipe')
+    status, output = perception('--output', tmp_path / 'pipe')
+    assert status == 1
+    assert 'not a regular file' in output
+    assert (tmp_path / 'pipe').is_fifo()
+
+
 def test_missing_network_connection_is_reported(perception: Perception, tmp_path: Path) -> None:
     folder = tmp_path / 'footage'
     status, output = perception('--output', tmp_path / 'figures.json', '--footage', folder)

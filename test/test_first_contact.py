@@ -268,6 +268,7 @@ def test_the_distribution_for_this_python_is_named(
         (['-p', 'foo'], "'-p foo'", 'use -p NAME:=VALUE'),
         (['--params-file', '/nowhere.yaml'], '/nowhere.yaml', 'config/camera.yaml'),
         (['--foo'], '--foo', 'after --ros-args; use -p NAME:=VALUE'),
+        (['-r', '__ns:=/\x1b]0;x\x07'], r'\x1b]0;x\x07', 'has control characters'),
     ],
 )
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ import yaml
 from sample import CLIP, read_camera, read_frames
 
 from hybrik_ros.cli import main
+from hybrik_ros.cli.pictures import write_picture
+from hybrik_ros.media import MediaError
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.rotations import from_quaternion
 from hybrik_ros.skeleton import JOINT_NAMES
@@ -126,3 +128,22 @@ def test_what_is_doubtful_is_said(
     said = capsys.readouterr()
     assert 'factor' not in said.err
     assert json.loads(said.out)['camera_matrix'][0][0] == 1234
+
+
+@pytest.mark.parametrize(('suffix', 'width'), [('.webp', 17_000), ('.jpg', 70_000)])
+def test_a_format_that_has_no_pictures_of_a_size_is_named(
+    suffix: str, width: int, tmp_path: Path
+) -> None:
+    path = tmp_path / f'out{suffix}'
+    with pytest.raises(MediaError, match=f'{width} x 8 pixels: choose .png'):
+        write_picture(path, np.zeros((8, width, 3), np.uint8))
+    assert not path.exists()
+
+
+@pytest.mark.parametrize('degrees', ['0', '1e-300', '171', 'nan', 'inf'])
+def test_a_field_of_view_that_no_lens_has_is_refused(
+    degrees: str, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(['image', str(photo), '--field-of-view', degrees])
+    assert 'from 1 to 170 degrees' in capsys.readouterr().err

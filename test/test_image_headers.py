@@ -1,4 +1,7 @@
-"""The size of compressed images by their headers."""
+"""The size of compressed images by their headers, and their metadata."""
+
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -6,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrik_ros.messages.image_headers import size_of
+from hybrik_ros.messages.image_headers import png_chunks, remove_metadata, size_of
 
 # Lossy WebP is VP8, lossless (above 100) VP8L, with alpha either within VP8X.
 FORMS = [
@@ -114,3 +117,32 @@ def test_whatever_comes_gives_a_size_nothing_or_the_error_promised(
 @pytest.mark.parametrize('data', [b'', b'GIF89a' + bytes(20), b'BM' + bytes(50), b'II*\0', b'RIFF'])
 def test_other_data_has_no_size(data: bytes) -> None:
     assert size_of(data) is None
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return (
+        struct.pack('>I', len(content)) + kind + content
+        + struct.pack('>I', zlib.crc32(kind + content))
+    )  # fmt: skip
+
+
+def test_metadata_of_a_png_never_reach_the_decoder(capfd: pytest.CaptureFixture[str]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    plain = cv2.imencode('.png', pixels)[1].tobytes()
+    profile = zlib.compress(struct.pack('>I', 2**31) + bytes(range(256)) * 20)
+    hostile = chunk(b'iCCP', b'\x1b]0;title\x07\0\0' + profile) + chunk(b'tEXt', b'') * 1000
+    start = plain.index(b'IDAT') - 4
+    stored = plain[:start] + hostile + plain[start:]
+    assert remove_metadata(plain) is plain
+    cleaned = remove_metadata(stored)
+    decoded = cv2.imdecode(np.frombuffer(cleaned, np.uint8), cv2.IMREAD_COLOR)
+    assert (decoded == pixels).all()
+    assert capfd.readouterr().err == ''
+    cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_COLOR)
+    assert '\x1b]0;title' in capfd.readouterr().err  # what libpng writes without that
+
+
+def test_chunks_of_a_png_end_at_the_first_damaged_one() -> None:
+    start = b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', bytes(13))
+    assert [kind for kind, _, _ in png_chunks(start + bytes(10**6))] == [b'IHDR']
+    assert list(png_chunks(start[:19])) == []

@@ -2,9 +2,11 @@
 
 import pickle
 import resource
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,11 @@ from bombs import (
     packed_zeros,
     write_chunks,
     write_database,
+    write_definitions,
     write_mcap,
     write_png,
+    write_small_messages,
+    write_sparse,
 )
 from recorded import IMAGE
 from test_motion import walk
@@ -26,9 +31,11 @@ from hybrik_ros.bags import BagError, BagReader, unpacking
 from hybrik_ros.bags.reader import DAMAGED_MESSAGE, TOO_LARGE
 from hybrik_ros.body import BodyModel
 from hybrik_ros.body.reading import read_body_file
-from hybrik_ros.limits import MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES
+from hybrik_ros.findings import PROBLEM
+from hybrik_ros.limits import MAX_CHUNK_BYTES, MAX_DEFINITION_BYTES, MAX_MESSAGE_BYTES
 from hybrik_ros.messages.calibration import CalibrationError, read_calibration
 from hybrik_ros.motion import MotionError, motions_of
+from hybrik_ros.recordings.checks import check_recording
 from hybrik_ros.recordings.recording import Recording
 from hybrik_ros.recordings.sources import open_source
 
@@ -48,6 +55,11 @@ def read_bag(path: Path) -> dict[str, int]:
     with BagReader(path) as reader:
         assert list(reader.messages({IMAGE})) == []
         return dict(reader.faults)
+
+
+def count_messages(path: Path) -> int:
+    with BagReader(path) as reader:
+        return sum(1 for _ in reader.messages({IMAGE}))
 
 
 def read_body(path: Path) -> None:
@@ -89,9 +101,10 @@ def test_a_chunk_that_lies_about_its_size_is_not_unpacked(tmp_path: Path) -> Non
 
 
 def test_chunks_that_overlap_share_one_limit(tmp_path: Path) -> None:
-    path = write_chunks(tmp_path / 'a.mcap', MAX_CHUNK_BYTES // 8, 'zstd', number=40)
-    assert set(read_bag(path)) == {TOO_LARGE}
-    assert allocated(path, read_bag) < _ROOM
+    path = write_chunks(tmp_path / 'a.mcap', MAX_CHUNK_BYTES // 4, 'zstd', number=9)
+    with BagReader(path) as reader:
+        assert len([None for _ in reader.messages({IMAGE})]) == 4
+        assert reader.faults == {TOO_LARGE: 5}
 
 
 def test_a_message_is_not_unpacked_beyond_its_limit(tmp_path: Path) -> None:
@@ -197,8 +210,64 @@ def test_a_calibration_is_parsed_with_limits(content: str, words: str, tmp_path:
 
 
 def test_stamps_do_not_decide_how_many_frames_a_motion_has() -> None:
-    humans = walk(1, 4)
-    stamps = [10**9, 10**9 + 1, 10**9 + 2, 50 * 10**9]
+    frames, gaps = 30, 20  # at 1 kHz; each gap is as long as may be filled
+    humans = walk(1, frames + gaps)
+    stamps = [10**9 + number * 10**6 for number in range(frames)]
+    stamps += [(number + 1) * 59 * 10**9 for number in range(gaps)]
+    people = [[human] for human in humans]
     with pytest.raises(MotionError, match='more than the maximum'):
-        motions_of(stamps, [[human] for human in humans], BodyModel.load(), 'interpolate')
-    assert len(motions_of(stamps, [[human] for human in humans], BodyModel.load(), 'split')) == 2
+        motions_of(stamps, people, BodyModel.load(), 'interpolate')
+    assert len(motions_of(stamps, people, BodyModel.load(), 'split')) == 1 + gaps
+
+
+def test_schemas_are_not_kept_beyond_their_limit(tmp_path: Path) -> None:
+    path = tmp_path / 'a.mcap'
+    write_definitions(path, MAX_DEFINITION_BYTES // 4, number=40)
+    assert path.stat().st_size < MIB
+    assert count_messages(path) == 1
+    assert allocated(path, count_messages) < 4 * MAX_DEFINITION_BYTES + _ROOM
+
+
+def test_a_loose_message_larger_than_its_limit_is_left_out(tmp_path: Path) -> None:
+    path = write_sparse(tmp_path / 'a.mcap', 4 * 2**30)
+    assert read_bag(path) == {TOO_LARGE: 1}
+    assert allocated(path, read_bag) < _ROOM
+
+
+def test_small_messages_take_little_more_than_their_chunk(tmp_path: Path) -> None:
+    path = write_small_messages(tmp_path / 'a.mcap', 10**6)
+    assert count_messages(path) == 10**6
+    assert allocated(path, count_messages) < 2 * 31 * 10**6 + _ROOM
+
+
+def test_a_table_of_sqlite_without_end_is_refused(tmp_path: Path) -> None:
+    path = write_database(tmp_path / 'a.db3', STORED, rows=3)
+    with closing(sqlite3.connect(path)) as database:
+        topics = ((number, 'x', 'x', 'cdr', '') for number in range(10, 20_000))
+        database.executemany('INSERT INTO topics VALUES (?, ?, ?, ?, ?)', topics)
+        database.commit()
+    with pytest.raises(BagError, match='maximum of 10000 rows'):
+        read_bag(path)
+
+
+def test_a_message_of_sqlite_larger_than_its_limit_is_left_out(tmp_path: Path) -> None:
+    path = write_database(tmp_path / 'a.db3', STORED, rows=3)
+    with closing(sqlite3.connect(path)) as database:
+        size = MAX_MESSAGE_BYTES + 1
+        database.execute('UPDATE messages SET data = zeroblob(?) WHERE id = 2', (size,))
+        database.commit()
+    with BagReader(path) as reader:
+        assert len(list(reader.messages({IMAGE}))) == 2
+        assert reader.faults == {TOO_LARGE: 1}
+    assert allocated(path, count_messages) < _ROOM
+
+
+def check_photos(path: Path) -> None:
+    assert [finding.level for finding in check_recording(path)][-1] != PROBLEM
+
+
+def test_the_doctor_does_not_keep_the_images_that_it_checks(tmp_path: Path) -> None:
+    write_png(tmp_path / '0.png', 3000, 2000)
+    for number in range(1, 30):
+        (tmp_path / f'{number}.png').symlink_to(tmp_path / '0.png')
+    assert allocated(tmp_path, check_photos) < 2 * _ROOM

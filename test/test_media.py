@@ -20,7 +20,8 @@ import pytest
 from matroska import write_matroska
 from sample import CLIP, read_frames
 
-from hybrik_ros.media import MediaError
+from hybrik_ros.bags.reader import by_number
+from hybrik_ros.media import MediaError, retrieval
 from hybrik_ros.media.frame_times import FrameClock
 from hybrik_ros.media.live_camera import CameraOptions, LiveCamera
 from hybrik_ros.media.open_media import open_media
@@ -28,7 +29,9 @@ from hybrik_ros.media.photo import PhotoError, read_photo
 from hybrik_ros.media.record import record_camera
 from hybrik_ros.media.url import hide_password
 from hybrik_ros.media.video_file import StillPicture, VideoFile
+from hybrik_ros.recordings.recording import Recording, fingerprint
 from hybrik_ros.recordings.similarity import are_unrelated
+from hybrik_ros.recordings.sources import open_source
 
 # 64 x 64 pixels, three frames, AV1 in Matroska.
 AV1 = (
@@ -382,3 +385,60 @@ def test_options_of_cameras_are_refused_for_files(tmp_path: Path) -> None:
     [frame] = photo.frames()
     assert np.array_equal(frame.bgr, SCENE)
     assert photo.size == (80, 48)
+
+
+# Limits
+
+
+def write_gif(path: Path, width: int, height: int) -> Path:
+    """Write a video of this size the frames of which have one pixel."""
+    frame = (
+        b'\x21\xf9\x04\0\x0a\0\0\0\x2c' + struct.pack('<4HB', 0, 0, 1, 1, 0) + b'\x02\x02\x44\x01\0'
+    )
+    head = b'GIF89a' + struct.pack('<2H3B', width, height, 0x80, 0, 0) + b'\0\0\0\xff\xff\xff'
+    path.write_bytes(head + 3 * frame + b';')
+    return path
+
+
+def test_videos_larger_than_their_limit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match='16000 x 16000 pixels, more than the maximum'):
+        VideoFile(str(write_gif(tmp_path / 'large.gif', 16000, 16000)))
+    assert len(list(VideoFile(str(write_gif(tmp_path / 'small.gif', 64, 48))).frames())) == 3
+
+
+def test_a_frame_larger_than_the_limit_is_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = VideoFile(str(write_gif(tmp_path / 'a.gif', 64, 48)))
+    monkeypatch.setattr(retrieval, 'MAX_VIDEO_PIXELS', 64 * 48 - 1)  # It grew after the header.
+    assert [frame.bgr for frame in video.frames()] == [None] * 3
+
+
+def test_a_photo_without_content_is_not_read_beyond_its_limit(tmp_path: Path) -> None:
+    with (tmp_path / 'a.jpg').open('wb') as file:
+        file.truncate(2**40)
+    with pytest.raises(PhotoError, match='more than the maximum'):
+        read_photo(tmp_path / 'a.jpg')
+
+
+def test_links_to_themselves_are_no_cameras(tmp_path: Path) -> None:
+    (tmp_path / 'loop').symlink_to(tmp_path / 'loop')
+    with pytest.raises(MediaError, match='cannot be opened'):
+        open_media(f'/dev/..{tmp_path}/loop')
+
+
+def test_names_of_files_are_ordered_whatever_their_digits() -> None:
+    names = ['10.png', '2.png', '1\u00b22.png', '1\u00b2.png']  # with a superscript
+    ordered = [path.name for path in sorted(map(Path, names), key=by_number)]
+    assert ordered.index('2.png') < ordered.index('10.png')
+
+
+def test_a_file_that_cannot_be_read_costs_that_file_only(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / '1.png'), SCENE)
+    (tmp_path / '2.png').symlink_to('/proc/self/mem')  # It opens, but its first bytes do not exist.
+    with open_source(Recording(tmp_path)) as source:
+        first, second = source.steps()
+        assert len(fingerprint(source.files)) == 64
+    assert first.picture is not None
+    assert second.fault is not None
+    assert '2.png' in second.fault.reason

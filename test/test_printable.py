@@ -50,6 +50,10 @@ def test_long_text_keeps_its_beginning_and_its_end() -> None:
     assert shown.endswith('x do this')
 
 
+def test_escapes_count_as_what_they_are_shown_as() -> None:
+    assert len(printable('\x1b' * MAX_SHOWN_CHARACTERS)) < MAX_SHOWN_CHARACTERS + 30
+
+
 def test_everything_that_rich_prints_is_printable() -> None:
     stream = StringIO()
     console = Terminal(file=stream, width=500)

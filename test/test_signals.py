@@ -87,7 +87,8 @@ def test_one_signal_ends_the_reading_of_an_endless_bag(tmp_path: Path) -> None:
         began = time.monotonic()
         bag.communicate(timeout=_PATIENCE)
         process.communicate(timeout=_PATIENCE)
-        assert bag.returncode == 128 + signal.SIGTERM
+        # Recordings are checked before anything is written, with the default action of signals.
+        assert bag.returncode in (-signal.SIGTERM, 128 + signal.SIGTERM)
         assert process.returncode == -signal.SIGTERM
         assert time.monotonic() - began < 3 * SECONDS
         assert not (tmp_path / 'out').exists()

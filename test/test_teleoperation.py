@@ -307,6 +307,17 @@ def program(ros_environment: dict[str, str]) -> Iterator['subprocess.Popen[str]'
     process.wait()
 
 
+def test_wrong_arguments_are_said_in_one_line(ros_environment: dict[str, str]) -> None:
+    for argument in ('image:=/a//b', '\x1b]0;x\x07'):
+        command = [sys.executable, str(EXAMPLE), '--ros-args', '-r', argument]
+        ran = subprocess.run(command, env=ros_environment, text=True, capture_output=True)
+        said = [line for line in ran.stderr.splitlines() if line.startswith('teleoperation: ')]
+        assert ran.returncode == 1
+        assert len(said) == 1
+        assert 'Traceback' not in ran.stderr
+        assert '\x1b' not in ran.stderr
+
+
 def test_it_turns_messages_to_commands(
     program: 'subprocess.Popen[str]', ros_environment: dict[str, str]
 ) -> None:

@@ -218,10 +218,10 @@ def test_calibration_of_another_size_is_refused(
     spawn: Spawn, clip: Path, calibration: dict, tmp_path: Path
 ) -> None:
     other = tmp_path / 'other.yaml'
-    other.write_text(yaml.safe_dump({**calibration, 'image_width': 1280, 'image_height': 720}))
+    other.write_text(yaml.safe_dump({**calibration, 'image_width': 70, 'image_height': 50}))
     status, said = finish(play(spawn, clip, '--camera-info', other))
     assert status == 1
-    assert '1280 x 720' in said
+    assert '70 x 50' in said
     assert f'{WIDTH} x {HEIGHT}' in said
     assert 'Traceback' not in said
 

@@ -26,10 +26,12 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
+from hybrik_ros.advice import check_ros_environment, explain
 from hybrik_ros.angles import select_first_angle, wrap
 from hybrik_ros.kinematics import global_rotations
 from hybrik_ros.messages.people import PersonError, from_human_mesh, stamp_of
 from hybrik_ros.msg import HumanMesh
+from hybrik_ros.printable import printable
 from hybrik_ros.skeleton import JOINT_NAMES
 
 Array = NDArray[np.float64]
@@ -247,8 +249,13 @@ class Teleoperation(Node):
 
 def main() -> int:
     """Run until SIGINT; return the exit status."""
-    rclpy.init()
-    node = Teleoperation()
+    try:
+        check_ros_environment(sys.argv[1:])
+        rclpy.init()
+        node = Teleoperation()
+    except Exception as error:  # Wrong arguments for ROS raise various exceptions.
+        print(f'teleoperation: {printable(explain(error) or error)}', file=sys.stderr)
+        return 1
     with suppress(KeyboardInterrupt, ExternalShutdownException):
         rclpy.spin(node)
     return 0

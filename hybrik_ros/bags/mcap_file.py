@@ -7,6 +7,7 @@ MCAP Format Specification, https://mcap.dev/spec.
 
 import heapq
 import struct
+from array import array
 from binascii import crc32
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
@@ -14,6 +15,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from rosbags.interfaces import Connection
 
 from hybrik_ros.bags.storage import (
@@ -26,7 +28,7 @@ from hybrik_ros.bags.storage import (
     define,
 )
 from hybrik_ros.bags.unpacking import UnpackingError, unpack_lz4, unpack_zstd
-from hybrik_ros.limits import MAX_CHUNK_BYTES
+from hybrik_ros.limits import MAX_CHUNK_BYTES, MAX_DEFINITION_BYTES, MAX_MESSAGE_BYTES
 
 _MAGIC = b'\x89MCAP0\r\n'
 _HEAD = struct.Struct('<BQ')  # before the content of a record: opcode, and length in bytes
@@ -38,6 +40,8 @@ _FOOTER_CODE, _SCHEMA_CODE, _CHANNEL_CODE, _MESSAGE_CODE, _CHUNK_CODE = 2, 3, 4,
 _CHUNK_INDEX_CODE, _STATISTICS_CODE, _DATA_END_CODE = 8, 11, 15
 _FOOTER_HEAD = _HEAD.pack(_FOOTER_CODE, _FOOTER.size)
 _QOS = 'offered_qos_profiles'
+_MAX_HELD_BYTES = 2**26  # of a chunk that is held until the next one is unpacked
+_CHECKED_BYTES = 2**24  # that are read at once to compute a checksum
 
 Buffer = bytes | memoryview
 _UNPACKERS: dict[str, Callable[[Buffer, int], Buffer]] = {
@@ -85,6 +89,11 @@ class _Fields:
     def __init__(self, content: Buffer) -> None:
         self._content = memoryview(content)
         self._place = 0
+
+    @property
+    def size(self) -> int:
+        """Size of all fields in bytes."""
+        return len(self._content)
 
     def number(self, size: int) -> int:
         """Return an unsigned number of this size in bytes."""
@@ -135,8 +144,19 @@ class _RecordFile:
         return self._file.read(length)
 
     def fields(self, record: _Record) -> _Fields:
-        """Return the fields of a record."""
+        """Return the fields of a record that is no chunk and no message."""
+        if record.length > MAX_DEFINITION_BYTES:
+            raise StorageError(
+                f'a record has more than the maximum of {MAX_DEFINITION_BYTES} bytes'
+            )
         return _Fields(self.read(record.offset, record.length))
+
+    def checksum(self, start: int, end: int) -> int:
+        """Return the checksum of the bytes between two positions."""
+        found = 0
+        for place in range(start, end, _CHECKED_BYTES):
+            found = crc32(self.read(place, min(_CHECKED_BYTES, end - place)), found)
+        return found
 
     def records(self, start: int, end: int) -> Iterator[_Record]:
         """Yield the whole records between two positions."""
@@ -175,6 +195,7 @@ class McapFile:
         self._channels: dict[int, _Channel] = {}
         self._chunks: list[_Chunk] = []
         self._counts: Counter[int] = Counter()
+        self._definition_bytes = 0
         self._has_loose_messages = False
         self._unpacked: Buffer = b''
         self.span: tuple[int, int] | None = None
@@ -232,8 +253,8 @@ class McapFile:
         if not len(_MAGIC) <= summary < self._end:
             return False
         # The checksum follows what it is of: the index, and the footer up to it.
-        length = self._end + _HEAD.size + _FOOTER.size - 4 - summary
-        return not checksum or crc32(self._file.read(summary, length)) == checksum
+        end = self._end + _HEAD.size + _FOOTER.size - 4
+        return not checksum or self._file.checksum(summary, end) == checksum
 
     def _read_index(self, summary: int) -> bool:
         """Read the index at the end of the file; return whether it is complete."""
@@ -270,6 +291,7 @@ class McapFile:
         self.span = None
         for found in (self._schemas, self._channels, self._chunks, self._counts):
             found.clear()
+        self._definition_bytes = 0
         self._has_loose_messages = False
         end = len(_MAGIC)
         for record in self._file.records(end, self._end):
@@ -292,7 +314,7 @@ class McapFile:
         chunk = _Chunk(record.offset, record.length, first, last, size)
         self._chunks.append(chunk)
         try:
-            content = self._unpack(chunk)
+            content = memoryview(self._unpack(chunk))  # of which parts are no copies
             for code, start, end in _split(content):
                 if code == _MESSAGE_CODE:
                     self._count(content[start : start + _MESSAGE.size])
@@ -308,8 +330,16 @@ class McapFile:
         self.span = min(first, time), max(last, time)
 
     def _describe(self, code: int, fields: _Fields) -> None:
-        """Take a schema or a channel."""
+        """Take a schema or a channel, unless it is known: chunks repeat them."""
         id = fields.number(2)
+        if id in (self._schemas if code == _SCHEMA_CODE else self._channels):
+            return
+        self._definition_bytes += fields.size
+        if self._definition_bytes > MAX_DEFINITION_BYTES:
+            raise StorageError(
+                f'its schemas and channels have more than the maximum of {MAX_DEFINITION_BYTES} '
+                f'bytes'
+            )
         if code == _SCHEMA_CODE:
             self._schemas[id] = _Schema(fields.text(), fields.text(), fields.text())
             return
@@ -343,27 +373,34 @@ class McapFile:
             self._faults[TOO_LARGE] += 1
             return
         used.append(chunk.size)
-        for row in sorted(self._rows_of(chunk, wanted, start, stop), key=attrgetter('time')):
+        for row in self._rows_of(chunk, wanted, start, stop):
             yield row.time, row
         used.remove(chunk.size)
 
     def _rows_of(
         self, chunk: _Chunk, wanted: dict[int, Connection], start: int, stop: int
-    ) -> list[Row]:
-        """Return the messages of a chunk up to the first damaged one."""
-        rows = []
+    ) -> Iterator[Row]:
+        """Yield the messages of a chunk up to the first damaged one, in order of time."""
+        content: Buffer = b''
+        # Of millions of small messages, copies would take many times the size of the chunk.
+        times, begins = array('Q'), array('Q')
         try:
             content = self._unpack(chunk)
-            for code, begin, end in _split(content):
+            for code, begin, _ in _split(content):
                 if code == _MESSAGE_CODE:
                     channel, _, time, _ = _MESSAGE.unpack_from(content, begin)
                     if channel in wanted and start <= time < stop:
-                        data = bytes(content[begin + _MESSAGE.size : end])
-                        rows.append(Row(wanted[channel], time, data))
+                        times.append(time)
+                        begins.append(begin)
         except (StorageError, UnpackingError) as error:
             is_too_large = isinstance(error, UnpackingError) and error.is_too_large
             self._faults[TOO_LARGE if is_too_large else DAMAGED_PART] += 1
-        return rows
+        for number in np.argsort(np.asarray(times), kind='stable'):
+            begin = begins[number]
+            _, length = _HEAD.unpack_from(content, begin - _HEAD.size)
+            channel, _, time, _ = _MESSAGE.unpack_from(content, begin)
+            data = bytes(content[begin + _MESSAGE.size : begin + length])
+            yield Row(wanted[channel], time, data)
 
     def _read_loose(
         self, wanted: dict[int, Connection], start: int, stop: int
@@ -377,11 +414,16 @@ class McapFile:
             channel, _, time, _ = _MESSAGE.unpack(self._file.read(record.offset, _MESSAGE.size))
             if channel in wanted and start <= time < stop:
                 length = record.length - _MESSAGE.size
+                if length > MAX_MESSAGE_BYTES:
+                    self._faults[TOO_LARGE] += 1
+                    continue
                 data = self._file.read(record.offset + _MESSAGE.size, length)
                 yield time, Row(wanted[channel], time, data)
 
     def _unpack(self, chunk: _Chunk) -> Buffer:
         """Return the records of a chunk."""
+        if chunk.length > MAX_CHUNK_BYTES + MAX_DEFINITION_BYTES:
+            raise UnpackingError('it is too large', is_too_large=True)
         fields = _Fields(self._file.read(chunk.offset, chunk.length))
         fields.skip(16)
         size, checksum, compression = fields.number(8), fields.number(4), fields.text()
@@ -392,7 +434,7 @@ class McapFile:
             raise StorageError('the checksum of a chunk is wrong')
         # Held until the next one: the allocator would return the memory to the system for each
         # chunk, which takes twice as long.
-        self._unpacked = records
+        self._unpacked = records if len(records) <= _MAX_HELD_BYTES else b''
         return records
 
 
@@ -417,4 +459,6 @@ def _split(content: Buffer) -> Iterator[tuple[int, int, int]]:
         place = start + length
         if place > len(content) or (code == _MESSAGE_CODE and length < _MESSAGE.size):
             raise StorageError('a chunk ends within a record')
+        if not code:  # Invalid; a chunk of zeros would have millions of records.
+            raise StorageError('a record has no opcode')
         yield code, start, place

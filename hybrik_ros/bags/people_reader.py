@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,9 @@ import numpy as np
 from hybrik_ros.bags.reader import BagError, BagReader, Message
 from hybrik_ros.bags.types import deserialise
 from hybrik_ros.human import Human
+from hybrik_ros.limits import MAX_BAG_PEOPLE, MAX_PEOPLE_BYTES
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY, people_of, stamp_of
+from hybrik_ros.printable import printable
 
 _SECOND = 10**9  # nanoseconds
 _DAY = 86_400  # seconds
@@ -20,8 +22,29 @@ _DAY = 86_400  # seconds
 # of another clock: more than clocks are corrected by, less than a damaged stamp is off.
 _MAX_STAMP_ERROR = _DAY
 _MAX_NAME = 40  # characters of the name of a body in errors
-_MAX_LINES = 10  # of what is left out
+_MAX_LINES, _MAX_KINDS = 10, 1000  # of what is left out: that are shown, that are told apart
 _NUMBER = re.compile(r'\b[0-9.]+\b')  # in which faults of one kind differ
+
+
+class LeftOut:
+    """Counts what is left out by its kind: it can be millions of messages."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, tuple[str, int]] = {}
+
+    def add(self, text: str) -> None:
+        """Take the reason why something is left out, with topic, message and person."""
+        kind = _NUMBER.sub('#', printable(text))
+        if kind in self._kinds or len(self._kinds) < _MAX_KINDS:
+            first, times = self._kinds.get(kind, (text, 0))
+            self._kinds[kind] = first, times + 1
+
+    def report(self) -> Iterator[str]:
+        """Yield a line for each kind."""
+        for first, times in list(self._kinds.values())[:_MAX_LINES]:
+            yield f'{first} (and {times - 1} more like it)' if times > 1 else first
+        if len(self._kinds) > _MAX_LINES:
+            yield f'and {len(self._kinds) - _MAX_LINES} other kinds'
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,23 +57,17 @@ class People:
         The people (list of Human) by the stamp of their image in nanoseconds, in ascending order.
     body_model : str
         Name of the body that all people have; empty if the bag has no person.
-    left_out : list of str
-        The reason for each message or person that is left out, with topic, message and person.
+    left_out : LeftOut
+        The messages and people that are left out.
     """
 
     frames: dict[int, list[Human]]
     body_model: str
-    left_out: list[str]
+    left_out: LeftOut
 
     def report(self) -> Iterator[str]:
         """Yield a line for each kind of what is left out."""
-        kinds: dict[str, list[str]] = {}
-        for text in self.left_out:
-            kinds.setdefault(_NUMBER.sub('#', text), []).append(text)
-        for first, *others in list(kinds.values())[:_MAX_LINES]:
-            yield f'{first} (and {len(others)} more like it)' if others else first
-        if len(kinds) > _MAX_LINES:
-            yield f'and {len(kinds) - _MAX_LINES} other kinds'
+        return self.left_out.report()
 
 
 class _Reading(NamedTuple):
@@ -84,7 +101,7 @@ def read_people(path: Path, topic: str = '') -> People:
     BagError
         The bag cannot be read, or has no such topic or several of them.
     """
-    left_out: list[str] = []
+    left_out = LeftOut()
     with BagReader(path) as reader:
         name = topic or _find_topic(path, reader)
         if name not in reader.topics:
@@ -92,27 +109,39 @@ def read_people(path: Path, topic: str = '') -> People:
         type_name = reader.topics[name].type_name
         if type_name not in (HUMAN_MESH, HUMAN_MESH_ARRAY):
             raise BagError(f'{name} of {path} is of type {type_name}, not {HUMAN_MESH_ARRAY}')
-        readings = []
+        readings, found = [], 0
         for number, message in enumerate(reader.messages({name}), 1):
             try:
                 readings.append(_read(message, type_name, number, left_out))
+                found += len(readings[-1].people)
             except ValueError as error:
-                left_out.append(f'message {number} of {name}: {error}')
-        left_out += reader.notes
-        left_out += [f'{count} x {kind}' for kind, count in reader.faults.items()]
+                left_out.add(f'message {number} of {name}: {error}')
+            if max(number, found) > MAX_BAG_PEOPLE:
+                raise BagError(
+                    f'{path} has more than the maximum of {MAX_BAG_PEOPLE} messages or people in '
+                    f'them on {name}: split it'
+                )
+        damage = [f'{times} x {kind}' for kind, times in reader.faults.items()]
+        for text in reader.notes + damage:
+            left_out.add(text)
     readings = _keep_likely_stamps(readings, left_out)
     return _join(readings, left_out)
 
 
-def _read(message: Message, type_name: str, number: int, left_out: list[str]) -> _Reading:
+def _read(message: Message, type_name: str, number: int, left_out: LeftOut) -> _Reading:
+    if len(message.data) > MAX_PEOPLE_BYTES:
+        raise ValueError(f'it has more than the maximum of {MAX_PEOPLE_BYTES} bytes')
     content = deserialise(message.data, type_name)
     name = f'message {number} of {message.topic}'
     people, faults = people_of(content)
-    left_out += [f'{name}: {fault}' for fault in faults]
+    for fault in faults:
+        left_out.add(f'{name}: {fault}')
+    # Poses and shapes have all that vertices say.
+    people = [(replace(human, vertices=None), body) for human, body in people]
     return _Reading(name, message.time, stamp_of(content.header), people)
 
 
-def _keep_likely_stamps(readings: list[_Reading], left_out: list[str]) -> list[_Reading]:
+def _keep_likely_stamps(readings: list[_Reading], left_out: LeftOut) -> list[_Reading]:
     """Return the messages without those whose stamps are far from all others."""
     delays = [(reading.received - reading.stamp) / _SECOND for reading in readings]
     usual = np.median(delays) if delays else 0.0
@@ -121,14 +150,14 @@ def _keep_likely_stamps(readings: list[_Reading], left_out: list[str]) -> list[_
         if abs(delay - usual) <= _MAX_STAMP_ERROR:
             kept.append(reading)
             continue
-        left_out.append(
+        left_out.add(
             f'{reading.name}: its stamp, {reading.stamp / _SECOND:.3f} s, is '
             f'{abs(delay - usual) / _DAY:.0f} days away from those of the other messages'
         )
     return kept
 
 
-def _join(readings: list[_Reading], left_out: list[str]) -> People:
+def _join(readings: list[_Reading], left_out: LeftOut) -> People:
     """Return the people of all messages: each once in a frame, all with the most common body."""
     bodies = Counter(
         (body, len(human.betas)) for reading in readings for human, body in reading.people
@@ -145,7 +174,7 @@ def _join(readings: list[_Reading], left_out: list[str]) -> People:
             else:
                 frame[human.id] = human
                 continue
-            left_out.append(f'{reading.name}: person {human.id!r}: {reason}')
+            left_out.add(f'{reading.name}: person {human.id!r}: {reason}')
     people = {stamp: list(frame.values()) for stamp, frame in frames.items()}
     return People(people, usual[0], left_out)
 

@@ -363,7 +363,7 @@ def is_storage(path: Path) -> bool:
 
 def by_number(path: Path) -> list[tuple[int, str]]:
     """Return a sort key that compares numbers in names by value: bag_2.mcap before bag_10.mcap."""
-    return [(int(part or 0), part) if part.isdigit() else (0, part)
+    return [(int(part), part) if part.isdecimal() else (0, part)
             for part in re.split(r'(\d+)', path.name)]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -15,14 +16,22 @@ from hybrik_ros.bags.storage import (
     CDR,
     DAMAGED_MESSAGE,
     DAMAGED_PART,
+    TOO_LARGE,
     Row,
     StorageError,
     connect,
     define,
 )
+from hybrik_ros.limits import MAX_MESSAGE_BYTES
 
 _TABLES = ('messages', 'topics', 'schema', 'message_definitions')  # of rosbag2
 _QOS = 'offered_qos_profiles'
+# Maximum number of rows of a table but that of messages: pages that refer to each other can make
+# the tables of a small file endless.
+_MAX_ROWS = 10_000
+# The data of a message, or a text instead of data that is not to be read into memory.
+_TOO_LARGE = 'too large'
+_DATA = f"CASE WHEN length(data) > {MAX_MESSAGE_BYTES} THEN '{_TOO_LARGE}' ELSE data END"
 
 
 class SqliteFile:
@@ -73,7 +82,9 @@ class SqliteFile:
         for topic, time, data in rows:
             if topic not in wanted:
                 continue
-            if not (isinstance(time, int) and isinstance(data, bytes)):
+            if data == _TOO_LARGE:
+                self._faults[TOO_LARGE] += 1
+            elif not (isinstance(time, int) and isinstance(data, bytes)):
                 self._faults[DAMAGED_MESSAGE] += 1
             elif (start is None or time >= start) and (stop is None or time < stop):
                 yield Row(wanted[topic], time, data)
@@ -94,7 +105,7 @@ class SqliteFile:
 
     def _check_tables(self) -> None:
         """Refuse tables that are computed: a view can have rows without end."""
-        tables = self._database.execute('SELECT name, sql FROM sqlite_master').fetchall()
+        tables = self._read_all('SELECT name, sql FROM sqlite_master')
         names = {str(name).lower(): str(text).upper() for name, text in tables}
         for name in _TABLES[:2]:
             if name not in names:
@@ -104,6 +115,14 @@ class SqliteFile:
             is_computed = any(column[-1] for column in columns)
             if is_computed or not names[name].startswith('CREATE TABLE'):
                 raise StorageError(f'its {name} are not stored, but computed')
+
+    def _read_all(self, query: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a table that describes others; refuse one without end."""
+        with closing(self._database.execute(query)) as cursor:
+            rows = cursor.fetchmany(_MAX_ROWS + 1)
+        if len(rows) > _MAX_ROWS:
+            raise StorageError(f'one of its tables has more than the maximum of {_MAX_ROWS} rows')
+        return rows
 
     def _count_rows(self) -> Counter[int]:
         """Return the number of messages of each topic, and set the span."""
@@ -131,7 +150,7 @@ class SqliteFile:
         definitions = self._read_definitions()
         names = [row[1] for row in self._database.execute('PRAGMA table_info(topics)')]
         qos = _QOS if _QOS in names else "''"  # Files of the first releases have none.
-        for id, name, type_name, encoding, profiles in self._database.execute(
+        for id, name, type_name, encoding, profiles in self._read_all(
             f'SELECT id, name, type, serialization_format, {qos} FROM topics ORDER BY id'
         ):
             definition = definitions.get(type_name, define('', ''))
@@ -149,7 +168,7 @@ class SqliteFile:
     def _read_definitions(self) -> dict[str, MessageDefinition]:
         """Return the message definitions by type name; files of older releases have none."""
         with suppress(sqlite3.DatabaseError):
-            rows = self._database.execute(
+            rows = self._read_all(
                 'SELECT topic_type, encoding, encoded_message_definition FROM message_definitions'
             )
             return {name: define(str(kind), str(text)) for name, kind, text in rows}
@@ -165,7 +184,7 @@ class SqliteFile:
             self._faults[DAMAGED_PART] += 1
             yield from self._scan()
             return
-        query = 'SELECT topic_id, timestamp, data FROM messages WHERE id = ?'
+        query = f'SELECT topic_id, timestamp, {_DATA} FROM messages WHERE id = ?'
         for id in ids.tolist():
             try:
                 row = self._database.execute(query, (id,)).fetchone()
@@ -183,7 +202,7 @@ class SqliteFile:
         query = f'SELECT id FROM messages {where} ORDER BY timestamp, id'
         return np.fromiter((id for (id,) in self._database.execute(query)), np.int64)
 
-    def _scan(self, data: str = 'data') -> Iterator[tuple[int, object, object]]:
+    def _scan(self, data: str = _DATA) -> Iterator[tuple[int, object, object]]:
         """Yield the rows in their order, up to the first damaged one."""
         query = f'SELECT topic_id, timestamp, {data} FROM messages ORDER BY id'
         with closing(self._database.cursor()) as cursor, suppress(sqlite3.DatabaseError):

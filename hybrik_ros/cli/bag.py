@@ -2,7 +2,6 @@
 
 import argparse
 import glob
-import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -32,6 +31,7 @@ INTERRUPTED = 130  # exit status after an interrupt: 128 + SIGINT
 # two million images.
 _MIN_RATE = 0.001
 _MAX_NAMES = 5  # maximum number of recordings that are named in a note about them
+_MAX_RATE = 10_000.0  # of high-speed cameras; stamps are whole nanoseconds
 
 
 def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
@@ -136,11 +136,13 @@ def rate(text: str) -> float:
     Raises
     ------
     ValueError, argparse.ArgumentTypeError
-        The text is no number, or the rate is below its minimum or infinite.
+        The text is no number, or the rate is below its minimum or above its maximum.
     """
     hertz = float(text)
-    if not _MIN_RATE <= hertz < math.inf:
-        raise argparse.ArgumentTypeError(f'must be at least {_MIN_RATE} images/s, not {text}')
+    if not _MIN_RATE <= hertz <= _MAX_RATE:
+        raise argparse.ArgumentTypeError(
+            f'must be from {_MIN_RATE} to {_MAX_RATE:g} images/s, not {text}'
+        )
     return hertz
 
 

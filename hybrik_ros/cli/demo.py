@@ -133,7 +133,8 @@ def _open(name: str, output: Path, console: Terminal) -> tuple[FrameSource, str]
     source = open_media(name)
     if isinstance(source, LiveCamera):
         clip = output / _CLIP
-        with Progress(console=console, transient=True) as progress:
+        text = TextColumn('{task.description}', markup=False)
+        with Progress(text, Bar(), console=console, transient=True) as progress:
             task = progress.add_task(f'Recording {source.name}', total=_CAMERA_SECONDS)
             try:
                 record_camera(
@@ -142,7 +143,7 @@ def _open(name: str, output: Path, console: Terminal) -> tuple[FrameSource, str]
             finally:
                 source.close()
         return VideoFile(str(clip)), str(clip)
-    return source, name if is_url(name) else str(Path(name).resolve())
+    return source, name if is_url(name) else os.path.realpath(name)
 
 
 def _prepare_folder(output: Path, video: str) -> None:
@@ -150,7 +151,7 @@ def _prepare_folder(output: Path, video: str) -> None:
     bag = output / _BAG
     results = [output / name for name in _FILES]
     present = [path for path in (bag, *results) if os.path.lexists(path)]
-    if Path(video).resolve() in [path.resolve() for path in results]:
+    if os.path.realpath(video) in [os.path.realpath(path) for path in results]:
         raise DemoError(f'{video} would be overwritten: choose another folder with --output')
     if present and not (output / _MARKER).exists():
         raise DemoError(f'{present[0]} is not from a demo: choose another folder with --output')

@@ -160,7 +160,7 @@ def _if_importable(subject: str, findings: Iterator[Finding], *modules: str) -> 
 def _check_ros(args: argparse.Namespace, middleware: str) -> Iterator[Finding]:
     """Check ROS, its middleware, cameras and running nodes."""
     try:
-        check_ros_environment()
+        check_ros_environment(args.ros_arguments)
     except RosEnvironmentError as error:
         found, _, advice = str(error).partition(': ')
         yield Finding(PROBLEM, 'ROS', found, advice)

@@ -149,10 +149,20 @@ def write_picture(path: Path, picture: Picture) -> None:
     ------
     OSError
         The file cannot be written.
+    MediaError
+        The format has no pictures of this size.
     """
     quality = [cv2.IMWRITE_JPEG_QUALITY, _SHEET_QUALITY]
-    done, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)
-    assert done
+    try:
+        done, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)
+    except cv2.error:  # Some encoders return False instead.
+        done = False
+    if not done:
+        height, width = picture.shape[:2]
+        raise MediaError(
+            f'{path} cannot be written: {path.suffix} has no pictures of {width} x {height} '
+            f'pixels: choose .png'
+        )
     with writing(path):
         path.write_bytes(data.tobytes())
 

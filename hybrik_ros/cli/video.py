@@ -12,6 +12,8 @@ from hybrik_ros.media.live_camera import CameraOptions
 from hybrik_ros.messages.calibration import CalibrationError
 from hybrik_ros.share import SAMPLE, set_transport_profile
 
+_MIN_VIEW, _MAX_VIEW = 1, 170  # degrees
+
 
 def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
     """Add the video command."""
@@ -88,7 +90,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
 
 def run(args: argparse.Namespace) -> int:
     """Publish until the source ends or SIGINT; return 0, or 1 with the reason on stderr."""
-    check_ros_environment()
+    check_ros_environment(args.ros_arguments)
     profile = set_transport_profile()
     from hybrik_ros.node.video_source import play
 
@@ -126,13 +128,15 @@ def degrees(text: str) -> float:
     Raises
     ------
     ArgumentTypeError
-        It is not between 0 and 180 degrees.
+        It is not from 1 to 170 degrees, beyond which no lens without distortion is.
     ValueError
         It is not a number.
     """
     degrees = float(text)
-    if not 0 < degrees < 180:
-        raise argparse.ArgumentTypeError(f'must be between 0 and 180 degrees, not {text}')
+    if not _MIN_VIEW <= degrees <= _MAX_VIEW:
+        raise argparse.ArgumentTypeError(
+            f'must be from {_MIN_VIEW} to {_MAX_VIEW} degrees, not {text}'
+        )
     return degrees
 
 

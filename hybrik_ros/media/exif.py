@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrik_ros.messages.image_headers import png_chunks
+
 _PNG = b'\x89PNG\r\n\x1a\n'
 _JPEG = b'\xff\xd8'
 _JPEG_SCAN, _JPEG_APP1 = 0xDA, 0xE1
@@ -95,13 +97,8 @@ def _find_in_jpeg(data: bytes) -> int | None:
 
 
 def _find_in_png(data: bytes) -> int | None:
-    position = len(_PNG)
-    while position < len(data):
-        length, kind = struct.unpack_from('>I4s', data, position)
-        if kind == b'eXIf':
-            return position + 8
-        position += 12 + length  # length, kind and checksum have four bytes each
-    return None
+    starts = (start for kind, start, _ in png_chunks(data) if kind == b'eXIf')
+    return next((start + 8 for start in starts), None)  # after length and kind
 
 
 def _find_in_webp(data: bytes) -> int | None:

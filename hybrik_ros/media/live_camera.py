@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrik_ros.media import MediaError
+from hybrik_ros.media.retrieval import retrieve
 from hybrik_ros.media.url import hide_password, is_url, open_url
 
 _DEVICE = re.compile(r'/dev/video(\d{1,9})')
@@ -91,7 +92,7 @@ class LiveCamera:
                 return open_url(self._capture, self._location)
             # Names such as those in /dev/v4l/by-id are links to /dev/videoN; N may change when the
             # camera is plugged in again.
-            device = _DEVICE.fullmatch(str(self._path().resolve()))
+            device = _DEVICE.fullmatch(os.path.realpath(self._path()))
             opened = bool(self._capture.open(int(device[1]) if device else self._location))
         except cv2.error:  # raised for an index that is too large
             return False
@@ -115,8 +116,7 @@ class LiveCamera:
 
     def retrieve(self) -> NDArray[np.uint8] | None:
         """Return the frame grabbed last, BGR (H, W, 3); None if it is broken."""
-        usable, frame = self._capture.retrieve()
-        return np.asarray(frame, np.uint8) if usable else None
+        return retrieve(self._capture)
 
     def close(self) -> None:
         """Close the camera, so that other programs can open it."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hybrik_ros.limits import MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.exif import read_directory, turn_upright
-from hybrik_ros.messages.image_headers import size_of
+from hybrik_ros.messages.image_headers import remove_metadata, size_of
 from hybrik_ros.messages.images import UnusableInputError, to_8_bits
 from hybrik_ros.untrusted import read_regular
 
@@ -73,7 +73,8 @@ def _decode(path: Path, flag: int) -> tuple[NDArray[np.uint8], int]:
         # libtiff turns TIFF files by itself, and some versions of OpenCV then refuse the result.
         data = _without_orientation(data, directory.offset, directory.byte_order)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
+        stored = np.frombuffer(remove_metadata(data), np.uint8)
+        image = cv2.imdecode(stored, flag | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:
         image = None
     if image is None:

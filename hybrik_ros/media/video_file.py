@@ -1,5 +1,6 @@
 """Videos with an end: files, and what URLs of files give."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -8,9 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrik_ros.limits import MAX_VIDEO_PIXELS
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.frame_times import FrameClock, look_ahead
 from hybrik_ros.media.photo import read_photo
+from hybrik_ros.media.retrieval import retrieve
 from hybrik_ros.media.url import hide_password, is_url, open_url
 
 # Frames per second where neither times nor rate are known. FFmpeg reports the resolution of the
@@ -105,6 +108,11 @@ class VideoFile:
         self.length = int(length) if 0 < length < _MAX_LENGTH else 0
         self.estimated = 0
         self.is_cut_off = False
+        if math.prod(self.size) > MAX_VIDEO_PIXELS:
+            raise MediaError(
+                f'{self.name} has {self.size[0]} x {self.size[1]} pixels, more than the maximum of '
+                f'{MAX_VIDEO_PIXELS}: reduce it'
+            )
         if not capture.grab():
             advice = 'convert it, to H.264 for example'
             if is_url(name):  # Servers without ranges send no file that must be read from its end.
@@ -159,8 +167,7 @@ class VideoFile:
         capture = self._open()
         while capture.grab():
             position = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3
-            decoded, bgr = capture.retrieve()
-            yield position, np.asarray(bgr, np.uint8) if decoded else None
+            yield position, retrieve(capture)
 
     def _misses_end(self, number: int, seconds: float) -> bool:
         """Return whether frames are missing after the last one.

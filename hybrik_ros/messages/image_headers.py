@@ -1,8 +1,13 @@
-"""Size of a compressed image from its header, without decoding it."""
+"""Headers of compressed images: their size before anything is decoded, and what must not be."""
 
 import struct
+from collections.abc import Iterator
 
 _PNG = b'\x89PNG\r\n\x1a\n'
+# Kinds of chunks that decide the pixels of a PNG.
+_PNG_PIXELS = frozenset((b'IHDR', b'PLTE', b'tRNS', b'IDAT', b'IEND'))
+_PNG_FRAME_BYTES = 12  # of a chunk, beside its content: length, kind, checksum
+_MAX_PNG_CHUNKS = 2**18  # encoders write at least 8 kB into each, so these have 2 GB
 _JPEG = b'\xff\xd8\xff'
 _JPEG_SCAN = 0xDA
 _JPEG_END = b'\xff\xd9'  # unique: within scans 0xFF is followed by 0 or a restart marker
@@ -42,6 +47,33 @@ def size_of(data: bytes) -> tuple[int, int] | None:
     except (struct.error, IndexError):
         raise ValueError('the header is truncated') from None
     return None
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, start and end of the chunks of a PNG, up to the first damaged one."""
+    start = len(_PNG)
+    for _ in range(_MAX_PNG_CHUNKS):
+        if start + _PNG_FRAME_BYTES > len(data):
+            return
+        length, kind = struct.unpack_from('>I4s', data, start)
+        if not kind.isalpha():
+            return
+        yield kind, start, start + _PNG_FRAME_BYTES + length
+        start += _PNG_FRAME_BYTES + length
+
+
+def remove_metadata(data: bytes) -> bytes:
+    """Return a PNG without what its pixels do not need; files of other formats as they are.
+
+    libpng writes a warning for each damaged text or colour profile to stderr, with its name as it
+    is: escape sequences reach the terminal.
+    """
+    if not data.startswith(_PNG):
+        return data
+    chunks = list(png_chunks(data))
+    if all(kind in _PNG_PIXELS for kind, _, _ in chunks):
+        return data
+    return _PNG + b''.join(data[start:end] for kind, start, end in chunks if kind in _PNG_PIXELS)
 
 
 def _png_size(data: bytes) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hybrik_ros.camera import Camera, distortion_counts
 from hybrik_ros.limits import MAX_IMAGE_PIXELS
 from hybrik_ros.messages.fields import CompressedImage, Header, Image, find_stamp_fault
-from hybrik_ros.messages.image_headers import size_of
+from hybrik_ros.messages.image_headers import remove_metadata, size_of
 from hybrik_ros.messages.plausibility import find_doubts
 from hybrik_ros.messages.sample_range import SampleRange
 
@@ -259,7 +259,7 @@ def decompress(
     data = message.data.tobytes()
     _check_compressed(data, message.format)
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _READ_AS_STORED)
+        pixels = cv2.imdecode(np.frombuffer(remove_metadata(data), np.uint8), _READ_AS_STORED)
     except cv2.error as error:
         raise _damage_error(message.format, len(data)) from error
     if pixels is None:

@@ -29,6 +29,8 @@ _MAX_NORM_ERROR = 0.01
 # Maximum absolute values: beyond what any camera shows, and below what overflows in squares.
 _MAX_POSITION = 1e4  # metres
 _MAX_SPEED = 1e3  # metres per second
+# Maximum numbers of values; SMPL has 300 shapes and 6890 vertices.
+_MAX_BETAS, _MAX_VERTICES = 300, 100_000
 _MAX_BETA = 1e3  # SMPL's are within 5 for nearly all people
 _MAX_COMPONENT = 2.0  # of a quaternion; its length is checked more strictly
 _MAX_PIXEL = 1e6
@@ -214,6 +216,8 @@ def _describe(message: Any, reason: str) -> str:
 def _parse(message: Any) -> Human:
     _check_id(message.id)
     rotations = from_quaternion(_unit_quaternions(message.rotations))
+    _check_length('vertices', message.vertices, 3 * _MAX_VERTICES)
+    _check_length('betas', message.betas, _MAX_BETAS)
     vertices = _numbers('vertices', message.vertices, None, -_MAX_POSITION, _MAX_POSITION)
     if len(vertices) % 3:
         raise ValueError(f'vertices has {len(vertices)} numbers, not a multiple of 3')
@@ -241,6 +245,11 @@ def _check_id(id: str) -> None:
             f'the id is not 1 to {_MAX_ID_BYTES} letters, digits, underscores and inner dots or '
             f'hyphens'
         )
+
+
+def _check_length(name: str, values: Sequence[float], maximum: int) -> None:
+    if len(values) > maximum:
+        raise ValueError(f'{name} has {len(values)} numbers, more than the maximum of {maximum}')
 
 
 def _unit_quaternions(rotations: Sequence[Any]) -> Array:

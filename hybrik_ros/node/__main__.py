@@ -23,7 +23,7 @@ def main() -> int:
     profile = set_transport_profile()
     with ends_after_signal('hybrik_node'):
         try:
-            check_ros_environment()
+            check_ros_environment(sys.argv[1:])
             from hybrik_ros.node.run import run
         except (ImportError, RosEnvironmentError) as error:
             reason = explain(error)

@@ -77,9 +77,9 @@ def warn_of_unused_qos(node: Node) -> None:
     ]
     if unused:
         node.get_logger().warning(
-            f'QoS overrides are ignored: {", ".join(unused)}. history, depth, reliability and '
-            f'durability of the subscriptions to images, camera_info, depth and detections can be '
-            f'overridden, by the full names of their topics'
+            f'QoS overrides are ignored: {printable(", ".join(unused))}. history, depth, '
+            f'reliability and durability of the subscriptions to images, camera_info, depth and '
+            f'detections can be overridden, by the full names of their topics'
         )
 
 

@@ -16,6 +16,7 @@ from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.messages.images import to_camera
 from hybrik_ros.messages.people import PersonError, people_of
 from hybrik_ros.msg import HumanMesh, HumanMeshArray
+from hybrik_ros.printable import printable
 
 # Topics with serialised messages to record, and their types.
 _KEPT_TYPES = {'/human_pose': HumanMesh, '/tf': TFMessage}
@@ -100,10 +101,10 @@ class Recorder:
         try:
             people, faults = people_of(message)
         except PersonError as error:
-            self._node.get_logger().error(f'human_poses: {error}')
+            self._node.get_logger().error(printable(f'human_poses: {error}'))
             return
         for fault in faults:
-            self._node.get_logger().error(f'human_poses: {fault}')
+            self._node.get_logger().error(printable(f'human_poses: {fault}'))
         self.people[nanoseconds(message.header)] = [human for human, _ in people]
         now = time.monotonic()
         self._first_answer = self._first_answer or now

@@ -28,6 +28,7 @@ from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.msg import HumanMeshArray
 from hybrik_ros.node.conversions import guess_calibration, read_calibration, to_image
 from hybrik_ros.node.topics import camera_topics
+from hybrik_ros.printable import printable
 
 _FIELD_OF_VIEW = 60.0  # degrees; assumed without a calibration
 # Reliable, which is compatible with reliable and best-effort subscribers.
@@ -105,6 +106,7 @@ class VideoNode(Node):
     ) -> None:
         super().__init__('hybrik_video')
         self._source = source
+        self._name = printable(source.name)
         self._camera_info = camera_info
         self._frame_id = frame_id
         self._stopping = stopping
@@ -125,7 +127,7 @@ class VideoNode(Node):
         """Publish until the source ends or `stopping` is set, and log a summary."""
         width, height = self._source.size
         self.get_logger().info(
-            f'{self._source.name}: {width} x {height} pixels, on {self._images.topic_name} and '
+            f'{self._name}: {width} x {height} pixels, on {self._images.topic_name} and '
             f'{self._camera_infos.topic_name}'
         )
         if self._subscribers:
@@ -172,7 +174,7 @@ class VideoNode(Node):
     def _play_camera(self, camera: LiveCamera) -> None:
         """Publish the frames of a camera, and reopen it when it sends nothing."""
         for text in camera.refused():
-            self.get_logger().warning(f'the camera {camera.name} does not obey {text}')
+            self.get_logger().warning(f'the camera {self._name} does not obey {text}')
         last_frame = time.monotonic()
         while not self._stopping.is_set():
             if camera.grab():
@@ -188,14 +190,14 @@ class VideoNode(Node):
     def _reopen(self, camera: LiveCamera) -> None:
         """Try to reopen the camera until it succeeds."""
         self.get_logger().error(
-            f'the camera {camera.name} has sent no frame for {_SILENCE_SECONDS:g} s: trying to '
+            f'the camera {self._name} has sent no frame for {_SILENCE_SECONDS:g} s: trying to '
             f'reopen it'
         )
         while not self._stopping.is_set():
             self._wait_until(time.monotonic() + _REOPEN_SECONDS)
             if camera.open():
                 check_size(self._camera_info, camera)
-                self.get_logger().info(f'the camera {camera.name} is open again')
+                self.get_logger().info(f'the camera {self._name} is open again')
                 return
 
     def _publish(self, frame: NDArray[np.uint8] | None, stamp: Time) -> None:

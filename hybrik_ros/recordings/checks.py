@@ -83,7 +83,8 @@ def _check_images(subject: str, source: PictureSource) -> Iterator[Finding]:
     reasons: dict[str, str] = {}
     for step in islice(source.steps(), _MAX_STEPS):
         if step.picture is not None:
-            pictures.append(step.picture._replace(rgb=step.picture.rgb[:0]))
+            # A copy of no pixels: a view would keep all of them.
+            pictures.append(step.picture._replace(rgb=step.picture.rgb[:0].copy()))
         if step.fault is not None:
             faults[step.fault.kind] += 1
             reasons[step.fault.kind] = step.fault.reason

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import BinaryIO
 
 from hybrik_ros.bags.reader import is_storage, listed_files
 from hybrik_ros.media.photo import is_photo
@@ -113,15 +114,19 @@ def fingerprint(files: Iterable[Path]) -> str:
     digest = sha256()
     for path in files:
         try:
-            opened = open_regular(path)
+            with open_regular(path) as file:
+                digest.update(_sample(file))
         except OSError as error:  # Of the images of a folder, such a one is left out.
             digest.update(str(error.errno).encode())
-            continue
-        with opened as file:
-            size = os.fstat(file.fileno()).st_size
-            digest.update(size.to_bytes(8, 'little'))
-            last = max(0, size - _SAMPLE_BYTES)
-            for start in sorted({last * number // (_SAMPLES - 1) for number in range(_SAMPLES)}):
-                file.seek(start)
-                digest.update(file.read(_SAMPLE_BYTES))
     return digest.hexdigest()
+
+
+def _sample(file: BinaryIO) -> bytes:
+    """Return the size and samples of a file."""
+    size = os.fstat(file.fileno()).st_size
+    last = max(0, size - _SAMPLE_BYTES)
+    found = [size.to_bytes(8, 'little')]
+    for start in sorted({last * number // (_SAMPLES - 1) for number in range(_SAMPLES)}):
+        file.seek(start)
+        found.append(file.read(_SAMPLE_BYTES) or b'')  # Files of the kernel may have nothing now.
+    return b''.join(found)

@@ -13,6 +13,7 @@ from typing import Any
 
 from hybrik_ros.cli.bench import bag, footage, kinematics, network, node, perception, soak
 from hybrik_ros.cli.terminal import Terminal
+from hybrik_ros.untrusted import check_regular
 
 # Environment variables for the number of threads, which libraries read when they are loaded.
 THREADS = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')
@@ -134,6 +135,8 @@ def run(args: argparse.Namespace) -> int:
     console = Terminal()
     try:
         args.output.parent.mkdir(parents=True, exist_ok=True)
+        if args.output.exists():
+            check_regular(args.output)  # Afterwards, it is removed if nothing was measured.
         args.output.open('a').close()
         if args.pictures is not None:
             args.pictures.mkdir(parents=True, exist_ok=True)
