@@ -24,6 +24,8 @@ from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
 from hybrik_ros.cli import main
 from hybrik_ros.human import Human
+from hybrik_ros.node.complaints import Complaints
+from hybrik_ros.node.diagnostics import Diagnostics
 from hybrik_ros.node.inputs import Inputs
 from hybrik_ros.node.message_maker import make
 from hybrik_ros.node.node import HybrikNode
@@ -286,7 +288,8 @@ def subscribed(node: Node, **values: object) -> set[str]:
     """Return what the node subscribes to with these values of parameters."""
     for name, value in values.items():
         node.set_parameters([rclpy.Parameter(name.replace('__', '.'), value=value)])
-    inputs = Inputs(node, lambda _: None, lambda _: None, lambda _: None)
+    complaints = Complaints(node.get_logger(), Diagnostics('test'))
+    inputs = Inputs(node, lambda _: None, lambda _: None, complaints)
     topics = set(inputs.topics)
     inputs.close()
     return topics

@@ -218,9 +218,12 @@ def test_a_library_that_is_there_but_broken_is_not_called_missing(tmp_path: Path
     assert 'libGL.so.1: not found' in line
 
 
-def test_faults_of_our_own_keep_their_traceback(tmp_path: Path) -> None:
+def test_faults_of_our_own_tell_how_to_report_them(tmp_path: Path) -> None:
     environment = without('hybrik_ros.messages.fields', tmp_path, dict(os.environ))
-    ran = run(HYBRIK, 'video', environment=environment)
+    line = only_line(run(HYBRIK, 'video', environment=environment), 'hybrik video')
+    assert 'unexpected ModuleNotFoundError in images.py' in line
+    assert 'PYTHONDEVMODE=1' in line
+    ran = run(HYBRIK, 'video', environment={**environment, 'PYTHONDEVMODE': '1'})
     assert ran.returncode == 1
     assert 'Traceback' in ran.stderr
 

@@ -139,7 +139,7 @@ def test_metadata_of_a_png_never_reach_the_decoder(capfd: pytest.CaptureFixture[
     assert (decoded == pixels).all()
     assert capfd.readouterr().err == ''
     cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_COLOR)
-    assert '\x1b]0;title' in capfd.readouterr().err  # what libpng writes without that
+    assert 'libpng' in capfd.readouterr().err  # what it writes of them
 
 
 def test_chunks_of_a_png_end_at_the_first_damaged_one() -> None:

@@ -378,8 +378,8 @@ def no_size(message: Image) -> None:
 @pytest.mark.parametrize(
     ('spoil', 'kind', 'words'),
     [
-        (wrong_encoding, 'encoding', 'banana8'),
-        (another_encoding, 'encoding', 'banana16'),
+        (wrong_encoding, 'encoding', "encoding 'banana8' cannot be read"),
+        (another_encoding, 'encoding', "encoding 'banana16' cannot be read"),
         (wrong_length, 'length', 'but holds'),
         (no_size, 'size', 'the image is empty'),
     ],
@@ -464,6 +464,7 @@ def test_parameters_act_on_the_next_frame(
     peer: Peer, node: Process, answers: list[HumanMeshArray]
 ) -> None:
     picture = peer.frame()
+    assert peer.call(Trigger, 'reset', Trigger.Request()).success  # Older tracks stay confirmed.
     assert len(peer.show_and_wait(picture).humans[0].vertices) > 0
     peer.set('publish.vertices', False)
     assert len(peer.show_and_wait(picture).humans[0].vertices) == 0

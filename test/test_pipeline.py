@@ -700,7 +700,7 @@ def test_the_users_body_is_posed(frames, camera, tmp_path, humans):
     [
         ({'backend': 'abacus'}, ValueError, 'backend'),
         ({'body': '/nowhere/smpl.npz'}, FileNotFoundError, r'smpl\.npz'),
-        ({'speed': 'fast'}, TypeError, 'speed'),
+        ({'speed': 'fast'}, ValueError, 'speed'),
     ],
 )
 def test_an_unusable_setting_is_named(settings, error, message):

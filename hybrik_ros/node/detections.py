@@ -8,8 +8,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from hybrik_ros.node.complaints import Complaints
-
 # Class ids of people: the name, or COCO's index.
 PERSON_CLASSES = ('person', '0')
 # Maximum number of messages with detections before one of them is a person.
@@ -75,12 +73,12 @@ class ClassCheck:
 
     Parameters
     ----------
-    complaints : Complaints
+    warn : callable
         Takes the warning.
     """
 
-    def __init__(self, complaints: Complaints) -> None:
-        self._complaints = complaints
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        self._warn = warn
         self._has_person = False
         self._count = 0
 
@@ -104,7 +102,7 @@ class ClassCheck:
                 for detection in message.detections
                 for result in detection.results
             ]
-            self._complaints.warn(
+            self._warn(
                 f'no detection has been a person yet: people are those of the class '
                 f'{" or ".join(PERSON_CLASSES)} with a score of at least {threshold:g} '
                 f'(detector.threshold), and this message has {", ".join(results[:3]) or "no class"}'

@@ -71,7 +71,7 @@ class Inputs:
         self._boxes: ByStamp[list[detections.Box]] | None = None
         self._missed: Counter[str] = Counter()
         self._mixture = MixtureFinder()
-        self._classes = detections.ClassCheck(complaints)
+        self._classes = detections.ClassCheck(complaints.warn)
         self._last_camera_info: tuple[float, ...] = ()
         self._has_new_image = False  # since the last call of follow_publishers
         self._silent_calls = 0  # of follow_publishers, with images but no camera_info
