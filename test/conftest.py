@@ -44,11 +44,11 @@ SLOW = {
 
 
 # They measure delays, so scripts/test runs nothing beside them.
-ALONE = {'demo', 'load', 'loading'}
+ALONE = {'load', 'loading'}
 # The longest modules begin, so that no worker is left with one at the end.
 LONGEST = (
     'distributions', 'ubuntu', 'node', 'doctor', 'recordings', 'pipeline', 'compiling', 'packaging',
-    'video', 'requirements', 'export', 'half', 'bench', 'rep155', 'scripts', 'first_contact',
+    'video', 'demo', 'requirements', 'export', 'half', 'bench', 'rep155', 'scripts', 'first_contact',
 )  # fmt: skip
 
 
@@ -83,7 +83,7 @@ def ros_environment() -> Iterator[dict[str, str]]:
     worker = int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0').removeprefix('gw'))
     with pytest.MonkeyPatch.context() as patch:
         # On Linux, ports of domains above 101 may be those of other programs.
-        domain = 1 + (run + 50 * worker + next(_MODULES)) % 101
+        domain = 1 + (run + 33 * worker + next(_MODULES)) % 101
         patch.setenv('ROS_DOMAIN_ID', str(domain))
         patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
         for name, value in node_environment().items():

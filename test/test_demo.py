@@ -271,7 +271,7 @@ def test_nothing_outlives_a_demo_that_is_stopped(
         command,
         env=ros_environment,
         stdout=subprocess.DEVNULL,
-        # Whoever runs the tests in the background has children ignore SIGINT.
+        # Children of shells that run the tests in the background ignore SIGINT.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
