@@ -48,7 +48,8 @@ ALONE = {'load', 'loading'}
 # The longest modules begin, so that no worker is left with one at the end.
 LONGEST = (
     'distributions', 'ubuntu', 'node', 'doctor', 'recordings', 'pipeline', 'compiling', 'packaging',
-    'video', 'demo', 'requirements', 'export', 'half', 'bench', 'rep155', 'scripts', 'first_contact',
+    'demo', 'video', 'requirements', 'export', 'half', 'bench', 'rep155', 'scripts',
+    'first_contact',
 )  # fmt: skip
 
 
