@@ -1,10 +1,6 @@
 """The whole way from images to people, on a stretch of the sample clip."""
 
-import os
-import subprocess
-import sys
 from dataclasses import fields
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -754,30 +750,3 @@ def test_a_closed_pipeline_says_so(frames, camera):
         pass
     with pytest.raises(RuntimeError, match='closed'):
         pipeline(frames[0], camera, 0.0)
-
-
-# The first frame
-
-
-FIRST_FRAMES = """
-import sys
-from sample import read_camera, read_frames
-from hybrik_ros.pipeline import Pipeline
-
-with Pipeline.create(confirm_after=0.0) as pipeline:
-    print('created', file=sys.stderr)
-    for index, frame in enumerate(read_frames(60, 2)):
-        [human] = pipeline(frame, read_camera(), index / 30)
-"""
-
-
-def test_nothing_is_left_to_compile_for_the_first_person(tmp_path):
-    environment = {**os.environ, 'NUMBA_CACHE_DIR': str(tmp_path)}
-    finished = subprocess.run(
-        [sys.executable, '-c', FIRST_FRAMES], cwd=Path(__file__).parent, env=environment,
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert finished.returncode == 0, finished.stderr
-    before, after = finished.stderr.split('created')
-    assert 'compiled' in before
-    assert 'compiled' not in after

@@ -54,14 +54,14 @@ def run(args: argparse.Namespace) -> int:
     if not compiling.is_enabled():
         console.print('hybrik compile: NUMBA_DISABLE_JIT is set, so numba cannot compile: unset it')
         return 1
+    folders = {compiling.cache_folder(name) for name in names}
+    if None in folders:
+        console.print(f'hybrik compile: {_NO_FOLDER}')
+        return 1
     try:
         compiled = _compile_all(names, console)
     except BrokenProcessPool as error:
         console.print(f'hybrik compile: {error}')
-        return 1
-    folders = {compiling.cache_folder(name) for name in names}
-    if None in folders:
-        console.print(f'hybrik compile: {_NO_FOLDER}')
         return 1
     place = os.path.commonpath([folder for folder in folders if folder is not None])
     if compiled:
