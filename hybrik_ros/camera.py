@@ -24,6 +24,9 @@ _MATRIX_TOLERANCE = 1e-6  # maximum error of the last row of a camera matrix, 0 
 _MIN_RAY_SPREAD = 1e-14  # radians squared; rays with a smaller variance count as one ray
 
 
+ASSUMED_FIELD_OF_VIEW = 60.0  # horizontal, in degrees, of files without a calibration
+
+
 class ImpossiblePoseError(ValueError):
     """Landmarks or joints that no person in front of the camera can have."""
 

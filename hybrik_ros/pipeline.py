@@ -11,12 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from hybrik_ros import compiling
 from hybrik_ros.arrays import Image
 from hybrik_ros.body import BodyModel
-from hybrik_ros.camera import Camera, Region
+from hybrik_ros.camera import Camera
 from hybrik_ros.human import Human
 from hybrik_ros.perception.depth import check_depth
 from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.perception.estimator import Estimator, Observation
-from hybrik_ros.perception.landmarks import random_observation
 from hybrik_ros.perception.observer import (
     Expectation,
     Observer,
@@ -30,18 +29,16 @@ from hybrik_ros.perception.opening import (
     open_detector,
     open_estimator,
 )
-from hybrik_ros.posing import pose, start_memory
 from hybrik_ros.reconstruction import Reconstructor
 from hybrik_ros.settings import SETTINGS, Settings, Value
 from hybrik_ros.snapshot import Plain, Snapshot, from_plain, to_plain
 from hybrik_ros.timing import StageTimer
 from hybrik_ros.tracking import Tracker
+from hybrik_ros.warm_up import warm_up
 
 _LOGGER = logging.getLogger(__name__)
 
 compiling.require_numba()  # Missing libraries are found when this is imported, numba too.
-
-_WARM_UP_SIZE = 256  # pixels
 
 
 class Pipeline:
@@ -113,14 +110,9 @@ class Pipeline:
             opened.callback(detector.close)
             estimator = open_estimator(chosen)
             opened.callback(estimator.close)
-            if chosen.hybrik_model and body.shape_names:
-                _LOGGER.warning(
-                    "HybrIK's network estimates shapes of SMPL bodies, and the body %r is not one: "
-                    'its shape is fitted to bone lengths. Set an SMPL file as the body.',
-                    body.name,
-                )
+            _warn_of_shape(chosen, body)
             pipeline = cls(chosen, body, detector, estimator, ids)
-            pipeline._warm_up()
+            warm_up(detector, estimator, body, chosen)
             code.result()
             opened.pop_all()
         return pipeline
@@ -284,18 +276,11 @@ class Pipeline:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _warm_up(self) -> None:
-        """Run everything once: kernels compile, networks allocate."""
-        blank = np.zeros((_WARM_UP_SIZE, _WARM_UP_SIZE, 3), np.uint8)
-        camera = Camera.from_field_of_view(60, _WARM_UP_SIZE, _WARM_UP_SIZE)
-        middle = Region(np.full(2, _WARM_UP_SIZE / 2), _WARM_UP_SIZE)
-        self._detector(blank)
-        # The second time in a row with as many people as there can be, networks take the last
-        # memory.
-        for _ in range(2):
-            self._estimator.observe(blank, [middle] * MAX_PEOPLE, camera, 0.0)
-        memory = start_memory(self.body)
-        for elapsed in (np.inf, 0.1):
-            posed = pose(random_observation(middle), memory, self.body, self._settings, elapsed)
-            memory = posed.memory
-        self.body.vertices(posed.rotations, posed.betas, posed.translation)
+
+def _warn_of_shape(settings: Settings, body: BodyModel) -> None:
+    if settings.hybrik_model and body.shape_names:
+        _LOGGER.warning(
+            "HybrIK's network estimates shapes of SMPL bodies, and the body %r is not one: its "
+            'shape is fitted to bone lengths. Set an SMPL file as the body.',
+            body.name,
+        )

@@ -186,7 +186,9 @@ def pose(
     solved = _solve(smooth, joints, confidence, memory, options, elapsed)
     memory = replace(memory, rotations=solved)
 
-    return _place(observation, joints, confidence, memory, body, options, elapsed, measure_distance)
+    return _place(
+        observation, joints, confidence, solved, memory, body, options, elapsed, measure_distance
+    )
 
 
 def keep_sides(
@@ -292,6 +294,7 @@ def _place(
     observation: Observation,
     joints: Array,
     confidence: Array,
+    solved: Array,
     memory: Memory,
     body: BodyModel,
     options: Settings,
@@ -299,8 +302,6 @@ def _place(
     measure_distance: MeasureDistance | None,
 ) -> Posed:
     """Return the solved body where its joints are seen, smoothed over time."""
-    solved = memory.rotations
-    assert solved is not None
     rays, confidence = joints[:NUM_JOINTS, :2] / joints[:NUM_JOINTS, 2:], confidence[:NUM_JOINTS]
     rest, filters = memory.proportions.rest, _Filters.of(options)
     pelvis = _locate_pelvis(solved, rest, rays, confidence)

@@ -277,6 +277,9 @@ def _declared() -> dict[str, Parameter]:
 # The parameters that set a field of Settings, by the field.
 SETTINGS: dict[str, Parameter] = _declared()
 
+# Settings for a photo: no second image confirms a person, or is smoothed with.
+PHOTO_SETTINGS: dict[str, Any] = {'confirm_after': 0.0, 'smoothing': False}
+
 _NODE = (
     Parameter(
         'autostart', True,

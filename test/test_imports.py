@@ -19,8 +19,9 @@ LAYERS = (
     'arguments', 'arrays', 'angles', 'advice', 'limits', 'printable', 'untrusted', 'deadline',
     'compiling', 'vectors', 'share', 'timing', 'writing', 'skeleton', 'rotations', 'human',
     'settings', 'kinematics', 'camera', 'body', 'inference',
-    'smoothing', 'perception', 'tracking', 'posing', 'reconstruction', 'snapshot', 'pipeline',
-    'drawing', 'motion', 'comparison', 'findings', 'messages', 'media', 'node', 'network', 'bags',
+    'smoothing', 'perception', 'tracking', 'posing', 'reconstruction', 'snapshot', 'warm_up',
+    'pipeline', 'drawing', 'motion', 'comparison', 'findings', 'messages', 'media', 'node',
+    'network', 'bags',
     'recordings', 'cli',
 )  # fmt: skip
 
@@ -95,7 +96,7 @@ def find_faults(layer: str, source: str) -> Iterator[str]:
 
 def test_architecture_lists_the_layers_in_this_order() -> None:
     table = (Path(__file__).parents[1] / 'ARCHITECTURE.md').read_text().partition('## Layers')[2]
-    rows = re.findall(r'^\| ([a-z/, ]+) \|', table.partition('## ')[0], re.M)
+    rows = re.findall(r'^\| ([a-z_/, ]+) \|', table.partition('## ')[0], re.M)
     assert tuple(re.findall(r'\w+', ' '.join(rows[1:]))) == LAYERS
 
 
@@ -255,3 +256,32 @@ def test_modules_and_classes_have_names_of_their_own() -> None:
     for names in (modules, classes):
         shared = {name for name in names if names.count(name) > 1}
         assert shared <= {'__init__', '__main__'}
+
+
+def is_kernel_or_table(node: ast.FunctionDef) -> bool:
+    """Return whether a function is compiled, or adds arguments to a parser one after the other."""
+    decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+    return node.name == 'add_parser' or any(
+        d.startswith(('kernel', 'compiled')) for d in decorators
+    )
+
+
+def test_functions_and_classes_are_short() -> None:
+    found = []
+    for path in PACKAGE.rglob('*.py'):
+        if '_generated' in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                lines, limit = node.end_lineno - node.lineno + 1, 250
+            elif isinstance(node, ast.FunctionDef) and not is_kernel_or_table(node):
+                first = node.body[0]
+                documented = first.end_lineno - first.lineno + 1 if ast.get_docstring(node) else 0
+                lines, limit = node.end_lineno - node.lineno + 1 - documented, 40
+            else:
+                continue
+            if lines > limit:
+                found.append(f'{path.relative_to(PACKAGE)} {node.name}: {lines}')
+    assert found == []
+    for name in ('pipeline.py', 'node/node.py'):
+        assert len((PACKAGE / name).read_text().splitlines()) <= 300

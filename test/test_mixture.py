@@ -137,20 +137,20 @@ def header(seconds: float) -> Header:
 def test_an_image_with_the_stamp_of_the_one_before_is_repeated(
     stamps: StampCheck, said: list[str]
 ) -> None:
-    assert not stamps.is_repeated(header(5.0))
+    assert not stamps.note_repetition(header(5.0))
     assert stamps.advance(header(5.0)) == 5.0
-    assert stamps.is_repeated(header(5.0))
-    assert not stamps.is_repeated(header(5.1))
+    assert stamps.note_repetition(header(5.0))
+    assert not stamps.note_repetition(header(5.1))
     assert 'each image once' in said[0]
 
 
 def test_an_image_that_could_not_be_processed_may_come_again(stamps: StampCheck) -> None:
     stamps.advance(header(5.0))
-    assert not stamps.is_repeated(header(4.9))
+    assert not stamps.note_repetition(header(4.9))
     with pytest.raises(UnusableInputError):
         stamps.advance(header(4.9))
-    assert not stamps.is_repeated(header(5.2))
-    assert not stamps.is_repeated(header(5.2))
+    assert not stamps.note_repetition(header(5.2))
+    assert not stamps.note_repetition(header(5.2))
 
 
 def test_stamps_that_run_backwards_are_named_once(stamps: StampCheck, said: list[str]) -> None:
@@ -167,12 +167,12 @@ def test_stamps_that_run_backwards_are_named_once(stamps: StampCheck, said: list
 @pytest.mark.parametrize('time', [Time(sec=-3), Time(sec=3, nanosec=10**9)])
 def test_an_image_whose_stamp_is_no_time_is_refused(stamps: StampCheck, time: Time) -> None:
     with pytest.raises(UnusableInputError, match='is no time'):
-        stamps.is_repeated(Header(stamp=time))
+        stamps.note_repetition(Header(stamp=time))
 
 
 def test_stamps_that_stand_still_are_named(stamps: StampCheck, said: list[str]) -> None:
     stamps.advance(header(0.0))
-    assert all(stamps.is_repeated(header(0.0)) for _ in range(20))
+    assert all(stamps.note_repetition(header(0.0)) for _ in range(20))
     assert 'do not advance' in said[-1]
 
 

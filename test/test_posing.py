@@ -205,7 +205,7 @@ def test_a_pipeline_that_cannot_be_created_frees_what_it_opened(opened, model):
             runner.infer({})
 
 
-@pytest.mark.parametrize('culprit', ['compiling.load_kernels', 'pipeline.pose'])
+@pytest.mark.parametrize('culprit', ['compiling.load_kernels', 'warm_up.pose'])
 @pytest.mark.parametrize('error', [RuntimeError, KeyboardInterrupt])
 def test_a_pipeline_that_fails_late_frees_what_it_opened(opened, monkeypatch, culprit, error):
     def fail(*_: object) -> None:

@@ -205,7 +205,10 @@ class McapFile:
         except BaseException:
             self.close()
             raise
-        self.connections = [self._connect(channel) for channel in self._channels.values()]
+        self.connections = [
+            _connect(channel, self._schemas, self._counts[channel.id], self)
+            for channel in self._channels.values()
+        ]
 
     def close(self) -> None:
         """Close the file."""
@@ -242,19 +245,11 @@ class McapFile:
         if self.is_whole:
             self._end = footer
             summary, _, checksum = _FOOTER.unpack_from(tail, _HEAD.size)
-            if self._is_valid(summary, checksum) and self._read_index(summary):
+            if _has_index(self._file, footer, summary, checksum) and self._read_index(summary):
                 return
         self._scan()
         if not (self.is_whole or self._counts):
             raise StorageError('it contains no whole message')
-
-    def _is_valid(self, summary: int, checksum: int) -> bool:
-        """Return whether there is an index, with the right checksum if it has one."""
-        if not len(_MAGIC) <= summary < self._end:
-            return False
-        # The checksum follows what it is of: the index, and the footer up to it.
-        end = self._end + _HEAD.size + _FOOTER.size - 4
-        return not checksum or self._file.checksum(summary, end) == checksum
 
     def _read_index(self, summary: int) -> bool:
         """Read the index at the end of the file; return whether it is complete."""
@@ -343,26 +338,7 @@ class McapFile:
         if code == _SCHEMA_CODE:
             self._schemas[id] = _Schema(fields.text(), fields.text(), fields.text())
             return
-        schema, topic, encoding = fields.number(2), fields.text(), fields.text()
-        metadata, values = _Fields(fields.block()), {}
-        while not metadata.is_at_end:
-            key = metadata.text()
-            values[key] = metadata.text()
-        self._channels[id] = _Channel(id, schema, topic, encoding, values.get(_QOS, ''))
-
-    def _connect(self, channel: _Channel) -> Connection:
-        schema = self._schemas.get(channel.schema, _Schema('', '', ''))
-        definition = define(schema.encoding, schema.text)
-        return connect(
-            channel.id,
-            channel.topic,
-            schema.name or UNKNOWN_TYPE,
-            definition,
-            self._counts[channel.id],
-            channel.encoding,
-            channel.qos,
-            self,
-        )
+        self._channels[id] = _read_channel(id, fields)
 
     def _read_chunk(
         self, chunk: _Chunk, wanted: dict[int, Connection], start: int, stop: int, used: list[int]
@@ -436,6 +412,38 @@ class McapFile:
         # chunk, which takes twice as long.
         self._unpacked = records if len(records) <= _MAX_HELD_BYTES else b''
         return records
+
+
+def _has_index(file: _RecordFile, footer: int, summary: int, checksum: int) -> bool:
+    """Return whether there is an index, with the right checksum if it has one."""
+    if not len(_MAGIC) <= summary < footer:
+        return False
+    # The checksum follows what it is of: the index, and the footer up to it.
+    end = footer + _HEAD.size + _FOOTER.size - 4
+    return not checksum or file.checksum(summary, end) == checksum
+
+
+def _read_channel(id: int, fields: _Fields) -> _Channel:
+    """Return the channel of a record, after its number."""
+    schema, topic, encoding = fields.number(2), fields.text(), fields.text()
+    metadata, values = _Fields(fields.block()), {}
+    while not metadata.is_at_end:
+        key = metadata.text()
+        values[key] = metadata.text()
+    return _Channel(id, schema, topic, encoding, values.get(_QOS, ''))
+
+
+def _connect(
+    channel: _Channel, schemas: dict[int, _Schema], count: int, owner: McapFile
+) -> Connection:
+    """Return a channel with a number of messages as rosbags describes it."""
+    schema = schemas.get(channel.schema, _Schema('', '', ''))
+    definition = define(schema.encoding, schema.text)
+    type_name = schema.name or UNKNOWN_TYPE
+    return connect(
+        channel.id, channel.topic, type_name, definition, count, channel.encoding, channel.qos,
+        owner,
+    )  # fmt: skip
 
 
 def _index_chunk(fields: _Fields) -> _Chunk:

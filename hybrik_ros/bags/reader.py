@@ -45,7 +45,7 @@ _READ_TYPES = frozenset(
         *(HUMAN_MESH, HUMAN_MESH_ARRAY),
     )
 )
-_MAX_TIME = 2**63  # nanoseconds; times of receipt have 63 bits
+MAX_TIME = 2**63  # nanoseconds; times of receipt have 63 bits
 # Sizes in bytes of the headers of sqlite's log and of each frame in it (sqlite.org/fileformat).
 _LOG_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
 
@@ -292,7 +292,7 @@ class BagReader:
 
     def _check_message(self, topic: str, time: int, data: bytes) -> Message | None:
         """Return an unpacked message; count a damaged or too large one, and return None."""
-        if not 0 <= time < _MAX_TIME:
+        if not 0 <= time < MAX_TIME:
             self.faults[DAMAGED_MESSAGE] += 1
             return None
         try:

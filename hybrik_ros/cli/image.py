@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrik_ros.body import BodyModel
-from hybrik_ros.camera import Camera
+from hybrik_ros.camera import ASSUMED_FIELD_OF_VIEW, Camera
 from hybrik_ros.cli.output import fail
 from hybrik_ros.cli.pictures import draw_people, write_picture
 from hybrik_ros.cli.video import degrees
@@ -27,13 +27,10 @@ from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.printable import printable
 from hybrik_ros.recordings.recording import VIDEOS
 from hybrik_ros.rotations import to_quaternion
-from hybrik_ros.settings import AUTO, INTRINSICS, parse_settings
+from hybrik_ros.settings import AUTO, INTRINSICS, PHOTO_SETTINGS, parse_settings
 from hybrik_ros.skeleton import JOINT_NAMES
 
-_FIELD_OF_VIEW = 60.0  # degrees; assumed without a calibration
 _DIGITS = 4  # after the point: tenths of millimetres
-# There is no second frame that could confirm a person or be smoothed with.
-_SETTINGS = {'confirm_after': 0.0, 'smoothing': False}
 
 
 class ImageError(ValueError):
@@ -63,9 +60,9 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     calibration.add_argument(
         '--field-of-view',
         type=degrees,
-        default=_FIELD_OF_VIEW,
+        default=ASSUMED_FIELD_OF_VIEW,
         metavar='DEGREES',
-        help='horizontal field of view, if there is no calibration (default: 60)',
+        help='horizontal field of view, if there is no calibration (default: %(default)g)',
     )
     parser.add_argument(
         '--intrinsics',
@@ -95,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
-    settings = parse_settings(args.param) | _SETTINGS
+    settings = parse_settings(args.param) | PHOTO_SETTINGS
     photo = _to_path(args.photo)
     if args.output is not None:
         _check_output(args.output, photo)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from hybrik_ros.advice import check_ros_environment
+from hybrik_ros.camera import ASSUMED_FIELD_OF_VIEW
 from hybrik_ros.cli.output import fail
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.live_camera import CameraOptions
@@ -43,7 +44,8 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         '--field-of-view',
         type=degrees,
         metavar='DEGREES',
-        help='horizontal field of view, if there is no calibration (default: 60)',
+        help='horizontal field of view, if there is no calibration (default: '
+        f'{ASSUMED_FIELD_OF_VIEW:g})',
     )
     camera = parser.add_argument_group('cameras of this machine')
     camera.add_argument(

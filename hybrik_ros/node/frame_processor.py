@@ -85,7 +85,7 @@ class FrameProcessor:
         started = time.monotonic()
         self._diagnostics.start_frame()
         self._diagnostics.add_time('wait', started - received)
-        if self._stamps.is_repeated(message.header):
+        if self._stamps.note_repetition(message.header):
             self._diagnostics.count_repeated()
             return
         rgb = self._decode(message)
@@ -109,7 +109,7 @@ class FrameProcessor:
         started = time.monotonic()
         self._outputs.publish(humans, rgb, camera, message.header)
         self._diagnostics.add_time('publish', time.monotonic() - started)
-        self.time_since(message.header, 'total')
+        self.add_age(message.header, 'total')
         self._diagnostics.count_processed(len(humans))
 
     def _check_people(self, boxes: list[Box] | None, width: int, height: int) -> None:
@@ -139,7 +139,7 @@ class FrameProcessor:
         self._outputs.clear_people()
         self._diagnostics.clear_people()
 
-    def time_since(self, header: Header, stage: str) -> None:
+    def add_age(self, header: Header, stage: str) -> None:
         """Note how long ago a stamp was, if it is one of this clock."""
         stamp = nanoseconds(header)
         if not stamp:  # It was never set; StampCheck tells of it.

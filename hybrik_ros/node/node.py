@@ -80,7 +80,7 @@ class HybrikNode(LifecycleNode):
         self.create_timer(_DIAGNOSTICS_SECONDS, self._report, clock=steady)
         self.create_service(SetBool, '~/enable', self._enable)
         self.create_service(Trigger, '~/reset', self._reset)
-        self._cancel = self.create_service(Trigger, '~/cancel', self._refuse_to_cancel)
+        self._cancel = self.create_service(Trigger, '~/cancel', _refuse_to_cancel)
 
     @property
     def is_busy(self) -> bool:
@@ -214,7 +214,7 @@ class HybrikNode(LifecycleNode):
             self._cancel.send_response(Trigger.Response(success=True), caller)
         return caller is not None
 
-    # Services and images, in the executor's thread.
+    # Services, images and reports, in the executor's thread.
 
     def _enable(self, request: SetBool.Request, answer: SetBool.Response) -> SetBool.Response:
         """Unsubscribe from the camera, or subscribe again."""
@@ -236,11 +236,6 @@ class HybrikNode(LifecycleNode):
             self._frames.is_reset_requested = answer.success = True
         return answer
 
-    def _refuse_to_cancel(self, _: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
-        """Reply that no load is in progress."""
-        answer.message = 'nothing is being loaded'
-        return answer
-
     def _is_active(self, answer: SetBool.Response | Trigger.Response) -> bool:
         """Return whether a service can be served; if not, the answer says so."""
         if self._reporter.status is not None:
@@ -253,10 +248,8 @@ class HybrikNode(LifecycleNode):
     def _take_image(self, message: Image | CompressedImage) -> None:
         assert self._worker is not None
         self._reporter.diagnostics.count_received()
-        self._frames.time_since(message.header, 'transport')
+        self._frames.add_age(message.header, 'transport')
         self._worker.put(message)
-
-    # Reports, in the executor's thread.
 
     def _give_up(self) -> None:
         """Go to the error state, from which the node can be configured anew."""
@@ -291,6 +284,12 @@ class HybrikNode(LifecycleNode):
             )
         else:
             reporter.publish_status(DiagnosticStatus.OK, 'disabled by ~/enable')
+
+
+def _refuse_to_cancel(_: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
+    """Reply that no load is in progress; while one is, `HybrikNode._is_cancelled` replies."""
+    answer.message = 'nothing is being loaded'
+    return answer
 
 
 def _release_memory() -> None:

@@ -43,26 +43,47 @@ def check_stamps(topic: str, images: TopicStream, node: Node) -> Finding:
     node : Node
         The node that received them.
     """
-    stamps = np.array(images.stamps)
     age = float(np.median(images.ages))
     relative = f'{age:.3f} s old' if age >= 0 else f'{-age:.3f} s in the future'
+    if fault := _find_fault(topic, images, relative) or _find_odd_step(topic, images):
+        return fault
+    if has_no_time(node):
+        return Finding(OK, topic, 'stamps advance; their age is unknown without /clock')
+    if _stands_still(images, node):
+        return Finding(
+            PROBLEM, topic, 'the time of /clock stands still while images arrive',
+            'continue the simulation or the bag, or set use_sim_time to false for all',
+        )  # fmt: skip
+    if age > _MAX_AGE_SECONDS or age < -_MAX_AHEAD_SECONDS:
+        return Finding(WARNING, topic, f'stamps are {relative}', _clock_advice(node))
+    return Finding(OK, topic, f'stamps advance, {relative} on arrival')
+
+
+def _find_fault(topic: str, images: TopicStream, relative: str) -> Finding | None:
+    """Return why the stamps are no times of images; None if they are."""
     if fault := find_stamp_fault(images.last.header):
         return Finding(
             PROBLEM, topic, fault,
             'make the camera driver stamp images with the time of their exposure',
         )  # fmt: skip
+    stamps = np.array(images.stamps)
     if not stamps.any():
         return Finding(
             PROBLEM, topic, 'stamps are all zero',
             'make the camera driver stamp images with the time of their exposure; with '
             'use_sim_time it needs a /clock',
         )  # fmt: skip
-    steps = np.diff(stamps)
-    if len(steps) and not steps.any():
+    if len(stamps) > 1 and not np.diff(stamps).any():
         return Finding(
             PROBLEM, topic, f'stamps do not advance, {relative}',
             'make the camera driver stamp every image',
         )  # fmt: skip
+    return None
+
+
+def _find_odd_step(topic: str, images: TopicStream) -> Finding | None:
+    """Return what is wrong with single stamps; None if each is later than the one before it."""
+    steps = np.diff(np.array(images.stamps))
     if (is_late := (steps < 0) & (steps >= -REORDERED_SECONDS * 1e9)).any():
         return Finding(
             WARNING, topic, f'{is_late.mean():.0%} of the images are older than the one before',
@@ -80,16 +101,7 @@ def check_stamps(topic: str, images: TopicStream, node: Node) -> Finding:
             'the node ignores them: make the driver publish each image once, with the time of its '
             'exposure',
         )  # fmt: skip
-    if has_no_time(node):
-        return Finding(OK, topic, 'stamps advance; their age is unknown without /clock')
-    if _stands_still(images, node):
-        return Finding(
-            PROBLEM, topic, 'the time of /clock stands still while images arrive',
-            'continue the simulation or the bag, or set use_sim_time to false for all',
-        )  # fmt: skip
-    if age > _MAX_AGE_SECONDS or age < -_MAX_AHEAD_SECONDS:
-        return Finding(WARNING, topic, f'stamps are {relative}', _clock_advice(node))
-    return Finding(OK, topic, f'stamps advance, {relative} on arrival')
+    return None
 
 
 def _stands_still(images: TopicStream, node: Node) -> bool:

@@ -38,8 +38,8 @@ class StampCheck:
         self._jumps: deque[bool] = deque(maxlen=_JUMP_WINDOW)  # whether time jumped back
         self.long_gaps = 0
 
-    def is_repeated(self, header: Header) -> bool:
-        """Return whether an image has the stamp of the last processed one, and warn of it.
+    def note_repetition(self, header: Header) -> bool:
+        """Return whether an image has the stamp of the last processed one; if so, warn.
 
         TF refuses a second transform with the same stamp, and no time passes in which a person can
         be confirmed.

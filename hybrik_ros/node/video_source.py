@@ -20,6 +20,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from hybrik_ros.camera import ASSUMED_FIELD_OF_VIEW
 from hybrik_ros.media.live_camera import CameraOptions, LiveCamera
 from hybrik_ros.media.open_media import open_media
 from hybrik_ros.media.video_file import FrameSource, VideoFrame
@@ -30,7 +31,6 @@ from hybrik_ros.node.conversions import guess_calibration, read_calibration, to_
 from hybrik_ros.node.topics import camera_topics
 from hybrik_ros.printable import printable
 
-_FIELD_OF_VIEW = 60.0  # degrees; assumed without a calibration
 # Reliable, which is compatible with reliable and best-effort subscribers.
 _QOS = QoSProfile(depth=5)
 _SIGNAL_POLL_SECONDS = 0.1  # maximum delay of the reaction to a signal
@@ -335,7 +335,7 @@ def play(
     source = open_media(name, options)
     if calibration is None and field_of_view is None:
         calibration = _find_calibration(name)
-    assumed = field_of_view or _FIELD_OF_VIEW
+    assumed = field_of_view or ASSUMED_FIELD_OF_VIEW
     camera_info = _load_camera_info(source, calibration, assumed)
     rclpy.init(args=ros_arguments, signal_handler_options=SignalHandlerOptions.NO)
     node = VideoNode(

@@ -9,6 +9,7 @@ import numpy as np
 
 from hybrik_ros.bags import BagReader
 from hybrik_ros.bags.people_reader import read_people
+from hybrik_ros.camera import ASSUMED_FIELD_OF_VIEW
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
 from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY
@@ -16,7 +17,6 @@ from hybrik_ros.recordings.recording import Recording, is_bag
 from hybrik_ros.recordings.sources import IMAGE_TYPES, Picture, PictureSource, open_source
 from hybrik_ros.tracking import MAX_INTERVAL
 
-_FIELD_OF_VIEW = 60.0  # degrees, where nothing else is known
 _MAX_STEPS = 300  # messages or images that are read
 _ADVICE = 'look at the file with the program that made it, and record or export it anew'
 
@@ -37,7 +37,7 @@ def check_recording(path: Path) -> Iterator[Finding]:
         return  # It is none to be processed.
     said: set[str] = set()
     # The images of a bag without camera_info are checked too.
-    for recording in (Recording(path), Recording(path, field_of_view=_FIELD_OF_VIEW)):
+    for recording in (Recording(path), Recording(path, field_of_view=ASSUMED_FIELD_OF_VIEW)):
         try:
             with open_source(recording) as source:
                 yield from _check_images(path.name, source)

@@ -21,8 +21,8 @@ from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.recordings.prefetch import InterruptedReadingError, read_ahead
 from hybrik_ros.recordings.recording import Recording, RecordingError, fingerprint
 from hybrik_ros.recordings.report import RecordingReport
-from hybrik_ros.recordings.sources import Picture, PictureSource, open_source
-from hybrik_ros.settings import Settings
+from hybrik_ros.recordings.sources import Picture, PictureSource, Step, open_source
+from hybrik_ros.settings import PHOTO_SETTINGS, Settings
 from hybrik_ros.tracking import MAX_INTERVAL
 from hybrik_ros.writing import writing
 
@@ -39,8 +39,6 @@ _FULL_NOTE = (
 )
 # Kinds of faults.
 _ORDER, _NO_FRAME_ID = 'order', 'no frame_id'
-# Settings for photos: there is no second frame that could confirm a person or be smoothed with.
-_PHOTO_SETTINGS: dict[str, Any] = {'confirm_after': 0.0, 'smoothing': False}
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ class Processor:
     def __init__(self, settings: dict[str, Any]) -> None:
         self._ids = IdCounter()
         own = vars(Settings(**settings))
-        self._stream_settings = {name: own[name] for name in _PHOTO_SETTINGS}
+        self._stream_settings = {name: own[name] for name in PHOTO_SETTINGS}
         self._pipeline = Pipeline.create(ids=self._ids, **settings)
         self._maker = create_message_maker()
         self._long_gaps = 0  # between two images, so long that no person is confirmed
@@ -176,7 +174,7 @@ class Processor:
             if report.complete:
                 return Outcome(report)
             self._pipeline.adjust(
-                **(_PHOTO_SETTINGS if source.are_photos else self._stream_settings)
+                **(PHOTO_SETTINGS if source.are_photos else self._stream_settings)
             )
             self._pipeline.reset()
             if report.state is not None:
@@ -214,20 +212,33 @@ class Processor:
                 suppress(InterruptedReadingError),
             ):
                 for step in steps:
-                    if step.message is not None:
-                        bag.write(*step.message)
-                    if step.picture is not None:
-                        if source.are_photos:
-                            self._pipeline.reset()
-                        pipeline_seconds += self._process_picture(step.picture, bag, report)
-                    if step.fault is not None:
-                        report.add_fault(*step.fault)
-                    report.steps += 1
-                    report.images += step.is_image
+                    pipeline_seconds += self._process_step(step, source, bag, report)
                     progress(report.images - images, max(0, source.length - images))
                 else:
                     report.complete = True
+        self._complete(report, source)
         seconds = time.perf_counter() - started
+        return Outcome(report, report.frames - frames, seconds, pipeline_seconds)
+
+    def _process_step(
+        self, step: Step, source: PictureSource, bag: BagWriter, report: RecordingReport
+    ) -> float:
+        """Write what is in a step, update the report and return the pipeline's seconds."""
+        seconds = 0.0
+        if step.message is not None:
+            bag.write(*step.message)
+        if step.picture is not None:
+            if source.are_photos:
+                self._pipeline.reset()
+            seconds = self._process_picture(step.picture, bag, report)
+        if step.fault is not None:
+            report.add_fault(*step.fault)
+        report.steps += 1
+        report.images += step.is_image
+        return seconds
+
+    def _complete(self, report: RecordingReport, source: PictureSource) -> None:
+        """Add to a report what is known after the last step."""
         report.damage = dict(source.faults)
         if self._long_gaps > 1 and not report.people and not source.are_photos:
             report.add_note(_SLOW_NOTE)
@@ -236,7 +247,6 @@ class Processor:
         report.ids, report.has_tracks = self._ids.used, self._pipeline.has_tracks
         report.state = None if report.complete else self._pipeline.state()
         report.found = {} if report.complete else report.found
-        return Outcome(report, report.frames - frames, seconds, pipeline_seconds)
 
     def _process_picture(self, picture: Picture, bag: BagWriter, report: RecordingReport) -> float:
         """Write the people in an image, update the report and return the pipeline's seconds."""

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrik_ros.bags import BagReader, BagWriter, Message, deserialise, serialise
-from hybrik_ros.bags.reader import LOST_FILE
+from hybrik_ros.bags.reader import LOST_FILE, MAX_TIME
 from hybrik_ros.bags.storage import CUT_OFF
 from hybrik_ros.limits import MAX_JSON_BYTES
 from hybrik_ros.messages.camera_info import BUFFER_LENGTH
@@ -51,7 +51,6 @@ _DETECTION_INTERVAL = 0.5  # minimum seconds between two images that the scan ex
 # the first value, plus the second as a margin for people that the detector misses.
 _MIN_MEMORY, _MARGIN = 2.0, 1.0
 _SECOND = 1e9  # nanoseconds
-_MAX_TIME = 2**63  # nanoseconds; times of receipt have 63 bits
 _PLAN = 'plan.json'
 # Frame ids of people, by the prefix of their ids; a copied recording may contain other frames.
 _FRAME_PATTERN = r'((?:body|smpl_\w+)_{})(\d+)'
@@ -161,7 +160,7 @@ def _read_plan(job: Job, recipe: dict[str, Any]) -> list[SplitPoint]:
         before, points = dict(plan['recipe']), plan['split_points']
         times = [int(point['time']) for point in points]
         calibrations = [tuple(map(base64.b64decode, point['calibrations'])) for point in points]
-        if times != sorted(set(times)) or not all(0 < time < _MAX_TIME for time in times):
+        if times != sorted(set(times)) or not all(0 < time < MAX_TIME for time in times):
             raise ValueError('its times are not those of a bag')
     except (OSError, ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise RecordingError(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hybrik_ros.bags import BagReader, Message, Topic, deserialise, typestore
 from hybrik_ros.bags.reader import by_number, files_of, log_of
 from hybrik_ros.bags.storage import CUT_OFF, DAMAGED_MESSAGE
-from hybrik_ros.camera import Camera
+from hybrik_ros.camera import ASSUMED_FIELD_OF_VIEW, Camera
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.photo import PHOTOS, PhotoError, is_photo, read_photo
 from hybrik_ros.media.video_file import VideoFile
@@ -40,8 +40,6 @@ _CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 # Pattern of topic names that are not those of colour images.
 _NO_COLOURS = re.compile('depth|disparity|confidence|infra', re.IGNORECASE)
 _RATE = 30.0  # default for folders, images per second
-# Default horizontal field of view of videos and folders in degrees, as in `hybrik video`.
-_FIELD_OF_VIEW = 60.0
 _MAX_NOTES = 20  # maximum number of files that are named as left out
 _FRAME_ID = 'camera_optical_frame'
 # Stamp of the first image of a video or folder in nanoseconds; ROS uses 0 for an unset stamp.
@@ -477,7 +475,7 @@ class _FileSource(PictureSource):
         super().__init__()
         self._calibration: Calibration | None = None
         self._rectified = are_rectified(recording.intrinsics, '')
-        self._field_of_view = recording.field_of_view or _FIELD_OF_VIEW
+        self._field_of_view = recording.field_of_view or ASSUMED_FIELD_OF_VIEW
         if recording.calibration:
             self.calibration_file = Path(recording.calibration)
         elif not recording.field_of_view:
