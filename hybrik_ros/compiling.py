@@ -314,8 +314,8 @@ class _Announcer:
                 'on a PC. %s',
                 'Later starts load them. `hybrik compile` does it beforehand, on all cores.'
                 if self.is_kept
-                else 'Every start will: no folder to keep them in can be written. '
-                'Set NUMBA_CACHE_DIR to one that can.',
+                else 'Every start compiles them again, because no folder for their code is writable: set '
+                'NUMBA_CACHE_DIR to one that is.',
             )
             self._was_announced = True
         if self._running == 0:

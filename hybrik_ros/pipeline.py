@@ -249,8 +249,14 @@ class Pipeline:
 
     def state(self) -> Plain:
         """Return what is known of people as plain data, for `restore`; json can store it."""
-        frames = self._observer.frames_since_detection
-        snapshot = Snapshot(self._tracker.tracks, frames, self._stamp)
+        observer = self._observer
+        snapshot = Snapshot(
+            self._tracker.tracks,
+            observer.frames_since_detection,
+            observer.empty_boxes,
+            observer.has_box_held,
+            self._stamp,
+        )
         return to_plain(snapshot, self._estimator.observation_type)
 
     def restore(self, state: Plain) -> None:
@@ -264,6 +270,8 @@ class Pipeline:
         known = from_plain(state, self._estimator.observation_type)
         self._tracker.tracks, self._stamp = known.tracks, known.stamp
         self._observer.frames_since_detection = known.frames_since_detection
+        self._observer.empty_boxes = known.empty_boxes
+        self._observer.has_box_held = known.has_box_held
 
     def close(self) -> None:
         """Free the networks."""

@@ -19,7 +19,7 @@ from hybrik_ros.smoothing import FilterState
 from hybrik_ros.tracking import Memory, ShapeEstimate, Sighting, State, Track
 from hybrik_ros.tracking.track import FilterStates
 
-VERSION = 2  # To be raised when a class below changes its fields.
+VERSION = 3  # To be raised when a class below changes its fields.
 
 # What json can store.
 Plain: TypeAlias = bool | int | float | str | list['Plain'] | dict[str, 'Plain'] | None
@@ -35,12 +35,18 @@ class Snapshot:
         All tracks.
     frames_since_detection : int
         Frames since the detector ran.
+    empty_boxes : int
+        As of Observer.
+    has_box_held : bool
+        As of Observer.
     stamp : float
         Time of the last frame in seconds.
     """
 
     tracks: list[Track]
     frames_since_detection: int
+    empty_boxes: int
+    has_box_held: bool
     stamp: float
 
 

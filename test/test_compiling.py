@@ -360,7 +360,7 @@ def times_of_others_amid(work: Callable[[], object]) -> int:
     took = time.perf_counter() - start
     done.set()
     other.join()
-    # At both ends, Python prepares what a kernel needs and puts away what it gave.
+    # At both ends, Python converts arguments and results.
     return sum(0.25 * took < moment - start < 0.75 * took for moment in ticks)
 
 

@@ -50,7 +50,7 @@ class Scene:
         return as_measured(depth, self.rng)
 
     def miss(self, ratio, times):
-        """How far the pelvis is off, metres, if it was put so many times as far away."""
+        """Error of the distance of the pelvis in metres, if it was scaled by `times`."""
         return np.linalg.norm(self.pelvis) * abs(ratio * times - 1)
 
     def below(self, height):
@@ -132,8 +132,8 @@ def test_arms_before_the_chest_do_not_count(torso):
     with_arms = render_depth(vertices, BODY.faces, CAMERA)
     without = render_depth(vertices, BODY.faces[~arms[BODY.faces].any(axis=1)], CAMERA)
     hidden = np.isfinite(without) & (with_arms < without - 0.05)
-    assert hidden.sum() > 200  # pixels of the trunk: the test is one
-    # The arms are farther forward than the model has them: only the trunk tells the truth.
+    assert hidden.sum() > 200  # pixels of the trunk: otherwise the test shows nothing
+    # The arms are farther forward than the model has them: only the trunk has the right depth.
     depth = np.where(hidden, with_arms - 0.1, with_arms).astype(np.float32)
     assert torso.estimate_ratio(depth, CAMERA, vertices, SEEN) == pytest.approx(1, abs=0.004)
 

@@ -116,7 +116,7 @@ def test_a_turned_box_is_widened_to_an_upright_one(theta):
     'fault', [{'x': math.nan}, {'y': math.inf}, {'theta': math.nan}, {'size': (0.0, 60.0)},
               {'size': (20.0, -1.0)}, {'size': (math.inf, 60.0)}],
 )  # fmt: skip
-def test_a_box_that_is_none_is_left_out_and_named(fault):
+def test_an_invalid_box_is_left_out_and_named(fault):
     sent = [detection(('person', 0.9), **fault), detection(('person', 0.8))]
     said: list[str] = []
     boxes = to_boxes(Detection2DArray(sent), 0.5, said.append)
@@ -124,7 +124,7 @@ def test_a_box_that_is_none_is_left_out_and_named(fault):
     assert ['bbox' in text for text in said] == [True]
 
 
-def test_a_score_that_is_no_number_is_none():
+def test_a_score_that_is_not_a_number_counts_as_missing():
     sent = detection(('car', math.nan), ('person', 0.8))
     assert len(boxes_of([sent])) == 1
     assert not boxes_of([detection(('person', math.nan))])

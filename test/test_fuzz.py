@@ -162,7 +162,7 @@ OPTIONS = {
 def test_arguments(folder: Path, monkeypatch: pytest.MonkeyPatch, data: st.DataObject) -> None:
     command = data.draw(st.sampled_from(sorted(OPTIONS)))
     words = data.draw(st.lists(st.sampled_from(OPTIONS[command]) | WORDS, max_size=5))
-    # What is last is refused, so that nothing is done for long: an option that does not exist.
+    # The last option does not exist, so that no command runs for long.
     run(command, *words, '--no-such-option')
     if command in ('motion', 'compare', 'bag', 'image'):
         monkeypatch.chdir(folder)

@@ -1,6 +1,6 @@
-"""What comes out of the sample clip is what came out when test/data/recording.npz was made.
+"""The people in the sample clip are those of test/data/recording.npz.
 
-tools/golden.py says what is compared how closely, and why, and renews the file.
+tools/golden.py describes the comparison and its tolerances, and writes the file.
 """
 
 import numpy as np
@@ -10,9 +10,9 @@ from scipy.spatial.transform import Rotation
 
 from tools.golden import GOLDEN, machine, measure
 
-PICTURE = 0.010, np.radians(3)  # metres, radians: the most that a picture by itself may be off
-# Medians over the clip. Noise of a millionth in what the networks say moves the joint of a frame
-# that it moves most by 20 mm, median, and turns it by 10 degrees.
+PICTURE = 0.010, np.radians(3)  # maximum errors of a single picture in metres and radians
+# Medians over the clip. A relative error of 1e-6 in the networks' outputs moves the most affected
+# joint of a frame by 20 mm (median), and rotates it by 10 degrees.
 CLIP = 0.045, np.radians(8)
 
 

@@ -60,7 +60,7 @@ def person(body: BodyModel) -> dict[str, NDArray]:
 
 
 def answer(person: dict[str, NDArray], region: Region, camera: Camera, depth: float) -> dict:
-    """What the network says of the person in this region whose pelvis it thinks so far away."""
+    """The network's output for the person in a region, with its pelvis at this depth in metres."""
     joints = person['joints']
     pixels = camera.project(joints)
     uv = (pixels - region.centre) / region.size

@@ -143,7 +143,7 @@ def test_boxes_and_depth_are_for_this_network_too(frames, camera, model: Path, s
         [by_image] = pipeline(frames[0], camera, 0.0)
         pipeline.reset()
         depth = render_depth(0.8 * by_image.vertices, pipeline.body.faces, camera)
-        # Where this network looks is where she is, in its eyes.
+        # The box stands in for the detector.
         nearer = pipeline(frames[0], camera, 0.1, depth.astype(np.float32), [by_image.box])
         assert 'detect' not in pipeline.stage_seconds
     assert nearer[0].joints[0] == pytest.approx(0.8 * by_image.joints[0], rel=0.01)

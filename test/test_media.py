@@ -332,7 +332,7 @@ def test_passwords_are_not_shown() -> None:
         ('/dev/null', '/dev/null is no camera; choose another one'),
     ],
 )
-def test_what_is_no_camera_is_said(name: str, reason: str) -> None:
+def test_a_device_that_is_not_a_camera_is_named(name: str, reason: str) -> None:
     with pytest.raises(MediaError, match=f'cannot be opened: .*{reason}'):
         open_media(name)
 

@@ -96,7 +96,9 @@ def test_damaged_images_are_none_of_another_camera() -> None:
         ([image()] * 60, list(range(0, 600, 10))),  # lost on the way
     ],
 )
-def test_one_camera_does_not(images: list[Image], numbers: list[int] | None) -> None:
+def test_images_of_one_camera_are_no_mixture(
+    images: list[Image], numbers: list[int] | None
+) -> None:
     assert not any(differences(images, numbers))
 
 

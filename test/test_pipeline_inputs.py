@@ -1,5 +1,7 @@
 """Depth images and other detectors' boxes, on a stretch of the sample clip."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -242,6 +244,20 @@ def test_many_boxes_of_one_person_are_one_person(create, runners, frames, camera
 
 def shrink(box, camera):
     return np.array(box) / np.tile([camera.width, camera.height], 2)
+
+
+def test_a_restored_pipeline_judges_boxes_as_the_first_one_did(create, frames, camera, alone):
+    first, second = create(), create()
+    boxes = [shrink(box_of(human, camera), camera) for human in alone]
+    follow(first, frames[:3], camera, boxes=[[box] for box in boxes[:3]])
+    second.restore(json.loads(json.dumps(first.state())))
+    for number in range(3, 8):
+        found = [
+            pipeline(frames[number], camera, number / RATE, boxes=[boxes[number]])
+            for pipeline in (first, second)
+        ]
+        assert [human.id for human in found[0]] == [human.id for human in found[1]]
+    assert found[0]  # The own detector looks by now.
 
 
 def letterbox(box, camera):

@@ -65,12 +65,12 @@ def region(x_offset: int, y_offset: int, width: int, height: int) -> SimpleNames
 
 
 @pytest.mark.parametrize('name', REAL)
-def test_real_lenses_pass_without_a_word(name: str) -> None:
+def test_published_calibrations_pass_without_a_doubt(name: str) -> None:
     assert to_intrinsics(calibration(REAL[name])).doubts == ()
 
 
 @pytest.mark.parametrize('name', REAL)
-def test_so_do_small_regions_in_any_corner_and_binned_images(name: str) -> None:
+def test_calibrations_of_regions_and_binned_images_pass(name: str) -> None:
     width, height, *_ = REAL[name]
     part = width // 4, height // 4
     for corner in ((0, 0), (width - part[0], height - part[1]), (0, height - part[1])):

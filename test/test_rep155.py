@@ -390,7 +390,7 @@ def test_limbs_of_real_motion_point_where_smpls_do(clips: dict, name: str) -> No
 
 @pytest.mark.parametrize('name', ['cartwheel', 'dance_b', 'punch', 'run', 'walk'])
 def test_real_motion_is_followed_without_jumps(clips: dict, name: str) -> None:
-    """What is no jump becomes smaller the more often one looks."""
+    """Steps between samples of a continuous motion shrink as the sampling rate grows."""
     steps = [
         np.abs(np.diff(followed(list(between(clips[name][0], times))), axis=0)).max()
         for times in (4, 16)

@@ -362,7 +362,7 @@ def test_two_pointers_for_one_joint_are_refused(rest: NDArray) -> None:
 
 
 def test_a_forearm_in_line_with_its_arm_tells_nothing_but_is_seen(rest: NDArray) -> None:
-    # What it was fades all the same: a pointer exactly along its bone is no missing one.
+    # The last twist fades nevertheless: a pointer along its bone is not a missing one.
     upper_arm = rest[LEFT_ELBOW] - rest[LEFT_SHOULDER]
     along = Pointer(LEFT_SHOULDER, np.array([0.0, 0.0, 1.0]), upper_arm)
     before = twisted(rest, LEFT_SHOULDER, 40.0)

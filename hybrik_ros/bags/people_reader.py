@@ -22,12 +22,12 @@ _DAY = 86_400  # seconds
 # of another clock: more than clocks are corrected by, less than a damaged stamp is off.
 _MAX_STAMP_ERROR = _DAY
 _MAX_NAME = 40  # characters of the name of a body in errors
-_MAX_LINES, _MAX_KINDS = 10, 1000  # of what is left out: that are shown, that are told apart
-_NUMBER = re.compile(r'\b[0-9.]+\b')  # in which faults of one kind differ
+_MAX_LINES, _MAX_KINDS = 10, 1000  # maximum numbers of shown lines, and of kinds of faults
+_NUMBER = re.compile(r'\b[0-9.]+\b')  # numbers differ between faults of one kind
 
 
 class LeftOut:
-    """Counts what is left out by its kind: it can be millions of messages."""
+    """Counts faults by kind: millions of messages may be left out."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, tuple[str, int]] = {}

@@ -144,7 +144,7 @@ class LiveCamera:
         if not os.path.exists(path):  # Path.exists raises for names that are too long.
             return f'there is no {path}; plug it in, or choose another one (found: {found})'
         if not _DEVICE.fullmatch(str(path.resolve())):
-            return f'{path} is no camera; choose another one (found: {found})'
+            return f'{path} is not a camera; choose another one (found: {found})'
         if not os.access(path, os.R_OK | os.W_OK):
             return f'no permission; add yourself to its group (ls -lL {path}), and log in again'
         return (

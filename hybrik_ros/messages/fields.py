@@ -49,12 +49,12 @@ def nanoseconds(header: Header) -> int:
 
 
 def find_stamp_fault(header: Header) -> str:
-    """Return why the stamp of a header is no time; empty if it is one."""
+    """Return why the stamp of a header is invalid; empty if it is valid."""
     sec, nanosec = int(header.stamp.sec), int(header.stamp.nanosec)
     if sec >= 0 and 0 <= nanosec < _SECOND:
         return ''
     return (
-        f'the stamp (sec {sec}, nanosec {nanosec}) is no time: sec must not be negative, and '
+        f'the stamp (sec {sec}, nanosec {nanosec}) is invalid: sec must not be negative, and '
         f'nanosec must be less than {_SECOND}'
     )
 

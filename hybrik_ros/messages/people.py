@@ -200,7 +200,7 @@ def from_human_mesh(message: Any) -> Human:
         unit quaternion, or a number is not finite or beyond what a person can have.
     """
     try:
-        if hasattr(message, 'header'):  # An own object may lack it: Human has no stamp.
+        if hasattr(message, 'header'):  # Objects other than messages may have none.
             stamp_of(message.header)
         return _parse(message)
     except (ValueError, TypeError) as error:

@@ -97,7 +97,7 @@ def _without_distortion(camera: Camera, pixels: Array) -> Array:
 
 
 def _find_exchanged(camera: Camera) -> Iterator[Doubt]:
-    """Find numbers at each other's place."""
+    """Find focal lengths and centre that were exchanged."""
     (fx, _, cx), (_, fy, cy), _ = camera.matrix
     if _offset(camera, cx, cy) < _MIN_EXCHANGED_OFFSET:
         return

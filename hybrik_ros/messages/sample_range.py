@@ -68,7 +68,7 @@ def _limits(low: float, high: float) -> tuple[int, float]:
     """Return the values that become black and white, of which white is excluded."""
     contrast = (high - low) / max(high, 1.0)
     band = float(np.interp(contrast, (_BAND_CONTRAST, _USUAL_CONTRAST), (1.0, 0.0)))
-    # Of a narrow band the range found counts, wherever it lies.
+    # A narrow band is used as it is, whatever its position.
     found = high + 1
     white = float(np.interp(found, (_FOUND_UP_TO, _FULL_FROM), (min(found, _FOUND_UP_TO), _FULL)))
     black, white = round(band * low), band * found + (1 - band) * white

@@ -216,7 +216,7 @@ def _create_grid(stamps: NDArray[np.int64]) -> _Grid:
 
 
 def _create_irregular_grid(times: Array) -> _Grid:
-    """Return the frames in which messages are whose times (N) in seconds have no common step."""
+    """Return the frames of messages whose times (N) in seconds have no common step."""
     steps = np.diff(times)
     usual = float(np.median(steps))
     step = max(float(np.percentile(steps, _SHORT_STEPS)), usual / _MAX_REFINEMENT)

@@ -36,7 +36,7 @@ class FrameProcessor:
     Parameters
     ----------
     node : Node
-        Whose parameters and clock count.
+        Its parameters and its clock are used.
     pipeline : Pipeline
         Finds the people.
     outputs : Outputs

@@ -76,6 +76,8 @@ class Observer:
         Frames since the detector ran.
     empty_boxes : int
         Number of frames with boxes of another detector since one of them held a person.
+    has_box_held : bool
+        Whether a box of another detector ever held a tracked person.
     """
 
     def __init__(self, detector: PersonDetector, estimator: Estimator, timer: StageTimer) -> None:
@@ -88,7 +90,7 @@ class Observer:
     def forget_boxes(self) -> None:
         """Judge the boxes of another detector anew."""
         self.empty_boxes = 0
-        self._has_box_held = False  # whether one of them ever held a tracked person
+        self.has_box_held = False
 
     def observe(
         self,
@@ -127,7 +129,7 @@ class Observer:
             new = self._look(rgb, camera, _select_largest(regions, people), threshold)
             self._judge_boxes(boxes, len(regions), people, new)
             people = _join(people, new)
-            if self._has_box_held or self.empty_boxes < _SEARCH_INTERVAL:
+            if self.has_box_held or self.empty_boxes < _SEARCH_INTERVAL:
                 return people
         if not self._must_detect(len(people), expected, settings.detector_interval):
             return people
@@ -162,7 +164,7 @@ class Observer:
         is_held = unmatched < len(boxes.inside) or any(
             _is_same(person, other) for person in people for other in new
         )
-        self._has_box_held |= is_held
+        self.has_box_held |= is_held
         if is_held:
             self.empty_boxes = 0
         elif boxes.given and not new:

@@ -34,7 +34,7 @@ def check_recording(path: Path) -> Iterator[Finding]:
     for topic in people:
         yield from _check_people(path, topic)
     if people and not IMAGE_TYPES.intersection(topics.values()):
-        return  # It is none to be processed.
+        return  # It has no images to process.
     said: set[str] = set()
     # The images of a bag without camera_info are checked too.
     for recording in (Recording(path), Recording(path, field_of_view=ASSUMED_FIELD_OF_VIEW)):
@@ -50,7 +50,7 @@ def check_recording(path: Path) -> Iterator[Finding]:
 
 
 def _find_topics(path: Path) -> dict[str, str]:
-    """Return the types of the topics of a bag; empty for what is none, or cannot be read."""
+    """Return the types of the topics of a bag; empty if there is no readable bag."""
     try:
         if is_bag(path):
             with BagReader(path) as reader:

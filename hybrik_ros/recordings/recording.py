@@ -79,7 +79,7 @@ def is_bag(path: Path) -> bool:
     if not path.is_dir():
         return is_storage(path)
     names = [file.name for file in path.iterdir() if is_storage(file)]
-    if not names:  # A bag without its files is named as such.
+    if not names:  # A bag whose files are missing is reported as such.
         return bool(listed_files(path))
     has_metadata = (path / 'metadata.yaml').is_file()
     return has_metadata or all(name.startswith(path.name) for name in names)
@@ -91,7 +91,7 @@ def is_recording(path: Path) -> bool:
         if is_bag(path) or is_photo(path) or path.suffix.lower() in VIDEOS:
             return True
         return path.is_dir() and any(map(is_photo, path.iterdir()))
-    except OSError:  # It is named when it is opened; it must not hide the others.
+    except OSError:  # Opening it reports the reason; other recordings are processed.
         return True
 
 
@@ -99,7 +99,7 @@ def fingerprint(files: Iterable[Path]) -> str:
     """Return a hash that differs between recordings, of the sizes of their files and of samples.
 
     The samples are 256 kB of each file at equal distances, start and end included. Reading all of
-    a bag would take too long. What is no regular file is left out.
+    a bag would take too long. Only regular files are read.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def fingerprint(files: Iterable[Path]) -> str:
         try:
             with open_regular(path) as file:
                 digest.update(_sample(file))
-        except OSError as error:  # Of the images of a folder, such a one is left out.
+        except OSError as error:  # Such an image of a folder is left out.
             digest.update(str(error.errno).encode())
     return digest.hexdigest()
 

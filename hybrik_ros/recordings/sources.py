@@ -45,7 +45,7 @@ _FRAME_ID = 'camera_optical_frame'
 # Stamp of the first image of a video or folder in nanoseconds; ROS uses 0 for an unset stamp.
 _FIRST_STAMP = 10**9
 _SECOND = 1e9  # nanoseconds
-# Maximum share of frames of a video without times of their own of which nothing is said.
+# Maximum share of frames without a time in the file; a larger share is reported.
 _MAX_ESTIMATED = 0.1
 
 _PHOTOS_NOTE = (
