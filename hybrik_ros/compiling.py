@@ -314,7 +314,7 @@ class _Announcer:
                 'on a PC. %s',
                 'Later starts load them. `hybrik compile` does it beforehand, on all cores.'
                 if self.is_kept
-                else 'Every start compiles them again, because no folder for their code is writable: set '
+                else 'Every start compiles them, because no folder for their code is writable. Set '
                 'NUMBA_CACHE_DIR to one that is.',
             )
             self._was_announced = True

@@ -329,7 +329,7 @@ def test_passwords_are_not_shown() -> None:
         ('97', r'there is no /dev/video97; plug it in.*found: '),
         ('1' * 5000, 'plug it in'),
         ('/dev/video98', 'there is no /dev/video98'),
-        ('/dev/null', '/dev/null is no camera; choose another one'),
+        ('/dev/null', '/dev/null is not a camera; choose another one'),
     ],
 )
 def test_a_device_that_is_not_a_camera_is_named(name: str, reason: str) -> None:

@@ -168,7 +168,7 @@ def test_stamps_that_run_backwards_are_named_once(stamps: StampCheck, said: list
 
 @pytest.mark.parametrize('time', [Time(sec=-3), Time(sec=3, nanosec=10**9)])
 def test_an_image_whose_stamp_is_no_time_is_refused(stamps: StampCheck, time: Time) -> None:
-    with pytest.raises(UnusableInputError, match='is no time'):
+    with pytest.raises(UnusableInputError, match='is invalid'):
         stamps.note_repetition(Header(stamp=time))
 
 

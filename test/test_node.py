@@ -418,7 +418,7 @@ def test_stamps_before_1970_are_survived(
         time.sleep(0.1)
     assert peer.wait(lambda: 'from the clock' in peer.status().message)
     assert peer.wait(lambda: int(peer.report().get('lost: stamp', 0)) > 0)
-    assert node.said('is no time') == 1
+    assert node.said('is invalid') == 1
     peer.wait(lambda: peer.show(picture) and False, 0.5)
     assert peer.show_and_wait(picture).humans
     # What is over is told no longer.

@@ -57,7 +57,7 @@ def check_image_stamp(header: Header) -> None:
     Raises
     ------
     UnusableInputError
-        It is no time.
+        It is invalid.
     """
     if fault := find_stamp_fault(header):
         raise UnusableInputError(

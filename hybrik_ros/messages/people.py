@@ -167,7 +167,7 @@ def people_of(message: Any) -> PeopleInMessage:
     Raises
     ------
     PersonError
-        The stamp of an array is no time, or the person of a HumanMesh is refused.
+        The stamp of an array is invalid, or the person of a HumanMesh is refused.
     """
     if not hasattr(message, 'humans'):
         return PeopleInMessage([(from_human_mesh(message), str(message.body_model))], [])
@@ -196,7 +196,7 @@ def from_human_mesh(message: Any) -> Human:
     Raises
     ------
     PersonError
-        The stamp is no time, the id is no name, an array has a wrong length, a quaternion is no
+        The stamp is invalid, the id is not a name, an array has a wrong length, a quaternion is no
         unit quaternion, or a number is not finite or beyond what a person can have.
     """
     try:

@@ -47,7 +47,7 @@ class StampCheck:
         Raises
         ------
         UnusableInputError
-            The stamp is no time.
+            The stamp is invalid.
         """
         check_image_stamp(header)
         if nanoseconds(header) * 1e-9 != self._last:
