@@ -244,7 +244,7 @@ def test_observations_of_another_estimator_are_stored_too(body, standing):
     toy = ToyObservation(**{each.name: getattr(standing, each.name) for each in fields(standing)})
     memory = pose(toy, start_memory(body), body, SETTINGS, np.inf).memory
     track = Track.start('p1', Sighting(toy.hips, toy.box, 1.0), toy.next_region, memory, False, 0.0)
-    plain = json.loads(json.dumps(to_plain(Snapshot([track], 0, 0.0), ToyObservation)))
+    plain = json.loads(json.dumps(to_plain(Snapshot([track], 0, 0, False, 0.0), ToyObservation)))
     [restored] = from_plain(plain, ToyObservation).tracks
     assert isinstance(restored.memory.observation, ToyObservation)
     assert np.array_equal(restored.memory.observation.points, toy.points)
