@@ -3,8 +3,9 @@
 import sqlite3
 import struct
 import zlib
+from collections.abc import Callable
 from contextlib import closing
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import lz4.frame
@@ -34,10 +35,12 @@ def write_mcap(path: Path, message: bytes) -> Path:
     return path
 
 
-def write_chunks(path: Path, size: int, coding: str, number: int = 1) -> Path:
+def write_chunks(
+    path: Path, size: int, coding: str, number: int = 1, indexed_size: int | None = None
+) -> Path:
     """Write a bag with chunks at one time that unpack to one message at their end each."""
     message = struct.pack('<BQHIQQ', 0x05, size - 9, 1, 0, START + 10**9, START)
-    packed = packed_zeros(size, coding, message)
+    packed = packed_zeros(size, coding, message) if coding else message.ljust(size, b'\0')
     channels = _schema(1, 'sensor_msgs/msg/Image') + _channel(1, 1, IMAGE)
     body, index = _MAGIC + _header() + channels, b''
     for _ in range(number):
@@ -52,7 +55,7 @@ def write_chunks(path: Path, size: int, coding: str, number: int = 1) -> Path:
             0x08,
             times + struct.pack('<QQ', start, length) + offsets
             + struct.pack('<Q', len(body) - start - length) + _text(coding)
-            + struct.pack('<QQ', len(packed), size),
+            + struct.pack('<QQ', len(packed), size if indexed_size is None else indexed_size),
         )  # fmt: skip
     counts = struct.pack('<QHIIIIQQ', number, 1, 1, 0, 0, number, START, START + 10**9)
     summary = channels + index + _record(0x0B, counts + struct.pack('<IHQ', 10, 1, number))
@@ -151,30 +154,51 @@ COMPUTED = {
 def write_endless(path: Path) -> Path:
     """Write a database of some kilobytes, the tree of which has more rows than can be read."""
     write_database(path, STORED, rows=1)
+    cells = [bytes([1 + number]) for number in range(_CHILDREN)]
+    return _make_endless(path, 'messages', lambda _: cells)
+
+
+def write_endless_index(path: Path) -> Path:
+    """Write a database with 20 messages, the index of which has more rows than can be read."""
+    write_database(path, STORED, rows=20)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute('CREATE INDEX timestamp_idx ON messages (timestamp ASC)')
+    return _make_endless(path, 'timestamp_idx', lambda leaf: 25 * [_first_cell(leaf)])
+
+
+def _make_endless(path: Path, name: str, cells_of: Callable[[bytes], list[bytes]]) -> Path:
+    """Put pages above the only page of a tree that refer to the next one many times."""
     with closing(sqlite3.connect(path)) as database:
         [root] = database.execute(
-            "SELECT rootpage FROM sqlite_master WHERE name = 'messages'"
+            'SELECT rootpage FROM sqlite_master WHERE name = ?', (name,)
         ).fetchone()
     content = bytearray(path.read_bytes())
-    leaf = content[(root - 1) * _PAGE : root * _PAGE]
+    leaf = bytes(content[(root - 1) * _PAGE : root * _PAGE])
+    cells = cells_of(leaf)
     pages = len(content) // _PAGE
     numbers = [root, *range(pages + 1, pages + _LEVELS + 1)]
     content += bytes(_LEVELS * _PAGE)
     for page, child in pairwise(numbers):
-        content[(page - 1) * _PAGE : page * _PAGE] = _interior_page(child)
+        content[(page - 1) * _PAGE : page * _PAGE] = _interior_page(leaf[0] - 8, child, cells)
     content[(numbers[-1] - 1) * _PAGE : numbers[-1] * _PAGE] = leaf
     content[28:32] = struct.pack('>I', len(content) // _PAGE)
     path.write_bytes(content)
     return path
 
 
-def _interior_page(child: int) -> bytes:
+def _first_cell(leaf: bytes) -> bytes:
+    """Return the first cell of a leaf of an index: its size, which has one byte, and its row."""
+    [start] = struct.unpack_from('>H', leaf, 8)
+    return leaf[start : start + 1 + leaf[start]]
+
+
+def _interior_page(kind: int, child: int, cells: list[bytes]) -> bytes:
     """Return a page of sqlite, all children of which are the same page."""
-    cells = b''.join(struct.pack('>IB', child, 1 + number) for number in range(_CHILDREN))
-    first = _PAGE - len(cells)
-    header = struct.pack('>BHHHBI', 5, 0, _CHILDREN, first, 0, child)
-    pointers = b''.join(struct.pack('>H', first + 5 * number) for number in range(_CHILDREN))
-    return (header + pointers).ljust(first, b'\0') + cells
+    parts = [struct.pack('>I', child) + cell for cell in cells]
+    starts = list(accumulate(map(len, parts), initial=_PAGE - sum(map(len, parts))))
+    header = struct.pack('>BHHHBI', kind, 0, len(cells), starts[0], 0, child)
+    pointers = b''.join(struct.pack('>H', start) for start in starts[:-1])
+    return (header + pointers).ljust(starts[0], b'\0') + b''.join(parts)
 
 
 def _text(text: str) -> bytes:

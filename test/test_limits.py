@@ -19,6 +19,7 @@ from bombs import (
     write_chunks,
     write_database,
     write_definitions,
+    write_endless_index,
     write_mcap,
     write_png,
     write_small_messages,
@@ -27,8 +28,9 @@ from bombs import (
 from recorded import IMAGE
 from test_motion import walk
 
-from hybrik_ros.bags import BagError, BagReader, unpacking
+from hybrik_ros.bags import BagError, BagReader, mcap_file, unpacking
 from hybrik_ros.bags.reader import DAMAGED_MESSAGE, TOO_LARGE
+from hybrik_ros.bags.storage import DAMAGED_PART
 from hybrik_ros.body import BodyModel
 from hybrik_ros.body.reading import read_body_file
 from hybrik_ros.findings import PROBLEM
@@ -105,6 +107,26 @@ def test_chunks_that_overlap_share_one_limit(tmp_path: Path) -> None:
     with BagReader(path) as reader:
         assert len([None for _ in reader.messages({IMAGE})]) == 4
         assert reader.faults == {TOO_LARGE: 5}
+
+
+@pytest.mark.parametrize('coding', ['zstd', 'lz4', ''])
+def test_chunks_share_the_limit_whatever_size_the_index_has(
+    coding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mcap_file, 'MAX_CHUNK_BYTES', 10 * MIB)
+    path = write_chunks(tmp_path / 'a.mcap', 4 * MIB, coding, number=8, indexed_size=1)
+    with BagReader(path) as reader:
+        assert len([None for _ in reader.messages({IMAGE})]) == 2
+        assert reader.faults == {TOO_LARGE: 6}
+
+
+def test_a_message_of_a_chunk_larger_than_its_limit_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_chunks(tmp_path / 'a.mcap', 2 * MIB, 'zstd')
+    assert count_messages(path) == 1
+    monkeypatch.setattr(mcap_file, 'MAX_MESSAGE_BYTES', MIB)
+    assert read_bag(path) == {TOO_LARGE: 1}
 
 
 def test_a_message_is_not_unpacked_beyond_its_limit(tmp_path: Path) -> None:
@@ -248,6 +270,13 @@ def test_a_table_of_sqlite_without_end_is_refused(tmp_path: Path) -> None:
         database.commit()
     with pytest.raises(BagError, match='maximum of 10000 rows'):
         read_bag(path)
+
+
+def test_an_index_of_sqlite_without_end_is_not_followed(tmp_path: Path) -> None:
+    path = write_endless_index(tmp_path / 'a.db3')
+    with BagReader(path) as reader:
+        assert len(list(reader.messages({IMAGE}))) == 20
+        assert reader.faults == {DAMAGED_PART: 1}
 
 
 def test_a_message_of_sqlite_larger_than_its_limit_is_left_out(tmp_path: Path) -> None:

@@ -44,10 +44,18 @@ _MAX_HELD_BYTES = 2**26  # of a chunk that is held until the next one is unpacke
 _CHECKED_BYTES = 2**24  # that are read at once to compute a checksum
 
 Buffer = bytes | memoryview
+
+
+def _take_unpacked(data: Buffer, max_bytes: int) -> Buffer:
+    if len(data) > max_bytes:
+        raise UnpackingError('it is too large', is_too_large=True)
+    return data
+
+
 _UNPACKERS: dict[str, Callable[[Buffer, int], Buffer]] = {
     'zstd': unpack_zstd,
     'lz4': unpack_lz4,
-    '': lambda packed, _: packed,
+    '': _take_unpacked,
 }
 
 
@@ -345,32 +353,42 @@ class McapFile:
     ) -> Iterator[tuple[int, Row | None]]:
         """Yield the time of the chunk, so that it is unpacked no earlier, and then its messages."""
         yield chunk.first, None
-        if sum(used) + chunk.size > MAX_CHUNK_BYTES:
+        left = MAX_CHUNK_BYTES - sum(used)
+        if chunk.size > left:
             self._faults[TOO_LARGE] += 1
             return
-        used.append(chunk.size)
-        for row in self._rows_of(chunk, wanted, start, stop):
-            yield row.time, row
-        used.remove(chunk.size)
-
-    def _rows_of(
-        self, chunk: _Chunk, wanted: dict[int, Connection], start: int, stop: int
-    ) -> Iterator[Row]:
-        """Yield the messages of a chunk up to the first damaged one, in order of time."""
-        content: Buffer = b''
-        # Of millions of small messages, copies would take many times the size of the chunk.
-        times, begins = array('Q'), array('Q')
         try:
-            content = self._unpack(chunk)
-            for code, begin, _ in _split(content):
-                if code == _MESSAGE_CODE:
-                    channel, _, time, _ = _MESSAGE.unpack_from(content, begin)
-                    if channel in wanted and start <= time < stop:
-                        times.append(time)
-                        begins.append(begin)
+            content = self._unpack(chunk, left)
         except (StorageError, UnpackingError) as error:
             is_too_large = isinstance(error, UnpackingError) and error.is_too_large
             self._faults[TOO_LARGE if is_too_large else DAMAGED_PART] += 1
+            return
+        # The size in the index may be wrong. Of an uncompressed chunk all of its record is held.
+        size = max(len(content), chunk.length)
+        used.append(size)
+        for row in self._rows_of(content, wanted, start, stop):
+            yield row.time, row
+        used.remove(size)
+
+    def _rows_of(
+        self, content: Buffer, wanted: dict[int, Connection], start: int, stop: int
+    ) -> Iterator[Row]:
+        """Yield the messages of a chunk up to the first damaged one, in order of time."""
+        # Of millions of small messages, copies would take many times the size of the chunk.
+        times, begins = array('Q'), array('Q')
+        try:
+            for code, begin, end in _split(content):
+                if code == _MESSAGE_CODE:
+                    channel, _, time, _ = _MESSAGE.unpack_from(content, begin)
+                    if not (channel in wanted and start <= time < stop):
+                        continue
+                    if end - begin > _MESSAGE.size + MAX_MESSAGE_BYTES:
+                        self._faults[TOO_LARGE] += 1
+                        continue
+                    times.append(time)
+                    begins.append(begin)
+        except StorageError:
+            self._faults[DAMAGED_PART] += 1
         for number in np.argsort(np.asarray(times), kind='stable'):
             begin = begins[number]
             _, length = _HEAD.unpack_from(content, begin - _HEAD.size)
@@ -396,8 +414,8 @@ class McapFile:
                 data = self._file.read(record.offset + _MESSAGE.size, length)
                 yield time, Row(wanted[channel], time, data)
 
-    def _unpack(self, chunk: _Chunk) -> Buffer:
-        """Return the records of a chunk."""
+    def _unpack(self, chunk: _Chunk, max_bytes: int = MAX_CHUNK_BYTES) -> Buffer:
+        """Return the records of a chunk, unless they have more than a maximum of bytes."""
         if chunk.length > MAX_CHUNK_BYTES + MAX_DEFINITION_BYTES:
             raise UnpackingError('it is too large', is_too_large=True)
         fields = _Fields(self._file.read(chunk.offset, chunk.length))
@@ -405,7 +423,7 @@ class McapFile:
         size, checksum, compression = fields.number(8), fields.number(4), fields.text()
         if compression not in _UNPACKERS:
             raise StorageError(f'the compression of a chunk is {compression!r}')
-        records = _UNPACKERS[compression](fields.block(8), min(size, MAX_CHUNK_BYTES))
+        records = _UNPACKERS[compression](fields.block(8), min(size, max_bytes))
         if len(records) != size or (checksum and crc32(records) != checksum):
             raise StorageError('the checksum of a chunk is wrong')
         # Held until the next one: the allocator would return the memory to the system for each

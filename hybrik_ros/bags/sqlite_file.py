@@ -59,6 +59,7 @@ class SqliteFile:
         self._faults = faults
         self.span: tuple[int, int] | None = None
         self.is_whole = True
+        self._length = 0  # number of messages
         # For reading only, without a lock; any thread may use the connection.
         address = f'file:{quote(str(path.resolve()))}?immutable=1'
         self._database = sqlite3.connect(address, uri=True, check_same_thread=False)
@@ -126,12 +127,14 @@ class SqliteFile:
 
     def _count_rows(self) -> Counter[int]:
         """Return the number of messages of each topic, and set the span."""
-        rows = self._database.execute(
-            'SELECT topic_id, COUNT(*), MIN(timestamp), MAX(timestamp) FROM messages '
+        # Of the table itself: a damaged index can have other rows than its table.
+        rows = self._read_all(
+            'SELECT topic_id, COUNT(*), MIN(timestamp), MAX(timestamp) FROM messages NOT INDEXED '
             'GROUP BY topic_id'
-        ).fetchall()
+        )
         for _, _, first, last in rows:
             self._extend_span(first, last)
+        self._length = sum(count for _, count, *_ in rows)
         return Counter({topic: count for topic, count, *_ in rows})
 
     def _count_by_scanning(self) -> Counter[int]:
@@ -195,12 +198,20 @@ class SqliteFile:
                 yield row
 
     def _find_ids(self, start: int | None, stop: int | None) -> NDArray[np.int64]:
-        """Return the ids of messages in order of time; sqlite finds them in the index of times."""
+        """Return the ids of messages in order of time; sqlite finds them in the index of times.
+
+        An index whose pages refer to each other can have rows without end.
+        """
         limits = [('>=', start), ('<', stop)]
         conditions = [f'timestamp {sign} {limit}' for sign, limit in limits if limit is not None]
         where = f'WHERE {" AND ".join(conditions)}' if conditions else ''
-        query = f'SELECT id FROM messages {where} ORDER BY timestamp, id'
-        return np.fromiter((id for (id,) in self._database.execute(query)), np.int64)
+        query = (
+            f'SELECT id FROM messages {where} ORDER BY timestamp, id LIMIT {self._length + 1}'
+        )
+        ids = np.fromiter((id for (id,) in self._database.execute(query)), np.int64)
+        if len(ids) > self._length:
+            raise StorageError('the index of its messages has more rows than their table')
+        return ids
 
     def _scan(self, data: str = _DATA) -> Iterator[tuple[int, object, object]]:
         """Yield the rows in their order, up to the first damaged one."""
