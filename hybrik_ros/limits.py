@@ -13,6 +13,12 @@ MAX_PHOTO_BYTES = 2**30
 # Pixels of a frame of a video; 8K has half as many. FFmpeg itself refuses frames of 2^28 pixels.
 MAX_VIDEO_PIXELS = 2**26
 
+# Names
+
+# Characters of the name of a frame, an encoding, a lens or a body model in a message; tf2 and ROS
+# set no limit.
+MAX_NAME_CHARACTERS = 256
+
 # Bags
 
 # Bytes of a message after decompression: a raw image of MAX_IMAGE_PIXELS with 4 bytes per pixel.

@@ -34,7 +34,8 @@ class LeftOut:
 
     def add(self, text: str) -> None:
         """Take the reason why something is left out, with topic, message and person."""
-        kind = _NUMBER.sub('#', printable(text))
+        text = printable(text)
+        kind = _NUMBER.sub('#', text)
         if kind in self._kinds or len(self._kinds) < _MAX_KINDS:
             first, times = self._kinds.get(kind, (text, 0))
             self._kinds[kind] = first, times + 1

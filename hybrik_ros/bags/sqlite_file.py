@@ -205,9 +205,7 @@ class SqliteFile:
         limits = [('>=', start), ('<', stop)]
         conditions = [f'timestamp {sign} {limit}' for sign, limit in limits if limit is not None]
         where = f'WHERE {" AND ".join(conditions)}' if conditions else ''
-        query = (
-            f'SELECT id FROM messages {where} ORDER BY timestamp, id LIMIT {self._length + 1}'
-        )
+        query = f'SELECT id FROM messages {where} ORDER BY timestamp, id LIMIT {self._length + 1}'
         ids = np.fromiter((id for (id,) in self._database.execute(query)), np.int64)
         if len(ids) > self._length:
             raise StorageError('the index of its messages has more rows than their table')

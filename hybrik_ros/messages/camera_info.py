@@ -9,7 +9,13 @@ from typing import Any
 
 from hybrik_ros.camera import Camera
 from hybrik_ros.messages.fields import Header, nanoseconds, strip_slash
-from hybrik_ros.messages.images import OTHER_SIZE, Intrinsics, UnusableInputError, to_intrinsics
+from hybrik_ros.messages.images import (
+    OTHER_SIZE,
+    Intrinsics,
+    UnusableInputError,
+    check_lengths,
+    to_intrinsics,
+)
 from hybrik_ros.settings import AUTO, RECTIFIED
 
 NO_CAMERA_INFO = 'no camera_info'
@@ -75,9 +81,21 @@ class CameraInfoBuffer:
         self._messages: deque[Any] = deque(maxlen=BUFFER_LENGTH)
         self._arrived = threading.Condition()
         self._had_camera = False
+        self._refused: UnusableInputError | None = None
 
     def take(self, message: Any) -> None:
-        """Add a sensor_msgs/CameraInfo."""
+        """Add a sensor_msgs/CameraInfo.
+
+        Raises
+        ------
+        UnusableInputError
+            It is larger than that of any camera, and is not kept.
+        """
+        try:
+            check_lengths(message)
+        except UnusableInputError as fault:
+            self._refused = fault
+            raise
         strip_slash(message.header)
         with self._arrived:
             self._messages.append(message)
@@ -138,6 +156,8 @@ class CameraInfoBuffer:
         stamp = nanoseconds(header)
         with self._arrived:
             found = list(self._messages)
+        if not found and self._refused is not None:
+            raise self._refused
         if not found:
             raise UnusableInputError(
                 NO_CAMERA_INFO,

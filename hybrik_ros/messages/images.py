@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrik_ros.camera import Camera, distortion_counts
-from hybrik_ros.limits import MAX_IMAGE_PIXELS
+from hybrik_ros.limits import MAX_IMAGE_PIXELS, MAX_NAME_CHARACTERS
 from hybrik_ros.messages.fields import CompressedImage, Header, Image, find_stamp_fault
 from hybrik_ros.messages.image_headers import remove_metadata, size_of
 from hybrik_ros.messages.plausibility import find_doubts
@@ -21,6 +21,8 @@ from hybrik_ros.messages.sample_range import SampleRange
 OTHER_SIZE = 'camera_info size'  # UnusableInputError.kind of a calibration for another size
 
 IMPOSSIBLE = 'impossible camera_info'  # of a calibration that no camera can have
+
+MAX_DISTORTION = max(distortion_counts(fisheye=False))  # coefficients of any lens
 
 _FISHEYE = 'equidistant'
 _DISTORTION_MODELS = ('', 'plumb_bob', 'rational_polynomial', 'thin_prism', _FISHEYE)
@@ -49,6 +51,38 @@ class UnusableInputError(ValueError):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+def check_lengths(message: Any) -> None:
+    """Check the lengths of names and distortion, before any part of a message is kept.
+
+    Parameters
+    ----------
+    message : sensor_msgs.msg.Image, CompressedImage or CameraInfo
+        The message; any object with the fields of one of them, of which the header may be missing.
+
+    Raises
+    ------
+    UnusableInputError
+        A name has more than 256 characters, or D more numbers than any lens.
+    """
+    names = {name: getattr(message, name, '') for name in ('encoding', 'format')}
+    names['frame_id'] = message.header.frame_id if hasattr(message, 'header') else ''
+    names['distortion_model'] = getattr(message, 'distortion_model', '')
+    for field, name in names.items():
+        if len(name) > MAX_NAME_CHARACTERS:
+            raise UnusableInputError(
+                field,
+                f'the {field} {cut_repr(name)} has {len(name)} characters, more than the maximum '
+                f'of {MAX_NAME_CHARACTERS}: correct the camera driver',
+            )
+    count = len(getattr(message, 'd', ()))
+    if count > MAX_DISTORTION:
+        raise UnusableInputError(
+            'camera_info',
+            f'camera_info is unusable: D has {count} numbers, more than the maximum of '
+            f'{MAX_DISTORTION}. Correct the calibration file or the camera driver',
+        )
 
 
 def check_image_stamp(header: Header) -> None:
@@ -385,6 +419,7 @@ def to_intrinsics(message: Any, size: _Pair | None = None, rectified: bool = Fal
         K and P are all zero (an uncalibrated camera), a value is invalid, no camera can have such
         intrinsics, or the calibration is for images of another size.
     """
+    check_lengths(message)
     roi = getattr(message, 'roi', None)
     binning = getattr(message, 'binning_x', 0), getattr(message, 'binning_y', 0)
     given = _Calibration(

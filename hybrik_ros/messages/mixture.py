@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
+from hybrik_ros.limits import MAX_NAME_CHARACTERS
 from hybrik_ros.messages.fields import CompressedImage, Image
 from hybrik_ros.messages.image_headers import size_of
 
@@ -58,10 +59,11 @@ class MixtureFinder:
             The sequence number that its publisher gave it.
         """
         before = self._origins[-1] if self._origins else None
+        encoding = getattr(message, 'encoding', '') or getattr(message, 'format', '')
         origin = Origin(
-            message.header.frame_id,
+            message.header.frame_id[:MAX_NAME_CHARACTERS],
             _size_of(message) or (before.size if before else ''),
-            getattr(message, 'encoding', '') or getattr(message, 'format', ''),
+            encoding[:MAX_NAME_CHARACTERS],
             -1 if number is None else number,
         )
         self._origins.append(origin)

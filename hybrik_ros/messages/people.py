@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from reprlib import repr as cut_repr
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from hybrik_ros.arrays import Array
 from hybrik_ros.human import Human
 from hybrik_ros.kinematics import global_rotations
+from hybrik_ros.limits import MAX_NAME_CHARACTERS
 from hybrik_ros.messages.fields import Header, find_stamp_fault, nanoseconds
 from hybrik_ros.messages.frames import Frame, frames_of
 from hybrik_ros.printable import printable
@@ -215,6 +217,9 @@ def _describe(message: Any, reason: str) -> str:
 
 def _parse(message: Any) -> Human:
     _check_id(message.id)
+    _check_name('body_model', getattr(message, 'body_model', ''))
+    if hasattr(message, 'header'):
+        _check_name('frame_id', message.header.frame_id)
     rotations = from_quaternion(_unit_quaternions(message.rotations))
     _check_length('vertices', message.vertices, 3 * _MAX_VERTICES)
     _check_length('betas', message.betas, _MAX_BETAS)
@@ -240,10 +245,18 @@ def _parse(message: Any) -> Human:
 
 
 def _check_id(id: str) -> None:
-    if not _ID.fullmatch(id) or len(id.encode()) > _MAX_ID_BYTES:
+    if len(id) > _MAX_ID_BYTES or not _ID.fullmatch(id) or len(id.encode()) > _MAX_ID_BYTES:
         raise ValueError(
             f'the id is not 1 to {_MAX_ID_BYTES} letters, digits, underscores and inner dots or '
             f'hyphens'
+        )
+
+
+def _check_name(field: str, name: str) -> None:
+    if len(name) > MAX_NAME_CHARACTERS:
+        raise ValueError(
+            f'{field} {cut_repr(name)} has {len(name)} characters, more than the maximum of '
+            f'{MAX_NAME_CHARACTERS}'
         )
 
 

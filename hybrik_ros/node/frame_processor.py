@@ -12,7 +12,7 @@ from hybrik_ros.human import Human
 from hybrik_ros.messages.camera_info import CameraInfoBuffer
 from hybrik_ros.messages.exposure import ExposureCheck
 from hybrik_ros.messages.fields import nanoseconds
-from hybrik_ros.messages.images import UnusableInputError, decompress, to_rgb
+from hybrik_ros.messages.images import UnusableInputError, check_lengths, decompress, to_rgb
 from hybrik_ros.messages.sample_range import SampleRange
 from hybrik_ros.node import parameters
 from hybrik_ros.node.detections import Box
@@ -85,6 +85,7 @@ class FrameProcessor:
         started = time.monotonic()
         self._diagnostics.start_frame()
         self._diagnostics.add_time('wait', started - received)
+        check_lengths(message)
         if self._stamps.note_repetition(message.header):
             self._diagnostics.count_repeated()
             return

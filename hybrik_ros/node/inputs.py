@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from copy import copy
+from reprlib import repr as cut_repr
 from typing import Any
 
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from hybrik_ros.messages.fields import nanoseconds, strip_slash
-from hybrik_ros.messages.images import UnusableInputError
+from hybrik_ros.messages.images import MAX_DISTORTION, UnusableInputError
 from hybrik_ros.messages.mixture import MixtureFinder
 from hybrik_ros.node import detections, parameters
 from hybrik_ros.node.by_stamp import ByStamp
@@ -178,11 +179,17 @@ class Inputs:
     def _take_info_once(self, message: CameraInfo, _: MessageInfo) -> None:
         """Take a camera_info, which both subscriptions may receive."""
         # rclpy takes messages for equal whose arrays differ in some elements only.
-        content = nanoseconds(message.header), message.height, *message.k, *message.d, *message.p
-        if content != self._last_camera_info:
-            self._last_camera_info = content
-            self._warn_of_mixture(self._mixture.find_in_calibration(message))
+        d = message.d[: MAX_DISTORTION + 1]  # Longer ones are refused.
+        content = nanoseconds(message.header), message.height, *message.k, *d, *message.p
+        if content == self._last_camera_info:
+            return
+        self._last_camera_info = content
+        try:
             self._take_camera_info(message)
+        except UnusableInputError as fault:
+            self._complaints.warn(str(fault))
+            return
+        self._warn_of_mixture(self._mixture.find_in_calibration(message))
 
     def _take_one_image(self, message: Image | CompressedImage, info: MessageInfo) -> None:
         self._has_new_image = True
@@ -220,8 +227,8 @@ class Inputs:
             given = message.header.frame_id
             if strip_slash(message.header):
                 self._complaints.warn(
-                    f'the frame_id {given!r} begins with a slash, which tf2 refuses: it is used '
-                    f'without. Remove the slash in the driver'
+                    f'the frame_id {cut_repr(given)} begins with a slash, which tf2 refuses: it is '
+                    f'used without. Remove the slash in the driver'
                 )
             take(message, info)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrik_ros.limits import MAX_JSON_BYTES
+from hybrik_ros.printable import printable
 from hybrik_ros.recordings.recording import RecordingError
 from hybrik_ros.untrusted import create_record, parse_json, read_regular
 
@@ -80,13 +81,14 @@ class RecordingReport:
         kind : str
             Kind of the fault.
         reason : str
-            Description of the fault, kept if it is the first of its kind.
+            Description of the fault, kept if it is the first of its kind; a long one is cut.
         """
         self.faults[kind] = self.faults.get(kind, 0) + 1
-        self.reasons.setdefault(kind, reason)
+        self.reasons.setdefault(kind, printable(reason))
 
     def add_note(self, text: str) -> None:
-        """Add information for the user, unless it is there already."""
+        """Add information for the user, unless it is there already; a long text is cut."""
+        text = printable(text)
         if text not in self.notes:
             self.notes.append(text)
 

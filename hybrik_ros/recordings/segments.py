@@ -42,7 +42,7 @@ from hybrik_ros.recordings.process import (
 )
 from hybrik_ros.recordings.recording import RecordingError
 from hybrik_ros.recordings.report import RecordingReport
-from hybrik_ros.recordings.sources import BagSource, is_whole_calibration
+from hybrik_ros.recordings.sources import BagSource, is_usable_calibration
 from hybrik_ros.settings import Settings
 from hybrik_ros.untrusted import parse_json, read_regular
 
@@ -205,7 +205,7 @@ def _find_split_points(job: Job, stopped: Callable[[], bool]) -> list[SplitPoint
                 before = tuple(data for received, data in calibrations if received < time)
                 points.append(SplitPoint(time, before))
             newest = max(newest, time)
-            if message.topic == source.camera_info_name and is_whole_calibration(message.data):
+            if message.topic == source.camera_info_name and is_usable_calibration(message.data):
                 calibrations.append((time, bytes(message.data)))
             if message.topic == TF_TOPIC and frames.search(message.data):
                 return []  # Ids in copied frames of people must not be shifted with our own.

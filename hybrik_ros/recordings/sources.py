@@ -25,11 +25,13 @@ from hybrik_ros.messages.fields import stamp_fields, strip_slash
 from hybrik_ros.messages.images import (
     UnusableInputError,
     check_image_stamp,
+    check_lengths,
     decompress,
     to_rgb,
 )
 from hybrik_ros.messages.mixture import MixtureFinder
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY
+from hybrik_ros.printable import printable
 from hybrik_ros.recordings.recording import VIDEOS, Recording, RecordingError, is_bag
 from hybrik_ros.recordings.similarity import are_unrelated
 from hybrik_ros.untrusted import check_regular
@@ -40,7 +42,9 @@ _CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 # Pattern of topic names that are not those of colour images.
 _NO_COLOURS = re.compile('depth|disparity|confidence|infra', re.IGNORECASE)
 _RATE = 30.0  # default for folders, images per second
-_MAX_NOTES = 20  # maximum number of files that are named as left out
+# Maximum number of files that are named as left out, and of notes about messages, which can each
+# name another frame.
+_MAX_NOTES, _MAX_MESSAGE_NOTES = 20, 100
 _FRAME_ID = 'camera_optical_frame'
 # Stamp of the first image of a video or folder in nanoseconds; ROS uses 0 for an unset stamp.
 _FIRST_STAMP = 10**9
@@ -167,7 +171,8 @@ class PictureSource(ABC):
         """
 
     def _note(self, text: str) -> None:
-        if text not in self.notes:
+        text = printable(text)
+        if text not in self.notes and len(self.notes) < _MAX_MESSAGE_NOTES:
             self.notes.append(text)
 
     def _camera(
@@ -291,8 +296,8 @@ class BagSource(PictureSource):
             try:
                 if message.topic == self.camera_info_name:
                     calibration = deserialise(message.data, _CAMERA_INFO)
-                    self._note_mixture(self._mixture.find_in_calibration(calibration))
                     camera_infos.take(calibration)
+                    self._note_mixture(self._mixture.find_in_calibration(calibration))
                 elif message.topic == self.image.name and number >= skipped:
                     picture = self._picture(message, camera_infos)
             except UnusableInputError as error:
@@ -435,7 +440,7 @@ class BagSource(PictureSource):
         elif self.camera_info is not None:
             before = self.faults.copy()  # Damage found here is counted when the images are read.
             for message in self._reader.messages({self.camera_info.name}):
-                if is_whole_calibration(message.data):
+                if is_usable_calibration(message.data):
                     yield message.data
                     break
             self.faults.clear()
@@ -443,6 +448,7 @@ class BagSource(PictureSource):
 
     def _picture(self, message: Message, camera_infos: CameraInfoBuffer) -> Picture:
         image = deserialise(message.data, self.image.type_name)
+        check_lengths(image)
         check_image_stamp(image.header)
         self._check_origin(image)
         rgb = self._decode(image)
@@ -459,10 +465,10 @@ class BagSource(PictureSource):
         return decompress(image) if self.image.type_name == _COMPRESSED else to_rgb(image)
 
 
-def is_whole_calibration(calibration: bytes | memoryview) -> bool:
-    """Return whether data is an undamaged message of camera_info (CDR)."""
+def is_usable_calibration(calibration: bytes | memoryview) -> bool:
+    """Return whether data is a message of camera_info (CDR), undamaged and not too large."""
     try:
-        deserialise(calibration, _CAMERA_INFO)
+        check_lengths(deserialise(calibration, _CAMERA_INFO))
         return True
     except ValueError:
         return False
