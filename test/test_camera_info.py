@@ -99,6 +99,19 @@ def test_no_calibration_names_the_topic_and_what_to_do(camera_infos: CameraInfoB
     assert 'field_of_view' in str(fault.value)
 
 
+def test_a_calibration_with_more_distortion_than_any_lens_is_not_kept(
+    camera_infos: CameraInfoBuffer,
+) -> None:
+    message = info(0)
+    message.d = [0.0] * 15
+    with pytest.raises(UnusableInputError, match='D has 15 numbers'):
+        camera_infos.take(message)
+    with pytest.raises(UnusableInputError, match='D has 15 numbers'):
+        focal(camera_infos, 0)
+    camera_infos.take(info(33, 600.0))
+    assert focal(camera_infos, 0) == 600
+
+
 def test_a_field_of_view_stands_in_and_says_so(
     camera_infos: CameraInfoBuffer, said: list[str]
 ) -> None:

@@ -25,7 +25,7 @@ from bombs import (
     write_small_messages,
     write_sparse,
 )
-from recorded import IMAGE
+from recorded import IMAGE, STORE, camera_info, write_bag
 from test_motion import walk
 
 from hybrik_ros.bags import BagError, BagReader, mcap_file, unpacking
@@ -34,12 +34,18 @@ from hybrik_ros.bags.storage import DAMAGED_PART
 from hybrik_ros.body import BodyModel
 from hybrik_ros.body.reading import read_body_file
 from hybrik_ros.findings import PROBLEM
-from hybrik_ros.limits import MAX_CHUNK_BYTES, MAX_DEFINITION_BYTES, MAX_MESSAGE_BYTES
+from hybrik_ros.limits import (
+    MAX_CHUNK_BYTES,
+    MAX_DEFINITION_BYTES,
+    MAX_MESSAGE_BYTES,
+    MAX_NAME_CHARACTERS,
+)
 from hybrik_ros.messages.calibration import CalibrationError, read_calibration
 from hybrik_ros.motion import MotionError, motions_of
 from hybrik_ros.recordings.checks import check_recording
 from hybrik_ros.recordings.recording import Recording
-from hybrik_ros.recordings.sources import open_source
+from hybrik_ros.recordings.report import RecordingReport
+from hybrik_ros.recordings.sources import is_usable_calibration, open_source
 
 # Bytes that an output may have beside the limit: input, index, what Python does not return.
 _ROOM = 100 * MIB
@@ -300,3 +306,38 @@ def test_the_doctor_does_not_keep_the_images_that_it_checks(tmp_path: Path) -> N
     for number in range(1, 30):
         (tmp_path / f'{number}.png').symlink_to(tmp_path / '0.png')
     assert allocated(tmp_path, check_photos) < 2 * _ROOM
+
+
+def write_named(path: Path, length: int, number: int = 2) -> Path:
+    """Write a bag, the images and calibrations of which have a frame_id of this length."""
+    frames = [np.full((48, 64, 3), 100 + each, np.uint8) for each in range(number)]
+    return write_bag(path, frames, mode='MESSAGE', frame_id=length * 'x')
+
+
+def test_images_and_calibrations_with_a_long_name_are_left_out(tmp_path: Path) -> None:
+    assert read_folder(write_named(tmp_path / 'longest', MAX_NAME_CHARACTERS)) == []
+    reasons = read_folder(write_named(tmp_path / 'longer', MAX_NAME_CHARACTERS + 1))
+    assert len(reasons) == 4
+    assert {"the frame_id 'xxxxx" in reason and len(reason) < 200 for reason in reasons} == {True}
+
+
+def test_long_names_are_not_kept(tmp_path: Path) -> None:
+    path = write_named(tmp_path / 'bag', 8 * MIB, number=30)
+    assert allocated(path, read_folder) < _ROOM
+
+
+@pytest.mark.parametrize(('count', 'is_usable'), [(14, True), (15, False)])
+def test_a_calibration_with_more_distortion_than_any_lens_is_not_kept(
+    count: int, is_usable: bool
+) -> None:
+    message = camera_info(10**9, 640, 480)
+    message.d = np.zeros(count)  # type: ignore[attr-defined]
+    data = STORE.serialize_cdr(message, 'sensor_msgs/msg/CameraInfo')
+    assert is_usable_calibration(data) == is_usable
+
+
+def test_a_report_does_not_keep_long_texts() -> None:
+    report = RecordingReport({})
+    report.add_fault('kind', MIB * 'x')
+    report.add_note(MIB * 'y')
+    assert max(map(len, (report.reasons['kind'], *report.notes))) < 3000

@@ -113,6 +113,10 @@ def test_odd_images_with_a_latched_calibration_are_processed_once_and_named(
             driver.show(picture, 'front')
             driver.show(picture, 'rear')
         assert driver.wait(lambda: "'front', 'rear'" in driver.message())
+        driver.camera_infos.publish(CameraInfo(d=[0.0] * 15))
+        assert driver.wait(lambda: 'D has 15 numbers' in driver.message())
+        driver.show(pictures[0], 1000 * 'x')
+        assert driver.wait(lambda: 'has 1000 characters' in log.read_text())
     finally:
         process.kill()
         process.wait()

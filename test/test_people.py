@@ -142,6 +142,15 @@ def test_vertices_must_be_finite_triples() -> None:
     assert 'vertices has 7 numbers' in refuse(message)
 
 
+@pytest.mark.parametrize('field', ['body_model', 'header.frame_id'])
+def test_long_names_are_refused(field: str) -> None:
+    message = mesh(walk(1, 1)[0])
+    setter(field, 256 * 'x')(message)
+    from_human_mesh(message)
+    setter(field, 10**6 * 'x')(message)
+    assert len(refuse(message)) < 200
+
+
 def test_second_person_with_an_id_is_refused() -> None:
     first, second = walk(1, 2)
     array = MAKER.array([mesh(first), mesh(second), mesh(walk(2, 1)[0])], header(0))
