@@ -353,12 +353,8 @@ class McapFile:
     ) -> Iterator[tuple[int, Row | None]]:
         """Yield the time of the chunk, so that it is unpacked no earlier, and then its messages."""
         yield chunk.first, None
-        left = MAX_CHUNK_BYTES - sum(used)
-        if chunk.size > left:
-            self._faults[TOO_LARGE] += 1
-            return
         try:
-            content = self._unpack(chunk, left)
+            content = self._unpack(chunk, MAX_CHUNK_BYTES - sum(used))
         except (StorageError, UnpackingError) as error:
             is_too_large = isinstance(error, UnpackingError) and error.is_too_large
             self._faults[TOO_LARGE if is_too_large else DAMAGED_PART] += 1
@@ -416,7 +412,7 @@ class McapFile:
 
     def _unpack(self, chunk: _Chunk, max_bytes: int = MAX_CHUNK_BYTES) -> Buffer:
         """Return the records of a chunk, unless they have more than a maximum of bytes."""
-        if chunk.length > MAX_CHUNK_BYTES + MAX_DEFINITION_BYTES:
+        if max(chunk.size, chunk.length - MAX_DEFINITION_BYTES) > max_bytes:
             raise UnpackingError('it is too large', is_too_large=True)
         fields = _Fields(self._file.read(chunk.offset, chunk.length))
         fields.skip(16)
