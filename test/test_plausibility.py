@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hybrik_ros.camera import Camera
 from hybrik_ros.messages.images import IMPOSSIBLE, UnusableInputError, to_intrinsics
-from hybrik_ros.messages.plausibility import field_of_view
+from hybrik_ros.messages.plausibility import field_of_view, find_doubts
 
 Lens = tuple[int, int, float, float, list[float], str]
 
@@ -211,6 +211,36 @@ def test_any_numbers_give_intrinsics_or_the_error_promised(
     with suppress(UnusableInputError):
         camera = to_intrinsics(info, (640, 480), rectified).camera
         assert np.isfinite(camera.matrix).all()
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+FOCAL = FINITE.filter(lambda number: number > 0) | st.floats(1, 2000)
+CENTRE = FINITE | st.floats(-1000, 4000)
+SIDE = st.integers(1, 4000) | st.integers(1, 2**32 - 1)
+
+
+@given(
+    focal=st.tuples(FOCAL, FOCAL),
+    skew=st.just(0.0) | FINITE,
+    centre=st.tuples(CENTRE, CENTRE),
+    lens=st.tuples(st.booleans(), st.sampled_from([0, 4, 5, 8, 12, 14])),
+    numbers=st.lists(st.floats(-0.1, 0.1) | FINITE, min_size=14, max_size=14),
+    size=st.tuples(SIDE, SIDE),
+)
+@example((70, 70), 0.0, (442, 400), (True, 4), [0.01] * 14, (884, 298))  # all beyond 80 degrees
+@pytest.mark.filterwarnings('error')
+def test_no_finite_numbers_end_the_check(
+    focal: tuple[float, float],
+    skew: float,
+    centre: tuple[float, float],
+    lens: tuple[bool, int],
+    numbers: list[float],
+    size: tuple[int, int],
+) -> None:
+    fisheye, count = lens
+    d = numbers[: min(count, 4) if fisheye else count]
+    matrix = np.array([[focal[0], skew, centre[0]], [0, focal[1], centre[1]], [0, 0, 1]])
+    assert all(doubt.text for doubt in find_doubts(Camera(matrix, d, *size, fisheye)))
 
 
 def test_fields_of_view_are_those_of_the_lenses() -> None:

@@ -193,6 +193,8 @@ def _find_in_distortion(camera: Camera) -> Iterator[Doubt]:
     if not camera.distorted:
         return
     pixels, straight = _tried_pixels(camera)
+    if not len(pixels):  # All are beyond the angles that can be tried.
+        return
     rays = camera.rays(pixels)
     there = np.concatenate([rays, np.ones((len(rays), 1))], axis=1)
     errors = np.linalg.norm(camera.project(there) - pixels, axis=1)
