@@ -25,7 +25,7 @@ from hybrik_ros.media import MediaError, retrieval
 from hybrik_ros.media.frame_times import FrameClock
 from hybrik_ros.media.live_camera import CameraOptions, LiveCamera
 from hybrik_ros.media.open_media import open_media
-from hybrik_ros.media.photo import PhotoError, read_photo
+from hybrik_ros.media.photo import PhotoError, read_photo, shows_photo
 from hybrik_ros.media.record import record_camera
 from hybrik_ros.media.url import hide_password
 from hybrik_ros.media.video_file import StillPicture, VideoFile
@@ -385,6 +385,29 @@ def test_options_of_cameras_are_refused_for_files(tmp_path: Path) -> None:
     [frame] = photo.frames()
     assert np.array_equal(frame.bgr, SCENE)
     assert photo.size == (80, 48)
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png', '.webp', '.bmp', '.tiff'])
+@pytest.mark.parametrize('name', ['photo', 'photo.jfif', 'photo.dat', 'photo.mp4'])
+def test_pictures_are_told_by_their_content(tmp_path: Path, suffix: str, name: str) -> None:
+    _, data = cv2.imencode(suffix, SCENE)
+    path = tmp_path / name
+    path.write_bytes(data.tobytes())
+    assert shows_photo(path)
+    assert isinstance(open_media(str(path)), StillPicture)
+    with open_source(Recording(path)) as source:
+        assert source.are_photos
+        assert [step.picture.rgb.shape for step in source.steps()] == [SCENE.shape]
+
+
+@pytest.mark.parametrize('data', [b'', b'BM', b'BM of a text that is long enough', b'RIFF0000AVI '])
+def test_other_contents_are_no_pictures(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / 'file').write_bytes(data)
+    assert not shows_photo(tmp_path / 'file')
+    assert not shows_photo(CLIP)
+    assert not shows_photo(tmp_path)
+    os.mkfifo(tmp_path / 'pipe')
+    assert not shows_photo(tmp_path / 'pipe')
 
 
 # Limits

@@ -153,8 +153,9 @@ def write_picture(path: Path, picture: Picture) -> None:
         The format has no pictures of this size.
     """
     quality = [cv2.IMWRITE_JPEG_QUALITY, _SHEET_QUALITY]
+    suffix = '.jpg' if path.suffix.lower() == '.jfif' else path.suffix  # OpenCV does not know it.
     try:
-        done, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)
+        done, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)
     except cv2.error:  # Some encoders return False instead.
         done = False
     if not done:

@@ -88,6 +88,8 @@ class VideoFile:
         Number of frames according to the file; 0 if unknown.
     estimated : int
         Number of frames, of those read so far, the time of which the file does not have.
+    is_still : bool
+        Whether it has one frame only.
     is_cut_off : bool
         Whether the end of the file is missing; known after the last frame.
 
@@ -122,6 +124,7 @@ class VideoFile:
                 f'no frame: {advice}'
             )
         self._first = max(0.0, float(capture.get(_PRESENTATION_TIME)))
+        self.is_still = self.length <= 1 and not capture.grab()
 
     def frames(self) -> Iterator[VideoFrame]:
         """Yield all frames from the first one on; each call starts anew."""
