@@ -3,6 +3,7 @@
 import base64
 import math
 import os
+import shutil
 import struct
 import threading
 import time
@@ -21,6 +22,9 @@ from matroska import write_matroska
 from sample import CLIP, read_frames
 
 from hybrik_ros.bags.reader import by_number
+from hybrik_ros.body import BodyModel
+from hybrik_ros.camera import Camera
+from hybrik_ros.cli.pictures import write_overlay_video
 from hybrik_ros.media import MediaError, retrieval
 from hybrik_ros.media.frame_times import FrameClock
 from hybrik_ros.media.live_camera import CameraOptions, LiveCamera
@@ -408,6 +412,22 @@ def test_other_contents_are_no_pictures(tmp_path: Path, data: bytes) -> None:
     assert not shows_photo(tmp_path)
     os.mkfifo(tmp_path / 'pipe')
     assert not shows_photo(tmp_path / 'pipe')
+
+
+@pytest.mark.parametrize('name', [b'\xff\xfe.mp4', b'\xe4/clip.mp4', b'no suffix \x80'])
+def test_names_that_opencv_cannot_open_are_refused(tmp_path: Path, name: bytes) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b'/' + name))
+    path.parent.mkdir(exist_ok=True)
+    shutil.copy(CLIP, path)
+    for refuse in (open_media, VideoFile, LiveCamera):
+        with pytest.raises(MediaError, match='not UTF-8, rename it') as caught:
+            refuse(str(path))
+        str(caught.value).encode()
+    with pytest.raises(ValueError, match='not UTF-8, rename it'):
+        open_source(Recording(path))
+    camera, overlay = Camera.from_field_of_view(60, 80, 48), path.with_suffix('.webm')
+    with pytest.raises(MediaError, match='not UTF-8, rename it'):
+        next(write_overlay_video([], {}, BodyModel.load(), camera, overlay, 30.0))
 
 
 # Limits

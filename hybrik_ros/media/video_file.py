@@ -14,7 +14,7 @@ from hybrik_ros.media import MediaError
 from hybrik_ros.media.frame_times import FrameClock, look_ahead
 from hybrik_ros.media.photo import read_photo
 from hybrik_ros.media.retrieval import retrieve
-from hybrik_ros.media.url import hide_password, is_url, open_url
+from hybrik_ros.media.url import check_name, hide_password, is_url, open_url
 
 # Frames per second where neither times nor rate are known. FFmpeg reports the resolution of the
 # time stamps, 1000 or more, as the rate of videos that have none.
@@ -100,6 +100,7 @@ class VideoFile:
     """
 
     def __init__(self, name: str) -> None:
+        check_name(name)
         self.name = hide_password(name)
         self._location = name
         capture = self._open()
