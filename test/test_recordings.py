@@ -174,9 +174,13 @@ def test_videos_and_folders_of_images_are_recordings(
         writer.write(picture[..., ::-1])
     writer.release()
     calibration = clip.with_suffix('.yaml')
-    calibration.write_text(
-        CLIP.with_suffix('.yaml').read_text().replace('1768', '884').replace('594', '298')
-    )
+    text = CLIP.with_suffix('.yaml').read_text()
+    for of_clip, of_half in (
+        ('2520.09', '1260.05'), ('884.0', '441.75'), ('97.0', '48.25'), ('1768', '884'),
+        ('594', '298'),
+    ):  # fmt: skip
+        text = text.replace(of_clip, of_half)
+    calibration.write_text(text)
     outcome = processor.process(job(clip, tmp_path / 'b'))
     assert (outcome.report.frames, outcome.report.notes) == (6, [])
     assert np.diff(list(read_people(tmp_path / 'b').frames)).tolist() == [40_000_000] * 5
