@@ -47,6 +47,6 @@ class ConfirmationCheck:
         images = 'image' if self._num_images == 1 else 'images'
         return (
             f'{self._num_images} {images} within {self._longest:.2g} s are too few to confirm a '
-            f'person, who must be seen for {self._confirm_after:g} s: record for longer, or '
+            f'person, which takes {self._confirm_after:g} s: record for longer, or '
             f'{_REMEDY}'
         )
