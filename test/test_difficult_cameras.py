@@ -34,10 +34,11 @@ START = 1_700_000_000 * 10**9
 STEP = 10**9 // 15  # nanoseconds
 ENLARGED = 1.4  # of the focal length of K to that of P
 
-K = np.diag([ENLARGED, ENLARGED, 1]) @ read_camera().matrix
-K[:2, 2] = read_camera().matrix[:2, 2]
+HALF = np.diag([0.5, 0.5, 1]) @ read_camera().matrix
+K = np.diag([ENLARGED, ENLARGED, 1]) @ HALF
+K[:2, 2] = HALF[:2, 2]
 D = [-0.2, 0.05, 0.0, 0.0, 0.0]
-P = np.hstack([read_camera().matrix, np.zeros((3, 1))])
+P = np.hstack([HALF, np.zeros((3, 1))])
 
 
 @pytest.fixture(scope='module')
@@ -54,7 +55,7 @@ def words(frames: list[np.ndarray]) -> list[np.ndarray]:
 @pytest.fixture(scope='module')
 def expected(frames: list[np.ndarray]) -> list[list[Human]]:
     """The people of the frames in 8 bits, by P."""
-    camera = replace(read_camera(), width=SIZE[0], height=SIZE[1])
+    camera = replace(read_camera(), matrix=HALF, width=SIZE[0], height=SIZE[1])
     with Pipeline.create() as pipeline:
         return [pipeline(frame, camera, number / 15) for number, frame in enumerate(frames)]
 

@@ -32,6 +32,14 @@ def test_nearly_black_and_white_are_told_of(frame: np.ndarray, factor: float) ->
     assert 'nearly white' in describe_exposure(brightened(frame, factor))
 
 
+@pytest.mark.parametrize(('factor', 'is_named'), [(0.08, True), (0.115, True), (0.15, False)])
+def test_without_colours_more_light_is_needed(
+    frame: np.ndarray, factor: float, is_named: bool
+) -> None:
+    grey = dimmed(frame.mean(axis=-1, keepdims=True).repeat(3, axis=-1), factor)
+    assert ('nearly black' in describe_exposure(grey)) == is_named
+
+
 def test_a_lamp_and_hot_pixels_do_not_make_a_black_image_visible(frame: np.ndarray) -> None:
     black = dimmed(frame, 0.02)
     black[:20, :20] = 255

@@ -82,6 +82,21 @@ def test_a_photo_without_people_is_no_error(
     assert 'field of view of 80 degrees is assumed' in said.err
 
 
+@pytest.mark.parametrize(('count', 'is_said'), [(4, False), (8, True)])
+def test_the_maximum_of_people_is_said(
+    count: int, is_said: bool, printed: dict, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left, top, right, bottom = (round(side) for side in printed['people'][0]['box'])
+    margin = 60
+    walker = cv2.imread(str(photo))[top - margin : bottom + margin, left - margin : right + margin]
+    crowd = photo.with_name(f'crowd{count}.png')
+    cv2.imwrite(str(crowd), np.vstack([np.hstack([walker] * (count // 2))] * 2))
+    assert main(['image', str(crowd)]) == 0
+    said = capsys.readouterr()
+    assert len(json.loads(said.out)['people']) == min(count, 6)
+    assert ('6 people are found, which is the maximum' in said.err) == is_said
+
+
 def test_unusable_files_are_named_before_networks_are_loaded(
     photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 import base64
 import math
 import os
+import shutil
 import struct
 import threading
 import time
@@ -21,11 +22,14 @@ from matroska import write_matroska
 from sample import CLIP, read_frames
 
 from hybrik_ros.bags.reader import by_number
+from hybrik_ros.body import BodyModel
+from hybrik_ros.camera import Camera
+from hybrik_ros.cli.pictures import write_overlay_video
 from hybrik_ros.media import MediaError, retrieval
 from hybrik_ros.media.frame_times import FrameClock
 from hybrik_ros.media.live_camera import CameraOptions, LiveCamera
 from hybrik_ros.media.open_media import open_media
-from hybrik_ros.media.photo import PhotoError, read_photo
+from hybrik_ros.media.photo import PhotoError, read_photo, shows_photo
 from hybrik_ros.media.record import record_camera
 from hybrik_ros.media.url import hide_password
 from hybrik_ros.media.video_file import StillPicture, VideoFile
@@ -385,6 +389,45 @@ def test_options_of_cameras_are_refused_for_files(tmp_path: Path) -> None:
     [frame] = photo.frames()
     assert np.array_equal(frame.bgr, SCENE)
     assert photo.size == (80, 48)
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png', '.webp', '.bmp', '.tiff'])
+@pytest.mark.parametrize('name', ['photo', 'photo.jfif', 'photo.dat', 'photo.mp4'])
+def test_pictures_are_told_by_their_content(tmp_path: Path, suffix: str, name: str) -> None:
+    _, data = cv2.imencode(suffix, SCENE)
+    path = tmp_path / name
+    path.write_bytes(data.tobytes())
+    assert shows_photo(path)
+    assert isinstance(open_media(str(path)), StillPicture)
+    with open_source(Recording(path)) as source:
+        assert source.are_photos
+        assert [step.picture.rgb.shape for step in source.steps()] == [SCENE.shape]
+
+
+@pytest.mark.parametrize('data', [b'', b'BM', b'BM of a text that is long enough', b'RIFF0000AVI '])
+def test_other_contents_are_no_pictures(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / 'file').write_bytes(data)
+    assert not shows_photo(tmp_path / 'file')
+    assert not shows_photo(CLIP)
+    assert not shows_photo(tmp_path)
+    os.mkfifo(tmp_path / 'pipe')
+    assert not shows_photo(tmp_path / 'pipe')
+
+
+@pytest.mark.parametrize('name', [b'\xff\xfe.mp4', b'\xe4/clip.mp4', b'no suffix \x80'])
+def test_names_that_opencv_cannot_open_are_refused(tmp_path: Path, name: bytes) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b'/' + name))
+    path.parent.mkdir(exist_ok=True)
+    shutil.copy(CLIP, path)
+    for refuse in (open_media, VideoFile, LiveCamera):
+        with pytest.raises(MediaError, match='not UTF-8, rename it') as caught:
+            refuse(str(path))
+        str(caught.value).encode()
+    with pytest.raises(ValueError, match='not UTF-8, rename it'):
+        open_source(Recording(path))
+    camera, overlay = Camera.from_field_of_view(60, 80, 48), path.with_suffix('.webm')
+    with pytest.raises(MediaError, match='not UTF-8, rename it'):
+        next(write_overlay_video([], {}, BodyModel.load(), camera, overlay, 30.0))
 
 
 # Limits

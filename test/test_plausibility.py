@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from hybrik_ros.camera import Camera
 from hybrik_ros.messages.images import IMPOSSIBLE, UnusableInputError, to_intrinsics
-from hybrik_ros.messages.plausibility import field_of_view
+from hybrik_ros.messages.plausibility import field_of_view, find_doubts
 
 Lens = tuple[int, int, float, float, list[float], str]
 
@@ -96,6 +96,8 @@ def test_any_camera_near_the_usual_passes(
     pixel_ratio: float,
     barrel: float,
 ) -> None:
+    offsets = sorted(abs(share - 0.5) for share in centre)
+    assume(offsets[0] > 0.012 or offsets[1] < 0.04)  # Others may be the K of another resolution.
     height = max(48, int(width * shape))
     focal = width / 2 / np.tan(np.radians(degrees / 2))
     k = [focal, 0, centre[0] * width, 0, pixel_ratio * focal, centre[1] * height, 0, 0, 1]
@@ -107,6 +109,8 @@ def test_any_camera_near_the_usual_passes(
 
 def test_images_cropped_at_one_side_pass() -> None:
     k = [1530.0, 0, 884, 0, 1530, 97, 0, 0, 1]  # of the sample clip
+    assert to_intrinsics(calibration((1768, 594, 1530, 0.5, [], ''), k=k)).doubts == ()
+    k = [1530.0, 0, 884, 0, 1530, 390, 0, 0, 1]  # cropped at the bottom to no usual shape
     assert to_intrinsics(calibration((1768, 594, 1530, 0.5, [], ''), k=k)).doubts == ()
 
 
@@ -182,6 +186,18 @@ def test_what_no_camera_has_is_refused_with_the_reason(
         ({'k': [15000, 0, 320, 0, 15000, 240, 0, 0, 1]}, 'field of view of 2.444 degrees'),
         ({'k': [525, 0, 320, 0, 1050, 240, 0, 0, 1]}, 'by a factor of 2'),
         ({'d': [-0.6, 0, 0, 0, 0]}, 'of the pixels without a ray'),
+        ({'k': scaled(0.8)}, 'about 513 x 385'),
+        ({'k': [525, 0, 320, 0, 525, 0, 0, 0, 1]}, 'is a number missing'),
+        ({'k': [525, 0, 0, 0, 525, 240, 0, 0, 1]}, 'is a number missing'),
+        ({'k': [525, 0, 320, 0, 525, 500, 0, 0, 1]}, 'far from the middle'),
+        ({'k': [525, 0, 660, 0, 525, 240, 0, 0, 1]}, 'far from the middle'),
+        ({'k': [525, 0, 320, 0, 525, 180, 0, 0, 1]}, 'about 641 x 361'),
+        ({'k': [525, 0, 424, 0, 525, 240, 0, 0, 1]}, 'about 849 x 481'),
+        ({'k': [760, 0, 320, 0, 525, 240, 0, 0, 1]}, 'by a factor of 1.45'),
+        ({'d': [0, 12, 0, 0, 0]}, 'as that of few lenses does, for plumb_bob'),
+        ({'d': [2, 0, 0, 0, 0]}, 'as that of few lenses does, for plumb_bob'),
+        ({'d': [0, 0, 0.05, -0.05, 0]}, 'a large p1 or p2'),
+        ({'d': [-0.002, 0.024, -0.036, 0.02]}, 'a large p1 or p2'),
     ],
 )
 def test_what_few_cameras_have_is_used_and_doubted(changes: dict[str, object], words: str) -> None:
@@ -189,6 +205,40 @@ def test_what_few_cameras_have_is_used_and_doubted(changes: dict[str, object], w
     assert (camera.width, camera.height) == (640, 480)
     assert doubt.startswith('camera_info may be wrong: ')
     assert re.search(words, doubt)
+
+
+@pytest.mark.parametrize(
+    ('images', 'of'),
+    [
+        ((848, 480), (640, 480)),
+        ((640, 400), (640, 480)),
+        ((1280, 720), (1280, 960)),
+        ((1920, 1080), (1920, 1200)),
+        ((1280, 960), (1280, 720)),
+        ((1280, 720), (1280, 1024)),
+    ],
+)
+def test_calibrations_of_other_shapes_are_doubted(
+    images: tuple[int, int], of: tuple[int, int]
+) -> None:
+    k = [0.7 * of[0], 0, (of[0] - 1) / 2, 0, 0.7 * of[0], (of[1] - 1) / 2, 0, 0, 1]
+    [doubt] = to_intrinsics(calibration((*images, 500, 0.5, [], ''), k=k), images).doubts
+    assert f'about {of[0]} x {of[1]} pixels' in doubt
+
+
+@pytest.mark.parametrize(
+    ('name', 'model'),
+    [
+        ('fisheye of 170 degrees', 'plumb_bob'),
+        ('fisheye of 195 degrees', 'plumb_bob'),
+        ('wide USB camera', 'equidistant'),
+        ('action camera', 'equidistant'),
+    ],
+)
+def test_distortion_of_the_other_model_is_doubted(name: str, model: str) -> None:
+    info = calibration(REAL[name], d=REAL[name][4][:4], distortion_model=model)
+    [doubt] = to_intrinsics(info).doubts
+    assert 'check the distortion model' in doubt
 
 
 NUMBERS = st.sampled_from([0.0, 1.0, -1.0, 1e-300, 1e300, np.nan, np.inf, 5.0, 320.0, 1e6, -0.3])
@@ -211,6 +261,36 @@ def test_any_numbers_give_intrinsics_or_the_error_promised(
     with suppress(UnusableInputError):
         camera = to_intrinsics(info, (640, 480), rectified).camera
         assert np.isfinite(camera.matrix).all()
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+FOCAL = FINITE.filter(lambda number: number > 0) | st.floats(1, 2000)
+CENTRE = FINITE | st.floats(-1000, 4000)
+SIDE = st.integers(1, 4000) | st.integers(1, 2**32 - 1)
+
+
+@given(
+    focal=st.tuples(FOCAL, FOCAL),
+    skew=st.just(0.0) | FINITE,
+    centre=st.tuples(CENTRE, CENTRE),
+    lens=st.tuples(st.booleans(), st.sampled_from([0, 4, 5, 8, 12, 14])),
+    numbers=st.lists(st.floats(-0.1, 0.1) | FINITE, min_size=14, max_size=14),
+    size=st.tuples(SIDE, SIDE),
+)
+@example((70, 70), 0.0, (442, 400), (True, 4), [0.01] * 14, (884, 298))  # all beyond 80 degrees
+@pytest.mark.filterwarnings('error')
+def test_no_finite_numbers_end_the_check(
+    focal: tuple[float, float],
+    skew: float,
+    centre: tuple[float, float],
+    lens: tuple[bool, int],
+    numbers: list[float],
+    size: tuple[int, int],
+) -> None:
+    fisheye, count = lens
+    d = numbers[: min(count, 4) if fisheye else count]
+    matrix = np.array([[focal[0], skew, centre[0]], [0, focal[1], centre[1]], [0, 0, 1]])
+    assert all(doubt.text for doubt in find_doubts(Camera(matrix, d, *size, fisheye)))
 
 
 def test_fields_of_view_are_those_of_the_lenses() -> None:

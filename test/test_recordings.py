@@ -27,8 +27,11 @@ from hybrik_ros.bags.people_reader import read_people
 from hybrik_ros.camera import Camera
 from hybrik_ros.cli import main
 from hybrik_ros.cli.bag import recordings_in
+from hybrik_ros.findings import OK, WARNING
 from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.pipeline import Pipeline
+from hybrik_ros.recordings.checks import check_recording
+from hybrik_ros.recordings.confirmation import ConfirmationCheck
 from hybrik_ros.recordings.process import Job, Outcome, Processor, locked, replaced
 from hybrik_ros.recordings.recording import Recording, RecordingError, fingerprint
 from hybrik_ros.recordings.report import RecordingReport
@@ -171,9 +174,13 @@ def test_videos_and_folders_of_images_are_recordings(
         writer.write(picture[..., ::-1])
     writer.release()
     calibration = clip.with_suffix('.yaml')
-    calibration.write_text(
-        CLIP.with_suffix('.yaml').read_text().replace('1768', '884').replace('594', '298')
-    )
+    text = CLIP.with_suffix('.yaml').read_text()
+    for of_clip, of_half in (
+        ('2520.09', '1260.05'), ('884.0', '441.75'), ('97.0', '48.25'), ('1768', '884'),
+        ('594', '298'),
+    ):  # fmt: skip
+        text = text.replace(of_clip, of_half)
+    calibration.write_text(text)
     outcome = processor.process(job(clip, tmp_path / 'b'))
     assert (outcome.report.frames, outcome.report.notes) == (6, [])
     assert np.diff(list(read_people(tmp_path / 'b').frames)).tolist() == [40_000_000] * 5
@@ -431,6 +438,52 @@ def test_images_too_far_apart_are_named(
     report = processor.process(job(path, tmp_path / 'out')).report
     assert (report.people == 0) == is_named
     assert any('more than 6 s apart' in note for note in report.notes) == is_named
+
+
+@pytest.mark.parametrize('count', [1, 2])
+@pytest.mark.parametrize('kind', ['bag', 'clip.avi'])
+def test_one_image_is_a_photo_and_too_few_are_named(
+    kind: str, count: int, frames: list[np.ndarray], processor: Processor, tmp_path: Path
+) -> None:
+    path = tmp_path / kind
+    if kind == 'bag':
+        write_bag(path, frames[:count], rate=25)
+    else:
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'MJPG'), 25, SIZE)
+        for picture in frames[:count]:
+            writer.write(picture[..., ::-1])
+        writer.release()
+    report = processor.process(job(path, tmp_path / 'out')).report
+    assert (report.frames, report.people) == (count, 1 if count == 1 else 0)
+    assert any('too few to confirm' in note for note in report.notes) == (count == 2)
+    [finding] = [each for each in check_recording(path) if str(SIZE[0]) in each.found or
+                 'too few' in each.found]  # fmt: skip
+    assert (finding.level, 'confirm_after:=0' in finding.advice) == (
+        (OK, False) if count == 1 else (WARNING, True)
+    )
+
+
+@pytest.mark.parametrize(
+    ('stamps', 'words'),
+    [
+        ([], ''),
+        ([1.0], '1 image within 0 s'),
+        ([1.0, 1.04], '2 images within 0.04 s'),
+        ([1.0, 1.06], ''),
+        ([1.0, 5.0], ''),
+        ([1.0, 11.0], 'more than 6 s apart'),
+        ([1.0, 11.0, 11.02, 31.0], 'more than 6 s apart'),
+        ([1.0, 11.0, 31.0, 31.1], ''),
+    ],
+)
+def test_recordings_that_can_confirm_no_person_are_named(stamps: list[float], words: str) -> None:
+    check, of_part = ConfirmationCheck(0.05), ConfirmationCheck(0.05, 3)
+    for stamp in stamps:
+        check.add(stamp)
+        of_part.add(stamp)
+    assert words in check.describe()
+    assert bool(check.describe()) == bool(words)
+    assert ('confirm_after:=0' in of_part.describe()) == (bool(words) and len(stamps) > 2)
 
 
 def test_field_of_view_or_file_replaces_camera_info(

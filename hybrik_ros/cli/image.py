@@ -17,12 +17,13 @@ from hybrik_ros.cli.output import fail
 from hybrik_ros.cli.pictures import draw_people, write_picture
 from hybrik_ros.cli.video import degrees
 from hybrik_ros.human import Human
-from hybrik_ros.media.photo import PHOTOS, is_photo, read_photo
+from hybrik_ros.media.photo import PHOTOS, is_photo, read_photo, shows_photo
 from hybrik_ros.media.url import hide_password, is_url
 from hybrik_ros.messages.calibration import read_calibration
 from hybrik_ros.messages.camera_info import are_rectified
 from hybrik_ros.messages.exposure import describe_exposure
 from hybrik_ros.messages.images import Intrinsics
+from hybrik_ros.perception.opening import MAX_PEOPLE
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.printable import printable
 from hybrik_ros.recordings.recording import VIDEOS
@@ -30,6 +31,10 @@ from hybrik_ros.rotations import to_quaternion
 from hybrik_ros.settings import AUTO, INTRINSICS, PHOTO_SETTINGS, parse_settings
 from hybrik_ros.skeleton import JOINT_NAMES
 
+_FULL_NOTE = (
+    f'{MAX_PEOPLE} people are found, which is the maximum: of more people in the photo only the '
+    f'nearest ones are listed'
+)
 _DIGITS = 4  # after the point: tenths of millimetres
 
 
@@ -101,12 +106,12 @@ def _run(args: argparse.Namespace) -> None:
     camera, doubts = _open_camera(args, rgb)
     with Pipeline.create(**settings) as pipeline:
         people = pipeline(rgb, camera, 0.0)
-        body = pipeline.body
+        body, is_full = pipeline.body, pipeline.is_full
     if args.output is not None:
         write_picture(args.output, draw_people(rgb, people, body, camera))
     assumed = None if args.camera_info is not None else args.field_of_view
     print(_to_json(_describe(photo, people, body, camera, assumed)))
-    for text in filter(None, (*doubts, describe_exposure(rgb))):
+    for text in filter(None, (*doubts, describe_exposure(rgb), _FULL_NOTE if is_full else '')):
         print(printable(text), file=sys.stderr)
 
 
@@ -129,7 +134,7 @@ def _to_path(name: str) -> Path:
     path = Path(name)
     if is_url(name):
         raise ImageError(f'{hide_password(name)} is a URL: download the photo')
-    if path.is_dir() or path.suffix.lower() in VIDEOS:
+    if path.is_dir() or (path.suffix.lower() in VIDEOS and not shows_photo(path)):
         kind = 'folder' if path.is_dir() else 'video'
         raise ImageError(f'{path} is a {kind}, not a photo: process it with hybrik bag')
     return path

@@ -18,6 +18,7 @@ from hybrik_ros.drawing import contact_sheet, draw_humans, side_view, views
 from hybrik_ros.human import Human
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.photo import PhotoError, read_photo
+from hybrik_ros.media.url import check_name
 from hybrik_ros.media.video_file import FrameSource, VideoFile
 from hybrik_ros.skeleton import PELVIS
 from hybrik_ros.writing import writing
@@ -77,6 +78,7 @@ def write_overlay_video(
     """
     scale = min(1.0, math.sqrt(_MAX_OVERLAY_PIXELS / (camera.width * camera.height)))
     size = (round(camera.width * scale), round(camera.height * scale))
+    check_name(str(path))
     writer = cv2.VideoWriter()
     with _quiet_errors():  # FFmpeg remarks that WebM has no name of four letters for VP8.
         writer.open(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*_CODEC), rate, size)
@@ -153,8 +155,9 @@ def write_picture(path: Path, picture: Picture) -> None:
         The format has no pictures of this size.
     """
     quality = [cv2.IMWRITE_JPEG_QUALITY, _SHEET_QUALITY]
+    suffix = '.jpg' if path.suffix.lower() == '.jfif' else path.suffix  # OpenCV does not know it.
     try:
-        done, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)
+        done, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)
     except cv2.error:  # Some encoders return False instead.
         done = False
     if not done:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.retrieval import retrieve
-from hybrik_ros.media.url import hide_password, is_url, open_url
+from hybrik_ros.media.url import check_name, hide_password, is_url, open_url
 
 _DEVICE = re.compile(r'/dev/video(\d{1,9})')
 _MJPG = cv2.VideoWriter.fourcc(*'MJPG')
@@ -62,6 +62,7 @@ class LiveCamera:
     """
 
     def __init__(self, name: str, options: CameraOptions = NO_OPTIONS) -> None:
+        check_name(name)
         self.name = hide_password(name)
         self._location = name
         self._options = options

@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 from hybrik_ros.limits import MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.exif import read_directory, turn_upright
-from hybrik_ros.messages.image_headers import remove_metadata, size_of
+from hybrik_ros.messages.image_headers import is_compressed_image, remove_metadata, size_of
 from hybrik_ros.messages.images import UnusableInputError, to_8_bits
-from hybrik_ros.untrusted import read_regular
+from hybrik_ros.untrusted import open_regular, read_regular
 
-PHOTOS = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+PHOTOS = ('.bmp', '.jfif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 _BMP = b'BM'
+# Sizes of the second header of a BMP file, which tell it from other files with these letters.
+_BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
+_TIFF = (b'II*\0', b'MM\0*')
+_HEAD_BYTES = 18  # of a file, which tell its format
 
 
 class PhotoError(MediaError):
@@ -27,6 +31,18 @@ class PhotoError(MediaError):
 def is_photo(path: Path) -> bool:
     """Return whether the name of a file is that of a picture."""
     return path.suffix.lower() in PHOTOS
+
+
+def shows_photo(path: Path) -> bool:
+    """Return whether the content of a file is that of a picture, whatever its name."""
+    try:
+        with open_regular(path) as file:
+            head = file.read(_HEAD_BYTES) or b''
+    except OSError:
+        return False
+    if head.startswith(_BMP) and len(head) == _HEAD_BYTES:
+        return struct.unpack_from('<I', head, 14)[0] in _BMP_HEADERS
+    return head.startswith(_TIFF) or is_compressed_image(head)
 
 
 def read_photo(path: Path) -> NDArray[np.uint8]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.live_camera import LiveCamera
+from hybrik_ros.media.url import check_name
 
 _MAX_SILENCE = 3.0  # seconds without a frame after which a stream has ended
 _POLL_SECONDS = 0.02
@@ -38,8 +39,9 @@ def record_camera(
     Raises
     ------
     MediaError
-        The camera sends fewer than two frames.
+        The camera sends fewer than two frames, or the path is not UTF-8.
     """
+    check_name(str(path))
     frames: list[NDArray[np.uint8]] = []
     times: list[float] = []
     last = time.monotonic()

@@ -1,8 +1,10 @@
-"""URLs of videos and network cameras."""
+"""Names of videos and cameras: URLs, and paths that OpenCV can open."""
 
 import re
 
 import cv2
+
+from hybrik_ros.media import MediaError
 
 _URL = re.compile('[a-z][a-z0-9+.-]*://', re.IGNORECASE)
 # A password may contain any character, also @ and / unescaped; digits before a / are a port.
@@ -23,6 +25,22 @@ def hide_password(name: str) -> str:
     if not is_url(name):
         return name
     return _NAMED_PASSWORD.sub(r'\1***', _PASSWORD.sub(r'\1:***@', name))
+
+
+def check_name(name: str) -> None:
+    """Refuse a path or URL that is not UTF-8: OpenCV would end the process when it opens it.
+
+    Raises
+    ------
+    MediaError
+        The name has bytes that are not UTF-8, which Python represents as surrogates.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise MediaError(
+            f'{hide_password(name)!a} cannot be opened: its name is not UTF-8, rename it'
+        ) from None
 
 
 def open_url(capture: cv2.VideoCapture, url: str) -> bool:

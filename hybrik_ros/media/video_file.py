@@ -14,7 +14,7 @@ from hybrik_ros.media import MediaError
 from hybrik_ros.media.frame_times import FrameClock, look_ahead
 from hybrik_ros.media.photo import read_photo
 from hybrik_ros.media.retrieval import retrieve
-from hybrik_ros.media.url import hide_password, is_url, open_url
+from hybrik_ros.media.url import check_name, hide_password, is_url, open_url
 
 # Frames per second where neither times nor rate are known. FFmpeg reports the resolution of the
 # time stamps, 1000 or more, as the rate of videos that have none.
@@ -88,6 +88,8 @@ class VideoFile:
         Number of frames according to the file; 0 if unknown.
     estimated : int
         Number of frames, of those read so far, the time of which the file does not have.
+    is_still : bool
+        Whether it has one frame only.
     is_cut_off : bool
         Whether the end of the file is missing; known after the last frame.
 
@@ -98,6 +100,7 @@ class VideoFile:
     """
 
     def __init__(self, name: str) -> None:
+        check_name(name)
         self.name = hide_password(name)
         self._location = name
         capture = self._open()
@@ -122,6 +125,7 @@ class VideoFile:
                 f'no frame: {advice}'
             )
         self._first = max(0.0, float(capture.get(_PRESENTATION_TIME)))
+        self.is_still = self.length <= 1 and not capture.grab()
 
     def frames(self) -> Iterator[VideoFrame]:
         """Yield all frames from the first one on; each call starts anew."""

@@ -6,6 +6,9 @@ from numpy.typing import NDArray
 # Highest grey level of a nearly black image, and lowest of a nearly white one: with the sample clip
 # dimmed to 17 levels, or brightened to the upper 22, its person was found no longer in all images.
 _BLACK, _WHITE = 16, 232
+# The same of images without colours, in which its person was found less often from 24 levels down:
+# for these, the mean difference of the channels is below this number of levels.
+_GREY_BLACK, _MAX_GREY_DIFFERENCE = 24, 0.5
 _MAX_SHARE = 0.01  # of samples that may exceed these levels, such as a lamp
 _SAMPLES_PER_SIDE = 32
 _MIN_IMAGES = 10  # in a row: cameras begin with a few black ones
@@ -15,10 +18,11 @@ def describe_exposure(rgb: NDArray[np.uint8]) -> str:
     """Return what is wrong with the exposure of an image (H, W, 3); empty for nothing."""
     rows, columns = (max(1, side // _SAMPLES_PER_SIDE) for side in rgb.shape[:2])
     some = rgb[::rows, ::columns]
-    if np.count_nonzero(some > _BLACK) <= _MAX_SHARE * some.size:
+    black = _GREY_BLACK if np.ptp(some, axis=-1).mean() < _MAX_GREY_DIFFERENCE else _BLACK
+    if np.count_nonzero(some > black) <= _MAX_SHARE * some.size:
         return (
-            f'the images are nearly black ({1 - _MAX_SHARE:.0%} of the values are {_BLACK} or less '
-            'of 255), so no person can be found: uncover the lens, add light, or increase exposure '
+            f'the images are nearly black ({1 - _MAX_SHARE:.0%} of the values are {black} or less '
+            'of 255), so people are missed: uncover the lens, add light, or increase exposure '
             'or gain'
         )
     if np.count_nonzero(some < _WHITE) <= _MAX_SHARE * some.size:

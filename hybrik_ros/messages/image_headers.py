@@ -14,6 +14,15 @@ _JPEG_END = b'\xff\xd9'  # unique: within scans 0xFF is followed by 0 or a resta
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15
 
 
+def is_compressed_image(head: bytes) -> bool:
+    """Return whether the first 12 bytes or more of a file are those of JPEG, PNG or WebP."""
+    return head.startswith((_JPEG, _PNG)) or _is_webp(head)
+
+
+def _is_webp(data: bytes) -> bool:
+    return data[:4] == b'RIFF' and data[8:12] == b'WEBP'
+
+
 def size_of(data: bytes) -> tuple[int, int] | None:
     """Return the size of an image according to the header of a JPEG, PNG or WebP file.
 
@@ -42,7 +51,7 @@ def size_of(data: bytes) -> tuple[int, int] | None:
             return _jpeg_size(data)
         if data.startswith(_PNG):
             return _png_size(data)
-        if data[:4] == b'RIFF' and data[8:12] == b'WEBP':
+        if _is_webp(data):
             return _webp_size(data)
     except (struct.error, IndexError):
         raise ValueError('the header is truncated') from None

@@ -19,14 +19,20 @@ _MIN_FIELD_OF_VIEW, _MAX_FIELD_OF_VIEW = 1.0, 170.0
 _MIN_USUAL_FIELD_OF_VIEW, _MAX_USUAL_FIELD_OF_VIEW = 5.0, 150.0
 # Maximum of a fisheye in degrees, along the shorter side: the longer one may exceed its circle.
 _MAX_FISHEYE_FIELD_OF_VIEW = 300.0
-_MAX_PIXEL_RATIO, _MAX_USUAL_PIXEL_RATIO = 3.0, 1.5  # of the focal lengths in x and y
+_MAX_PIXEL_RATIO, _MAX_USUAL_PIXEL_RATIO = 3.0, 1.3  # of the focal lengths in x and y
 _MAX_SKEW = 0.1  # as a share of the focal length
 # Distances of the centre from the middle of the image as shares of its sides. Images cropped at one
 # side are off along one; the K of a resolution that is s times the image's is off by (s - 1) / 2
 # along both.
-_MAX_OFFSET, _MAX_USUAL_OFFSET = 1.0, 0.6
-_MAX_OFFSET_ALONG_BOTH, _MAX_USUAL_OFFSET_ALONG_BOTH = 0.16, 0.1
+_MAX_OFFSET, _MAX_USUAL_OFFSET = 1.0, 0.45
+_MAX_OFFSET_ALONG_BOTH, _MAX_USUAL_OFFSET_ALONG_BOTH = 0.16, 0.095
 _MAX_OFFSET_OF_TURNED = 0.2
+# Cropping at one side, too, moves the centre along one. It seems to be the K of another resolution
+# only where the images and twice the centre have one of these shapes, to this share. Calibrations
+# differ from that middle by some per cent, which are allowed where few lenses are so far off.
+_SHAPES = (1.0, 5 / 4, 4 / 3, 3 / 2, 16 / 10, 16 / 9)
+_MIN_OFFSET_ALONG_ONE, _SHAPE_TOLERANCE = 0.05, 0.01
+_MIN_RARE_OFFSET, _RARE_SHAPE_TOLERANCE = 0.1, 0.025
 # Numbers are exchanged if the centre is farther off than the first along a side, and with the
 # numbers put right nearer than the second along both, and pixels are square to this ratio.
 _MIN_EXCHANGED_OFFSET, _MAX_CORRECTED_OFFSET, _MAX_CORRECTED_RATIO = 0.1, 0.05, 1.1
@@ -39,6 +45,11 @@ _MAX_FISHEYE_ANGLE = math.radians(80)  # of rays from the axis; x / z tells noth
 # Limits of the distance from the axis with distortion to that without: as x / z, and as the angle
 # of a fisheye.
 _DISTORTION_LIMITS, _FISHEYE_LIMITS = (0.6, 8.0), (0.4, 2.0)
+# Those published have 0.97 to 4.9, and as fisheyes 0.91 to 1.05.
+_USUAL_DISTORTION_LIMITS, _USUAL_FISHEYE_LIMITS = (0.8, 8.0), (0.8, 1.2)
+# Maximum of |p1| + |p2| times the distance from the axis; those published have up to 0.013. The D
+# of a fisheye has other numbers in their place.
+_MAX_USUAL_TANGENTIAL = 0.03
 
 
 class Doubt(NamedTuple):
@@ -174,12 +185,15 @@ def _find_in_centre(camera: Camera) -> Iterator[Doubt]:
         or (is_scaled and both > _MAX_OFFSET_ALONG_BOTH)
         or both > _MAX_OFFSET_OF_TURNED
     )
+    is_scaled |= _is_of_another_shape(camera, x, y)
     if not is_impossible and not is_scaled and farthest <= _MAX_USUAL_OFFSET:
         return
     like = ''
     if is_scaled and centre.min() > 0:
         width, height = 2 * centre + 1
         like = f' (it would be that of about {width:.0f} x {height:.0f} pixels)'
+    if not centre.all():
+        like = ' (is a number missing?)'
     yield Doubt(
         f'its centre, ({centre[0]:.6g}, {centre[1]:.6g}), is far from the middle of '
         f'{camera.width} x {camera.height} pixels{like}: calibrate the camera in the resolution '
@@ -188,33 +202,69 @@ def _find_in_centre(camera: Camera) -> Iterator[Doubt]:
     )
 
 
+def _is_of_another_shape(camera: Camera, x: float, y: float) -> bool:
+    """Return whether a centre with these offsets is the middle of images of a usual shape."""
+    one, other = max(abs(x), abs(y)), min(abs(x), abs(y))
+    tolerance = _RARE_SHAPE_TOLERANCE if one > _MIN_RARE_OFFSET else _SHAPE_TOLERANCE
+    width, height = (1 + 2 * x) * camera.width, (1 + 2 * y) * camera.height
+    return (
+        _MIN_OFFSET_ALONG_ONE < one < 0.5
+        and other < tolerance
+        and _has_usual_shape(camera.width, camera.height, tolerance)
+        and _has_usual_shape(width, height, tolerance)
+    )
+
+
+def _has_usual_shape(width: float, height: float, tolerance: float) -> bool:
+    shape = max(width, height) / min(width, height)
+    return any(abs(shape / usual - 1) < tolerance for usual in _SHAPES)
+
+
 def _find_in_distortion(camera: Camera) -> Iterator[Doubt]:
     """Find distortion with which pixels have no ray, or rays that no lens bends so far."""
     if not camera.distorted:
         return
     pixels, straight = _tried_pixels(camera)
+    if not len(pixels):  # All are beyond the angles that can be tried.
+        return
     rays = camera.rays(pixels)
     there = np.concatenate([rays, np.ones((len(rays), 1))], axis=1)
     errors = np.linalg.norm(camera.project(there) - pixels, axis=1)
     lead_back = errors <= _MAX_ERROR * camera.width  # False for NaN
-    bent = np.linalg.norm(rays, axis=1)
-    low, high = _DISTORTION_LIMITS
-    if camera.fisheye:
-        bent, (low, high) = np.arctan(bent), _FISHEYE_LIMITS
-    ratios = bent[lead_back] / straight[lead_back]
+    fault, is_impossible = _fault_of_bending(camera, rays[lead_back], straight[lead_back])
     share = float(lead_back.mean())
-    fault, is_impossible = '', True
-    if not ((ratios > low) & (ratios < high)).all():
-        fault = 'moves pixels farther than a lens can'
-    if share < _MIN_USUAL_SHARE and (not fault or share < _MIN_SHARE):
+    if share < _MIN_SHARE or (share < _MIN_USUAL_SHARE and not (fault and is_impossible)):
         fault = f'leaves {1 - share:.0%} of the pixels without a ray'
         is_impossible = share < _MIN_SHARE
     if fault:
         yield Doubt(
-            f'its distortion {_shorten(camera.distortion)} {fault}: calibrate it again, with the '
-            'board in the corners of the images too',
+            f'its distortion {_shorten(camera.distortion)} {fault}: check the distortion '
+            'model, or calibrate it again, with the board in the corners of the images too',
             is_impossible,
         )
+
+
+def _fault_of_bending(camera: Camera, rays: Array, straight: Array) -> tuple[str, bool]:
+    """Return what is wrong with how far rays (N, 2) are bent, and whether no lens does so."""
+    bent = np.linalg.norm(rays, axis=1)
+    limits, usual = _DISTORTION_LIMITS, _USUAL_DISTORTION_LIMITS
+    if camera.fisheye:
+        bent, limits, usual = np.arctan(bent), _FISHEYE_LIMITS, _USUAL_FISHEYE_LIMITS
+    ratios = bent / straight
+    if not _are_within(ratios, limits):
+        return 'moves pixels farther than a lens can', True
+    if not _are_within(ratios, usual):
+        model = 'equidistant' if camera.fisheye else 'plumb_bob and rational_polynomial'
+        return f'moves pixels as that of few lenses does, for {model}', False
+    tangential = np.abs(camera.distortion[2:4]).sum() * straight.max(initial=0.0)
+    if not camera.fisheye and tangential > _MAX_USUAL_TANGENTIAL:
+        return 'has a large p1 or p2 (its third and fourth numbers), as for equidistant', False
+    return '', False
+
+
+def _are_within(ratios: Array, limits: tuple[float, float]) -> bool:
+    low, high = limits
+    return bool(((ratios > low) & (ratios < high)).all())
 
 
 def _tried_pixels(camera: Camera) -> tuple[Array, Array]:

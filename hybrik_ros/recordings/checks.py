@@ -13,8 +13,10 @@ from hybrik_ros.camera import ASSUMED_FIELD_OF_VIEW
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
 from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY
+from hybrik_ros.recordings.confirmation import ConfirmationCheck
 from hybrik_ros.recordings.recording import Recording, is_bag
 from hybrik_ros.recordings.sources import IMAGE_TYPES, Picture, PictureSource, open_source
+from hybrik_ros.settings import Settings
 from hybrik_ros.tracking import MAX_INTERVAL
 
 _MAX_STEPS = 300  # messages or images that are read
@@ -101,18 +103,26 @@ def _check_images(subject: str, source: PictureSource) -> Iterator[Finding]:
             'set the frame_id among the parameters of the camera driver',
         )  # fmt: skip
     if pictures:
-        yield _check_rate(subject, pictures)
+        yield _check_rate(subject, pictures, source.are_photos)
     elif not faults:
         yield Finding(PROBLEM, subject, 'no images', _ADVICE)
 
 
-def _check_rate(subject: str, pictures: list[Picture]) -> Finding:
+def _check_rate(subject: str, pictures: list[Picture], are_photos: bool) -> Finding:
     """Check that people can be followed from image to image."""
     camera = pictures[0].camera
     size = f'{camera.width} x {camera.height} pixels'
-    seconds = np.diff([nanoseconds(picture.header) * 1e-9 for picture in pictures])
+    if are_photos:
+        several = f'{len(pictures)} images, each processed alone; the first one'
+        return Finding(OK, subject, f'{"one image" if len(pictures) == 1 else several} of {size}')
+    stamps = [nanoseconds(picture.header) * 1e-9 for picture in pictures]
+    confirmation = ConfirmationCheck(Settings().confirm_after)
+    for stamp in stamps:
+        confirmation.add(stamp)
+    doubt = confirmation.describe()
+    seconds = np.diff(stamps)
     if not len(seconds):
-        return Finding(OK, subject, f'one image of {size}')
+        return Finding.of(WARNING, subject, doubt, _ADVICE)
     interval = float(np.median(seconds))
     stale = int((seconds <= 0).sum())
     if stale and interval > 0:
@@ -128,6 +138,9 @@ def _check_rate(subject: str, pictures: list[Picture]) -> Finding:
         return Finding(
             WARNING, subject, found,
             f'people are found by two images that are more than 0 and less than {MAX_INTERVAL:g} s '
-            'apart: correct the stamps, or record at a higher rate',
+            'apart: correct the stamps, record at a higher rate, or set '
+            '-p tracking.confirm_after:=0',
         )  # fmt: skip
+    if doubt:
+        return Finding.of(WARNING, subject, doubt, _ADVICE)
     return Finding(OK, subject, found)

@@ -18,21 +18,17 @@ from hybrik_ros.messages.fields import REORDERED_SECONDS, nanoseconds
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY, TF
 from hybrik_ros.perception.opening import MAX_PEOPLE
 from hybrik_ros.pipeline import Pipeline
+from hybrik_ros.recordings.confirmation import ConfirmationCheck
 from hybrik_ros.recordings.prefetch import InterruptedReadingError, read_ahead
 from hybrik_ros.recordings.recording import Recording, RecordingError, fingerprint
 from hybrik_ros.recordings.report import RecordingReport
 from hybrik_ros.recordings.sources import Picture, PictureSource, Step, open_source
 from hybrik_ros.settings import PHOTO_SETTINGS, Settings
-from hybrik_ros.tracking import MAX_INTERVAL
 from hybrik_ros.writing import writing
 
 HUMAN_POSE, HUMAN_POSES, TF_TOPIC = '/human_pose', '/human_poses', '/tf'
 TOPICS = {HUMAN_POSE: HUMAN_MESH, HUMAN_POSES: HUMAN_MESH_ARRAY, TF_TOPIC: TF}
 
-_SLOW_NOTE = (
-    f'the images come more than {MAX_INTERVAL:g} s apart, so no person is confirmed: record at a '
-    f'higher rate, or set -p tracking.confirm_after:=0.0'
-)
 _FULL_NOTE = (
     f'{MAX_PEOPLE} people are tracked at times, which is the maximum: of more people in an image '
     f'only the nearest ones are in the bag'
@@ -126,7 +122,7 @@ class Processor:
         self._stream_settings = {name: own[name] for name in PHOTO_SETTINGS}
         self._pipeline = Pipeline.create(ids=self._ids, **settings)
         self._maker = create_message_maker()
-        self._long_gaps = 0  # between two images, so long that no person is confirmed
+        self._confirmation = ConfirmationCheck(0.0)
 
     def __enter__(self) -> 'Processor':
         return self
@@ -200,7 +196,7 @@ class Processor:
         progress: Callable[[int, int], None],
     ) -> Outcome:
         """Write the bag into a folder and update the report."""
-        self._long_gaps = 0
+        self._confirmation = self._check_of(job, source, report)
         pipeline_seconds, frames, images = 0.0, report.frames, report.images
         started = time.perf_counter()
         with BagWriter(folder) as bag:
@@ -240,13 +236,20 @@ class Processor:
     def _complete(self, report: RecordingReport, source: PictureSource) -> None:
         """Add to a report what is known after the last step."""
         report.damage = dict(source.faults)
-        if self._long_gaps > 1 and not report.people and not source.are_photos:
-            report.add_note(_SLOW_NOTE)
+        if report.complete and not report.people and (note := self._confirmation.describe()):
+            report.add_note(note)
         for note in source.notes:
             report.add_note(note)
         report.ids, report.has_tracks = self._ids.used, self._pipeline.has_tracks
         report.state = None if report.complete else self._pipeline.state()
         report.found = {} if report.complete else report.found
+
+    def _check_of(
+        self, job: Job, source: PictureSource, report: RecordingReport
+    ) -> ConfirmationCheck:
+        is_rest = job.recording.is_part or report.frames > 0  # Other images come before or after.
+        confirm_after = self._stream_settings['confirm_after']
+        return ConfirmationCheck(0.0 if source.are_photos else confirm_after, 3 if is_rest else 1)
 
     def _process_picture(self, picture: Picture, bag: BagWriter, report: RecordingReport) -> float:
         """Write the people in an image, update the report and return the pipeline's seconds."""
@@ -258,8 +261,7 @@ class Processor:
                 'as its stamp',
             )
             return 0.0
-        if report.last is not None and stamp - report.last >= MAX_INTERVAL * 1e9:
-            self._long_gaps += 1
+        self._confirmation.add(stamp * 1e-9)
         report.first = stamp if report.first is None else report.first
         report.last = stamp
         started = time.perf_counter()

@@ -16,7 +16,7 @@ from hybrik_ros.bags.reader import by_number, files_of, log_of
 from hybrik_ros.bags.storage import CUT_OFF, DAMAGED_MESSAGE
 from hybrik_ros.camera import ASSUMED_FIELD_OF_VIEW, Camera
 from hybrik_ros.media import MediaError
-from hybrik_ros.media.photo import PHOTOS, PhotoError, is_photo, read_photo
+from hybrik_ros.media.photo import PHOTOS, PhotoError, is_photo, read_photo, shows_photo
 from hybrik_ros.media.video_file import VideoFile
 from hybrik_ros.messages.calibration import Calibration, read_calibration
 from hybrik_ros.messages.camera_info import CameraInfoBuffer, are_rectified
@@ -136,7 +136,8 @@ class PictureSource(ABC):
     notes : list of str
         Information for the user.
     are_photos : bool
-        Whether each image is a picture of its own, not one of a sequence.
+        Whether each image is a picture of its own, not one of a sequence; also the only image of
+        a bag or a video.
     """
 
     def __init__(self) -> None:
@@ -218,7 +219,7 @@ def open_source(recording: Recording) -> PictureSource:
         raise RecordingError(str(error)) from error
     if is_bag(path):
         source: PictureSource = BagSource(recording)
-    elif path.is_dir() or is_photo(path):
+    elif path.is_dir() or is_photo(path) or shows_photo(path):
         source = _ImageSource(recording)
     else:
         source = _VideoSource(recording)
@@ -335,6 +336,7 @@ class BagSource(PictureSource):
         self.image = self._find_image(recording.image_topic)
         self._rectified = are_rectified(recording.intrinsics, self.image.name)
         self.length = round(self.image.length * share)
+        self.are_photos = self.image.length == 1
         self.camera_info: Topic | None = None
         if self._calibration is None:
             self.camera_info = self._find_camera_info(recording.camera_info_topic)
@@ -541,6 +543,7 @@ class _VideoSource(_FileSource):
         super().__init__(recording, beside if beside.is_file() else None)
         self.files = [path]
         self.length = self._video.length
+        self.are_photos = self._video.is_still
 
     def _images(self, skipped: int) -> Iterator[tuple[float, NDArray[np.uint8] | str]]:
         number = 0
@@ -568,7 +571,8 @@ class _ImageSource(_FileSource):
         self.length = len(self.files)
         if not self.files:
             raise RecordingError(f'{path} contains neither a bag nor images ({", ".join(PHOTOS)})')
-        self.are_photos = not recording.rate and are_unrelated(self.files)
+        is_sequence = recording.rate > 0 and len(self.files) > 1
+        self.are_photos = not is_sequence and are_unrelated(self.files)
         if path.is_dir() and not recording.rate:
             self.notes.append(_PHOTOS_NOTE if self.are_photos else _SEQUENCE_NOTE)
 

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from hybrik_ros.arrays import Array
 from hybrik_ros.camera import Camera
 from hybrik_ros.cli.pictures import read_pictures
+from hybrik_ros.media import MediaError
+from hybrik_ros.media.url import check_name
 
 Image = NDArray[np.uint8]
 
@@ -135,6 +137,10 @@ def clips(folder: Path) -> list[Clip]:
 
 def _sized(clip: Clip) -> Clip:
     """Return a clip with the size and rate of its video; raise DownloadError if it is damaged."""
+    try:
+        check_name(str(clip.video))
+    except MediaError as error:
+        raise DownloadError(str(error)) from error
     capture = cv2.VideoCapture(str(clip.video))
     if not capture.isOpened():
         raise DownloadError(f'{clip.video} is not a readable video: remove it and try again')
