@@ -194,7 +194,8 @@ def test_what_no_camera_has_is_refused_with_the_reason(
         ({'k': [525, 0, 320, 0, 525, 180, 0, 0, 1]}, 'about 641 x 361'),
         ({'k': [525, 0, 424, 0, 525, 240, 0, 0, 1]}, 'about 849 x 481'),
         ({'k': [760, 0, 320, 0, 525, 240, 0, 0, 1]}, 'by a factor of 1.45'),
-        ({'d': [0, 12, 0, 0, 0]}, 'as that of few lenses does, for plumb_bob'),
+        # Older OpenCV finds no ray for more of the pixels.
+        ({'d': [0, 12, 0, 0, 0]}, 'as that of few lenses does, for plumb_bob|pixels without a ray'),
         ({'d': [2, 0, 0, 0, 0]}, 'as that of few lenses does, for plumb_bob'),
         ({'d': [0, 0, 0.05, -0.05, 0]}, 'a large p1 or p2'),
         ({'d': [-0.002, 0.024, -0.036, 0.02]}, 'a large p1 or p2'),
