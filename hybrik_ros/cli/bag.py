@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.progress import Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from hybrik_ros.cli.options import add_param
 from hybrik_ros.cli.output import fail
 from hybrik_ros.cli.progress import UNKNOWN, Bar, Count, TimeRemaining
 from hybrik_ros.cli.terminal import Terminal
@@ -119,14 +120,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         help='images per second of a folder with the frames of a video (default: 30, if its images '
         'follow each other; otherwise each is processed alone)',
     )
-    parser.add_argument(
-        '-p',
-        '--param',
-        action='append',
-        default=[],
-        metavar='NAME:=VALUE',
-        help='a parameter of the node, such as detector.size:=640; can be repeated',
-    )
+    add_param(parser)
     parser.set_defaults(run=run)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import ASSUMED_FIELD_OF_VIEW, Camera
+from hybrik_ros.cli.options import add_param
 from hybrik_ros.cli.output import fail
 from hybrik_ros.cli.pictures import draw_people, write_picture
 from hybrik_ros.cli.video import degrees
@@ -76,14 +77,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         help='intrinsics of the calibration that the photo has: K and D (raw, as auto), or P '
         '(rectified)',
     )
-    parser.add_argument(
-        '-p',
-        '--param',
-        action='append',
-        default=[],
-        metavar='NAME:=VALUE',
-        help='a parameter of the node, such as detector.size:=640; can be repeated',
-    )
+    add_param(parser)
     parser.set_defaults(run=run)
 
 
