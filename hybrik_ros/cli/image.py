@@ -20,7 +20,7 @@ from hybrik_ros.cli.video import degrees
 from hybrik_ros.human import Human
 from hybrik_ros.media.photo import PHOTOS, is_photo, read_photo, shows_photo
 from hybrik_ros.media.url import hide_password, is_url
-from hybrik_ros.messages.calibration import read_calibration
+from hybrik_ros.messages.calibration import describe_assumption, read_calibration
 from hybrik_ros.messages.camera_info import are_rectified
 from hybrik_ros.messages.exposure import describe_exposure
 from hybrik_ros.messages.images import Intrinsics
@@ -116,11 +116,8 @@ def _open_camera(args: argparse.Namespace, rgb: NDArray[np.uint8]) -> Intrinsics
         is_rectified = are_rectified(args.intrinsics, '')
         return read_calibration(args.camera_info).intrinsics((width, height), is_rectified)
     view = args.field_of_view
-    doubt = (
-        f'no calibration: a horizontal field of view of {view:g} degrees is assumed, and distances '
-        f'are only as accurate as this value; set --camera-info'
-    )
-    return Intrinsics(Camera.from_field_of_view(view, width, height), (doubt,))
+    camera = Camera.from_field_of_view(view, width, height)
+    return Intrinsics(camera, (describe_assumption(view),))
 
 
 def _to_path(name: str) -> Path:

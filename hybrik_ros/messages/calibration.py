@@ -110,6 +110,14 @@ def read_calibration(path: Path) -> Calibration:
     return calibration
 
 
+def describe_assumption(field_of_view: float) -> str:
+    """Return what to tell where a horizontal field of view in degrees stands for a calibration."""
+    return (
+        f'no calibration: a horizontal field of view of {field_of_view:g} degrees is assumed, and '
+        f'distances are only as accurate as this value; set --camera-info'
+    )
+
+
 def guess_calibration(field_of_view: float, width: int, height: int) -> Calibration:
     """Return the calibration of an ideal lens without distortion.
 

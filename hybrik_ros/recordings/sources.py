@@ -18,7 +18,7 @@ from hybrik_ros.camera import ASSUMED_FIELD_OF_VIEW, Camera
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.photo import PHOTOS, PhotoError, is_photo, read_photo, shows_photo
 from hybrik_ros.media.video_file import VideoFile
-from hybrik_ros.messages.calibration import Calibration, read_calibration
+from hybrik_ros.messages.calibration import Calibration, describe_assumption, read_calibration
 from hybrik_ros.messages.camera_info import CameraInfoBuffer, are_rectified
 from hybrik_ros.messages.exposure import ExposureCheck
 from hybrik_ros.messages.fields import stamp_fields, strip_slash
@@ -491,10 +491,7 @@ class _FileSource(PictureSource):
         if self.calibration_file is not None:
             self._calibration = read_calibration(self.calibration_file)
         else:
-            self.notes.append(
-                f'no calibration: a horizontal field of view of {self._field_of_view:g} degrees is '
-                f'assumed, and distances are only as accurate as this value; set --camera-info'
-            )
+            self.notes.append(describe_assumption(self._field_of_view))
 
     def steps(self, skipped: int = 0) -> Iterator[Step]:
         """Yield the steps; see PictureSource."""
