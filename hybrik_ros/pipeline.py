@@ -13,16 +13,11 @@ from hybrik_ros.arrays import Image
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
 from hybrik_ros.human import Human
+from hybrik_ros.perception.checks import check_image, check_stamp, clip_boxes
 from hybrik_ros.perception.depth import check_depth
 from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.perception.estimator import Estimator, Observation
-from hybrik_ros.perception.observer import (
-    Expectation,
-    Observer,
-    check_image,
-    check_stamp,
-    clip_boxes,
-)
+from hybrik_ros.perception.observer import Expectation, Expected, Observer
 from hybrik_ros.perception.opening import (
     MAX_PEOPLE,
     describe_networks,
@@ -165,18 +160,20 @@ class Pipeline:
         check_stamp(stamp)
         if stamp < self._stamp:
             self.reset()
-        self._stamp = stamp
+        elapsed, self._stamp = stamp - self._stamp, stamp
         self._reconstructor.observations = []
         self._timer.restart()
         expected = Expectation(
-            [track.region for track in self._tracker.expected(stamp)],
+            [Expected(each.region, each.is_supported) for each in self._tracker.expected(stamp)],
             len(self._tracker.followed),
             self._tracker.is_searching,
+            stamp,
+            elapsed,
         )
-        observations = self._observer.observe(rgb, camera, expected, found, self._settings)
+        people = self._observer.observe(rgb, camera, expected, found, self._settings)
         with self._timer.measure('solve'):
             return self._reconstructor.reconstruct(
-                observations, rgb, camera, stamp, depth, self._settings
+                people, rgb, camera, stamp, depth, self._settings
             )
 
     @property
@@ -239,7 +236,7 @@ class Pipeline:
     def reset(self) -> None:
         """Forget all tracks."""
         self._tracker.reset()
-        self._observer.forget_boxes()
+        self._observer.reset()
         self._reconstructor.observations = []
 
     @property
@@ -252,7 +249,7 @@ class Pipeline:
         observer = self._observer
         snapshot = Snapshot(
             self._tracker.tracks,
-            observer.frames_since_detection,
+            observer.last_look,
             observer.empty_boxes,
             observer.has_box_held,
             self._stamp,
@@ -269,7 +266,7 @@ class Pipeline:
         """
         known = from_plain(state, self._estimator.observation_type)
         self._tracker.tracks, self._stamp = known.tracks, known.stamp
-        self._observer.frames_since_detection = known.frames_since_detection
+        self._observer.last_look = known.last_look
         self._observer.empty_boxes = known.empty_boxes
         self._observer.has_box_held = known.has_box_held
 

@@ -12,6 +12,7 @@ from hybrik_ros.camera import Camera, ImpossiblePoseError
 from hybrik_ros.human import Human
 from hybrik_ros.perception.depth import TorsoDistanceEstimator
 from hybrik_ros.perception.estimator import Observation
+from hybrik_ros.perception.observer import Found
 from hybrik_ros.posing import Posed, pose, start_memory
 from hybrik_ros.settings import Settings
 from hybrik_ros.tracking import Seen, State, Track, Tracker, sight
@@ -48,7 +49,7 @@ class Reconstructor:
 
     def reconstruct(
         self,
-        observations: Sequence[Observation],
+        found: Sequence[Found],
         rgb: Image,
         camera: Camera,
         stamp: float,
@@ -59,7 +60,7 @@ class Reconstructor:
 
         Parameters
         ----------
-        observations : sequence of Observation
+        found : sequence of Found
             Different people in the image.
         rgb : ndarray
             Image (H, W, 3), uint8.
@@ -72,7 +73,7 @@ class Reconstructor:
         settings : Settings
             Whether and how to smooth.
         """
-        sighted = sight(observations, rgb, camera)
+        sighted = sight(found, rgb, camera)
         tracks = self._tracker.assign([sighting for _, sighting in sighted], stamp)
         measure = None if depth is None else partial(self._torso.estimate_ratio, depth, camera)
         people: list[tuple[Posed, Seen]] = []

@@ -149,34 +149,35 @@ class Settings:
         dynamic=False,
     )
     flip_test: bool = _setting(
-        'hybrik.flip_test',
+        'flip_test',
         False,
-        "Flip test of HybrIK's network: average the predictions for the image and its mirror. "
-        'Slightly more accurate, twice the inference time.',
+        'Average the predictions of the pose network for the image and its mirror image. Less '
+        'jitter and slightly more accurate, twice the inference time.',
         dynamic=False,
     )
     detector_size: int = _setting(
         'detector.size',
         320,
-        'Longer side of the image that the detector sees. Larger values find people farther away '
-        'and take longer.',
+        'Longer side of the image that the detector sees. It also looks at images of 0.6 and 1.6 '
+        'times this size, in turn, for people nearer and farther away. Larger values find people '
+        'farther away and take longer.',
         unit='pixels',
         limits=(128, 1280),
         dynamic=False,
     )
     detector_threshold: float = _setting(
         'detector.threshold',
-        0.2,
-        'Minimum score of a detection.',
+        0.1,
+        'Minimum score of a detection. The landmarks found there must agree with it.',
         limits=(0, 1),
     )
-    detector_interval: int = _setting(
+    detector_interval: float = _setting(
         'detector.interval',
-        15,
-        'Run the detector every N frames while all people are tracked, and at once when a track '
-        'is lost. Smaller values find new people earlier and take longer.',
-        unit='frames',
-        limits=(1, 1000),
+        0.5,
+        'Maximum time between two runs of the detector while all people are tracked; it runs at '
+        'once when a track is lost. Smaller values find new people earlier and take longer.',
+        unit='seconds',
+        limits=(0, 10),
     )
     presence_threshold: float = _setting(
         'presence_threshold',
@@ -364,6 +365,7 @@ PARAMETERS: tuple[Parameter, ...] = _grouped([*_NODE, *SETTINGS.values()])
 
 # Names of earlier versions, which are refused with the present name.
 RENAMED: dict[str, str] = {
+    'hybrik.flip_test': 'flip_test',
     'smoothing.rotation_cutoff': 'smoothing.rotation_min_cutoff',
     'smoothing.rotation_slope': 'smoothing.rotation_beta',
     'smoothing.bearing_cutoff': 'smoothing.bearing_min_cutoff',

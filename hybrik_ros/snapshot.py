@@ -19,7 +19,7 @@ from hybrik_ros.smoothing import FilterState
 from hybrik_ros.tracking import Memory, ShapeEstimate, Sighting, State, Track
 from hybrik_ros.tracking.track import FilterStates
 
-VERSION = 3  # To be raised when a class below changes its fields.
+VERSION = 4  # To be raised when a class below changes its fields.
 
 # What json can store.
 Plain: TypeAlias = bool | int | float | str | list['Plain'] | dict[str, 'Plain'] | None
@@ -33,8 +33,8 @@ class Snapshot:
     ----------
     tracks : list of Track
         All tracks.
-    frames_since_detection : int
-        Frames since the detector ran.
+    last_look : float
+        As of Observer.
     empty_boxes : int
         As of Observer.
     has_box_held : bool
@@ -44,7 +44,7 @@ class Snapshot:
     """
 
     tracks: list[Track]
-    frames_since_detection: int
+    last_look: float
     empty_boxes: int
     has_box_held: bool
     stamp: float
@@ -97,7 +97,7 @@ def from_plain(plain: Plain, observation_type: type[Observation]) -> Snapshot:
         if not (
             isinstance(found, Snapshot)
             and all(isinstance(track, Track) for track in found.tracks)
-            and isinstance(found.frames_since_detection, int)
+            and isinstance(found.last_look, float)
             and isinstance(found.stamp, float)
         ):
             raise ValueError('its content is of other types')

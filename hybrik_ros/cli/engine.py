@@ -47,7 +47,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     build.add_argument(
         '--side',
         type=_side,
-        default=SIDE,
+        default=str(SETTINGS['detector_size'].default),
         metavar='PIXELS',
         help="image size of the detector's engine, equal to the parameter detector.size "
         '(default: %(default)s)',
@@ -65,7 +65,7 @@ def _side(text: str) -> int:
         SETTINGS['detector_size'].check(side, 'it')
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-    return detector.padded(side)
+    return detector.padded(max(detector.look_sizes(side)))
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Side in pixels of the images for which TensorRT builds an engine, where a model takes any size.
-SIDE = 320
+SIDE = 512
 
 
 class InputError(ValueError):

@@ -46,7 +46,7 @@ def clothing_colours(rgb: NDArray[np.uint8], keypoints: Array) -> Array:
     rgb : ndarray
         Image (H, W, 3), uint8.
     keypoints : ndarray
-        Keypoints (17, 2) in COCO's order in pixels.
+        Keypoints (17, 2 or more) in COCO's order: u and v in pixels first.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def clothing_colours(rgb: NDArray[np.uint8], keypoints: Array) -> Array:
         of the sample points are in the image.
     """
     height, width = rgb.shape[:2]
-    columns, rows = np.rint(_SAMPLE_WEIGHTS @ keypoints[_CORNERS]).astype(int).T
+    columns, rows = np.rint(_SAMPLE_WEIGHTS @ keypoints[_CORNERS, :2]).astype(int).T
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     found = rgb[rows[inside], columns[inside]].astype(np.float32) / np.float32(255)
     colours = np.full((len(_SAMPLE_WEIGHTS), 3), np.nan)

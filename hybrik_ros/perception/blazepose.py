@@ -9,7 +9,7 @@ Grishchenko et al.: BlazePose GHUM Holistic (2022).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +50,14 @@ LEFT_ANKLE, RIGHT_ANKLE = 27, 28
 LEFT_HEEL, RIGHT_HEEL = 29, 30
 LEFT_TOE, RIGHT_TOE = 31, 32
 
-_COCO = [INDEX[name] for name in KEYPOINT_NAMES]
+# The landmark of each of COCO's keypoints.
+COCO = [INDEX[name] for name in KEYPOINT_NAMES]
 
 # Two auxiliary points of the network: the centre of the next region and a point on its upper edge.
 _CENTRE, _EDGE = 33, 34
 _REGION_MARGIN = 1.25  # ratio of the side of a region to the size of the person, as in MediaPipe
 
+MAX_BATCH = 6  # crops in one inference
 _SIDE = 256  # of the crop in pixels
 _NUM_OUTPUTS = 39  # landmarks and auxiliary points
 _CELL = 4  # side of a heatmap's cell in pixels of the crop
@@ -95,7 +97,30 @@ class Landmarks:
     @property
     def keypoints(self) -> Array:
         """COCO's keypoints (17, 2) in pixels."""
-        return self.pixels[_COCO]
+        return self.pixels[COCO]
+
+
+@dataclass(frozen=True, eq=False)
+class _Output:
+    """What the network says of a crop.
+
+    Attributes
+    ----------
+    score : float
+        As of Landmarks.
+    points : ndarray
+        Landmarks and auxiliary points (39, 2) in pixels of the crop.
+    world : ndarray
+        The same (39, 3) in metres relative to the middle of the hips, along the axes of the crop.
+    visibility, presence : ndarray
+        As of Landmarks, (39).
+    """
+
+    score: float
+    points: Array
+    world: Array
+    visibility: Array
+    presence: Array
 
 
 class BlazePose:
@@ -105,47 +130,80 @@ class BlazePose:
     ----------
     runner : Runner
         Runner of the landmark model.
+    flip_test : bool
+        Whether to average with the landmarks of the mirrored crop, in the same inference.
     """
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, flip_test: bool = False) -> None:
         self._runner = runner
+        self._flip_test = flip_test
 
     def __call__(self, rgb: NDArray[np.uint8], regions: Sequence[Region]) -> list[Landmarks]:
-        """Return the landmarks in each region of an image (H, W, 3), with a single inference."""
-        if not regions:
-            return []
-        crops = np.stack([region.crop(rgb, _SIDE) for region in regions])
-        inputs = np.divide(crops, np.float32(255), dtype=np.float32)
-        outputs = self._runner.infer({'input_1': inputs})
-        return [
-            _decode(
-                region,
-                outputs['Identity'][i].reshape(_NUM_OUTPUTS, 5).astype(float),
-                float(outputs['Identity_1'][i, 0]),
-                outputs['Identity_3'][i],
-                outputs['Identity_4'][i].reshape(_NUM_OUTPUTS, 3).astype(float),
-            )
-            for i, region in enumerate(regions)
-        ]
+        """Return the landmarks in each region of an image (H, W, 3).
+
+        One inference takes up to MAX_BATCH crops.
+        """
+        crops = [region.crop(rgb, _SIDE) for region in regions]
+        if not self._flip_test:
+            read = self._infer(crops)
+        else:
+            both = self._infer([*crops, *(crop[:, ::-1] for crop in crops)])
+            pairs = zip(both[: len(crops)], both[len(crops) :], strict=True)
+            read = [_mean(output, _unflip(mirrored)) for output, mirrored in pairs]
+        return [_place(region, output) for region, output in zip(regions, read, strict=True)]
+
+    def _infer(self, crops: Sequence[NDArray[np.uint8]]) -> list[_Output]:
+        """Return the output of the network for each crop (256, 256, 3)."""
+        found = []
+        for start in range(0, len(crops), MAX_BATCH):
+            batch = np.stack(crops[start : start + MAX_BATCH])
+            inputs = np.divide(batch, np.float32(255), dtype=np.float32)
+            outputs = self._runner.infer({'input_1': inputs})
+            found += [_read(outputs, i) for i in range(len(inputs))]
+        return found
 
 
-def _decode(
-    region: Region, points: Array, score: float, heatmaps: NDArray[np.float32], world: Array
-) -> Landmarks:
-    """Return the landmarks of a region from the outputs of the network."""
+def _read(outputs: dict[str, NDArray[np.float32]], index: int) -> _Output:
+    """Return the network's output for a crop, by its index in the batch."""
+    points = outputs['Identity'][index].reshape(_NUM_OUTPUTS, 5).astype(float)
+    in_crop = points[:, :2].copy()
+    _refine(in_crop, outputs['Identity_3'][index])
+    return _Output(
+        score=float(outputs['Identity_1'][index, 0]),
+        points=in_crop,
+        world=outputs['Identity_4'][index].reshape(_NUM_OUTPUTS, 3).astype(float),
+        visibility=_sigmoid(points[:, 3]),
+        presence=_sigmoid(points[:, 4]),
+    )
+
+
+def _unflip(output: _Output) -> _Output:
+    """Return the output for a crop from that for its mirror image."""
+    mirror = [*MIRROR, *range(NUM_LANDMARKS, _NUM_OUTPUTS)]  # Auxiliary points have no side.
+    points, world = output.points[mirror], output.world[mirror]
+    points[:, 0] = _SIDE - points[:, 0]
+    world[:, 0] = -world[:, 0]
+    return _Output(output.score, points, world, output.visibility[mirror], output.presence[mirror])
+
+
+def _mean(first: _Output, second: _Output) -> _Output:
+    """Return the mean of two outputs for the same crop."""
+    return _Output(*((a + b) / 2 for a, b in zip(astuple(first), astuple(second), strict=True)))
+
+
+def _place(region: Region, output: _Output) -> Landmarks:
+    """Return the landmarks of a region in the image from the output for its crop."""
     crop_to_image = region.to_image(_SIDE)
     rotation = crop_to_image[:, :2] * (_SIDE / region.size)
-    in_crop = points[:, :2].copy()
-    _refine(in_crop, heatmaps)
-    pixels = in_crop @ crop_to_image[:, :2].T + crop_to_image[:, 2]
-    world = world[:NUM_LANDMARKS].copy()
+    pixels = output.points @ crop_to_image[:, :2].T + crop_to_image[:, 2]
+    world = output.world[:NUM_LANDMARKS].copy()
     world[:, :2] = world[:, :2] @ rotation.T
     return Landmarks(
-        score=score,
+        score=output.score,
         pixels=pixels[:NUM_LANDMARKS],
         world=world,
-        visibility=_sigmoid(points[:NUM_LANDMARKS, 3]),
-        presence=_sigmoid(points[:NUM_LANDMARKS, 4]),
+        visibility=output.visibility[:NUM_LANDMARKS],
+        presence=output.presence[:NUM_LANDMARKS],
         next_region=_region_through(pixels[_CENTRE], pixels[_EDGE]),
     )
 

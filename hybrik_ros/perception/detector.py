@@ -24,10 +24,14 @@ _STRIDE = 32  # pixels; each side of an input image must be a multiple of it
 # high for hips.
 _MIN_SCORE = 0.2
 _MIN_HIP_SCORE = 0.4
-# Two detections are one person where the intersection over union of their boxes exceeds the first,
-# or where more than a share of their keypoints are nearer than a share of the person's size.
+# Sizes of the image that the network sees, relative to the setting: it finds people best that are
+# about half as high as the image, so each size finds people at other distances.
+_SCALES = (1.0, 0.6, 1.6)
+# Two boxes are of one person where their intersection over union exceeds this.
 _MIN_OVERLAP = 0.5
-_MIN_SAME_KEYPOINTS, _SAME_KEYPOINT_DISTANCE = 2 / 3, 0.1
+# Two observations are of one person where this share of their keypoints are nearer than the second,
+# in lengths of the trunk.
+_MIN_SAME_KEYPOINTS, _SAME_KEYPOINT_DISTANCE = 0.5, 0.25
 
 # Position of the crown of the head on the line from the hips to the shoulders.
 _CROWN = 1.9
@@ -90,9 +94,26 @@ class Detection:
         above, hips, legs = (scores[part].max() for part in parts)
         return bool(above < _MIN_SCORE and hips < _MIN_HIP_SCORE and above < legs)
 
-    def is_same(self, keypoints: Array, box: Array) -> bool:
-        """Return whether keypoints (17, 2) and a box (4) in pixels are of the same person."""
-        return same_person(self.keypoints[:, :2], self.box, keypoints, box)
+    def distance(self, keypoints: Array) -> float:
+        """Return the mean distance of this detection's keypoints from others.
+
+        Parameters
+        ----------
+        keypoints : ndarray
+            Keypoints (17, 3) in COCO's order: u and v in pixels, and their confidence.
+
+        Returns
+        -------
+        float
+            Mean over the keypoints that this detection shows, weighted by their scores, in lengths
+            of the trunk; each counts as 1 at most. In [0, 1].
+        """
+        scores = self.keypoints[:, 2]
+        weights = np.where(scores >= _MIN_SCORE, scores, 0.0)
+        if not weights.any():
+            return 1.0
+        away = _distances(self.keypoints, keypoints) / trunk_length(keypoints)
+        return float(np.average(np.minimum(away, 1.0), weights=weights))
 
     def region(self) -> Region:
         """Return the square region around the whole person, upright along the trunk."""
@@ -122,13 +143,15 @@ class PersonDetector:
 
     Attributes
     ----------
+    sizes : tuple of int
+        Longer sides of the images for people at all distances: size first.
     threshold : float
         Minimum score; may change between two images.
     """
 
     def __init__(self, runner: Runner, size: int, threshold: float) -> None:
         self._runner = runner
-        self._size = size
+        self.sizes = look_sizes(size)
         self.threshold = threshold
 
     @property
@@ -145,9 +168,17 @@ class PersonDetector:
         """Free the network."""
         self._runner.close()
 
-    def __call__(self, rgb: NDArray[np.uint8]) -> list[Detection]:
-        """Return the people in an image (H, W, 3), best first."""
-        scale = self._size / max(rgb.shape[:2])
+    def __call__(self, rgb: NDArray[np.uint8], size: int | None = None) -> list[Detection]:
+        """Return the people in an image, best first.
+
+        Parameters
+        ----------
+        rgb : ndarray
+            Image (H, W, 3), uint8.
+        size : int, optional
+            Longer side in pixels of the image that the network sees; the first of sizes by default.
+        """
+        scale = (size or self.sizes[0]) / max(rgb.shape[:2])
         fitted = [max(1, round(side * scale)) for side in rgb.shape[:2]]
         small = cv2.resize(rgb, fitted[::-1], interpolation=cv2.INTER_AREA)
         given = self._runner.inputs['input'].shape[1:3]
@@ -168,9 +199,14 @@ class PersonDetector:
             detection = Detection(float(person[55]), np.clip(box, 0, limits), keypoints)
             if detection.is_face_only(rgb.shape[0]) or detection.is_lower_legs_only:
                 continue
-            if not any(detection.is_same(other.keypoints[:, :2], other.box) for other in found):
+            if not any(same_person(detection.keypoints, other.keypoints) for other in found):
                 found.append(detection)
         return found
+
+
+def look_sizes(size: int) -> tuple[int, ...]:
+    """Return the longer sides in pixels of the images for people at all distances: size first."""
+    return tuple(round(scale * size) for scale in _SCALES)
 
 
 def padded(side: int) -> int:
@@ -193,20 +229,31 @@ def same_box(first: Array, second: Array) -> bool:
     return bool(overlaps(first[None], second[None])[0, 0] > _MIN_OVERLAP)
 
 
-def same_person(first: Array, first_box: Array, second: Array, second_box: Array) -> bool:
-    """Return whether two observations are of one person, by their boxes or their keypoints.
+def same_person(first: Array, second: Array) -> bool:
+    """Return whether two observations are of one person.
 
     Parameters
     ----------
     first, second : ndarray
-        Keypoints (17, 2) in COCO's order in pixels. Left and right may be exchanged in one of them;
-        the better match of the two ways counts.
-    first_box, second_box : ndarray
-        Boxes (4) in pixels.
+        Keypoints (17, 3) in COCO's order: u and v in pixels, and their confidence. Left and right
+        may be exchanged in one of them.
     """
-    if same_box(first_box, second_box):
-        return True
-    size = max(np.ptp(first, axis=0).max(), np.ptp(second, axis=0).max(), 1.0)
-    both_ways = np.stack([second, second[list(coco.MIRROR)]])
-    near = np.linalg.norm(first - both_ways, axis=2) < _SAME_KEYPOINT_DISTANCE * size
-    return bool(near.mean(axis=1).max() > _MIN_SAME_KEYPOINTS)
+    weights = np.minimum(first[:, 2], second[:, 2])
+    if not weights.any():
+        return False
+    trunk = min(trunk_length(first), trunk_length(second))
+    near = _distances(first, second) < _SAME_KEYPOINT_DISTANCE * trunk
+    return bool(np.average(near, weights=weights) >= _MIN_SAME_KEYPOINTS)
+
+
+def trunk_length(keypoints: Array) -> float:
+    """Return the size of a trunk, in pixels, from keypoints (17, 3): its length or its width."""
+    shoulders, hips = keypoints[coco.SHOULDERS, :2], keypoints[coco.HIPS, :2]
+    length = float(np.linalg.norm(shoulders.mean(axis=0) - hips.mean(axis=0)))
+    return max(length, float(np.linalg.norm(shoulders[0] - shoulders[1])), 1.0)
+
+
+def _distances(first: Array, second: Array) -> Array:
+    """Return the distance (17) of keypoints (17, 3) in pixels, to the nearer side of the body."""
+    both_ways = np.stack([second, second[list(coco.MIRROR)]])[..., :2]
+    return np.asarray(np.linalg.norm(first[:, :2] - both_ways, axis=2).min(axis=0))

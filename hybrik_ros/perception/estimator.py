@@ -32,7 +32,7 @@ class Observation(Protocol):
 
     @property
     def keypoints(self) -> Array:
-        """COCO's keypoints (17, 2) in pixels."""
+        """COCO's keypoints (17, 3): u and v in pixels, and confidence in [0, 1]."""
 
     @property
     def next_region(self) -> Region:
@@ -186,7 +186,7 @@ class Estimator(Protocol):
 
     def observe(
         self, rgb: Image, regions: Sequence[Region], camera: Camera, min_score: float
-    ) -> Sequence[Observation]:
+    ) -> Sequence[Observation | None]:
         """Observe the person in each region of an image.
 
         Parameters
@@ -202,8 +202,8 @@ class Estimator(Protocol):
 
         Returns
         -------
-        sequence of Observation
-            Regions without a person are left out.
+        sequence of Observation or None
+            The person in each region; None where there is none.
         """
 
     def close(self) -> None:

@@ -75,11 +75,6 @@ class Prediction:
         return float(np.mean(1.0 - self.sigma[:NUM_JOINTS]))
 
     @property
-    def keypoints(self) -> Array:
-        """COCO's keypoints (17, 2) in pixels; the head for those of the face."""
-        return self.pixels[_COCO]
-
-    @property
     def next_region(self) -> Region:
         """Where the person is expected in the next frame."""
         low, high = self.pixels.min(axis=0), self.pixels.max(axis=0)
@@ -208,7 +203,7 @@ def observe(prediction: Prediction, camera: Camera) -> JointObservation:
     return JointObservation(
         score=prediction.score,
         box=bounding_box(prediction.pixels, camera),
-        keypoints=prediction.keypoints,
+        keypoints=np.column_stack([prediction.pixels, confidence])[_COCO],
         next_region=prediction.next_region,
         rays=camera.rays(prediction.pixels),
         depths=prediction.depths,
@@ -218,6 +213,13 @@ def observe(prediction: Prediction, camera: Camera) -> JointObservation:
         seen_twist=prediction.twist,
         betas=prediction.betas,
     )
+
+
+def _observe_or_none(prediction: Prediction, camera: Camera) -> JointObservation | None:
+    try:
+        return observe(prediction, camera)
+    except ImpossiblePoseError:
+        return None
 
 
 class HybrIK:
@@ -317,16 +319,12 @@ class HybrikEstimator:
 
     def observe(
         self, rgb: Image, regions: Sequence[Region], camera: Camera, min_score: float
-    ) -> list[JointObservation]:
+    ) -> list[JointObservation | None]:
         """Observe the person in each region of an image; see Estimator."""
-        found = []
-        for prediction in self._network(rgb, regions):
-            if prediction.score >= min_score:
-                try:
-                    found.append(observe(prediction, camera))
-                except ImpossiblePoseError:
-                    continue
-        return found
+        return [
+            _observe_or_none(prediction, camera) if prediction.score >= min_score else None
+            for prediction in self._network(rgb, regions)
+        ]
 
     def close(self) -> None:
         """Free the network."""

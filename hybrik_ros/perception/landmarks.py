@@ -138,11 +138,13 @@ class BlazePoseEstimator:
     ----------
     runner : Runner
         Runner of the landmark model; the estimator closes it.
+    flip_test : bool
+        As of BlazePose.
     """
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, flip_test: bool = False) -> None:
         self._runner = runner
-        self._network = BlazePose(runner)
+        self._network = BlazePose(runner, flip_test)
 
     @property
     def model(self) -> Path:
@@ -169,16 +171,12 @@ class BlazePoseEstimator:
 
     def observe(
         self, rgb: Image, regions: Sequence[Region], camera: Camera, min_score: float
-    ) -> list[LandmarkObservation]:
+    ) -> list[LandmarkObservation | None]:
         """Observe the person in each region of an image; see Estimator."""
-        found = []
-        for landmarks in self._network(rgb, regions):
-            if landmarks.score >= min_score:
-                try:
-                    found.append(observe(landmarks, camera))
-                except ImpossiblePoseError:
-                    continue
-        return found
+        return [
+            _observe_or_none(landmarks, camera) if landmarks.score >= min_score else None
+            for landmarks in self._network(rgb, regions)
+        ]
 
     def close(self) -> None:
         """Free the network."""
@@ -208,13 +206,20 @@ def observe(landmarks: Landmarks, camera: Camera) -> LandmarkObservation:
     return LandmarkObservation(
         score=landmarks.score,
         box=bounding_box(landmarks.pixels, camera),
-        keypoints=landmarks.keypoints,
+        keypoints=np.column_stack([landmarks.keypoints, confidence[bp.COCO]]),
         next_region=landmarks.next_region,
         points=on_rays(rays, world[:, 2] + distance),
         confidence=confidence,
         rays=rays,
         distance=distance,
     )
+
+
+def _observe_or_none(landmarks: Landmarks, camera: Camera) -> LandmarkObservation | None:
+    try:
+        return observe(landmarks, camera)
+    except ImpossiblePoseError:
+        return None
 
 
 def random_observation(next_region: Region) -> LandmarkObservation:
@@ -224,7 +229,7 @@ def random_observation(next_region: Region) -> LandmarkObservation:
     return LandmarkObservation(
         score=1.0,
         box=np.zeros(4),
-        keypoints=np.zeros((coco.NUM_KEYPOINTS, 2)),
+        keypoints=np.zeros((coco.NUM_KEYPOINTS, 3)),
         next_region=next_region,
         points=points,
         confidence=np.ones(len(points)),

@@ -1,28 +1,45 @@
 """Observes the people in an image: tracked ones where they are expected, new ones by detection."""
 
-import math
 from collections.abc import Sequence
-from numbers import Real
-from reprlib import repr as cut_repr
+from dataclasses import replace
+from operator import itemgetter
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import ArrayLike
-
 from hybrik_ros.arrays import Array, Image
-from hybrik_ros.camera import Camera, ImpossiblePoseError, Region
-from hybrik_ros.perception.detector import PersonDetector, same_box, same_person
+from hybrik_ros.camera import Camera, Region
+from hybrik_ros.perception.checks import Boxes
+from hybrik_ros.perception.detector import Detection, PersonDetector, same_box, same_person
 from hybrik_ros.perception.estimator import Estimator, Observation
+from hybrik_ros.perception.looks import NEVER, Situation, choose_looks
 from hybrik_ros.perception.opening import MAX_PEOPLE
+from hybrik_ros.perception.selection import distinct, join, select_largest
 from hybrik_ros.settings import Settings
 from hybrik_ros.timing import StageTimer
 
-# Hysteresis: keep a tracked person while the score exceeds this fraction of presence_threshold.
+# Hysteresis: keep a supported person while the score exceeds this fraction of presence_threshold.
 _HYSTERESIS = 0.4
-_SEARCH_INTERVAL = 5  # maximum frames between two runs of the detector while a track is lost
-# Hysteresis: a new person replaces a tracked one only where its distance is below this fraction of
-# the tracked person's.
-_NEARER = 0.9
+# Frames with boxes of another detector, none of which ever held a person, after which the own
+# detector runs.
+_MAX_EMPTY_BOXES = 5
+# Maximum distance of a detection's keypoints from the landmarks found there, in lengths of the
+# trunk, and the sizes of the regions that are tried, relative to that of the detection.
+_MAX_DISAGREEMENT = 0.2
+_REGION_SCALES = (1.0, 0.8)
+
+
+class Expected(NamedTuple):
+    """Where a tracked person is expected in a frame.
+
+    Attributes
+    ----------
+    region : Region
+        Region to observe.
+    is_supported : bool
+        Whether the detector has seen the person there lately. Then a low score is enough.
+    """
+
+    region: Region
+    is_supported: bool
 
 
 class Expectation(NamedTuple):
@@ -30,36 +47,43 @@ class Expectation(NamedTuple):
 
     Attributes
     ----------
-    regions : list of Region
+    people : list of Expected
         Where tracked people are expected.
     followed : int
         Number of people seen in the last frame.
     is_searching : bool
-        Whether a track is lost, or there is none.
+        Whether a track is lost, or a person is in doubt.
+    stamp : float
+        Time of the frame in seconds.
+    elapsed : float
+        Seconds since the last frame; infinite for the first.
     """
 
-    regions: list[Region]
+    people: list[Expected]
     followed: int
     is_searching: bool
+    stamp: float
+    elapsed: float
 
 
-class Boxes(NamedTuple):
-    """The people that another detector found in a frame.
+class Found(NamedTuple):
+    """A person in a frame, and what the detector says of it.
 
     Attributes
     ----------
-    inside : ndarray
-        Boxes (N, 4) in pixels, clipped to the image; those outside are left out.
-    given : int
-        Number of boxes, with those outside.
+    observation : Observation
+        The person.
+    agreement : float or None
+        How well the detector agrees, in [0, 1]: 1 where all keypoints coincide, 0 where it looked
+        and saw nobody there; None where it did not look.
     """
 
-    inside: Array
-    given: int
+    observation: Observation
+    agreement: float | None = None
 
 
 class Observer:
-    """Runs the pose estimator, and the detector every few frames.
+    """Runs the pose estimator on every frame, and the detector on some.
 
     Parameters
     ----------
@@ -72,8 +96,8 @@ class Observer:
 
     Attributes
     ----------
-    frames_since_detection : int
-        Frames since the detector ran.
+    last_look : float
+        Stamp in seconds of the last frame that the detector looked at.
     empty_boxes : int
         Number of frames with boxes of another detector since one of them held a person.
     has_box_held : bool
@@ -81,14 +105,14 @@ class Observer:
     """
 
     def __init__(self, detector: PersonDetector, estimator: Estimator, timer: StageTimer) -> None:
-        self.frames_since_detection = 0
-        self.forget_boxes()
         self._detector = detector
         self._estimator = estimator
         self._timer = timer
+        self.reset()
 
-    def forget_boxes(self) -> None:
-        """Judge the boxes of another detector anew."""
+    def reset(self) -> None:
+        """Begin anew: look at the next frame, and judge the boxes of another detector anew."""
+        self.last_look = NEVER
         self.empty_boxes = 0
         self.has_box_held = False
 
@@ -99,7 +123,7 @@ class Observer:
         expected: Expectation,
         boxes: Boxes | None,
         settings: Settings,
-    ) -> list[Observation]:
+    ) -> list[Found]:
         """Observe the people in an image.
 
         Parameters
@@ -118,31 +142,61 @@ class Observer:
 
         Returns
         -------
-        list of Observation
+        list of Found
             Different people, at most MAX_PEOPLE: the nearest ones.
         """
         threshold = settings.presence_threshold
-        regions = expected.regions[:MAX_PEOPLE]
-        people = self._look(rgb, camera, regions, _HYSTERESIS * threshold)
+        people = self._follow(rgb, camera, expected, threshold)
         if boxes is not None:
-            regions = self._regions_in(boxes.inside, camera, people)
-            new = self._look(rgb, camera, _select_largest(regions, people), threshold)
-            self._judge_boxes(boxes, len(regions), people, new)
-            people = _join(people, new)
-            if self.has_box_held or self.empty_boxes < _SEARCH_INTERVAL:
-                return people
-        if not self._must_detect(len(people), expected, settings.detector_interval):
-            return people
-        regions = _select_largest(self._detect(rgb, people), people)
-        return _join(people, self._look(rgb, camera, regions, threshold))
+            people = self._look_in_boxes(rgb, camera, people, boxes, threshold)
+            if self.has_box_held or self.empty_boxes < _MAX_EMPTY_BOXES:
+                return [Found(person) for person in people]
+        if any(person.score < threshold for person in people):
+            expected = expected._replace(is_searching=True)
+        sizes = self._choose_looks(expected, len(people), settings.detector_interval)
+        if not sizes:
+            return [Found(person) for person in people]
+        looks = self._detect(rgb, sizes)
+        new = self._find_new(rgb, camera, looks, people, threshold)
+        return [Found(person, _agreement(looks, person)) for person in join(people, new)]
 
-    def _look(
-        self, rgb: Image, camera: Camera, regions: list[Region], min_score: float
+    def _follow(
+        self, rgb: Image, camera: Camera, expected: Expectation, threshold: float
     ) -> list[Observation]:
-        """Observe the different people in some regions."""
+        """Observe the tracked people where they are expected, best first."""
+        expectations = expected.people[:MAX_PEOPLE]
+        regions = [expectation.region for expectation in expectations]
+        observed = self._observe(rgb, regions, camera, _HYSTERESIS * threshold)
+        kept = [
+            person
+            for person, expectation in zip(observed, expectations, strict=True)
+            if person and (expectation.is_supported or person.score >= threshold)
+        ]
+        return distinct(sorted(kept, key=lambda person: -person.score))
+
+    def _look_in_boxes(
+        self,
+        rgb: Image,
+        camera: Camera,
+        people: list[Observation],
+        boxes: Boxes,
+        threshold: float,
+    ) -> list[Observation]:
+        """Return the tracked people, and those that another detector found."""
+        regions = self._regions_in(boxes.inside, camera, people)
+        chosen = [regions[i] for i in select_largest(regions, people)]
+        observed = [person for person in self._observe(rgb, chosen, camera, threshold) if person]
+        new = distinct(sorted(observed, key=lambda person: -person.score))
+        self._judge_boxes(boxes, len(regions), people, new)
+        return join(people, new)
+
+    def _observe(
+        self, rgb: Image, regions: Sequence[Region], camera: Camera, min_score: float
+    ) -> list[Observation | None]:
+        """Observe the person in each region; None where there is none with a visible trunk."""
         with self._timer.measure('landmarks'):
             found = self._estimator.observe(rgb, regions, camera, min_score)
-            return _distinct([person for person in found if person.shows_trunk])
+        return [person if person and person.shows_trunk else None for person in found]
 
     def _judge_boxes(
         self, boxes: Boxes, unmatched: int, people: list[Observation], new: list[Observation]
@@ -162,7 +216,7 @@ class Observer:
             The tracked people, and what the unmatched boxes hold.
         """
         is_held = unmatched < len(boxes.inside) or any(
-            _is_same(person, other) for person in people for other in new
+            same_person(person.keypoints, other.keypoints) for person in people for other in new
         )
         self.has_box_held |= is_held
         if is_held:
@@ -170,35 +224,73 @@ class Observer:
         elif boxes.given and not new:
             self.empty_boxes += 1
 
-    def _must_detect(self, seen: int, expected: Expectation, interval: int) -> bool:
-        """Return, once per frame, whether to run the detector.
+    def _choose_looks(self, expected: Expectation, seen: int, interval: float) -> Sequence[int]:
+        """Return the sizes at which the detector looks at this frame, and note a look."""
+        now = Situation(
+            expected.stamp, expected.elapsed, expected.followed, seen, expected.is_searching
+        )
+        sizes = choose_looks(now, self.last_look, interval, self._detector.sizes)
+        if sizes:
+            self.last_look = expected.stamp
+        return sizes
+
+    def _detect(self, rgb: Image, sizes: Sequence[int]) -> list[list[Detection]]:
+        """Return the people that the detector finds at each size."""
+        with self._timer.measure('detect'):
+            return [self._detector(rgb, size) for size in sizes]
+
+    def _find_new(
+        self,
+        rgb: Image,
+        camera: Camera,
+        looks: Sequence[Sequence[Detection]],
+        people: Sequence[Observation],
+        min_score: float,
+    ) -> list[Observation]:
+        """Observe the people that the detector found and that are none of the tracked ones.
+
+        Where people overlap, the landmarks in a region may be another person's, or of two people at
+        once. Then they disagree with the detection, and a smaller region may show the right person.
 
         Parameters
         ----------
-        seen : int
-            Number of people seen where they were expected.
-        expected : Expectation
-            What the tracks say.
-        interval : int
-            Maximum frames between two runs.
+        rgb, camera : ndarray, Camera
+            The image and its camera.
+        looks : sequence of sequence of Detection
+            The people that the detector found at each size.
+        people : sequence of Observation
+            The tracked people.
+        min_score : float
+            Minimum score of an observation.
         """
-        self.frames_since_detection += 1
-        if expected.is_searching:
-            interval = min(interval, _SEARCH_INTERVAL)
-        are_all_seen = 0 < expected.followed <= seen
-        if are_all_seen and self.frames_since_detection < interval:
-            return False
-        self.frames_since_detection = 0
-        return True
+        candidates = [
+            (detection, self._estimator.region_of(detection))
+            for look in looks
+            for detection in self._select(look, people)
+        ]
+        found: list[tuple[float, Observation]] = []
+        for scale in _REGION_SCALES:
+            regions = [replace(region, size=scale * region.size) for _, region in candidates]
+            observed = self._observe(rgb, regions, camera, min_score)
+            failed = []
+            for candidate, person in zip(candidates, observed, strict=True):
+                away = 1.0 if person is None else candidate[0].distance(person.keypoints)
+                if person is not None and away <= _MAX_DISAGREEMENT:
+                    found.append((away, person))
+                else:
+                    failed.append(candidate)
+            candidates = failed
+        return distinct([person for _, person in sorted(found, key=itemgetter(0))])
 
-    def _detect(self, rgb: Image, people: Sequence[Observation]) -> list[Region]:
-        """Return the regions of detections that are none of these people."""
-        with self._timer.measure('detect'):
-            return [
-                self._estimator.region_of(found)
-                for found in self._detector(rgb)
-                if not any(found.is_same(person.keypoints, person.box) for person in people)
-            ]
+    def _select(self, look: Sequence[Detection], people: Sequence[Observation]) -> list[Detection]:
+        """Return the detections that may be new people among the nearest ones."""
+        new = [
+            detection
+            for detection in look
+            if not any(same_person(detection.keypoints, person.keypoints) for person in people)
+        ]
+        regions = [self._estimator.region_of(detection) for detection in new]
+        return [new[i] for i in select_largest(regions, people)]
 
     def _regions_in(
         self, boxes: Array, camera: Camera, people: Sequence[Observation]
@@ -211,104 +303,15 @@ class Observer:
         ]
 
 
-def check_image(rgb: Image, camera: Camera) -> None:
-    """Raise a ValueError unless an image is (H, W, 3) uint8, and of the size of its camera."""
-    if not isinstance(camera, Camera):
-        raise ValueError(f'camera must be a Camera, not {cut_repr(camera)}')
-    if rgb is None:
-        raise ValueError(
-            'rgb must be (H, W, 3) uint8, not None: cv2.imread returns None for a file that is '
-            'missing or no image'
-        )
-    if not isinstance(rgb, np.ndarray):
-        raise ValueError(f'rgb must be an array (H, W, 3) of uint8, not a {type(rgb).__name__}')
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
-        raise ValueError(f'rgb must be (H, W, 3) uint8, not {rgb.shape} {rgb.dtype}')
-    if rgb.shape[:2] != (camera.height, camera.width):
-        raise ValueError(
-            f'the image has {rgb.shape[1]} x {rgb.shape[0]} pixels, '
-            f'its camera {camera.width} x {camera.height}'
-        )
-
-
-def check_stamp(stamp: float) -> None:
-    """Raise a ValueError unless a stamp is a finite number."""
-    try:
-        is_finite = isinstance(stamp, Real) and math.isfinite(stamp)
-    except OverflowError:  # an integer beyond all floats
-        is_finite = False
-    if not is_finite:
-        raise ValueError(f'stamp must be finite, a number of seconds, not {cut_repr(stamp)}')
-
-
-def clip_boxes(boxes: ArrayLike, camera: Camera) -> Boxes:
-    """Return boxes (N, 4) in pixels, clipped to the image.
-
-    Raises
-    ------
-    ValueError
-        They are no (N, 4) finite numbers.
-    """
-    try:
-        checked = np.asarray(boxes, float)
-    except (TypeError, ValueError, OverflowError):
-        checked = np.full((1, 4), np.nan)  # refused below
-    if not checked.size:
-        return Boxes(np.zeros((0, 4)), 0)
-    if checked.ndim != 2 or checked.shape[1] != 4 or not np.isfinite(checked).all():
-        raise ValueError(f'boxes must be (N, 4) finite numbers, pixels, not {cut_repr(boxes)}')
-    cut = np.clip(checked, 0, np.tile([camera.width, camera.height], 2))
-    return Boxes(cut[(cut[:, :2] < cut[:, 2:]).all(axis=1)], len(checked))
-
-
-def _distinct(people: Sequence[Observation]) -> list[Observation]:
-    """Leave out people seen twice: regions of two people may end up on one of them."""
-    found: list[Observation] = []
-    for person in sorted(people, key=lambda person: -person.score):
-        if not any(_is_same(person, other) for other in found):
-            found.append(person)
-    return found
-
-
-def _is_same(first: Observation, second: Observation) -> bool:
-    return same_person(first.keypoints, first.box, second.keypoints, second.box)
-
-
-def _join(people: list[Observation], new: list[Observation]) -> list[Observation]:
-    """Return tracked and new people, each once: the MAX_PEOPLE nearest of them."""
-    return _select_nearest(_distinct(people + new), people)
-
-
-def _select_largest(regions: Sequence[Region], people: Sequence[Observation]) -> list[Region]:
-    """Return the regions to look at for new people: those that may be among the MAX_PEOPLE nearest.
-
-    Distances are not known before; the nearer a person, the larger the region.
-    """
-    free = MAX_PEOPLE - len(people)
-    if len(regions) <= free:
-        return list(regions)
-    largest = sorted(regions, key=lambda region: -region.size)[:MAX_PEOPLE]
-    known = sorted(person.next_region.size for person in people)
-    # Beyond the free places, each has to be larger than the next smallest of the tracked people.
-    rivals = zip(largest[free:], known, strict=False)
-    return largest[:free] + [region for region, size in rivals if size < _NEARER * region.size]
-
-
-def _select_nearest(found: list[Observation], tracked: Sequence[Observation]) -> list[Observation]:
-    """Return the MAX_PEOPLE nearest people, in their order; tracked ones stay in case of doubt."""
-    if len(found) <= MAX_PEOPLE:
-        return found
-
-    def distance(person: Observation) -> float:
-        try:
-            return float(person.hips[2]) * (_NEARER if _contains(tracked, person) else 1.0)
-        except ImpossiblePoseError:
-            return np.inf
-
-    nearest = sorted(found, key=distance)[:MAX_PEOPLE]
-    return [person for person in found if _contains(nearest, person)]
-
-
-def _contains(people: Sequence[Observation], person: Observation) -> bool:
-    """Return whether an observation is one of these; equality of arrays is of no use here."""
-    return any(person is other for other in people)
+def _agreement(looks: Sequence[Sequence[Detection]], person: Observation) -> float:
+    """Return how well the detections at each size agree with a person, in [0, 1]."""
+    keypoints = person.keypoints
+    return max(
+        (
+            1 - detection.distance(keypoints)
+            for look in looks
+            for detection in look
+            if same_person(detection.keypoints, keypoints)
+        ),
+        default=0.0,
+    )

@@ -23,7 +23,7 @@ def open_detector(settings: Settings) -> PersonDetector:
     """Load the person detector. Raises as `open_runner` does."""
     size = settings.detector_size
     prove = partial(proof.prove_detector, size=size)
-    side = detector.padded(size)
+    side = detector.padded(max(detector.look_sizes(size)))
     runner = open_runner(detector.MODEL, settings.backend, settings.threads, prove, side)
     return PersonDetector(runner, size, settings.detector_threshold)
 
@@ -39,7 +39,7 @@ def open_estimator(settings: Settings) -> Estimator:
     if not settings.hybrik_model:
         prove = partial(proof.prove_landmarks, people=MAX_PEOPLE)
         runner = open_runner(blazepose.MODEL, settings.backend, settings.threads, prove)
-        return BlazePoseEstimator(runner)
+        return BlazePoseEstimator(runner, settings.flip_test)
     model = Path(os.path.expanduser(settings.hybrik_model))
     prove_joints = partial(proof.prove_joints, model=model)
     runner = open_runner(model, settings.backend, settings.threads, prove_joints)

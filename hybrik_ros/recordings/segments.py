@@ -232,7 +232,7 @@ class _AbsenceFinder:
             pixels = self._pixels(message)
         except ValueError:  # A damaged image does not count; the next one is examined.
             return False
-        is_empty = not self._detector(pixels)
+        is_empty = not any(self._detector(pixels, size) for size in self._detector.sizes)
         if not is_empty:
             self._empty_since = None
             return False

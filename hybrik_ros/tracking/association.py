@@ -9,6 +9,7 @@ from hybrik_ros.arrays import Array, Image
 from hybrik_ros.camera import Camera, ImpossiblePoseError, overlaps
 from hybrik_ros.perception.appearance import clothing_colours, dissimilarity
 from hybrik_ros.perception.estimator import Observation
+from hybrik_ros.perception.observer import Found
 from hybrik_ros.tracking.track import GLANCE_SECONDS, Sighting, State, Track
 
 # Maximum time between two frames for which a person is expected where the first one showed it.
@@ -28,18 +29,19 @@ _MAX_DISSIMILARITY = 0.85  # of the clothes of a lost person
 
 
 def sight(
-    observations: Sequence[Observation], rgb: Image, camera: Camera
+    people: Sequence[Found], rgb: Image, camera: Camera
 ) -> list[tuple[Observation, Sighting]]:
     """Return where each person is, those whose hips lie behind the camera left out."""
     found = []
-    for observation in observations:
+    for observation, agreement in people:
         try:
             position = observation.hips
         except ImpossiblePoseError:
             continue
         scale = camera.matrix[0, 0] / position[2]
         clothes = clothing_colours(rgb, observation.keypoints)
-        found.append((observation, Sighting(position, observation.box, scale, clothes)))
+        sighting = Sighting(position, observation.box, scale, clothes, agreement)
+        found.append((observation, sighting))
     return found
 
 

@@ -17,6 +17,10 @@ GLANCE_SECONDS = 0.25  # maximum duration for which a person may be missed by ch
 MEMORY_SECONDS = 0.5  # maximum age of a pose that says something of the present one
 
 _REGION_SECONDS = 0.1  # time constant of the region of an occluded person
+# Share of its support that a track keeps where the detector looks and does not see the person: not
+# every size shows every person.
+_KEPT_SUPPORT = 0.75
+_MIN_SUPPORT = 0.5
 _CLOTHES_SECONDS = 1.0  # time constant of the mean colours of clothes
 
 
@@ -42,12 +46,15 @@ class Sighting:
         Scale of the image at that distance.
     clothes : ndarray
         Colours (2, 3) of shirt and trousers, as of perception.appearance.
+    agreement : float or None
+        How well the detector agrees, in [0, 1]; None where it did not look.
     """
 
     position: Array
     box: Array
     pixels_per_metre: float
     clothes: Array = field(default_factory=NOT_SEEN.copy)
+    agreement: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +142,8 @@ class Track:
         The memory of the pose.
     state : State
         Where in its life the track is.
+    support : float
+        How well the detector has agreed lately, in [0, 1].
     """
 
     id: str
@@ -146,6 +155,7 @@ class Track:
     region: Region
     memory: Memory
     state: State = State.TENTATIVE
+    support: float = 1.0
 
     @classmethod
     def start(
@@ -175,7 +185,15 @@ class Track:
             The track, tentative.
         """
         clothes = NOT_SEEN if is_occluded else sighting.clothes
-        return cls(id, stamp, stamp, sighting, clothes, is_occluded, region, memory)
+        track = cls(id, stamp, stamp, sighting, clothes, is_occluded, region, memory)
+        if sighting.agreement is not None:
+            track.support = sighting.agreement
+        return track
+
+    @property
+    def is_supported(self) -> bool:
+        """Whether the detector has seen the person lately."""
+        return self.support >= _MIN_SUPPORT
 
     def elapsed(self, stamp: float) -> float:
         """Return the seconds since the person was last seen."""
@@ -215,6 +233,8 @@ class Track:
             self.clothes = _mix_clothes(self.clothes, sighting.clothes, elapsed)
         self.region = _follow(self.region, region, elapsed) if is_occluded else region
         self.sighting, self.is_occluded, self.memory = sighting, is_occluded, memory
+        if sighting.agreement is not None:
+            self.support = max(sighting.agreement, _KEPT_SUPPORT * self.support)
         self.last = stamp
 
     def _predict_motion(self, stamp: float) -> Array:

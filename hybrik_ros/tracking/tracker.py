@@ -74,8 +74,10 @@ class Tracker:
 
     @property
     def is_searching(self) -> bool:
-        """Whether a track is lost, or there is none."""
-        return len(self.followed) < len(self.tracks) or not self.tracks
+        """Whether a track is lost or in doubt, or there is none."""
+        return not self.tracks or any(
+            track.state is State.LOST or not track.is_supported for track in self.tracks
+        )
 
     def expected(self, stamp: float) -> list[Track]:
         """Return the tracks to look for in their regions: seen a moment ago."""

@@ -1,0 +1,70 @@
+"""Which of the people seen in a frame are different ones, and which of them to keep."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hybrik_ros.camera import ImpossiblePoseError, Region
+from hybrik_ros.perception.detector import same_person
+from hybrik_ros.perception.estimator import Observation
+from hybrik_ros.perception.opening import MAX_PEOPLE
+
+# Hysteresis: a new person replaces a tracked one only where its distance is below this fraction of
+# the tracked person's.
+_NEARER = 0.9
+
+
+def distinct(people: Sequence[Observation]) -> list[Observation]:
+    """Leave out people seen twice, whose regions ended up on one of them; the first one is kept."""
+    found: list[Observation] = []
+    for person in people:
+        if not any(same_person(person.keypoints, other.keypoints) for other in found):
+            found.append(person)
+    return found
+
+
+def join(people: list[Observation], new: list[Observation]) -> list[Observation]:
+    """Return tracked and new people, each once: the MAX_PEOPLE nearest of them."""
+    return _select_nearest(distinct(people + new), people)
+
+
+def select_largest(regions: Sequence[Region], people: Sequence[Observation]) -> list[int]:
+    """Return the indices of the regions that may show one of the MAX_PEOPLE nearest people.
+
+    Distances are not known before; the nearer a person, the larger the region.
+
+    Parameters
+    ----------
+    regions : sequence of Region
+        Regions of different people.
+    people : sequence of Observation
+        The tracked people.
+    """
+    free = MAX_PEOPLE - len(people)
+    if len(regions) <= free:
+        return list(range(len(regions)))
+    largest = sorted(range(len(regions)), key=lambda i: -regions[i].size)[:MAX_PEOPLE]
+    known = sorted(person.next_region.size for person in people)
+    # Beyond the free places, each has to be larger than the next smallest of the tracked people.
+    rivals = zip(largest[free:], known, strict=False)
+    return largest[:free] + [i for i, size in rivals if size < _NEARER * regions[i].size]
+
+
+def _select_nearest(found: list[Observation], tracked: Sequence[Observation]) -> list[Observation]:
+    """Return the MAX_PEOPLE nearest people, in their order; tracked ones stay in case of doubt."""
+    if len(found) <= MAX_PEOPLE:
+        return found
+
+    def distance(person: Observation) -> float:
+        try:
+            return float(person.hips[2]) * (_NEARER if _contains(tracked, person) else 1.0)
+        except ImpossiblePoseError:
+            return np.inf
+
+    nearest = sorted(found, key=distance)[:MAX_PEOPLE]
+    return [person for person in found if _contains(nearest, person)]
+
+
+def _contains(people: Sequence[Observation], person: Observation) -> bool:
+    """Return whether an observation is one of these; equality of arrays is of no use here."""
+    return any(person is other for other in people)
