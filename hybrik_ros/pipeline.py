@@ -13,10 +13,10 @@ from hybrik_ros.arrays import Image
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
 from hybrik_ros.human import Human
-from hybrik_ros.perception.checks import check_image, check_stamp, clip_boxes
 from hybrik_ros.perception.depth import check_depth
 from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.perception.estimator import Estimator, Observation
+from hybrik_ros.perception.frame import check_image, check_stamp, clip_boxes
 from hybrik_ros.perception.observer import Expectation, Expected, Observer
 from hybrik_ros.perception.opening import (
     MAX_PEOPLE,

@@ -52,6 +52,18 @@ def walking(stamp, way):
     return rotations, np.array(place(stamp))
 
 
+class Shown:
+    """A detector that sees what it is given."""
+
+    sizes = (320,)
+
+    def __init__(self, detection):
+        self._detection = detection
+
+    def __call__(self, rgb, size):
+        return [self._detection]
+
+
 def detection_of(landmarks):
     keypoints = np.column_stack([landmarks.keypoints, np.ones(17)])
     box = np.concatenate([keypoints[:, :2].min(axis=0), keypoints[:, :2].max(axis=0)])
@@ -83,7 +95,7 @@ def test_at_walking_speed_joints_are_hardly_late(rate, way):
                 landmark_points(pipeline.body, shape, *walking(time, way))[1], camera
             )
             # In place of the networks: what they would say if they made no errors.
-            pipeline._observer._detector = lambda rgb, s=shown: [detection_of(s)]
+            pipeline._observer._detector = Shown(detection_of(shown))
             pipeline._estimator._network = lambda rgb, regions, s=shown: [s] * len(regions)
             [human] = pipeline(picture, camera, time)
             found.append(human.joints)

@@ -450,7 +450,7 @@ def test_image_or_camera_of_another_type_is_refused_and_loses_no_track(frames, c
         ('threads', 0),
         ('detector_size', -1),
         ('detector_threshold', np.nan),
-        ('detector_interval', 0),
+        ('detector_interval', -1),
         ('presence_threshold', 1.5),
         ('confirm_after', -1.0),
         ('forget_after', 'long'),
@@ -708,7 +708,7 @@ def test_settings_change_between_two_frames(pipeline, frames, camera):
     [before] = pipeline(frames[0], camera, 0.0)
     pipeline.adjust(confirm_after=10.0)
     assert pipeline(frames[1], camera, 0.04) == []
-    pipeline.adjust(confirm_after=0.0, detector_interval=5)
+    pipeline.adjust(confirm_after=0.0, detector_interval=0.2)
     [after] = pipeline(frames[2], camera, 0.08)
     assert after.id == before.id
 
@@ -734,7 +734,7 @@ def test_smoothing_changes_in_mid_stream(frames, camera):
     [
         ({'backend': 'onnxruntime'}, 'backend cannot change while'),
         ({'detector_size': 256}, 'detector_size cannot change while'),
-        ({'detector_interval': 0}, 'detector_interval must be'),
+        ({'detector_interval': -1}, 'detector_interval must be'),
         ({'smoothing': 1}, 'smoothing must be of type bool'),
     ],
 )

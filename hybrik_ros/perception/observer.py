@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from hybrik_ros.arrays import Array, Image
 from hybrik_ros.camera import Camera, Region
-from hybrik_ros.perception.checks import Boxes
 from hybrik_ros.perception.detector import Detection, PersonDetector, same_box, same_person
 from hybrik_ros.perception.estimator import Estimator, Observation
+from hybrik_ros.perception.frame import Boxes
 from hybrik_ros.perception.looks import NEVER, Situation, choose_looks
 from hybrik_ros.perception.opening import MAX_PEOPLE
 from hybrik_ros.perception.selection import distinct, join, select_largest
