@@ -169,6 +169,31 @@ def draw_mesh(
     _blend(image_rgb[top:bottom, left:right], shade, np.array(colour, float), float(alpha))
 
 
+def draw_box(image_rgb: Image, box: Points, label: str, colour: Colour) -> None:
+    """Draw a box in place, with its label above it, or inside of it at the upper edge of the image.
+
+    Parameters
+    ----------
+    image_rgb : ndarray
+        Image (height, width, 3), uint8, contiguous; drawn on in place.
+    box : ndarray
+        Box (4): x_min, y_min, x_max, y_max in pixels. Nothing is drawn if it is not finite.
+    label : str
+        Text of the label.
+    colour : tuple of int
+        Red, green and blue, 0 to 255.
+    """
+    box = np.asarray(box, float)
+    if not np.isfinite(box).all():
+        return
+    x_min, y_min, x_max, y_max = np.clip(box, -_MAX_PIXEL, _MAX_PIXEL).round().astype(int)
+    width = max(1, _line_width(image_rgb) // 2)
+    cv2.rectangle(image_rgb, (x_min, y_min), (x_max, y_max), colour, width)
+    size = max(12, min(image_rgb.shape[:2]) // 30)
+    corner = (max(x_min, 0), max(y_min - size, 0))
+    _write(image_rgb, label, corner, size, _DARK, background=colour)
+
+
 def draw_human(
     image_rgb: Image, human: Human, faces: Faces, camera: Camera, mesh: bool = True
 ) -> None:
@@ -196,7 +221,7 @@ def draw_human(
     if mesh and human.vertices is not None:
         draw_mesh(image_rgb, human.vertices, faces, camera, colour)
     draw_skeleton(image_rgb, human.joints, human.joint_confidence, camera)
-    _draw_box(image_rgb, human.box, f'{human.id} {human.confidence:.2f}', colour)
+    draw_box(image_rgb, human.box, f'{human.id} {human.confidence:.2f}', colour)
 
 
 def draw_humans(
@@ -550,17 +575,6 @@ def _draw_disc(image: Image, centre: Array, colour: Colour, radius: float) -> No
     for paint, size in ((_DARK, radius + 1), (colour, radius)):
         size = round(size * 2**_SUBPIXEL_BITS)
         cv2.circle(image, _fixed_point(centre), size, paint, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
-
-
-def _draw_box(image: Image, box: Array, label: str, colour: Colour) -> None:
-    """Draw a box (4) and its label above it, or inside of it at the upper edge of the image."""
-    box = np.asarray(box, float)
-    if not np.isfinite(box).all():
-        return
-    x_min, y_min, x_max, y_max = np.clip(box, -_MAX_PIXEL, _MAX_PIXEL).round().astype(int)
-    cv2.rectangle(image, (x_min, y_min), (x_max, y_max), colour, max(1, _line_width(image) // 2))
-    size = max(12, min(image.shape[:2]) // 30)
-    _write(image, label, (max(x_min, 0), max(y_min - size, 0)), size, _DARK, background=colour)
 
 
 def _write(

@@ -48,6 +48,11 @@ MAX_SPARSE_ELEMENTS = 10**7
 # Bytes of a checkpoint, as stored and unpacked; HRNet-W48 has 0.4 GB.
 MAX_CHECKPOINT_BYTES = 2**31
 
+# Packages
+
+# Bytes of a file that is extracted from a package; the largest video of the benchmarks has 4 MB.
+MAX_MEMBER_BYTES = 2**26
+
 # Motion
 
 # Frames of a motion file, with those in gaps: nine hours at 30 Hz.

@@ -39,7 +39,7 @@ SLOW = {
     'first_contact', 'footage', 'fuzz', 'golden', 'half', 'hybrik_pipeline', 'image',
     'inference', 'int8', 'kinematics', 'lag', 'limits', 'media', 'models', 'motions', 'network',
     'packaging', 'pipeline', 'pipeline_inputs', 'posing', 'previous', 'processes', 'proof',
-    'recordings', 'rep155', 'requirements', 'scripts', 'signals', 'teleoperation',
+    'recordings', 'rep155', 'requirements', 'scripts', 'signals', 'stills', 'teleoperation',
     'tensorrt_rtx', 'twist', 'ubuntu',
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from hybrik_ros.cli.bench.footage import download
+from hybrik_ros.cli.bench.packages import download
 from hybrik_ros.skeleton import JOINT_NAMES
 
 PACKAGE = 'pybullet==3.2.7'

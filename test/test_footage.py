@@ -26,7 +26,8 @@ from scipy.spatial.transform import Rotation
 from hybrik_ros.camera import Camera
 from hybrik_ros.cli import bench, main
 from hybrik_ros.cli.bench import footage
-from hybrik_ros.cli.bench.footage import Clip, DownloadError, download
+from hybrik_ros.cli.bench.footage import Clip
+from hybrik_ros.cli.bench.packages import DownloadError, download
 
 FRAMES, WIDTH, HEIGHT, HORIZON = 12, 64, 48, 16
 BLUE = 200
@@ -215,7 +216,7 @@ def test_an_interrupted_download_leaves_nothing(
     # Some shells have their children ignore the signal.
     code = (
         'import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n'
-        'from pathlib import Path; from hybrik_ros.cli.bench.footage import download\n'
+        'from pathlib import Path; from hybrik_ros.cli.bench.packages import download\n'
         f'download({PACKAGE!r}, {list(MEMBERS)!r}, Path({str(folder)!r}))'
     )
     with subprocess.Popen([sys.executable, '-c', code], stderr=subprocess.PIPE) as process:

@@ -9,7 +9,7 @@ import pytest
 from poses import angles_between, mean_error, noise, random_rotations, twist_of
 
 from hybrik_ros.body import BodyModel
-from hybrik_ros.cli.bench.footage import DownloadError
+from hybrik_ros.cli.bench.packages import DownloadError
 from hybrik_ros.kinematics import METHODS, forward, solve
 from hybrik_ros.skeleton import JOINT_NAMES
 

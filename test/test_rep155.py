@@ -25,7 +25,7 @@ from std_msgs.msg import Header, String
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
-from hybrik_ros.cli.bench.footage import DownloadError
+from hybrik_ros.cli.bench.packages import DownloadError
 from hybrik_ros.human import Human
 from hybrik_ros.kinematics import forward, global_rotations
 from hybrik_ros.node import rep155_messages as messages

