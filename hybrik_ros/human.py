@@ -17,7 +17,8 @@ class Human:
     id : str
         Id of the track, unique in the stream.
     confidence : float
-        Confidence in [0, 1] that this is a person.
+        Expected share of the limbs' joints that lie near their true place, in [0, 1]; see
+        `hybrik_ros.confidence`. Below 0.5 there may be nobody.
     box : ndarray
         Bounding box (4): x_min, y_min, x_max, y_max in pixels.
     joints : ndarray

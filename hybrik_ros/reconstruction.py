@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from hybrik_ros.arrays import Image
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, ImpossiblePoseError
+from hybrik_ros.confidence import body_confidence
 from hybrik_ros.human import Human
 from hybrik_ros.perception.depth import TorsoDistanceEstimator
 from hybrik_ros.perception.estimator import Observation
@@ -19,6 +20,9 @@ from hybrik_ros.tracking import Seen, State, Track, Tracker, sight
 
 # Factor of a translation's confidence where the intrinsics were assumed, not measured.
 _ASSUMED_CONFIDENCE = 0.5
+# Minimum confidence of a body that is reported. Below it, nothing but the pose network's score
+# speaks for a person.
+_MIN_CONFIDENCE = 0.1
 
 
 class Reconstructor:
@@ -89,13 +93,13 @@ class Reconstructor:
             people.append((posed, Seen(track, sighting, observation.next_region, posed.memory)))
         vertices = [self._vertices(posed) for posed, _ in people]
         followed = self._tracker.update([seen for _, seen in people], stamp, refused)
-        reported = [
-            (posed, track, skin)
-            for (posed, _), track, skin in zip(people, followed, vertices, strict=True)
-            if track.state is State.TRACKED
-        ]
-        self.observations = [posed.observation for posed, _, _ in reported]
-        return [_human(*person, camera) for person in reported]
+        reported: list[tuple[Observation, Human]] = []
+        for (posed, _), track, skin in zip(people, followed, vertices, strict=True):
+            human = _human(posed, track, skin, camera)
+            if track.state is State.TRACKED and human.confidence >= _MIN_CONFIDENCE:
+                reported.append((posed.observation, human))
+        self.observations = [observation for observation, _ in reported]
+        return [human for _, human in reported]
 
     def _vertices(self, posed: Posed) -> NDArray[np.float32] | None:
         if not self.with_vertices:
@@ -108,7 +112,9 @@ def _human(
 ) -> Human:
     return Human(
         id=track.id,
-        confidence=posed.observation.score,
+        confidence=body_confidence(
+            posed.joint_confidence, posed.rotations, track.support, posed.observation.score
+        ),
         box=posed.observation.box.copy(),
         joints=posed.joints,
         joint_confidence=posed.joint_confidence,
