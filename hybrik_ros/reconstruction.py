@@ -20,8 +20,7 @@ from hybrik_ros.tracking import Seen, State, Track, Tracker, sight
 
 # Factor of a translation's confidence where the intrinsics were assumed, not measured.
 _ASSUMED_CONFIDENCE = 0.5
-# Minimum confidence of a body that is reported. Below it, nothing but the pose network's score
-# speaks for a person.
+# Minimum confidence of a body that the detector has not seen lately and that is reported.
 _MIN_CONFIDENCE = 0.1
 
 
@@ -96,7 +95,8 @@ class Reconstructor:
         reported: list[tuple[Observation, Human]] = []
         for (posed, _), track, skin in zip(people, followed, vertices, strict=True):
             human = _human(posed, track, skin, camera)
-            if track.state is State.TRACKED and human.confidence >= _MIN_CONFIDENCE:
+            is_likely = track.is_supported or human.confidence >= _MIN_CONFIDENCE
+            if track.state is State.TRACKED and is_likely:
                 reported.append((posed.observation, human))
         self.observations = [observation for observation, _ in reported]
         return [human for _, human in reported]

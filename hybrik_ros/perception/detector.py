@@ -29,9 +29,10 @@ _MIN_HIP_SCORE = 0.4
 _SCALES = (1.0, 0.6, 1.6)
 # Two boxes are of one person where their intersection over union exceeds this.
 _MIN_OVERLAP = 0.5
-# Two observations are of one person where this share of their keypoints are nearer than the second,
-# in lengths of the trunk.
-_MIN_SAME_KEYPOINTS, _SAME_KEYPOINT_DISTANCE = 0.5, 0.25
+# Two observations are of one person where this share of their keypoints are nearer than the
+# distance, in lengths of the trunk.
+SAME_KEYPOINTS = 0.5
+_SAME_KEYPOINT_DISTANCE = 0.25
 
 # Position of the crown of the head on the line from the hips to the shoulders.
 _CROWN = 1.9
@@ -229,7 +230,7 @@ def same_box(first: Array, second: Array) -> bool:
     return bool(overlaps(first[None], second[None])[0, 0] > _MIN_OVERLAP)
 
 
-def same_person(first: Array, second: Array) -> bool:
+def same_person(first: Array, second: Array, min_share: float = SAME_KEYPOINTS) -> bool:
     """Return whether two observations are of one person.
 
     Parameters
@@ -237,13 +238,15 @@ def same_person(first: Array, second: Array) -> bool:
     first, second : ndarray
         Keypoints (17, 3) in COCO's order: u and v in pixels, and their confidence. Left and right
         may be exchanged in one of them.
+    min_share : float
+        Minimum share of the keypoints, weighted by confidence, that coincide.
     """
     weights = np.minimum(first[:, 2], second[:, 2])
     if not weights.any():
         return False
     trunk = min(trunk_length(first), trunk_length(second))
     near = _distances(first, second) < _SAME_KEYPOINT_DISTANCE * trunk
-    return bool(np.average(near, weights=weights) >= _MIN_SAME_KEYPOINTS)
+    return bool(np.average(near, weights=weights) >= min_share)
 
 
 def trunk_length(keypoints: Array) -> float:

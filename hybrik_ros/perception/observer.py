@@ -12,7 +12,7 @@ from hybrik_ros.perception.estimator import Estimator, Observation
 from hybrik_ros.perception.frame import Boxes
 from hybrik_ros.perception.looks import NEVER, Situation, choose_looks
 from hybrik_ros.perception.opening import MAX_PEOPLE
-from hybrik_ros.perception.selection import distinct, join, select_largest
+from hybrik_ros.perception.selection import SAME_TRACKED, distinct, join, select_largest
 from hybrik_ros.settings import Settings
 from hybrik_ros.timing import StageTimer
 
@@ -172,7 +172,7 @@ class Observer:
             for person, expectation in zip(observed, expectations, strict=True)
             if person and (expectation.is_supported or person.score >= threshold)
         ]
-        return distinct(sorted(kept, key=lambda person: -person.score))
+        return distinct(sorted(kept, key=lambda person: -person.score), SAME_TRACKED)
 
     def _look_in_boxes(
         self,
@@ -186,7 +186,7 @@ class Observer:
         regions = self._regions_in(boxes.inside, camera, people)
         chosen = [regions[i] for i in select_largest(regions, people)]
         observed = [person for person in self._observe(rgb, chosen, camera, threshold) if person]
-        new = distinct(sorted(observed, key=lambda person: -person.score))
+        new = sorted(observed, key=lambda person: -person.score)
         self._judge_boxes(boxes, len(regions), people, new)
         return join(people, new)
 
@@ -280,7 +280,7 @@ class Observer:
                 else:
                     failed.append(candidate)
             candidates = failed
-        return distinct([person for _, person in sorted(found, key=itemgetter(0))])
+        return [person for _, person in sorted(found, key=itemgetter(0))]
 
     def _select(self, look: Sequence[Detection], people: Sequence[Observation]) -> list[Detection]:
         """Return the detections that may be new people among the nearest ones."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hybrik_ros.camera import ImpossiblePoseError, Region
-from hybrik_ros.perception.detector import same_person
+from hybrik_ros.perception.detector import SAME_KEYPOINTS, same_person
 from hybrik_ros.perception.estimator import Observation
 from hybrik_ros.perception.opening import MAX_PEOPLE
 
@@ -14,18 +14,36 @@ from hybrik_ros.perception.opening import MAX_PEOPLE
 _NEARER = 0.9
 
 
-def distinct(people: Sequence[Observation]) -> list[Observation]:
-    """Leave out people seen twice, whose regions ended up on one of them; the first one is kept."""
+# Minimum share of coinciding keypoints at which two tracks show one person. It is larger than for
+# new people: a person half hidden by another one is still there.
+SAME_TRACKED = 2 / 3
+
+
+def distinct(people: Sequence[Observation], min_share: float = SAME_KEYPOINTS) -> list[Observation]:
+    """Leave out people seen twice, whose regions ended up on one of them; the first one is kept.
+
+    Parameters
+    ----------
+    people : sequence of Observation
+        The people.
+    min_share : float
+        As of same_person.
+    """
     found: list[Observation] = []
     for person in people:
-        if not any(same_person(person.keypoints, other.keypoints) for other in found):
+        if not _is_among(person, found, min_share):
             found.append(person)
     return found
 
 
-def join(people: list[Observation], new: list[Observation]) -> list[Observation]:
+def join(people: list[Observation], new: Sequence[Observation]) -> list[Observation]:
     """Return tracked and new people, each once: the MAX_PEOPLE nearest of them."""
-    return _select_nearest(distinct(people + new), people)
+    others = [person for person in distinct(new) if not _is_among(person, people, SAME_KEYPOINTS)]
+    return _select_nearest(people + others, people)
+
+
+def _is_among(person: Observation, people: Sequence[Observation], min_share: float) -> bool:
+    return any(same_person(person.keypoints, other.keypoints, min_share) for other in people)
 
 
 def select_largest(regions: Sequence[Region], people: Sequence[Observation]) -> list[int]:
