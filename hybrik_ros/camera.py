@@ -327,6 +327,32 @@ class Region:
         return np.asarray(cropped, np.uint8)
 
 
+# Width of the border at which landmarks are doubted, as a share of the person's size: networks
+# place what lies beyond the border just within it.
+_BORDER = 0.03
+
+
+def share_inside(points: Array, camera: Camera) -> Array:
+    """Return how far each landmark of a person can be inside the image.
+
+    Parameters
+    ----------
+    points : ndarray
+        The person's landmarks (N, 2) in pixels.
+    camera : Camera
+        Camera of the image.
+
+    Returns
+    -------
+    ndarray
+        Shares (N) in [0, 1]: 0 outside of the image, rising to 1 at 3 % of the person's size from
+        its border.
+    """
+    to_border = np.minimum(points, [camera.width - 1, camera.height - 1] - points).min(axis=1)
+    size = float(np.ptp(points, axis=0).max())
+    return np.asarray(np.clip(to_border / max(_BORDER * size, 1.0), 0.0, 1.0))
+
+
 def bounding_box(points: Array, camera: Camera) -> Array:
     """Return the box (4), x_min, y_min, x_max, y_max, of pixels (N, 2), clipped to the image."""
     limit = np.array([camera.width, camera.height], float)

@@ -18,7 +18,7 @@ class Human:
         Id of the track, unique in the stream.
     confidence : float
         Expected share of the limbs' joints that lie near their true place, in [0, 1]; see
-        `hybrik_ros.confidence`. Below 0.5 there may be nobody.
+        `hybrik_ros.confidence`. Below 0.5 there may be no person.
     box : ndarray
         Bounding box (4): x_min, y_min, x_max, y_max in pixels.
     joints : ndarray

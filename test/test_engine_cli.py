@@ -149,7 +149,7 @@ def test_a_copy_under_another_name_is_no_engine(
 def test_the_side_is_the_detectors_alone(
     fake_tensorrt: ModuleType, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert main(['engine', 'build', '--side', '630']) == 0
+    assert main(['engine', 'build', '--side', '400']) == 0
     for model, side in ((detector.MODEL, 640), (blazepose.MODEL, SIDE)):
         tensorrt_engine.load_engine(model, side=side)
     assert fake_tensorrt.built == 2  # The node, which asks for these, finds them.

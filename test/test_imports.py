@@ -19,8 +19,8 @@ LAYERS = (
     'arguments', 'arrays', 'angles', 'advice', 'limits', 'printable', 'untrusted', 'deadline',
     'compiling', 'vectors', 'share', 'timing', 'writing', 'skeleton', 'rotations', 'human',
     'settings', 'kinematics', 'camera', 'body', 'inference',
-    'smoothing', 'perception', 'tracking', 'posing', 'reconstruction', 'snapshot', 'warm_up',
-    'pipeline', 'drawing', 'motion', 'comparison', 'findings', 'messages', 'media', 'node',
+    'smoothing', 'confidence', 'perception', 'tracking', 'posing', 'reconstruction', 'snapshot',
+    'warm_up', 'pipeline', 'drawing', 'motion', 'comparison', 'findings', 'messages', 'media', 'node',
     'network', 'bags',
     'recordings', 'cli',
 )  # fmt: skip

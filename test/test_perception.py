@@ -210,7 +210,7 @@ def box_of(points):
     [
         (0, 0, False, True),
         (5, 0, True, True),  # left and right are mixed up
-        (5, 10, False, True),  # the same place in another pose: a second look at one person
+        (3, 5, False, True),  # the same place in another pose: a second look at one person
         (150, 0, False, False),
         (60, 60, True, False),
     ],

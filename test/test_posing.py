@@ -105,7 +105,6 @@ def test_the_estimators_are_what_the_pipeline_asks_for(pipeline, frames):
     humans = pipeline(frames[0], read_camera(), 0.0)
     observations: list[Observation] = pipeline.observations
     assert len(observations) == len(humans) == 1
-    assert observations[0].score == humans[0].confidence
     assert np.array_equal(observations[0].box, humans[0].box)
     assert pipeline(np.zeros_like(frames[0]), read_camera(), 1 / RATE) == []
     assert pipeline.observations == []

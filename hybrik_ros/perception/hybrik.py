@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from hybrik_ros.arrays import Array, Image
 from hybrik_ros.body.proportions import Proportions
-from hybrik_ros.camera import Camera, ImpossiblePoseError, Region, bounding_box, locate, on_rays
+from hybrik_ros.camera import (
+    Camera,
+    ImpossiblePoseError,
+    Region,
+    bounding_box,
+    locate,
+    on_rays,
+    share_inside,
+)
 from hybrik_ros.inference import Runner
 from hybrik_ros.kinematics import forward, solve
 from hybrik_ros.perception.coco import KEYPOINT_NAMES
@@ -197,9 +205,8 @@ def observe(prediction: Prediction, camera: Camera) -> JointObservation:
         raise ImpossiblePoseError(
             f'joints are not finite, or their distance of {distance} m is not positive'
         )
-    size = [camera.width, camera.height]
-    inside = ((prediction.pixels >= 0) & (prediction.pixels < size)).all(axis=1)
-    confidence = np.where(inside, np.clip(1.0 - prediction.sigma, 0.0, 1.0), 0.0)
+    inside = share_inside(prediction.pixels, camera)
+    confidence = np.clip(1.0 - prediction.sigma, 0.0, 1.0) * inside
     return JointObservation(
         score=prediction.score,
         box=bounding_box(prediction.pixels, camera),

@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from hybrik_ros.arrays import Array, Image
 from hybrik_ros.body.proportions import Proportions
-from hybrik_ros.camera import Camera, ImpossiblePoseError, Region, bounding_box, locate, on_rays
+from hybrik_ros.camera import (
+    Camera,
+    ImpossiblePoseError,
+    Region,
+    bounding_box,
+    locate,
+    on_rays,
+    share_inside,
+)
 from hybrik_ros.inference import Runner
 from hybrik_ros.kinematics import twist_from_pointers
 from hybrik_ros.perception import blazepose as bp
@@ -195,8 +203,8 @@ def observe(landmarks: Landmarks, camera: Camera) -> LandmarkObservation:
         Landmarks lie behind the camera, or fewer than two are in the image.
     """
     rays = camera.rays(landmarks.pixels)
-    inside = ((landmarks.pixels >= 0) & (landmarks.pixels < [camera.width, camera.height])).all(1)
-    confidence = np.where(inside, landmarks.visibility * landmarks.presence, 0.0)
+    inside = share_inside(landmarks.pixels, camera)
+    confidence = landmarks.visibility * landmarks.presence * inside
     world = landmarks.world
     if _shows_legs_only(landmarks.pixels):
         confidence[: bp.LEFT_HIP] = 0.0

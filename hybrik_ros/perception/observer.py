@@ -74,8 +74,8 @@ class Found(NamedTuple):
     observation : Observation
         The person.
     agreement : float or None
-        How well the detector agrees, in [0, 1]: 1 where all keypoints coincide, 0 where it looked
-        and saw nobody there; None where it did not look.
+        How well the detector agrees, in [0, 1]: 1 where all keypoints coincide, 0 where it
+        looked and did not find the person; None where it did not look.
     """
 
     observation: Observation
