@@ -20,7 +20,8 @@ LAYERS = (
     'compiling', 'vectors', 'share', 'timing', 'writing', 'skeleton', 'rotations', 'human',
     'settings', 'kinematics', 'camera', 'body', 'inference',
     'smoothing', 'confidence', 'perception', 'tracking', 'posing', 'reconstruction', 'snapshot',
-    'warm_up', 'pipeline', 'drawing', 'motion', 'comparison', 'findings', 'messages', 'media', 'node',
+    'warm_up', 'pipeline', 'drawing', 'motion', 'comparison', 'findings', 'messages', 'media',
+    'node',
     'network', 'bags',
     'recordings', 'cli',
 )  # fmt: skip
