@@ -113,7 +113,9 @@ class Detection:
         weights = np.where(scores >= _MIN_SCORE, scores, 0.0)
         if not weights.any():
             return 1.0
-        away = _distances(self.keypoints, keypoints) / trunk_length(keypoints)
+        # For a bust, the landmarks' trunk is often much too short.
+        trunk = max(trunk_length(self.keypoints), trunk_length(keypoints))
+        away = _distances(self.keypoints, keypoints) / trunk
         return float(np.average(np.minimum(away, 1.0), weights=weights))
 
     def region(self) -> Region:
