@@ -7,6 +7,7 @@ from hybrik_ros.camera import Region
 from hybrik_ros.kinematics import forward
 from hybrik_ros.perception import blazepose as bp
 from hybrik_ros.perception.blazepose import Landmarks
+from hybrik_ros.perception.landmarks import DEPTH_GAINS
 from hybrik_ros.skeleton import JOINT_NAMES, LANDMARK_VERTICES, LEAF_NAMES
 
 SIDES = ('left', 'right')
@@ -46,6 +47,7 @@ def landmarks_of(points, camera):
     x, y, z = towards.inv().apply(points).T
     seen = np.column_stack([x, y, np.hypot(y, z)])
     world = seen - seen[hips].mean(axis=0)
+    world[:, 2] /= DEPTH_GAINS
     visibility, presence = np.ones((2, len(points)))
     nowhere = Region(np.zeros(2), 1.0)
     return Landmarks(1.0, camera.project(points), world, visibility, presence, nowhere)

@@ -415,6 +415,28 @@ def test_a_turned_camera_sees_the_same_person(body, axis, degrees):
     assert after == pytest.approx(turn.apply(before), abs=0.02)
 
 
+def test_depths_are_corrected_relative_to_the_hips(body, camera):
+    upright = np.tile(np.eye(3), (len(JOINT_NAMES), 1, 1))
+    upright[0] = np.diag([1.0, -1.0, -1.0])
+    _, points = landmark_points(body, np.zeros(body.num_betas), upright, [0, 0, 5])
+
+    def depth_of(landmark, offset):
+        landmarks = landmarks_of(points, camera)
+        landmarks.world[landmark, 2] += offset
+        observation = observe(landmarks, camera)
+        return observation.points[landmark, 2] - observation.hips[2]
+
+    def gain(landmark):
+        return (depth_of(landmark, 0.2) - depth_of(landmark, 0.0)) / 0.2
+
+    for landmark in (bp.NOSE, bp.LEFT_SHOULDER, bp.RIGHT_SHOULDER):
+        assert gain(landmark) == pytest.approx(1.07, abs=0.02)
+    for landmark in (bp.LEFT_ELBOW, bp.RIGHT_WRIST, bp.LEFT_KNEE):
+        assert gain(landmark) == pytest.approx(1.0, abs=0.02)
+    for landmark in (bp.LEFT_ANKLE, bp.RIGHT_TOE):
+        assert gain(landmark) == pytest.approx(0.95, abs=0.02)
+
+
 def test_only_what_is_in_the_image_counts(known, camera):
     _, _, _, points = known[0]
     landmarks = landmarks_of(points, camera)

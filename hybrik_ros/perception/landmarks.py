@@ -43,6 +43,12 @@ _MIN_TRUNK_LENGTH = 0.8  # share of the true length of a trunk that is believed
 _MIN_DISTANCE = 0.1  # share of the hips' distance, for landmarks that are mirrored at the hips
 _TINY = 1e-12
 
+# Ratio of true to estimated depth relative to the hips: the slopes that `python -m tools.depths`
+# prints without these gains. Shoulders and face are too shallow, ankles and feet too deep.
+DEPTH_GAINS = np.ones(bp.NUM_LANDMARKS)
+DEPTH_GAINS[: bp.LEFT_ELBOW] = 1.07
+DEPTH_GAINS[bp.LEFT_ANKLE :] = 0.95
+
 
 @dataclass(frozen=True, eq=False)
 class LandmarkObservation:
@@ -222,6 +228,7 @@ def observe(landmarks: Landmarks, camera: Camera) -> LandmarkObservation:
 def _place(world: Array, rays: Array, confidence: Array) -> Array:
     """Return points (33, 3) on their rays, optical frame, by the network's landmarks (33, 3)."""
     across, reach = _look(rays)
+    world = np.column_stack([world[:, :2], DEPTH_GAINS * world[:, 2]])
     distances = world[:, 2] + locate(world, across, confidence)[2]
     return on_rays(rays, distances / reach)
 

@@ -11,5 +11,6 @@ the optical axis and for those that `hybrik_ros.perception.landmarks.observe` pl
 
 - the PA-MPJPE in millimetres;
 - by part of the body, the slope of the true on the estimated depth relative to the hips, with its
-  standard error over the motions.
+  standard error over the motions. `DEPTH_GAINS` of that module are such slopes; with them, those
+  of its landmarks are near 1.
 """
