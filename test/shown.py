@@ -1,11 +1,13 @@
 """What BlazePose would show of a posed body if it made no errors."""
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from hybrik_ros.camera import Region
 from hybrik_ros.kinematics import forward
 from hybrik_ros.perception import blazepose as bp
 from hybrik_ros.perception.blazepose import Landmarks
+from hybrik_ros.perception.landmarks import DEPTH_GAINS
 from hybrik_ros.skeleton import JOINT_NAMES, LANDMARK_VERTICES, LEAF_NAMES
 
 SIDES = ('left', 'right')
@@ -36,7 +38,16 @@ def landmark_points(body, betas, rotations, translation):
 
 
 def landmarks_of(points, camera):
-    hips = points[[bp.LEFT_HIP, bp.RIGHT_HIP]].mean(axis=0)
+    # The network's axes are those of a camera that looks at the hips; its depths are distances from
+    # the horizontal axis of that camera.
+    hips = [bp.LEFT_HIP, bp.RIGHT_HIP]
+    x, y, z = (points[hips] / points[hips, 2:]).sum(axis=0)
+    angles = [np.arctan2(x, z), -np.arctan2(y, np.hypot(x, z))]
+    towards = Rotation.from_euler('YX', angles)
+    x, y, z = towards.inv().apply(points).T
+    seen = np.column_stack([x, y, np.hypot(y, z)])
+    world = seen - seen[hips].mean(axis=0)
+    world[:, 2] /= DEPTH_GAINS
     visibility, presence = np.ones((2, len(points)))
     nowhere = Region(np.zeros(2), 1.0)
-    return Landmarks(1.0, camera.project(points), points - hips, visibility, presence, nowhere)
+    return Landmarks(1.0, camera.project(points), world, visibility, presence, nowhere)

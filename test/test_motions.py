@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import motions
 import numpy as np
 import plain_hybrik
 import pytest
@@ -12,6 +11,7 @@ from hybrik_ros.body import BodyModel
 from hybrik_ros.cli.bench.packages import DownloadError
 from hybrik_ros.kinematics import METHODS, forward, solve
 from hybrik_ros.skeleton import JOINT_NAMES
+from tools.depths import motions
 
 POSES = 800
 JOINT = {name: index for index, name in enumerate(JOINT_NAMES)}

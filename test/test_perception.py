@@ -1,5 +1,7 @@
 """Detector and landmarks on the sample clip; joints and rotations from those of a known body."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -395,9 +397,44 @@ def test_observed_points_lie_on_the_rays_of_their_pixels(known, distortion):
         assert observation.points[:, :2] == pytest.approx(
             observation.rays * observation.points[:, 2:], abs=1e-12
         )
-        depth = observation.points[:, 2] - landmarks.world[:, 2]
-        assert depth == pytest.approx(depth[0])
-        assert depth[0] == pytest.approx(points[[23, 24], 2].mean(), rel=0.1)
+        assert observation.hips[2] == pytest.approx(points[[23, 24], 2].mean(), rel=0.1)
+
+
+@pytest.mark.parametrize('axis', ['x', 'y'])
+@pytest.mark.parametrize('degrees', [-20, 20])
+def test_a_turned_camera_sees_the_same_person(body, axis, degrees):
+    # A camera that turns about its centre shows the network the same crop, elsewhere in the image.
+    camera = Camera.from_field_of_view(90, 1280, 1280)
+    upright = np.tile(np.eye(3), (len(JOINT_NAMES), 1, 1))
+    upright[0] = np.diag([1.0, -1.0, -1.0])
+    _, points = landmark_points(body, np.zeros(body.num_betas), upright, [0, 0.3, 3])
+    landmarks = landmarks_of(points, camera)
+    before = observe(landmarks, camera).points
+    turn = Rotation.from_euler(axis, degrees, degrees=True)
+    after = observe(replace(landmarks, pixels=camera.project(turn.apply(points))), camera).points
+    assert after == pytest.approx(turn.apply(before), abs=0.02)
+
+
+def test_depths_are_corrected_relative_to_the_hips(body, camera):
+    upright = np.tile(np.eye(3), (len(JOINT_NAMES), 1, 1))
+    upright[0] = np.diag([1.0, -1.0, -1.0])
+    _, points = landmark_points(body, np.zeros(body.num_betas), upright, [0, 0, 5])
+
+    def depth_of(landmark, offset):
+        landmarks = landmarks_of(points, camera)
+        landmarks.world[landmark, 2] += offset
+        observation = observe(landmarks, camera)
+        return observation.points[landmark, 2] - observation.hips[2]
+
+    def gain(landmark):
+        return (depth_of(landmark, 0.2) - depth_of(landmark, 0.0)) / 0.2
+
+    for landmark in (bp.NOSE, bp.LEFT_SHOULDER, bp.RIGHT_SHOULDER):
+        assert gain(landmark) == pytest.approx(1.07, abs=0.02)
+    for landmark in (bp.LEFT_ELBOW, bp.RIGHT_WRIST, bp.LEFT_KNEE):
+        assert gain(landmark) == pytest.approx(1.0, abs=0.02)
+    for landmark in (bp.LEFT_ANKLE, bp.RIGHT_TOE):
+        assert gain(landmark) == pytest.approx(0.95, abs=0.02)
 
 
 def test_only_what_is_in_the_image_counts(known, camera):

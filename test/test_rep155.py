@@ -7,7 +7,6 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-import motions
 import numpy as np
 import pytest
 from geometry_msgs.msg import PointStamped, TwistStamped
@@ -34,6 +33,7 @@ from hybrik_ros.node.rep155 import Rep155, available
 from hybrik_ros.node.rep155_angles import HINGES, joint_angles
 from hybrik_ros.node.rep155_urdf import to_urdf
 from hybrik_ros.skeleton import JOINT_NAMES
+from tools.depths import motions
 
 BODY = BodyModel.load()
 REST = BODY.rest_joints()

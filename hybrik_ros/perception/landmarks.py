@@ -31,6 +31,7 @@ from hybrik_ros.perception.landmark_joints import (
     head_rotation,
     place_joints,
 )
+from hybrik_ros.rotations import unit
 
 _HIPS = [bp.LEFT_HIP, bp.RIGHT_HIP]
 _SHOULDERS = [bp.LEFT_SHOULDER, bp.RIGHT_SHOULDER]
@@ -47,8 +48,14 @@ _OTHER_SIDES = list(bp.MIRROR)
 _MAX_EDGE_DISTANCE = 0.7
 _TRUNK_LENGTH = 1.2
 _MIN_TRUNK_LENGTH = 0.8  # share of the true length of a trunk that is believed
-_MIN_DEPTH = 0.1  # share of the hips' depth, for landmarks that are mirrored at the hips
+_MIN_DISTANCE = 0.1  # share of the hips' distance, for landmarks that are mirrored at the hips
 _TINY = 1e-12
+
+# Ratio of true to estimated depth relative to the hips: the slopes that `python -m tools.depths`
+# prints without these gains. Shoulders and face are too shallow, ankles and feet too deep.
+DEPTH_GAINS = np.ones(bp.NUM_LANDMARKS)
+DEPTH_GAINS[: bp.LEFT_ELBOW] = 1.07
+DEPTH_GAINS[bp.LEFT_ANKLE :] = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,11 +109,13 @@ class LandmarkObservation:
 
     def exchanged(self) -> 'LandmarkObservation':
         """Return the same person facing the other way: left and right, front and back exchanged."""
-        depths = 2 * self.hips[2] - self.points[_OTHER_SIDES, 2]
+        _, reach = _look(self.rays)
+        distances = self.points[:, 2] * reach
+        hips = distances[_HIPS].mean()
         # For a person seen from above at close range, the feet would come to lie behind the camera.
-        depths = np.maximum(depths, _MIN_DEPTH * self.hips[2]) - self.distance
+        mirrored = np.maximum(2 * hips - distances, _MIN_DISTANCE * hips)
         rays = self.rays[_OTHER_SIDES]
-        points = on_rays(rays, depths + self.distance)
+        points = on_rays(rays, (mirrored / reach)[_OTHER_SIDES])
         return replace(self, points=points, rays=rays, confidence=self.confidence[_OTHER_SIDES])
 
     def distance_in_image(self, other: Observation) -> float:
@@ -192,7 +201,7 @@ class BlazePoseEstimator:
 
 
 def observe(landmarks: Landmarks, camera: Camera) -> LandmarkObservation:
-    """Put every landmark on the ray of its pixel, at the depth that the network estimates.
+    """Put every landmark on the ray of its pixel, at the distance that the network estimates.
 
     The network's metric landmarks are centred on the hips; the translation that brings them
     nearest to their rays gives the distance of the person.
@@ -205,22 +214,56 @@ def observe(landmarks: Landmarks, camera: Camera) -> LandmarkObservation:
     rays = camera.rays(landmarks.pixels)
     inside = share_inside(landmarks.pixels, camera)
     confidence = landmarks.visibility * landmarks.presence * inside
-    world = landmarks.world
-    if _shows_legs_only(landmarks.pixels):
+    legs_only = _shows_legs_only(landmarks.pixels)
+    if legs_only:
         confidence[: bp.LEFT_HIP] = 0.0
-        world = _with_straight_trunk(world)
-        rays = _with_straight_trunk(rays)
-    distance = float(locate(world, rays, confidence)[2])
+    points = _place(landmarks.world, rays, confidence)
+    if legs_only:
+        points = _with_straight_trunk(points)
+        rays = points[:, :2] / points[:, 2:]
     return LandmarkObservation(
         score=landmarks.score,
         box=bounding_box(landmarks.pixels, camera),
         keypoints=np.column_stack([landmarks.keypoints, confidence[bp.COCO]]),
         next_region=landmarks.next_region,
-        points=on_rays(rays, world[:, 2] + distance),
+        points=points,
         confidence=confidence,
         rays=rays,
-        distance=distance,
+        distance=float(points[_HIPS, 2].mean()),
     )
+
+
+def _place(world: Array, rays: Array, confidence: Array) -> Array:
+    """Return points (33, 3) on their rays, optical frame, by the network's landmarks (33, 3)."""
+    across, reach = _look(rays)
+    world = np.column_stack([world[:, :2], DEPTH_GAINS * world[:, 2]])
+    distances = world[:, 2] + locate(world, across, confidence)[2]
+    return on_rays(rays, distances / reach)
+
+
+def _look(rays: Array) -> tuple[Array, Array]:
+    """Return how the network looks along rays (33, 2) of landmarks.
+
+    The crop does not show where in the image it lies, so the network's axes are those of a camera
+    that looks at the hips. From close by, feet are seen from farther above than shoulders, and
+    what perspective adds to the foreshortening of trunk and legs looks like leaning: on average,
+    the network sees each along its own line of sight. Across the image it does not, as left and
+    right show how a person faces. So its depths are distances from the horizontal axis through
+    that camera. `python -m tools.depths` measures it.
+
+    Returns
+    -------
+    across : ndarray
+        The points (33, 2) of the rays at unit distance from that axis: x and y of that camera.
+    reach : ndarray
+        Ratio (33) of the distance of points from that axis to their depth.
+    """
+    sight = np.column_stack([rays, np.ones(len(rays))])
+    ahead = sight[_HIPS].sum(axis=0)
+    right = np.array([ahead[2], 0.0, -ahead[0]])
+    seen = sight @ unit([right, np.cross(ahead, right), ahead]).T
+    reach = np.hypot(seen[:, 1], seen[:, 2])
+    return seen[:, :2] / reach[:, None], reach
 
 
 def _observe_or_none(landmarks: Landmarks, camera: Camera) -> LandmarkObservation | None:
@@ -261,8 +304,10 @@ def _shows_legs_only(pixels: Array) -> bool:
 
 
 def _with_straight_trunk(points: Array) -> Array:
-    """Return landmarks, (33, 2) or (33, 3), with the trunk in the direction of the thighs."""
+    """Return landmarks (33, 3) with the trunk in the direction of the thighs."""
     hips, knees, shoulders = (points[pair].mean(axis=0) for pair in (_HIPS, _KNEES, _SHOULDERS))
     points = points.copy()
     points[_SHOULDERS] += hips + _TRUNK_LENGTH * (hips - knees) - shoulders
+    if not points[_SHOULDERS, 2].min() > 0:
+        raise ImpossiblePoseError('the shoulders lie behind the camera')
     return points

@@ -1,4 +1,4 @@
-"""Real human motion for the tests of the solver: the humanoid3d clips of pybullet.
+"""Real human motion for tests and measurements: the humanoid3d clips of pybullet.
 
 Motion capture in the format of DeepMimic (Peng et al., 2018), zlib licence. An optional download
 of 100 MB, of which 1 MB is kept.
