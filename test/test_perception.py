@@ -284,6 +284,34 @@ def test_an_empty_region_scores_low(clip, estimate):
     assert np.isfinite(landmarks.pixels).all()
 
 
+def test_with_a_flip_test_a_mirrored_image_gives_mirrored_landmarks(clip, seen, estimate):
+    flipped = BlazePose(estimate._runner, flip_test=True)
+    person, _ = seen[60]
+    region = person.region()
+    width = clip[60].shape[1]
+    turned = Region(np.array([width - region.centre[0], region.centre[1]]), region.size,
+                    -region.angle)  # fmt: skip
+    [plain] = flipped(clip[60], [region])
+    [mirrored] = flipped(np.ascontiguousarray(clip[60][:, ::-1]), [turned])
+    assert mirrored.score == pytest.approx(plain.score, abs=1e-3)
+    other = list(bp.MIRROR)
+    pixels = mirrored.pixels[other] * [-1, 1] + [width, 0]
+    assert np.abs(pixels - plain.pixels).max() < 0.02 * region.size
+    world = mirrored.world[other] * [-1, 1, 1]
+    assert np.linalg.norm(world - plain.world, axis=1).max() < 0.03
+    assert np.abs(mirrored.visibility[other] - plain.visibility).max() < 0.1
+
+
+def test_as_many_regions_as_there_are_people_take_several_inferences(clip, seen, estimate):
+    person, _ = seen[60]
+    regions = [replace(person.region(), size=size) for size in np.linspace(400, 700, 8)]
+    many = estimate(clip[60], regions)
+    assert len(many) == len(regions)
+    for region, found in zip(regions, many, strict=True):
+        [alone] = estimate(clip[60], [region])
+        assert found.pixels == pytest.approx(alone.pixels, abs=0.5)
+
+
 def test_no_region_takes_no_inference(clip, estimate):
     assert estimate(clip[0], []) == []
 
