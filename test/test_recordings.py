@@ -474,6 +474,7 @@ def test_one_image_is_a_photo_and_too_few_are_named(
         ([1.0, 11.0], 'more than 6 s apart'),
         ([1.0, 11.0, 11.02, 31.0], 'more than 6 s apart'),
         ([1.0, 11.0, 31.0, 31.1], ''),
+        ([20.0, 1.0], '2 images within'),
     ],
 )
 def test_recordings_that_can_confirm_no_person_are_named(stamps: list[float], words: str) -> None:

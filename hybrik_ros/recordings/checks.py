@@ -13,6 +13,7 @@ from hybrik_ros.camera import ASSUMED_FIELD_OF_VIEW
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
 from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY
+from hybrik_ros.messages.stamp_order import find_odd_step, find_standstill
 from hybrik_ros.recordings.confirmation import ConfirmationCheck
 from hybrik_ros.recordings.recording import Recording, is_bag
 from hybrik_ros.recordings.sources import IMAGE_TYPES, Picture, PictureSource, open_source
@@ -83,13 +84,15 @@ def _check_images(subject: str, source: PictureSource) -> Iterator[Finding]:
     pictures: list[Picture] = []
     faults: Counter[str] = Counter()
     reasons: dict[str, str] = {}
-    for step in islice(source.steps(), _MAX_STEPS):
+    steps = source.steps()
+    for step in islice(steps, _MAX_STEPS):
         if step.picture is not None:
             # A copy of no pixels: a view would keep all of them.
             pictures.append(step.picture._replace(rgb=step.picture.rgb[:0].copy()))
         if step.fault is not None:
             faults[step.fault.kind] += 1
             reasons[step.fault.kind] = step.fault.reason
+    is_whole = next(steps, None) is None
     level = WARNING if pictures else PROBLEM
     for kind, count in faults.items():
         yield Finding.of(level, subject, f'{count} x {reasons[kind]}', _ADVICE)
@@ -102,45 +105,42 @@ def _check_images(subject: str, source: PictureSource) -> Iterator[Finding]:
             WARNING, subject, 'images have no frame_id, so TF is not written for their people',
             'set the frame_id among the parameters of the camera driver',
         )  # fmt: skip
-    if pictures:
-        yield _check_rate(subject, pictures, source.are_photos)
-    elif not faults:
-        yield Finding(PROBLEM, subject, 'no images', _ADVICE)
-
-
-def _check_rate(subject: str, pictures: list[Picture], are_photos: bool) -> Finding:
-    """Check that people can be followed from image to image."""
-    camera = pictures[0].camera
+    if not pictures and not faults:
+        where = '' if is_whole else f' among the first {_MAX_STEPS} messages'
+        yield Finding(PROBLEM, subject, f'no images{where}', _ADVICE)
+    if not pictures:
+        return
+    camera, first = pictures[0].camera, '' if is_whole else 'the first '
     size = f'{camera.width} x {camera.height} pixels'
-    if are_photos:
-        several = f'{len(pictures)} images, each processed alone; the first one'
-        return Finding(OK, subject, f'{"one image" if len(pictures) == 1 else several} of {size}')
-    stamps = [nanoseconds(picture.header) * 1e-9 for picture in pictures]
+    amount = 'one image' if len(pictures) == 1 else f'{first}{len(pictures)} images'
+    if source.are_photos:
+        alone = '' if len(pictures) == 1 else ', each processed alone, the first one'
+        yield Finding(OK, subject, f'{amount}{alone} of {size}')
+    else:
+        stamps = [nanoseconds(picture.header) for picture in pictures]
+        yield from _check_stamps(subject, f'{amount} of {size}', stamps)
+
+
+def _check_stamps(subject: str, images: str, stamps: list[int]) -> Iterator[Finding]:
+    """Check that people can be followed from image to image, described by images."""
+    if fault := find_standstill(stamps):
+        yield Finding.of(PROBLEM, subject, fault)
+        return
+    if fault := find_odd_step(stamps):
+        yield Finding.of(WARNING, subject, fault)
     confirmation = ConfirmationCheck(Settings().confirm_after)
     for stamp in stamps:
-        confirmation.add(stamp)
-    doubt = confirmation.describe()
-    seconds = np.diff(stamps)
-    if not len(seconds):
-        return Finding.of(WARNING, subject, doubt, _ADVICE)
-    interval = float(np.median(seconds))
-    stale = int((seconds <= 0).sum())
-    if stale and interval > 0:
-        return Finding(
-            WARNING, subject,
-            f'images of {size}, {interval:.3g} s apart, but {stale} of the first {len(pictures)} '
-            'are not newer than the one before',
-            'the stamp of each image must be the time of its exposure: images that repeat a stamp '
-            'or come late are left out',
-        )  # fmt: skip
-    found = f'images of {size}, {interval:.3g} s apart'
-    if not 0 < interval < MAX_INTERVAL:
-        return Finding(
+        confirmation.add(stamp * 1e-9)
+    steps = np.diff(stamps)
+    interval = float(np.median(steps[steps > 0])) * 1e-9 if (steps > 0).any() else 0.0
+    found = f'{images}, {interval:.3g} s apart'
+    if doubt := confirmation.describe():
+        yield Finding.of(WARNING, subject, doubt, _ADVICE)
+    elif interval >= MAX_INTERVAL:
+        yield Finding(
             WARNING, subject, found,
-            f'people are found by two images that are more than 0 and less than {MAX_INTERVAL:g} s '
-            'apart: correct the stamps, record at a higher rate, or set '
-            '-p tracking.confirm_after:=0',
+            f'people are found by two images that are less than {MAX_INTERVAL:g} s apart: record '
+            'at a higher rate, or set -p tracking.confirm_after:=0',
         )  # fmt: skip
-    if doubt:
-        return Finding.of(WARNING, subject, doubt, _ADVICE)
-    return Finding(OK, subject, found)
+    else:
+        yield Finding(OK, subject, found)
