@@ -76,7 +76,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         type=_seconds,
         default=3.0,
         metavar='S',
-        help='seconds to receive images for (default: 3)',
+        help='seconds to receive images for (default: 3), and up to 6 more for slow cameras',
     )
     parser.add_argument(
         '--model', type=Path, metavar='FILE', help="HybrIK's own network, written by hybrik export"
