@@ -260,6 +260,24 @@ def test_damaged_people_in_a_bag_are_named(tmp_path: Path) -> None:
     assert len(findings) == 2
 
 
+@pytest.mark.parametrize('is_seen', [True, False])
+def test_of_long_bags_of_people_only_a_part_is_read(tmp_path: Path, is_seen: bool) -> None:
+    [human] = walk(1, 1)
+    path = write_people(tmp_path / 'people', [[human] if is_seen else []] * 4000)
+    [finding] = check_recording(path)
+    assert finding.level == (OK if is_seen else WARNING)
+    people = f'3000 frames with {is_seen:d} people'
+    assert finding.found == f'/people: {people} in the first 3000 of 4000 messages'
+    assert ('reads the other messages' in finding.advice) == (not is_seen)
+
+
+def test_of_crowds_fewer_messages_are_read(tmp_path: Path) -> None:
+    [human] = walk(1, 1)
+    crowd = [replace(human, id=f'p{number}') for number in range(40)]
+    [finding] = check_recording(write_people(tmp_path / 'people', [crowd] * 100))
+    assert '75 frames with 40 people in the first 75 of 100 messages' in finding.found
+
+
 @pytest.mark.parametrize(
     ('text', 'found', 'advice'),
     [

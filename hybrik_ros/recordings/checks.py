@@ -1,4 +1,4 @@
-"""Checks of `hybrik doctor` of a recording: its first images, read as `hybrik bag` does."""
+"""Checks of `hybrik doctor` of a recording: its first images or people."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hybrik_ros.bags import BagReader
+from hybrik_ros.bags import BagReader, Topic
 from hybrik_ros.bags.people_reader import read_people
 from hybrik_ros.camera import ASSUMED_FIELD_OF_VIEW
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
@@ -21,6 +21,7 @@ from hybrik_ros.settings import Settings
 from hybrik_ros.tracking import MAX_INTERVAL
 
 _MAX_STEPS = 300  # messages or images that are read
+_MAX_PEOPLE = 3000  # messages of people, or people in them, that are read within about a second
 _ADVICE = 'look at the file with the program that made it, and record or export it anew'
 
 
@@ -33,10 +34,11 @@ def check_recording(path: Path) -> Iterator[Finding]:
         A bag, a video or a folder of images.
     """
     topics = _find_topics(path)
-    people = [topic for topic, kind in topics.items() if kind in (HUMAN_MESH, HUMAN_MESH_ARRAY)]
+    kinds = {topic.type_name for topic in topics.values()}
+    people = [t for t in topics.values() if t.type_name in (HUMAN_MESH, HUMAN_MESH_ARRAY)]
     for topic in people:
         yield from _check_people(path, topic)
-    if people and not IMAGE_TYPES.intersection(topics.values()):
+    if people and not IMAGE_TYPES & kinds:
         return  # It has no images to process.
     said: set[str] = set()
     # The images of a bag without camera_info are checked too.
@@ -52,31 +54,36 @@ def check_recording(path: Path) -> Iterator[Finding]:
             said.add(text)
 
 
-def _find_topics(path: Path) -> dict[str, str]:
-    """Return the types of the topics of a bag; empty if there is no readable bag."""
+def _find_topics(path: Path) -> dict[str, Topic]:
+    """Return the topics of a bag by name; empty if there is no readable bag."""
     try:
         if is_bag(path):
             with BagReader(path) as reader:
-                return {name: topic.type_name for name, topic in reader.topics.items()}
+                return reader.topics
     except (ValueError, OSError):  # The checks of its images tell why.
         pass
     return {}
 
 
-def _check_people(path: Path, topic: str) -> Iterator[Finding]:
-    """Check the messages of people of a bag, as `hybrik motion` reads them."""
-    people = read_people(path, topic)
+def _check_people(path: Path, topic: Topic) -> Iterator[Finding]:
+    """Check the first messages of people of a bag, as `hybrik motion` reads them."""
+    people = read_people(path, topic.name, _MAX_PEOPLE)
     for line in people.report():
         yield Finding(
-            WARNING, path.name, f'{topic}: left out: {line}',
+            WARNING, path.name, f'{topic.name}: left out: {line}',
             'correct the program that published it; the other messages can be used',
         )  # fmt: skip
     ids = {human.id for frame in people.frames.values() for human in frame}
-    found = f'{topic}: {len(people.frames)} frames with {len(ids)} people'
-    if not ids:
-        yield Finding(WARNING, path.name, found, 'record it while people are in view')
-    else:
+    found = f'{topic.name}: {len(people.frames)} frames with {len(ids)} people'
+    if not people.is_whole:
+        found += f' in the first {people.num_messages} of {topic.length} messages'
+    if ids:
         yield Finding(OK, path.name, found)
+        return
+    advice = 'record it while people are in view'
+    if not people.is_whole:
+        advice = f'hybrik motion reads the other messages too; if they have no people, {advice}'
+    yield Finding(WARNING, path.name, found, advice)
 
 
 def _check_images(subject: str, source: PictureSource) -> Iterator[Finding]:
