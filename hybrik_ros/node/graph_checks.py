@@ -15,7 +15,7 @@ from rclpy.node import Node
 from rclpy.task import Future
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-from hybrik_ros.advice import explain, one_line
+from hybrik_ros.advice import explain, one_line, package_advice
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
 from hybrik_ros.node.camera_checks import (
     COMPRESSED_IMAGE,
@@ -167,13 +167,8 @@ def _check_optional(package: str, purpose: str) -> Finding:
     try:
         import_module(package)
     except ImportError:
-        name = package.replace('_', '-')
-        return Finding(
-            OK,
-            package,
-            f'not installed; used only for {purpose} '
-            f'(sudo apt install ros-{os.environ.get("ROS_DISTRO", "<distribution>")}-{name})',
-        )
+        advice = package_advice(package)
+        return Finding(OK, package, f'not installed; used only for {purpose} ({advice})')
     return Finding(OK, package, f'installed; used only for {purpose}')
 
 
