@@ -24,7 +24,7 @@ from hybrik_ros.messages.calibration import describe_assumption, read_calibratio
 from hybrik_ros.messages.camera_info import are_rectified
 from hybrik_ros.messages.exposure import describe_exposure
 from hybrik_ros.messages.images import Intrinsics
-from hybrik_ros.perception.opening import MAX_PEOPLE
+from hybrik_ros.perception.opening import FULL_NOTE
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.printable import printable
 from hybrik_ros.recordings.recording import VIDEOS
@@ -32,10 +32,6 @@ from hybrik_ros.rotations import to_quaternion
 from hybrik_ros.settings import AUTO, INTRINSICS, PHOTO_SETTINGS, parse_settings
 from hybrik_ros.skeleton import JOINT_NAMES
 
-_FULL_NOTE = (
-    f'{MAX_PEOPLE} people are found, which is the maximum: of more people in the photo only the '
-    f'nearest ones are listed'
-)
 _DIGITS = 4  # after the point: tenths of millimetres
 
 
@@ -105,7 +101,7 @@ def _run(args: argparse.Namespace) -> None:
         write_picture(args.output, draw_people(rgb, people, body, camera))
     assumed = None if args.camera_info is not None else args.field_of_view
     print(_to_json(_describe(photo, people, body, camera, assumed)))
-    for text in filter(None, (*doubts, describe_exposure(rgb), _FULL_NOTE if is_full else '')):
+    for text in filter(None, (*doubts, describe_exposure(rgb), FULL_NOTE if is_full else '')):
         print(printable(text), file=sys.stderr)
 
 
