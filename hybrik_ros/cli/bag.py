@@ -12,7 +12,7 @@ from rich.progress import Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from hybrik_ros.cli.options import add_param
-from hybrik_ros.cli.output import fail
+from hybrik_ros.cli.output import fail, source_name
 from hybrik_ros.cli.progress import UNKNOWN, Bar, Count, TimeRemaining
 from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.cli.video import degrees
@@ -47,6 +47,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     parser.add_argument(
         'input',
         nargs='+',
+        type=source_name,
         help='a recording, or several: paths, a folder with recordings, or patterns',
     )
     parser.add_argument(
@@ -93,7 +94,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
     parser.add_argument(
         '--camera-info',
-        default='',
+        type=Path,
         metavar='FILE',
         help='calibration in the YAML format of camera_calibration, used instead of camera_info '
         '(default for a video: the file of the same name with suffix .yaml)',
@@ -170,7 +171,7 @@ def _run(args: argparse.Namespace, console: Terminal) -> int:
                 recording.absolute(),
                 args.image_topic,
                 args.camera_info_topic,
-                str(Path(args.camera_info).absolute()) if args.camera_info else '',
+                str(args.camera_info.absolute()) if args.camera_info else '',
                 args.field_of_view,
                 args.rate,
                 args.all_topics,

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.cli.compile import compile_missing
+from hybrik_ros.cli.output import source_name
 from hybrik_ros.cli.pictures import (
     draw_people,
     pictures_of,
@@ -79,6 +80,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
     parser.add_argument(
         '--input',
+        type=source_name,
         default=str(SAMPLE),
         metavar='SOURCE',
         help='video or photo, or index, path or URL of a camera, which is recorded for '

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import ASSUMED_FIELD_OF_VIEW, Camera
 from hybrik_ros.cli.options import add_param
-from hybrik_ros.cli.output import fail
+from hybrik_ros.cli.output import fail, source_name
 from hybrik_ros.cli.pictures import draw_people, write_picture
 from hybrik_ros.cli.video import degrees
 from hybrik_ros.human import Human
@@ -48,7 +48,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         'frame of the camera (x right, y down, z forward), rotations relative to the parent joint '
         'as quaternions (x, y, z, w), boxes in pixels. Needs no ROS.',
     )
-    parser.add_argument('photo', help=f'the photo: {", ".join(PHOTOS)}')
+    parser.add_argument('photo', type=source_name, help=f'the photo: {", ".join(PHOTOS)}')
     parser.add_argument(
         '-o', '--output', type=Path, help='write the photo with the people drawn in to this file'
     )
