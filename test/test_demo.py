@@ -294,4 +294,4 @@ def test_demo_of_a_missing_file_fails_and_says_why(
     missing = tmp_path / '[/red]nothing.mp4'
     finished = run_demo(ros_environment, '--input', str(missing))
     assert finished.returncode == 1
-    assert f'there is no file {missing}' in finished.stdout
+    assert f'{missing} does not exist' in finished.stdout

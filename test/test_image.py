@@ -114,7 +114,7 @@ def test_unusable_files_are_named_before_networks_are_loaded(
     small = tmp_path / 'small.png'
     cv2.imwrite(str(small), np.zeros((48, 64, 3), np.uint8))
     for arguments, complaint in (
-        ((tmp_path / 'none.png',), 'there is no file'),
+        ((tmp_path / 'none.png',), 'does not exist: check'),
         (('https://me:secret@host/a.jpg',), 'https://me:***@host/a.jpg is a URL: download'),
         ((tmp_path,), 'is a folder, not a photo'),
         ((CLIP,), 'is a video, not a photo: process it with hybrik bag'),

@@ -29,7 +29,7 @@ from hybrik_ros.media import MediaError, retrieval
 from hybrik_ros.media.frame_times import FrameClock
 from hybrik_ros.media.live_camera import CameraOptions, LiveCamera
 from hybrik_ros.media.open_media import open_media
-from hybrik_ros.media.photo import PhotoError, read_photo, shows_photo
+from hybrik_ros.media.photo import PhotoError, picture_format, read_photo
 from hybrik_ros.media.record import record_camera
 from hybrik_ros.media.url import hide_password
 from hybrik_ros.media.video_file import StillPicture, VideoFile
@@ -138,8 +138,8 @@ def test_a_codec_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
 def test_what_is_no_video_is_said(tmp_path: Path) -> None:
     (tmp_path / 'text.mp4').write_text('no video')
     os.mkfifo(tmp_path / 'pipe.mp4')
-    for name, reason in (('none.mp4', 'there is no file'), ('text.mp4', 'OpenCV can read'),
-                         ('pipe.mp4', 'no regular file'), ('', 'no regular file')):  # fmt: skip
+    for name, reason in (('none.mp4', 'does not exist'), ('text.mp4', 'OpenCV can read'),
+                         ('pipe.mp4', 'but a pipe'), ('', 'but a folder')):  # fmt: skip
         with pytest.raises(MediaError, match=reason):
             open_media(str(tmp_path / name))
 
@@ -397,7 +397,7 @@ def test_pictures_are_told_by_their_content(tmp_path: Path, suffix: str, name: s
     _, data = cv2.imencode(suffix, SCENE)
     path = tmp_path / name
     path.write_bytes(data.tobytes())
-    assert shows_photo(path)
+    assert picture_format(path)
     assert isinstance(open_media(str(path)), StillPicture)
     with open_source(Recording(path)) as source:
         assert source.are_photos
@@ -407,11 +407,11 @@ def test_pictures_are_told_by_their_content(tmp_path: Path, suffix: str, name: s
 @pytest.mark.parametrize('data', [b'', b'BM', b'BM of a text that is long enough', b'RIFF0000AVI '])
 def test_other_contents_are_no_pictures(tmp_path: Path, data: bytes) -> None:
     (tmp_path / 'file').write_bytes(data)
-    assert not shows_photo(tmp_path / 'file')
-    assert not shows_photo(CLIP)
-    assert not shows_photo(tmp_path)
+    assert not picture_format(tmp_path / 'file')
+    assert not picture_format(CLIP)
+    assert not picture_format(tmp_path)
     os.mkfifo(tmp_path / 'pipe')
-    assert not shows_photo(tmp_path / 'pipe')
+    assert not picture_format(tmp_path / 'pipe')
 
 
 @pytest.mark.parametrize('name', [b'\xff\xfe.mp4', b'\xe4/clip.mp4', b'no suffix \x80'])

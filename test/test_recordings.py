@@ -283,7 +283,7 @@ def test_what_is_known_beforehand_is_said_before_networks_are_loaded(
             (bag, 'locked', 'another process is writing'),
             (bag, 'file/out', 'choose another output'),
             (tmp_path / 'notes.txt', 'x', 'notes.txt is neither a bag nor a photo'),
-            (tmp_path / 'photo.heic', 'x', 'photo.heic is neither a bag nor a photo'),
+            (tmp_path / 'photo.heic', 'x', 'photo.heic cannot be read, as the format HEIC'),
             ('rtsp://me:secret@cam/1', 'x', 'rtsp://me:***@cam/1 is a URL'),
         ):
             assert run(path, '-o', tmp_path / output) == 1

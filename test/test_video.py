@@ -200,7 +200,7 @@ def test_remapped_image_takes_camera_info_along(
 
 @pytest.mark.parametrize(
     ('source', 'complaint'),
-    [('missing.mp4', 'there is no file missing.mp4'), ('text.mp4', 'text.mp4 is not a video'),
+    [('missing.mp4', 'missing.mp4 does not exist'), ('text.mp4', 'text.mp4 is not a video'),
      ('99', 'the camera 99 cannot be opened'),
      ('12345678901234567890', 'the camera 12345678901234567890 cannot be opened')],
 )  # fmt: skip

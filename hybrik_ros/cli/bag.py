@@ -2,6 +2,7 @@
 
 import argparse
 import glob
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -20,7 +21,12 @@ from hybrik_ros.media.url import hide_password, is_url
 from hybrik_ros.recordings.batch import Results, run_batch
 from hybrik_ros.recordings.interrupt import interrupts
 from hybrik_ros.recordings.process import Job, Outcome, Processor, check_job
-from hybrik_ros.recordings.recording import Recording, RecordingError, is_recording
+from hybrik_ros.recordings.recording import (
+    Recording,
+    RecordingError,
+    is_recording,
+    recordings_of,
+)
 from hybrik_ros.recordings.report import RecordingReport
 from hybrik_ros.recordings.segments import is_split, remove_parts
 from hybrik_ros.recordings.workers import Cluster, LocalWorker, Worker
@@ -215,11 +221,12 @@ def recordings_in(inputs: list[str]) -> tuple[list[Path], bool]:
                 f'play it for the node with hybrik video'
             )
         path = Path(text)
-        if (path.exists() and not path.is_dir()) or (path.is_dir() and is_recording(path)):
-            found.append(path)
-            continue
-        inside = path.iterdir() if path.is_dir() else map(Path, glob.glob(text, recursive=True))
-        recordings = sorted(each for each in inside if is_recording(each))
+        if path.is_dir():
+            recordings = recordings_of(path)
+        elif os.path.lexists(path):  # Opening it reports what is wrong, if anything is.
+            recordings = [path]
+        else:
+            recordings = sorted(filter(is_recording, map(Path, glob.glob(text, recursive=True))))
         if not recordings:
             raise RecordingError(f'there is no bag, video or folder of images at {text}')
         found += recordings

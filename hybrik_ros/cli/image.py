@@ -18,7 +18,7 @@ from hybrik_ros.cli.output import fail, source_name
 from hybrik_ros.cli.pictures import draw_people, write_picture
 from hybrik_ros.cli.video import degrees
 from hybrik_ros.human import Human
-from hybrik_ros.media.photo import PHOTOS, is_photo, read_photo, shows_photo
+from hybrik_ros.media.photo import PHOTOS, is_photo, picture_format, read_photo
 from hybrik_ros.media.url import hide_password, is_url
 from hybrik_ros.messages.calibration import describe_assumption, read_calibration
 from hybrik_ros.messages.camera_info import are_rectified
@@ -27,7 +27,7 @@ from hybrik_ros.messages.images import Intrinsics
 from hybrik_ros.perception.opening import FULL_NOTE
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.printable import printable
-from hybrik_ros.recordings.recording import VIDEOS
+from hybrik_ros.recordings.recording import is_video
 from hybrik_ros.rotations import to_quaternion
 from hybrik_ros.settings import AUTO, INTRINSICS, PHOTO_SETTINGS, parse_settings
 from hybrik_ros.skeleton import JOINT_NAMES
@@ -121,7 +121,7 @@ def _to_path(name: str) -> Path:
     path = Path(name)
     if is_url(name):
         raise ImageError(f'{hide_password(name)} is a URL: download the photo')
-    if path.is_dir() or (path.suffix.lower() in VIDEOS and not shows_photo(path)):
+    if path.is_dir() or (is_video(path) and not picture_format(path)):
         kind = 'folder' if path.is_dir() else 'video'
         raise ImageError(f'{path} is a {kind}, not a photo: process it with hybrik bag')
     return path

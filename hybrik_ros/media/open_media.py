@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.live_camera import NO_OPTIONS, CameraOptions, LiveCamera
-from hybrik_ros.media.photo import is_photo, shows_photo
+from hybrik_ros.media.photo import is_still
 from hybrik_ros.media.url import hide_password, is_url
 from hybrik_ros.media.video_file import FrameSource, StillPicture, VideoFile
 
@@ -45,4 +45,4 @@ def open_media(
         camera = LiveCamera(name)
         return VideoFile(name) if camera.has_end else camera
     path = Path(name)
-    return StillPicture(path) if is_photo(path) or shows_photo(path) else VideoFile(name)
+    return StillPicture(path) if is_still(path) else VideoFile(name)

@@ -15,6 +15,7 @@ from hybrik_ros.media.frame_times import FrameClock, look_ahead
 from hybrik_ros.media.photo import read_photo
 from hybrik_ros.media.retrieval import retrieve
 from hybrik_ros.media.url import check_name, hide_password, is_url, open_url
+from hybrik_ros.untrusted import check_regular, describe_unreadable
 
 # Frames per second where neither times nor rate are known. FFmpeg reports the resolution of the
 # time stamps, 1000 or more, as the rate of videos that have none.
@@ -151,10 +152,12 @@ class VideoFile:
                 raise MediaError(f'{self.name} cannot be opened: check the address and the network')
             return capture
         path = Path(self._location)
-        if not path.exists():
-            raise MediaError(f'there is no file {path}: check the path')
-        if not path.is_file():  # A named pipe would block.
-            raise MediaError(f'{path} is not a video: it is no regular file')
+        try:
+            check_regular(path)  # A named pipe would block.
+        except OSError as error:
+            raise MediaError(describe_unreadable(path, error)) from error
+        if not path.stat().st_size:
+            raise MediaError(f'{path} is empty: copy or export it anew')
         if not capture.open(self._location):
             raise MediaError(f'{path} is not a video that OpenCV can read: convert it')
         return capture
