@@ -81,6 +81,7 @@ def test_times_are_those_of_the_container_where_they_rise(
     ('times', 'seconds'),
     [
         ([0, 30, 71, 99, 140, 165, 203, 240, 260, 300, 340, 370], 0.0),  # a browser's
+        ([0, 30, 71, 99, 140, 165, 203, 240, 260, 300, 340, 370], 0.5),  # with sound, say
         ([0, 33, 67, 100, 200, 300, 400, 500, 600, 800, 900, 1900], 1.9),  # a phone in the dark
         ([500, 533, 567, 600, 700, 800, 900, 1000, 1100, 1300, 1400, 9000], 60.0),
         ([7000 + 40 * number for number in range(12)], 7.48),  # a part of a recording

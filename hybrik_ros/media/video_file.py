@@ -108,8 +108,10 @@ class VideoFile:
         self.size = (int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
                      int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))  # fmt: skip
         rate, length = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.rate = float(rate) if _MIN_RATE <= rate <= _MAX_RATE else _ASSUMED_RATE
-        self.length = int(length) if 0 < length < _MAX_LENGTH else 0
+        has_rate = _MIN_RATE <= rate <= _MAX_RATE
+        self.rate = float(rate) if has_rate else _ASSUMED_RATE
+        # FFmpeg computes lengths that a container does not have by the rate.
+        self.length = int(length) if has_rate and 0 < length < _MAX_LENGTH else 0
         self.estimated = 0
         self.is_cut_off = False
         if math.prod(self.size) > MAX_VIDEO_PIXELS:
