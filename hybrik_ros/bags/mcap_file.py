@@ -287,7 +287,8 @@ class McapFile:
         self._has_loose_messages = count > 0 and not chunks
         is_inside = all(0 < c.length <= self._file.size - c.offset for c in self._chunks)
         has_channels = self._counts.keys() <= self._channels.keys()
-        return is_inside and has_channels and chunks == len(self._chunks)
+        has_counts = self._counts.total() == count  # An empty map says that they are unknown.
+        return is_inside and has_channels and has_counts and chunks == len(self._chunks)
 
     def _scan(self) -> None:
         """Read all records, of chunks too, to find what an index has."""
