@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
         source, name = _open(args.input, args.output, console)
         realtime = args.realtime and not isinstance(source, StillPicture)
         compile_missing(console)
-        with Recorder(_NODE) as recorder:
+        with Recorder(_NODE, args.ros_arguments) as recorder:
             _play(source, name, realtime, args.output, recorder, console)
         pictures = _write(source, args.output, recorder, console)
         _print_tables(realtime, recorder, console)
