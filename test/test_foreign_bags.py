@@ -1,5 +1,6 @@
 """Bags that hold more than ROS 2 writes, or less: what can be read is, and the rest is named."""
 
+import os
 import random
 import shutil
 import sqlite3
@@ -357,6 +358,17 @@ def test_names_of_files_are_free(
     whole = file_of(bag)
     moved = whole.rename(tmp_path / f'{name}{whole.suffix}')
     assert read(moved) == (expected, {})
+
+
+@pytest.mark.parametrize('suffix', ['mcap', 'db3'])
+def test_a_file_that_is_refused_is_closed(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f'bag.{suffix}'
+    path.write_bytes(b'no bag' * 100)
+    with pytest.raises(BagError) as refused:
+        BagReader(path).__enter__()
+    assert refused.value.__traceback__ is not None  # Its frames keep what the reader had opened.
+    descriptors = Path('/proc/self/fd').glob('*')
+    assert str(path) not in map(os.path.realpath, descriptors)
 
 
 @pytest.mark.parametrize('plugin', ['MCAP', 'SQLITE3'])

@@ -24,6 +24,7 @@ from hybrik_ros.bags.storage import (
     UNKNOWN_TYPE,
     Row,
     StorageError,
+    closing_on_error,
     connect,
     define,
 )
@@ -208,11 +209,8 @@ class McapFile:
         self._unpacked: Buffer = b''
         self.span: tuple[int, int] | None = None
         self._file = _RecordFile(path)
-        try:
+        with closing_on_error(self.close):
             self._open()
-        except BaseException:
-            self.close()
-            raise
         self.connections = [
             _connect(channel, self._schemas, self._counts[channel.id], self)
             for channel in self._channels.values()

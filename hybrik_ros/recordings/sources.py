@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hybrik_ros.bags import BagReader, Message, Topic, deserialise, typestore
 from hybrik_ros.bags.reader import files_of, log_of
-from hybrik_ros.bags.storage import CUT_OFF, DAMAGED_MESSAGE
+from hybrik_ros.bags.storage import CUT_OFF, DAMAGED_MESSAGE, closing_on_error
 from hybrik_ros.camera import ASSUMED_FIELD_OF_VIEW, Camera
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.photo import PHOTOS, PhotoError, is_still, read_photo
@@ -264,11 +264,8 @@ class BagSource(PictureSource):
 
     def __enter__(self) -> 'BagSource':
         self._reader.__enter__()
-        try:
+        with closing_on_error(self._reader.__exit__):
             self._find_topics()
-        except BaseException:
-            self._reader.__exit__()
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:
