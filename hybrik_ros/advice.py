@@ -132,8 +132,8 @@ def explain_unexpected(error: Exception) -> str | None:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the message of an error without line breaks."""
-    return ' '.join(str(error).split()) or repr(error)
+    """Return the message of an error without line breaks; names keep their spaces."""
+    return ' '.join(filter(None, map(str.strip, str(error).splitlines()))) or repr(error)
 
 
 def pip_install(*packages: str) -> str:

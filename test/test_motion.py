@@ -454,7 +454,7 @@ def test_each_person_of_a_bag_gets_a_file(
         ),
         (['BAG', '-o', 'a.npz', '--topic', '/x'], 'has no topic /x; it has /people'),
         (['BAG', '-o', 'a.npz', '--body', 'BODY'], "have the body 'default', not 'mine'"),
-        (['nowhere', '-o', 'a.npz'], 'is not a rosbag2 bag'),
+        (['nowhere', '-o', 'a.npz'], 'nowhere does not exist'),
     ],
 )
 def test_invalid_arguments_are_reported(

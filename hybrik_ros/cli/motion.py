@@ -11,6 +11,7 @@ from hybrik_ros.cli.output import fail, say
 from hybrik_ros.motion import FORMATS, Motion, MotionError, motions_of, write_motion
 from hybrik_ros.motion.formats import check_format
 from hybrik_ros.printable import printable
+from hybrik_ros.writing import writing
 
 # Metres; frames with a larger deviation from the messages are reported.
 _MAX_DEVIATION = 0.001
@@ -87,7 +88,8 @@ def _run(args: argparse.Namespace) -> None:
             f'set its file with --body'
         )
     motions = motions_of(list(people.frames), list(people.frames.values()), body, args.gaps)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
+    with writing(args.output):
+        args.output.parent.mkdir(parents=True, exist_ok=True)
     for motion in motions:
         path = args.output
         if len(motions) > 1:
