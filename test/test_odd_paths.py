@@ -9,6 +9,7 @@ import pytest
 from test_motion import walk, write_people
 
 from hybrik_ros.cli import main
+from hybrik_ros.cli.bag import recordings_in
 
 
 @pytest.fixture
@@ -62,3 +63,33 @@ def test_a_path_that_is_no_file_is_named(
     [said] = capsys.readouterr().err.splitlines()
     assert words in said
     assert {path: path.lstat().st_mode for path in here.rglob('*')} == before
+
+
+@pytest.mark.parametrize('is_absolute', [False, True])
+@pytest.mark.parametrize(
+    ('pattern', 'expected'),
+    [
+        ('**/*.mp4', {'a.mp4', 'day/b.mp4'}),
+        ('**', {'a.mp4', 'day/b.mp4'}),
+        ('day/**', {'day/b.mp4'}),
+        ('d*/*.mp4', {'day/b.mp4'}),
+        ('day/../*.mp4', {'day/../a.mp4'}),
+        ('.cache/*', {'.cache/c.mp4'}),
+        ('self/*.mp4', {'self/a.mp4'}),
+    ],
+)
+def test_patterns_follow_no_links_in_circles(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pattern: str,
+    expected: set[str],
+    is_absolute: bool,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ('a.mp4', 'day/b.mp4', '.cache/c.mp4', 'notes.txt'):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).touch()
+    for name in ('self', 'here'):
+        Path(name).symlink_to('.')
+    root = tmp_path if is_absolute else Path()
+    assert recordings_in([str(root / pattern)]) == (sorted(root / name for name in expected), True)

@@ -1,7 +1,6 @@
 """`hybrik bag`: process recordings into bags with people."""
 
 import argparse
-import glob
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -226,11 +225,27 @@ def recordings_in(inputs: list[str]) -> tuple[list[Path], bool]:
         elif os.path.lexists(path):  # Opening it reports what is wrong, if anything is.
             recordings = [path]
         else:
-            recordings = sorted(filter(is_recording, map(Path, glob.glob(text, recursive=True))))
+            recordings = sorted(filter(is_recording, _paths_like(path)))
         if not recordings:
             raise RecordingError(f'there is no bag, video or folder of images at {text}')
         found += recordings
     return found, len(found) > 1 or found != [Path(text) for text in inputs]
+
+
+def _paths_like(pattern: Path) -> set[Path]:
+    """Return the paths that match a pattern; * matches no hidden names.
+
+    ** follows no links: in a folder with two links to itself there are more paths than time.
+    """
+    if pattern.name == '**':
+        pattern /= '*'  # Files, too.
+    root = Path(pattern.anchor)
+    found = root.glob(str(pattern.relative_to(root)))
+    return {path for path in found if not _hidden_parts(path) - _hidden_parts(pattern)}
+
+
+def _hidden_parts(path: Path) -> set[str]:
+    return {part for part in path.parts if part.startswith('.')}
 
 
 def _outputs(recordings: list[Path], output: Path, many: bool) -> dict[Path, Path]:
