@@ -16,9 +16,9 @@ PACKAGE = Path(hybrik_ros.__file__).parent
 
 # From top to bottom.
 LAYERS = (
-    'arguments', 'arrays', 'angles', 'advice', 'limits', 'printable', 'untrusted', 'deadline',
-    'compiling', 'vectors', 'share', 'timing', 'writing', 'skeleton', 'rotations', 'human',
-    'settings', 'kinematics', 'camera', 'body', 'inference',
+    'arguments', 'arrays', 'angles', 'advice', 'limits', 'credentials', 'printable', 'untrusted',
+    'deadline', 'compiling', 'vectors', 'share', 'timing', 'writing', 'skeleton', 'rotations',
+    'human', 'settings', 'kinematics', 'camera', 'body', 'inference',
     'smoothing', 'perception', 'tracking', 'posing', 'reconstruction', 'snapshot', 'warm_up',
     'pipeline', 'drawing', 'motion', 'comparison', 'findings', 'messages', 'media', 'node',
     'network', 'bags',

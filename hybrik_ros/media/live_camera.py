@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrik_ros.credentials import hide_credentials
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.retrieval import retrieve
-from hybrik_ros.media.url import check_name, hide_password, is_url, open_url
+from hybrik_ros.media.url import check_name, is_url, open_url
 
 _DEVICE = re.compile(r'/dev/video(\d{1,9})')
 _MJPG = cv2.VideoWriter.fourcc(*'MJPG')
@@ -63,7 +64,7 @@ class LiveCamera:
 
     def __init__(self, name: str, options: CameraOptions = NO_OPTIONS) -> None:
         check_name(name)
-        self.name = hide_password(name)
+        self.name = hide_credentials(name)
         self._location = name
         self._options = options
         self._capture = cv2.VideoCapture()

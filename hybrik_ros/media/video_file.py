@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrik_ros.credentials import hide_credentials
 from hybrik_ros.limits import MAX_VIDEO_PIXELS
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.frame_times import FrameClock, look_ahead
 from hybrik_ros.media.photo import read_photo
 from hybrik_ros.media.retrieval import retrieve
-from hybrik_ros.media.url import check_name, hide_password, is_url, open_url
+from hybrik_ros.media.url import check_name, is_url, open_url
 
 # Frames per second where neither times nor rate are known. FFmpeg reports the resolution of the
 # time stamps, 1000 or more, as the rate of videos that have none.
@@ -101,7 +102,7 @@ class VideoFile:
 
     def __init__(self, name: str) -> None:
         check_name(name)
-        self.name = hide_password(name)
+        self.name = hide_credentials(name)
         self._location = name
         capture = self._open()
         self.size = (int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
