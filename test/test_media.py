@@ -307,8 +307,25 @@ def test_videos_on_the_network_have_an_end_and_their_times(tmp_path: Path) -> No
             open_media(f'{url}/none.avi')
 
 
+def test_a_server_without_ranges_is_no_fault_of_the_codec(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (10, 480, 640, 3), np.uint8)
+    writer = cv2.VideoWriter(
+        str(tmp_path / 'clip.mp4'), cv2.VideoWriter.fourcc(*'mp4v'), 25, (640, 480)
+    )
+    for frame in noise:
+        writer.write(frame)
+    writer.release()
+    assert len(list(VideoFile(str(tmp_path / 'clip.mp4')).frames())) == 10
+    reason = 'the server may not support ranges, or .*; download the file first'
+    with (
+        serve(partial(Files, directory=str(tmp_path))) as url,
+        pytest.raises(MediaError, match=f'^{url}/clip.mp4 is a video of which no .*: {reason}'),
+    ):
+        open_media(f'{url}/clip.mp4')
+
+
 def test_passwords_are_not_shown() -> None:
-    with pytest.raises(MediaError, match=r'the camera rtsp://me:\*\*\*@127.0.0.1:9/ cannot be'):
+    with pytest.raises(MediaError, match=r'the stream rtsp://me:\*\*\*@127.0.0.1:9/ cannot be'):
         open_media('rtsp://me:secret@127.0.0.1:9/')
 
 

@@ -422,7 +422,7 @@ def test_a_photo_is_published_upright_once(spawn: Spawn, viewer: Viewer, tmp_pat
 
 @pytest.mark.parametrize(
     ('arguments', 'complaint'),
-    [(('rtsp://me:secret@127.0.0.1:9/x',), 'the camera rtsp://me:***@127.0.0.1:9/x cannot be'),
+    [(('rtsp://me:secret@127.0.0.1:9/x',), 'the stream rtsp://me:***@127.0.0.1:9/x cannot be'),
      (('clip.mp4', '--size', '640x480'), 'clip.mp4 is no camera of this machine'),
      (('0', '--size', '640'), 'must be WIDTHxHEIGHT'),
      (('0', '--rate', '0'), 'must be above 0 images/s')],

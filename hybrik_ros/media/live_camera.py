@@ -69,7 +69,8 @@ class LiveCamera:
         self._options = options
         self._capture = cv2.VideoCapture()
         if not self.open():
-            raise MediaError(f'the camera {self.name} cannot be opened: {self._advice()}')
+            kind = 'stream' if is_url(name) else 'camera'
+            raise MediaError(f'the {kind} {self.name} cannot be opened: {self._advice()}')
 
     @property
     def size(self) -> tuple[int, int]:
@@ -140,7 +141,10 @@ class LiveCamera:
 
     def _advice(self) -> str:
         if is_url(self._location):
-            return 'check the address, the password, and that it answers, for example with ffplay'
+            return (
+                'check the address, the password, and that it answers, for example with ffplay; if '
+                'it is a file, download it first'
+            )
         path = self._path()
         found = ', '.join(map(str, sorted(Path('/dev').glob('video*')))) or 'none'
         if not os.path.exists(path):  # Path.exists raises for names that are too long.
