@@ -20,6 +20,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from spinning import SpinningNode
 from std_msgs.msg import Header
 
+from hybrik_ros.cli import main
 from hybrik_ros.media.live_camera import LiveCamera
 from hybrik_ros.media.video_file import VideoFile
 from hybrik_ros.msg import HumanMeshArray
@@ -406,6 +407,23 @@ def test_frames_of_a_variable_rate_come_at_their_times(
     found = (np.array(viewer.stamps()[:10]) - viewer.stamps()[0]) / 1e6
     np.testing.assert_allclose(found[:8], times, atol=0.01)
     assert found[9] - found[8] == pytest.approx(20, abs=0.01)  # once more from the start
+
+
+def test_slashes_before_the_frame_are_named_and_removed(
+    spawn: Spawn, viewer: Viewer, clip: Path
+) -> None:
+    status, said = finish(play(spawn, clip, '--subscribers', 1, '--frame-id', '//cam'))
+    assert status == 0
+    assert "the frame_id '//cam' begins with a slash, which tf2 refuses: it is used without" in said
+    viewer.require(lambda: len(viewer.images) == FRAMES)
+    assert {each.header.frame_id for each in [*viewer.images, *viewer.camera_infos]} == {'cam'}
+
+
+@pytest.mark.parametrize('name', ['', '//', ' ', 'a\nb', '\x1b[2J', '\udcff', 'x' * 257])
+def test_frames_without_a_name_are_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(['video', '--frame-id', name])
+    assert 'must be the name of a frame' in capsys.readouterr().err
 
 
 def test_a_photo_is_published_upright_once(spawn: Spawn, viewer: Viewer, tmp_path: Path) -> None:

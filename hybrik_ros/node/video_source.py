@@ -108,7 +108,12 @@ class VideoNode(Node):
         self._source = source
         self._name = printable(source.name)
         self._camera_info = camera_info
-        self._frame_id = frame_id
+        self._frame_id = frame_id.lstrip('/')
+        if self._frame_id != frame_id:
+            self.get_logger().warning(
+                f'the frame_id {frame_id!r} begins with a slash, which tf2 refuses: it is used '
+                f'without'
+            )
         self._stopping = stopping
         self._loop = loop
         self._subscribers = max(subscribers, int(lockstep))
