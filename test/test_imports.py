@@ -17,8 +17,8 @@ PACKAGE = Path(hybrik_ros.__file__).parent
 # From top to bottom.
 LAYERS = (
     'arguments', 'arrays', 'angles', 'advice', 'limits', 'credentials', 'printable', 'untrusted',
-    'deadline', 'compiling', 'vectors', 'share', 'timing', 'writing', 'skeleton', 'rotations',
-    'human', 'settings', 'kinematics', 'camera', 'body', 'inference',
+    'deadline', 'compiling', 'vectors', 'share', 'stopping', 'timing', 'writing', 'skeleton',
+    'rotations', 'human', 'settings', 'kinematics', 'camera', 'body', 'inference',
     'smoothing', 'perception', 'tracking', 'posing', 'reconstruction', 'snapshot', 'warm_up',
     'pipeline', 'drawing', 'motion', 'comparison', 'findings', 'messages', 'media', 'node',
     'network', 'bags',

@@ -418,6 +418,48 @@ def test_damaged_messages_never_reach_the_robot(
         peer.close()
 
 
+# The example, which gets signals while it handles its first message.
+SIGNALLED = """
+import runpy, signal, sys, time
+from hybrik_ros.messages import people
+read = people.from_human_mesh
+
+def read_and_signal(message):
+    for number in map(int, sys.argv[1:]):
+        signal.raise_signal(number)
+    time.sleep(0.3)
+    return read(message)
+
+people.from_human_mesh = read_and_signal
+sys.exit(runpy.run_path({path!r})['main']())
+"""
+
+
+@pytest.mark.parametrize(
+    'signals',
+    [[signal.SIGINT], [signal.SIGTERM], 2 * [signal.SIGINT], [signal.SIGTERM, signal.SIGINT]],
+)
+def test_signals_during_a_callback_end_it_without_a_traceback(
+    signals: list[signal.Signals], ros_environment: dict[str, str]
+) -> None:
+    peer = SpinningNode('person')
+    publisher = peer.node.create_publisher(HumanMesh, 'human_pose', 10)
+    words = [str(int(number)) for number in signals]
+    process = subprocess.Popen(
+        [sys.executable, '-c', SIGNALLED.format(path=str(EXAMPLE)), *words],
+        env=ros_environment, text=True, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert peer.wait(publisher.get_subscription_count)
+        publisher.publish(message(hanging('left', elbow=1.2), 0.5))
+        _, log = process.communicate(timeout=20)
+        assert (process.returncode, 'Traceback' in log) == (0, False), log
+    finally:
+        process.kill()
+        process.communicate()
+        peer.close()
+
+
 def test_arm_holds_when_angles_are_not_finite() -> None:
     arm = example.Arm('left')
     start = hanging('left', elbow=0.8)
