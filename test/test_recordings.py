@@ -36,6 +36,7 @@ from hybrik_ros.recordings.process import Job, Outcome, Processor, locked, repla
 from hybrik_ros.recordings.recording import Recording, RecordingError, fingerprint
 from hybrik_ros.recordings.report import RecordingReport
 from hybrik_ros.recordings.segments import Segments, folder_of, split
+from hybrik_ros.recordings.sources import open_source
 from hybrik_ros.recordings.workers import LocalWorker, run_jobs
 
 FIRST, LENGTH = 30, 18
@@ -424,6 +425,13 @@ def test_topics_that_cannot_be_found_are_reported(
     with pytest.raises(RecordingError, match=complaint):
         processor.process(job(folder, tmp_path / 'out', **how))
     assert not (tmp_path / 'out').exists()
+
+
+def test_topics_may_be_given_without_their_slash(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / 'bag', [np.zeros((8, 8, 3), np.uint8)])
+    names = {'image_topic': IMAGE.lstrip('/'), 'camera_info_topic': INFO.lstrip('/')}
+    with open_source(Recording(path, **names)) as source:
+        assert [step.picture is None for step in source.steps()] == [True, False]
 
 
 @pytest.mark.parametrize(('seconds', 'is_named'), [(2, False), (10, True)])

@@ -112,7 +112,7 @@ def read_people(path: Path, topic: str = '', limit: int | None = None) -> People
     """
     left_out = LeftOut()
     with BagReader(path) as reader:
-        name = topic or _find_topic(path, reader)
+        name = reader.full_name(topic) if topic else _find_topic(path, reader)
         if name not in reader.topics:
             raise BagError(f'{path} has no topic {name}; it has {", ".join(reader.topics)}')
         type_name = reader.topics[name].type_name

@@ -185,6 +185,10 @@ class BagReader:
         self._stack.close()
         self._storages.clear()
 
+    def full_name(self, topic: str) -> str:
+        """Return the name of a topic, which may be given without its leading slash as to nodes."""
+        return topic if topic in self.topics else f'/{topic.lstrip("/")}'
+
     def messages(
         self, topics: Collection[str], start: int | None = None, stop: int | None = None
     ) -> Iterator[Message]:

@@ -16,7 +16,7 @@ from hybrik_ros.cli.output import fail, source_name
 from hybrik_ros.cli.progress import UNKNOWN, Bar, Count, TimeRemaining
 from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.cli.video import degrees
-from hybrik_ros.media.url import hide_password, is_url
+from hybrik_ros.media.url import is_url
 from hybrik_ros.recordings.batch import Results, run_batch
 from hybrik_ros.recordings.interrupt import interrupts
 from hybrik_ros.recordings.process import Job, Outcome, Processor, check_job
@@ -216,7 +216,7 @@ def recordings_in(inputs: list[str]) -> tuple[list[Path], bool]:
     for text in inputs:
         if is_url(text):
             raise RecordingError(
-                f'{hide_password(text)} is a URL, and recordings are files: download the video, or '
+                f'{text} is a URL, and recordings are files: download the video, or '
                 f'play it for the node with hybrik video'
             )
         path = Path(text)

@@ -19,7 +19,7 @@ from hybrik_ros.cli.pictures import draw_people, write_picture
 from hybrik_ros.cli.video import degrees
 from hybrik_ros.human import Human
 from hybrik_ros.media.photo import PHOTOS, is_photo, picture_format, read_photo
-from hybrik_ros.media.url import hide_password, is_url
+from hybrik_ros.media.url import is_url
 from hybrik_ros.messages.calibration import describe_assumption, read_calibration
 from hybrik_ros.messages.camera_info import are_rectified
 from hybrik_ros.messages.exposure import describe_exposure
@@ -120,7 +120,7 @@ def _to_path(name: str) -> Path:
     """Return the path of a photo; refuse what other commands take."""
     path = Path(name)
     if is_url(name):
-        raise ImageError(f'{hide_password(name)} is a URL: download the photo')
+        raise ImageError(f'{name} is a URL: download the photo')
     if path.is_dir() or (is_video(path) and not picture_format(path)):
         kind = 'folder' if path.is_dir() else 'video'
         raise ImageError(f'{path} is a {kind}, not a photo: process it with hybrik bag')

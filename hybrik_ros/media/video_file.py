@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrik_ros.credentials import hide_credentials
 from hybrik_ros.limits import MAX_VIDEO_PIXELS
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.frame_times import FrameClock, look_ahead
 from hybrik_ros.media.photo import read_photo
 from hybrik_ros.media.retrieval import retrieve
-from hybrik_ros.media.url import check_name, hide_password, is_url, open_url
+from hybrik_ros.media.url import check_name, is_url, open_url
 from hybrik_ros.untrusted import check_regular, describe_unreadable
 
 # Frames per second where neither times nor rate are known. FFmpeg reports the resolution of the
@@ -102,7 +103,7 @@ class VideoFile:
 
     def __init__(self, name: str) -> None:
         check_name(name)
-        self.name = hide_password(name)
+        self.name = hide_credentials(name)
         self._location = name
         capture = self._open()
         self.size = (int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
@@ -120,13 +121,7 @@ class VideoFile:
                 f'{MAX_VIDEO_PIXELS}: reduce it'
             )
         if not capture.grab():
-            advice = 'convert it, to H.264 for example'
-            if is_url(name):  # Servers without ranges send no file that must be read from its end.
-                advice = 'download it, and use the file'
-            raise MediaError(
-                f'{self.name} has the codec {_codec(capture)}, which this OpenCV cannot decode, or '
-                f'no frame: {advice}'
-            )
+            raise MediaError(self._explain_no_frame(_codec(capture)))
         self._first = max(0.0, float(capture.get(_PRESENTATION_TIME)))
         self.is_still = self.length <= 1 and not capture.grab()
 
@@ -163,6 +158,17 @@ class VideoFile:
         if not capture.open(self._location):
             raise MediaError(f'{path} is not a video that OpenCV can read: convert it')
         return capture
+
+    def _explain_no_frame(self, codec: str) -> str:
+        if is_url(self._location):  # Files with their index at the end need ranges.
+            return (
+                f'{self.name} is a video of which no frame can be read: the server may not support '
+                f'ranges, or this OpenCV cannot decode the codec {codec}; download the file first'
+            )
+        return (
+            f'{self.name} has the codec {codec}, which this OpenCV cannot decode, or no frame: '
+            f'convert it, to H.264 for example'
+        )
 
     def _timed_frames(self) -> Iterator[tuple[float, NDArray[np.uint8] | None]]:
         clock = FrameClock(1 / self.rate)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from hybrik_ros.arrays import Array, Image
 from hybrik_ros.body.proportions import Proportions
 from hybrik_ros.camera import Camera, ImpossiblePoseError, Region, bounding_box, locate, on_rays
+from hybrik_ros.human import MAX_BETA
 from hybrik_ros.inference import Runner
 from hybrik_ros.kinematics import forward, solve
 from hybrik_ros.perception.coco import KEYPOINT_NAMES
@@ -185,7 +186,7 @@ def observe(prediction: Prediction, camera: Camera) -> JointObservation:
     Raises
     ------
     ImpossiblePoseError
-        A value is not finite, or the scale is not positive.
+        A value is not finite, the scale is not positive, or a beta is beyond MAX_BETA.
     """
     # One metre covers f / Z pixels.
     focal = np.sqrt(camera.matrix[0, 0] * camera.matrix[1, 1])
@@ -202,6 +203,8 @@ def observe(prediction: Prediction, camera: Camera) -> JointObservation:
         raise ImpossiblePoseError(
             f'joints are not finite, or their distance of {distance} m is not positive'
         )
+    if np.abs(prediction.betas).max(initial=0.0) > MAX_BETA:
+        raise ImpossiblePoseError(f'no person has the betas {prediction.betas}')
     size = [camera.width, camera.height]
     inside = ((prediction.pixels >= 0) & (prediction.pixels < size)).all(axis=1)
     confidence = np.where(inside, np.clip(1.0 - prediction.sigma, 0.0, 1.0), 0.0)

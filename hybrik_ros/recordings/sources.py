@@ -363,6 +363,7 @@ class BagSource(PictureSource):
         topics = self._reader.topics
         images = {t.name: t for t in topics.values() if t.type_name in IMAGE_TYPES}
         if name:
+            name = self._reader.full_name(name)
             if name not in images:
                 raise self._missing_topic('image', name, images)
             return images[name]
@@ -398,6 +399,7 @@ class BagSource(PictureSource):
         topics = self._reader.topics
         infos = {t.name: t for t in topics.values() if t.type_name == _CAMERA_INFO and t.length}
         if name:
+            name = self._reader.full_name(name)
             if name not in infos:
                 raise self._missing_topic('camera_info', name, infos)
             return infos[name]
