@@ -31,6 +31,13 @@ _ROS_ADVICE = {
     'unknown arguments': 'use -p NAME:=VALUE, --params-file FILE, -r FROM:=TO or --log-level LEVEL',
     'ROS_DOMAIN_ID': 'export ROS_DOMAIN_ID=0, or the number from 0 to 101 that the other nodes use',
 }
+# Middlewares that the distributions have.
+_MIDDLEWARES = (
+    'rmw_connextdds', 'rmw_cyclonedds_cpp', 'rmw_fastrtps_cpp', 'rmw_fastrtps_dynamic_cpp',
+    'rmw_zenoh_cpp',
+)  # fmt: skip
+# Distributions for which apt does not have a package (ros/rosdistro).
+_NOT_RELEASED = {'hri_msgs': ('iron', 'kilted'), 'rmw_zenoh_cpp': ('iron',)}
 _MAX_DOMAIN = 232  # of DDS: greater ids have port numbers above 65535
 _WRONG_TYPE = re.compile(
     r"Trying to set parameter '(.+?)' to '(.*)' of type '(\w+)', expecting type '(\w+)'"
@@ -69,12 +76,9 @@ def check_ros_environment(arguments: Sequence[str] = ()) -> None:
     middleware = os.environ.get('RMW_IMPLEMENTATION', '')
     installed = _find_middlewares()
     if middleware and installed and middleware not in installed:
-        distribution = os.environ.get('ROS_DISTRO')
-        package = f'ros-{distribution}-{middleware}'.replace('_', '-')
         raise RosEnvironmentError(
             f'RMW_IMPLEMENTATION is {middleware}, which is not installed (installed: '
-            f'{", ".join(sorted(installed))}): unset RMW_IMPLEMENTATION'
-            + (f', or sudo apt install {package}' if distribution else '')
+            f'{", ".join(sorted(installed))}): {middleware_advice(middleware)}'
         )
 
 
@@ -128,8 +132,8 @@ def explain_unexpected(error: Exception) -> str | None:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the message of an error without line breaks."""
-    return ' '.join(str(error).split()) or repr(error)
+    """Return the message of an error without line breaks; names keep their spaces."""
+    return ' '.join(filter(None, map(str.strip, str(error).splitlines()))) or repr(error)
 
 
 def pip_install(*packages: str) -> str:
@@ -144,6 +148,29 @@ def pip_install(*packages: str) -> str:
             f'.venv-$ROS_DISTRO/bin/python {install}'
         )
     return f'{sys.executable} {install}'
+
+
+def package_advice(package: str) -> str:
+    """Return how to install a package of ROS 2 for the sourced distribution."""
+    if command := _apt_install(package):
+        return command
+    if distribution := os.environ.get('ROS_DISTRO'):
+        return f'apt has none for {distribution}: build {package} from source in the workspace'
+    return f'ROS from PyPI has none: source a ROS distribution that has {package}'
+
+
+def middleware_advice(middleware: str) -> str:
+    """Return what to do where the middleware of RMW_IMPLEMENTATION is missing."""
+    command = _apt_install(middleware) if middleware in _MIDDLEWARES else ''
+    return 'unset RMW_IMPLEMENTATION' + (f', or {command}' if command else '')
+
+
+def _apt_install(package: str) -> str:
+    """Return the command that installs a package of ROS 2; empty if apt does not have it."""
+    distribution = os.environ.get('ROS_DISTRO')
+    if not distribution or distribution in _NOT_RELEASED.get(package, ()):
+        return ''
+    return f'sudo apt install ros-{distribution}-{package.replace("_", "-")}'
 
 
 def ros_advice() -> str:

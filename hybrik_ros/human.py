@@ -7,6 +7,10 @@ from numpy.typing import NDArray
 
 from hybrik_ros.arrays import Array
 
+# Maximum absolute value of a beta. Fits of SMPL to unusual people reach 10; those of this package
+# are within body.betas.BETA_LIMITS.
+MAX_BETA = 20.0
+
 
 @dataclass(frozen=True, eq=False)
 class Human:
@@ -30,7 +34,7 @@ class Human:
     global_rotations : ndarray
         Rotations (24, 3, 3) that map the rest frame of each joint to the optical frame.
     betas : ndarray
-        Shape parameters (num_betas) of the body model.
+        Shape parameters (num_betas) of the body model, in [-MAX_BETA, MAX_BETA].
     translation : ndarray
         Translation (3): an SMPL layer with these betas and rotations, moved by it, has the joints.
     translation_confidence : float

@@ -1,11 +1,13 @@
-"""Text that is safe to show: on one line, without characters that terminals interpret, and short.
+"""Text that is safe to show: on one line, short, without what terminals interpret and passwords.
 
 Names in files and messages can hold anything. Terminals execute escape sequences in them, line
-breaks forge lines of a log, and marks of writing direction reorder what is read.
+breaks forge lines of a log, and marks of writing direction reorder what is read. Logs are passed
+on, and with them the credentials of URLs.
 """
 
 import unicodedata
 
+from hybrik_ros.credentials import hide_credentials
 from hybrik_ros.limits import MAX_SHOWN_CHARACTERS
 
 # Unicode's categories of control and format characters, surrogates, and separators of lines and
@@ -16,6 +18,8 @@ _UNSAFE = frozenset(('Cc', 'Cf', 'Cs', 'Zl', 'Zp'))
 def printable(text: object, max_length: int = MAX_SHOWN_CHARACTERS) -> str:
     r"""Return a text with control characters escaped, as \x1b or \n, and its middle cut out.
 
+    The credentials of URLs are hidden.
+
     Parameters
     ----------
     text : object
@@ -24,7 +28,7 @@ def printable(text: object, max_length: int = MAX_SHOWN_CHARACTERS) -> str:
         Maximum number of characters that are kept. Beginning and end remain: error messages begin
         with what is wrong and end with what to do.
     """
-    found = _cut(str(text), max_length)
+    found = _cut(hide_credentials(str(text)), max_length)
     if found.isprintable():
         return found
     return _cut(''.join(_escape(character) for character in found), max_length)

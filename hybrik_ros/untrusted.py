@@ -60,6 +60,15 @@ def _kind_of(mode: int) -> str:
     return next((kind for is_kind, kind in kinds.items() if is_kind(mode)), 'something else')
 
 
+def describe_unreadable(path: Path, error: OSError) -> str:
+    """Return why a file cannot be read, with its name, by the error of reading it."""
+    if isinstance(error, FileNotFoundError):
+        if path.is_symlink():
+            return f'{path} is a link to {os.readlink(path)}, which does not exist: correct it'
+        return f'{path} does not exist: check the path'
+    return f'{path} cannot be read: {error.strerror}' if error.strerror else str(error)
+
+
 def read_regular(path: Path, max_bytes: int) -> bytes:
     """Return the content of a regular file.
 

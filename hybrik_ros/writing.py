@@ -8,7 +8,7 @@ from pathlib import Path
 # Errors for which another output path is the remedy.
 _OUTPUT_ERRORS = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR,
-    errno.ENOENT, errno.EEXIST,
+    errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG,
 )  # fmt: skip
 
 
@@ -24,9 +24,11 @@ def writing(path: Path) -> Iterator[None]:
     Raises
     ------
     OSError
-        The output cannot be written.
+        The output cannot be written, or is a pipe or a device.
     """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError(f'{path} is neither a file nor a folder: choose another output')
         yield
     except OSError as error:
         if error.errno not in _OUTPUT_ERRORS:

@@ -18,12 +18,14 @@ _LEVELS, _CHILDREN = 12, 40  # of the tree of an endless table
 MIB = 2**20
 
 
-def packed_zeros(size: int, coding: str, start: bytes = b'') -> bytes:
-    """Return this number of zeros, the first of them replaced, compressed block by block."""
+def packed_zeros(size: int, coding: str, start: bytes = b'', end: bytes = b'') -> bytes:
+    """Return this number of zeros, the first and last replaced, compressed block by block."""
     frame = zstd.ZstdCompressor() if coding == 'zstd' else lz4.frame.LZ4FrameCompressor()
     parts = [frame.begin()] if coding == 'lz4' else []
-    parts.append(frame.compress(start + bytes(MIB - len(start))))
-    parts += [frame.compress(bytes(MIB)) for _ in range(size // MIB - 1)]
+    blocks = size // MIB
+    for number in range(blocks):
+        head, tail = b'' if number else start, end if number == blocks - 1 else b''
+        parts.append(frame.compress(head + bytes(MIB - len(head) - len(tail)) + tail))
     return b''.join([*parts, frame.flush()])
 
 
@@ -164,6 +166,20 @@ def write_endless_index(path: Path) -> Path:
     with closing(sqlite3.connect(path)) as database:
         database.execute('CREATE INDEX timestamp_idx ON messages (timestamp ASC)')
     return _make_endless(path, 'timestamp_idx', lambda leaf: 25 * [_first_cell(leaf)])
+
+
+def write_long_names(path: Path, size: int, number: int) -> Path:
+    """Write a database with images whose frame_id unpacks to this size, which take long to read."""
+    write_database(path, STORED)
+    # CDR: height, width, encoding, byte order, step and number of bytes follow the frame_id.
+    end = struct.pack('<3I5sBxx2I', 0, 0, 5, b'rgb8', 0, 0, 0)
+    start = struct.pack('<BBHiII', 0, 1, 0, 1, 0, size - 16 - len(end))
+    data = packed_zeros(size, 'zstd', start, end)
+    with closing(sqlite3.connect(path)) as database:
+        rows = ((row, 1, START + row, data) for row in range(number))
+        database.executemany('INSERT INTO messages VALUES (?, ?, ?, ?)', rows)
+        database.commit()
+    return path
 
 
 def _make_endless(path: Path, name: str, cells_of: Callable[[bytes], list[bytes]]) -> Path:

@@ -156,8 +156,13 @@ def test_files_that_are_no_bags_are_refused(tmp_path: Path) -> None:
         with pytest.raises(BagError, match=name), BagReader(tmp_path / name):
             pass
     (tmp_path / 'empty').mkdir()
-    for path in (tmp_path / 'empty', tmp_path / 'nowhere.mcap', tmp_path / 'old.bag'):
-        with pytest.raises(BagError, match='not a rosbag2 bag'), BagReader(path):
+    (tmp_path / 'old.bag').write_bytes(b'#ROSBAG V2.0')
+    for name, reason in (
+        ('empty', 'is not a rosbag2 bag'),
+        ('old.bag', 'is not a rosbag2 bag'),
+        ('nowhere.mcap', 'does not exist'),
+    ):
+        with pytest.raises(BagError, match=f'{name} {reason}'), BagReader(tmp_path / name):
             pass
 
 

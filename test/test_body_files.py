@@ -415,8 +415,8 @@ def test_a_truncated_file_is_no_body(arrays, tmp_path):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'missing\.npz'):
         BodyModel.load(tmp_path / 'missing.npz')
-    with pytest.raises(FileNotFoundError):
-        BodyModel.load(tmp_path)
+    os.mkfifo(tmp_path / 'pipe.npz')
+    assert 'but a pipe' in assert_refused(tmp_path / 'pipe.npz', ValueError)
 
 
 def test_other_kinds_of_file_are_named(tmp_path):

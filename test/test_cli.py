@@ -1,5 +1,7 @@
 """The command line that all commands share."""
 
+from pathlib import Path
+
 import pytest
 
 from hybrik_ros.arguments import split_ros_arguments
@@ -21,6 +23,48 @@ from hybrik_ros.cli import main
 )
 def test_split_ros_arguments(argv: list[str], own: list[str], ros: list[str]) -> None:
     assert split_ros_arguments(argv) == (own, ros)
+
+
+@pytest.mark.parametrize(
+    'line',
+    [
+        'bag {} -o out',
+        'bag walk.mp4 {} -o out',
+        'bag walk.mp4 -o {}',
+        'bag walk.mp4 -o out --camera-info {}',
+        'image {}',
+        'image photo.jpg -o {}',
+        'image photo.jpg --camera-info {}',
+        'demo --input {}',
+        'demo --output {}',
+        'video {}',
+        'video --camera-info {}',
+        'motion {} -o walk.bvh',
+        'motion walk -o {}',
+        'motion walk -o walk.bvh --body {}',
+        'compare {} walk',
+        'compare walk {}',
+        'compare walk walk --plot {}',
+        'doctor {}',
+        'doctor --model {}',
+        'doctor --body {}',
+        'export {}',
+        'export hybrik.pth -o {}',
+        'export hybrik.pth --calibration {}',
+        'engine build {}',
+        'bench kinematics --output {}',
+        'bench perception --footage {}',
+        'bench perception --pictures {}',
+    ],
+)
+def test_an_empty_path_is_refused(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(['' if word == '{}' else word for word in line.split()])
+    assert stopped.value.code == 2
+    assert 'the path is empty' in capsys.readouterr().err
 
 
 def test_unknown_command_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,7 +133,7 @@ def test_incomparable_bags_are_refused(
         (other, 'no person is in both'),
         (write_people(tmp_path / 'far', far), 'no person is in both'),
         (write_people(tmp_path / 'short', [[walk(1)[0]]]), ''),
-        (tmp_path / 'nowhere', 'is not a rosbag2 bag'),
+        (tmp_path / 'nowhere', 'nowhere does not exist'),
     ):
         status = main(['compare', str(bags[0]), str(path)])
         assert status == (1 if complaint else 0)

@@ -338,10 +338,16 @@ def test_rectified_images_are_known_by_their_topic(ros_environment: dict[str, st
     assert 'a field of view of 90 degrees' in found
 
 
-def test_a_slow_camera_is_warned_of(ros_environment: dict[str, str]) -> None:
-    with camera(hertz=4):
+@pytest.mark.parametrize('hertz', [4.0, 0.3])
+def test_a_slow_camera_is_waited_for_and_warned_of(
+    ros_environment: dict[str, str], hertz: float
+) -> None:
+    with camera(hertz=hertz):
         report = listen()
-    assert report.of('/image', f'{WIDTH} x {HEIGHT}').level == WARNING
+    slow = report.of('/image', f'Hz of {WIDTH} x {HEIGHT}')
+    assert slow.level == WARNING
+    assert float(slow.found.split()[0]) == pytest.approx(hertz, rel=0.3)
+    assert report.at(PROBLEM) == []
 
 
 def test_without_camera_info_another_one_is_named(ros_environment: dict[str, str]) -> None:

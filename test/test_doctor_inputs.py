@@ -12,7 +12,7 @@ import pytest
 from builtin_interfaces.msg import Time
 from rclpy.clock import Clock
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
-from recorded import write_bag
+from recorded import START, write_bag
 from sample import read_frames
 from sensor_msgs.msg import CameraInfo, Image
 from spinning import SpinningNode
@@ -22,6 +22,7 @@ from test_motion import walk, write_people
 
 from hybrik_ros.cli.__main__ import main
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
+from hybrik_ros.messages.stamp_order import find_odd_step
 from hybrik_ros.node.conversions import guess_calibration, to_image
 from hybrik_ros.node.detection_checks import check_detections
 from hybrik_ros.node.graph_checks import check_graph
@@ -86,7 +87,7 @@ def test_odd_headers_and_a_latched_calibration_are_named(ros_environment: dict[s
     with camera(spoil):
         findings = listen()
     assert find(findings, 'images of several cameras, as their frame_id').level == WARNING
-    assert 'ignores them' in find(findings, 'repeat the stamp').advice
+    assert 'publish and record each image once' in find(findings, 'stamp occurs twice').advice
     calibration = find(findings, '/camera_info: published once')
     assert 'with each image' in calibration.advice
     assert not [each for each in findings if each.level == PROBLEM]
@@ -203,6 +204,52 @@ def test_bags_with_slashes_and_of_two_cameras_are_named(tmp_path: Path) -> None:
     assert find(findings, "size alternates: '32 x 24', '64 x 48'").level == WARNING
 
 
+A_SECOND = 10**9
+
+
+@pytest.mark.parametrize(
+    ('stamps', 'words'),
+    [
+        ([], ''),
+        ([5], ''),
+        ([5, 6, 7], ''),
+        ([5, 5, 6, 6, 7, 7, 8, 8], 'each stamp occurs twice'),
+        ([5, 6, 6, 7, 7, 8], 'each stamp occurs twice'),
+        ([5, 5, 5, 6, 6, 6], 'each stamp occurs three times'),
+        ([5, 6, 6, 7, 8], '1 of 5 images repeat'),
+        ([5, 6, 6, 7], '1 of 4 images repeat'),
+        ([A_SECOND, A_SECOND + 9, A_SECOND + 8, A_SECOND + 10], '1 of 4 images are older'),
+        ([A_SECOND, 2 * A_SECOND, 1, 2], 'jumped back'),
+    ],
+)
+def test_stamps_that_do_not_follow_each_other_are_named(stamps: list[int], words: str) -> None:
+    fault = find_odd_step(stamps)
+    assert words in fault
+    assert bool(words) == bool(Finding.of(WARNING, 'x', fault).advice)
+
+
+def test_a_bag_with_every_image_twice_is_named_as_such(tmp_path: Path) -> None:
+    stamps = [START + number // 2 * 40_000_000 for number in range(20)]
+    findings = list(check_recording(write_bag(tmp_path / 'twice', [PICTURE] * 20, stamps=stamps)))
+    assert 'record each image once' in find(findings, 'each stamp occurs twice').advice
+    assert find(findings, '20 images of 64 x 48 pixels, 0.04 s apart').level == OK
+    assert not [each for each in findings if 'higher rate' in each.advice]
+
+
+@pytest.mark.parametrize(
+    ('stamp', 'words'), [(0, 'stamps are all zero'), (START, 'stamps do not advance')]
+)
+def test_bags_whose_stamps_stand_still_are_named(tmp_path: Path, stamp: int, words: str) -> None:
+    bag = write_bag(tmp_path / 'bag', [PICTURE] * 4, stamps=[stamp] * 4)
+    fault = find(list(check_recording(bag)), words)
+    assert (fault.level, 'camera driver' in fault.advice) == (PROBLEM, True)
+
+
+def test_of_long_recordings_it_is_told_how_much_was_read(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / 'bag', [PICTURE[:8, :8]] * 200)
+    assert find(list(check_recording(bag)), 'the first 150 images of 8 x 8').level == OK
+
+
 def test_damaged_people_in_a_bag_are_named(tmp_path: Path) -> None:
     [human] = walk(1, 1)
     bad = replace(human, id='../x')
@@ -211,6 +258,24 @@ def test_damaged_people_in_a_bag_are_named(tmp_path: Path) -> None:
     assert "person '../x'" in find(findings, 'left out').found
     assert find(findings, '3 frames with 1 people').level == OK
     assert len(findings) == 2
+
+
+@pytest.mark.parametrize('is_seen', [True, False])
+def test_of_long_bags_of_people_only_a_part_is_read(tmp_path: Path, is_seen: bool) -> None:
+    [human] = walk(1, 1)
+    path = write_people(tmp_path / 'people', [[human] if is_seen else []] * 4000)
+    [finding] = check_recording(path)
+    assert finding.level == (OK if is_seen else WARNING)
+    people = f'3000 frames with {is_seen:d} people'
+    assert finding.found == f'/people: {people} in the first 3000 of 4000 messages'
+    assert ('reads the other messages' in finding.advice) == (not is_seen)
+
+
+def test_of_crowds_fewer_messages_are_read(tmp_path: Path) -> None:
+    [human] = walk(1, 1)
+    crowd = [replace(human, id=f'p{number}') for number in range(40)]
+    [finding] = check_recording(write_people(tmp_path / 'people', [crowd] * 100))
+    assert '75 frames with 40 people in the first 75 of 100 messages' in finding.found
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from conftest import Spawn
 import hybrik_ros
 from hybrik_ros import advice
 from hybrik_ros.advice import pip_install
+from hybrik_ros.node.graph_checks import check_settings
 
 ROOT = Path(hybrik_ros.__file__).parents[1]
 VERSION = f'hybrik_ros {hybrik_ros.__version__}\n'
@@ -328,6 +329,39 @@ def test_a_missing_middleware_is_named_with_those_that_are_there(
     assert 'RMW_IMPLEMENTATION is rmw_zenoh_cpp, which is not installed' in line
     assert 'installed: rmw_fastrtps_cpp' in line
     assert 'sudo apt install ros-kilted-rmw-zenoh-cpp' in line
+
+
+@pytest.mark.parametrize(
+    ('distribution', 'middleware', 'found'),
+    [
+        ('jazzy', 'rmw_zenoh_cpp', ', or sudo apt install ros-jazzy-rmw-zenoh-cpp'),
+        ('iron', 'rmw_zenoh_cpp', ''),
+        ('jazzy', 'rmw_fastdds', ''),
+        ('', 'rmw_zenoh_cpp', ''),
+    ],
+)
+def test_no_middleware_is_advised_that_apt_does_not_have(
+    monkeypatch: pytest.MonkeyPatch, distribution: str, middleware: str, found: str
+) -> None:
+    monkeypatch.setenv('ROS_DISTRO', distribution)
+    assert advice.middleware_advice(middleware) == f'unset RMW_IMPLEMENTATION{found}'
+
+
+@pytest.mark.parametrize(
+    ('distribution', 'words'),
+    [
+        ('jazzy', 'sudo apt install ros-jazzy-hri-msgs'),
+        ('kilted', 'apt has none for kilted: build hri_msgs from source'),
+        ('', 'source a ROS distribution that has hri_msgs'),
+    ],
+)
+def test_the_doctor_advises_packages_that_can_be_installed(
+    monkeypatch: pytest.MonkeyPatch, distribution: str, words: str
+) -> None:
+    monkeypatch.setenv('ROS_DISTRO', distribution)
+    monkeypatch.setitem(sys.modules, 'hri_msgs', None)  # not installed
+    [finding] = [each for each in check_settings() if each.subject == 'hri_msgs']
+    assert words in finding.found
 
 
 def test_a_domain_without_ports_is_refused_with_advice(ros_environment: dict[str, str]) -> None:

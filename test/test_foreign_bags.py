@@ -1,8 +1,10 @@
 """Bags that hold more than ROS 2 writes, or less: what can be read is, and the rest is named."""
 
+import os
 import random
 import shutil
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from mcap.records import Statistics
 from mcap.writer import CompressionType, IndexType, Writer
 from recorded import IMAGE, INFO, START, STORE, TEXT, camera_info, image, write_bag
 from rosbags.typesys import Stores, get_typestore
@@ -102,6 +105,25 @@ def test_channels_of_ros_2_are_read_and_the_others_named_once(
         for topic, (encoding, *_) in FOREIGN.items():
             [note] = [note for note in reader.notes if note.startswith(f'{topic} is left out')]
             assert f'encoded as {encoding or "unknown"}' in note
+
+
+@pytest.mark.parametrize('has_counts', [True, False])
+@pytest.mark.parametrize('count', [1, 2])
+@pytest.mark.parametrize('options', WRITERS.values(), ids=WRITERS)
+def test_images_are_counted_whatever_the_index_has(
+    frames: list[np.ndarray],
+    tmp_path: Path,
+    options: dict,
+    count: int,
+    has_counts: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not has_counts:  # An empty map says that they are not available.
+        counts = property(lambda _: defaultdict(int), lambda *_: None)
+        monkeypatch.setattr(Statistics, 'channel_message_counts', counts, raising=False)
+    write_mcap(tmp_path / 'a.mcap', frames[:count], {}, **options)
+    with open_source(Recording(tmp_path / 'a.mcap')) as source:
+        assert (source.length, source.are_photos) == (count, count == 1)
 
 
 @pytest.mark.parametrize('share', [0.35, 0.7, 0.999])
@@ -336,6 +358,17 @@ def test_names_of_files_are_free(
     whole = file_of(bag)
     moved = whole.rename(tmp_path / f'{name}{whole.suffix}')
     assert read(moved) == (expected, {})
+
+
+@pytest.mark.parametrize('suffix', ['mcap', 'db3'])
+def test_a_file_that_is_refused_is_closed(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f'bag.{suffix}'
+    path.write_bytes(b'no bag' * 100)
+    with pytest.raises(BagError) as refused:
+        BagReader(path).__enter__()
+    assert refused.value.__traceback__ is not None  # Its frames keep what the reader had opened.
+    descriptors = Path('/proc/self/fd').glob('*')
+    assert str(path) not in map(os.path.realpath, descriptors)
 
 
 @pytest.mark.parametrize('plugin', ['MCAP', 'SQLITE3'])

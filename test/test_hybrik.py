@@ -1,6 +1,7 @@
 """The estimator around HybrIK's own network: crops, cameras, mirror images."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from poses import random_rotations, twist_of
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.body.proportions import Proportions
-from hybrik_ros.camera import Camera, Region
+from hybrik_ros.camera import Camera, ImpossiblePoseError, Region
+from hybrik_ros.human import MAX_BETA
 from hybrik_ros.inference import Runner
 from hybrik_ros.inference.runner import TensorSpec
 from hybrik_ros.kinematics import forward
@@ -121,6 +123,13 @@ def test_twist_betas_and_doubt_pass_through(person):
     assert estimate.betas == pytest.approx(np.arange(10.0))
     observation = observe(estimate, CAMERAS[0])
     assert observation.confidence == pytest.approx(1 - np.linspace(0, 0.05, NUM_POINTS))
+
+
+def test_betas_that_subscribers_refuse_are_no_observation(person):
+    estimate = replace(seen(person, CAMERAS[0], 4.5), betas=np.full(10, -MAX_BETA))
+    observe(estimate, CAMERAS[0])
+    with pytest.raises(ImpossiblePoseError, match='no person has the betas'):
+        observe(replace(estimate, betas=1.01 * estimate.betas), CAMERAS[0])
 
 
 def test_the_image_is_normalised_as_in_training(person):

@@ -16,6 +16,7 @@ from sample import CLIP, read_camera, read_frames
 from hybrik_ros.cli import main
 from hybrik_ros.cli.pictures import write_picture
 from hybrik_ros.media import MediaError
+from hybrik_ros.perception.opening import FULL_NOTE
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.rotations import from_quaternion
 from hybrik_ros.skeleton import JOINT_NAMES
@@ -83,8 +84,13 @@ def test_a_photo_without_people_is_no_error(
 
 
 @pytest.mark.parametrize(('count', 'is_said'), [(4, False), (8, True)])
-def test_the_maximum_of_people_is_said(
-    count: int, is_said: bool, printed: dict, photo: Path, capsys: pytest.CaptureFixture[str]
+def test_the_maximum_of_people_is_said_in_the_words_of_bag(
+    count: int,
+    is_said: bool,
+    printed: dict,
+    photo: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     left, top, right, bottom = (round(side) for side in printed['people'][0]['box'])
     margin = 60
@@ -94,7 +100,9 @@ def test_the_maximum_of_people_is_said(
     assert main(['image', str(crowd)]) == 0
     said = capsys.readouterr()
     assert len(json.loads(said.out)['people']) == min(count, 6)
-    assert ('6 people are found, which is the maximum' in said.err) == is_said
+    assert (FULL_NOTE in said.err.splitlines()) == is_said
+    assert main(['bag', str(crowd), '-o', str(tmp_path / 'bag')]) == 0
+    assert (FULL_NOTE in capsys.readouterr().err.splitlines()) == is_said
 
 
 def test_unusable_files_are_named_before_networks_are_loaded(
@@ -106,7 +114,7 @@ def test_unusable_files_are_named_before_networks_are_loaded(
     small = tmp_path / 'small.png'
     cv2.imwrite(str(small), np.zeros((48, 64, 3), np.uint8))
     for arguments, complaint in (
-        ((tmp_path / 'none.png',), 'there is no file'),
+        ((tmp_path / 'none.png',), 'does not exist: check'),
         (('https://me:secret@host/a.jpg',), 'https://me:***@host/a.jpg is a URL: download'),
         ((tmp_path,), 'is a folder, not a photo'),
         ((CLIP,), 'is a video, not a photo: process it with hybrik bag'),

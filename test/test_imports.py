@@ -16,13 +16,12 @@ PACKAGE = Path(hybrik_ros.__file__).parent
 
 # From top to bottom.
 LAYERS = (
-    'arguments', 'arrays', 'angles', 'advice', 'limits', 'printable', 'untrusted', 'deadline',
-    'compiling', 'vectors', 'share', 'timing', 'writing', 'skeleton', 'rotations', 'human',
-    'settings', 'kinematics', 'camera', 'body', 'inference',
+    'arguments', 'arrays', 'angles', 'advice', 'limits', 'credentials', 'printable', 'untrusted',
+    'deadline', 'compiling', 'vectors', 'share', 'stopping', 'timing', 'writing', 'skeleton',
+    'rotations', 'human', 'settings', 'kinematics', 'camera', 'body', 'inference',
     'smoothing', 'confidence', 'perception', 'tracking', 'posing', 'reconstruction', 'snapshot',
     'warm_up', 'pipeline', 'drawing', 'motion', 'comparison', 'findings', 'messages', 'media',
-    'node',
-    'network', 'bags',
+    'node', 'network', 'bags',
     'recordings', 'cli',
 )  # fmt: skip
 
@@ -233,7 +232,7 @@ import sys
 from types import SimpleNamespace as Fields
 import numpy as np
 from hybrik_ros.messages.people import from_human_mesh
-point, turn = Fields(x=0.0, y=0.0, z=0.0), Fields(x=0.0, y=0.0, z=0.0, w=1.0)
+point, turn = Fields(x=0.0, y=0.0, z=3.0), Fields(x=0.0, y=0.0, z=0.0, w=1.0)
 human = from_human_mesh(Fields(
     id='p1', confidence=1.0, box=np.zeros(4), joints=[point] * 24, joint_confidence=np.ones(24),
     rotations=[turn] * 24, betas=np.zeros(10), translation=point, translation_confidence=1.0,

@@ -149,3 +149,25 @@ def test_without_clock_it_reports_and_an_override_of_durability_is_honoured(
     finally:
         process.kill()
         process.wait()
+
+
+def test_of_a_slow_camera_the_same_is_said(
+    ros_environment: dict[str, str], driver: Driver, pictures: list[np.ndarray], tmp_path: Path
+) -> None:
+    volatile = 'qos_overrides./camera_info.subscription.durability:=volatile'
+    process = start(driver, ros_environment, tmp_path / 'log', 'use_sim_time:=true', volatile)
+    try:
+        assert driver.wait(lambda: driver.reports)
+        for _ in range(8):  # 0.5 Hz
+            driver.clocks.publish(Clock(clock=Time(sec=100)))
+            driver.show(pictures[0], FRAME)
+            time.sleep(1.85)
+        log = (tmp_path / 'log').read_text()
+        assert 'one that is published only once must be latched' in log
+        assert 'the time of /clock stands still at 100.000 s' in log
+        later = [report.status[0].message for report in driver.reports[-8:]]
+        assert not [message for message in later if 'no image for' in message]
+        assert all('frames are lost: no camera_info' in message for message in later)
+    finally:
+        process.kill()
+        process.wait()

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from catkin_pkg.package import Package, parse_package
 
+from hybrik_ros.advice import package_advice
+
 ROOT = Path(__file__).parents[1]
 DISTRIBUTIONS = ('humble', 'jazzy', 'kilted')
 
@@ -29,6 +31,12 @@ def test_rosdep_asks_pip_for_nothing(distribution: str) -> None:
     assert [key for key in keys if key.endswith('-pip')] == []
 
 
-def test_hri_msgs_is_wanted_where_it_is_released() -> None:
+def test_hri_msgs_is_wanted_and_advised_where_it_is_released(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     wanted = {name for name in DISTRIBUTIONS if 'hri_msgs' in dependencies(name)}
     assert wanted == {'humble', 'jazzy'}
+    for name in DISTRIBUTIONS:
+        monkeypatch.setenv('ROS_DISTRO', name)
+        command = f'sudo apt install ros-{name}-hri-msgs'
+        assert (package_advice('hri_msgs') == command) == (name in wanted)

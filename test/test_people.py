@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_motion import stamps, walk
+from test_motion import BODY, stamps, walk
 
 from hybrik_ros.bags import BagWriter, create_message_maker, serialise, typestore
+from hybrik_ros.body.betas import BETA_LIMITS
 from hybrik_ros.cli import main
 from hybrik_ros.human import Human
 from hybrik_ros.messages.fields import stamp_fields
@@ -51,7 +53,7 @@ NUMBERS = [
     *[(f'joints.5.{axis}', value) for axis in 'xyz' for value in (NAN, INF, 1e300)],
     *[(f'translation.{axis}', value) for axis in 'xyz' for value in (NAN, -INF, -1e300)],
     *[(f'velocity.{axis}', value) for axis in 'xyz' for value in (NAN, INF, 1e300)],
-    *[('betas.2', value) for value in (NAN, INF, 1e30)],
+    *[('betas.2', value) for value in (NAN, INF, 1e30, 999.0, -20.5)],
     *[('box.1', value) for value in (NAN, INF)],
     *[('joint_confidence.7', value) for value in (NAN, INF, -0.1, 1.1)],
     *[(field, value) for field in ('confidence', 'translation_confidence')
@@ -134,12 +136,43 @@ def test_arrays_of_other_lengths_are_refused(field: str, length: int) -> None:
 
 def test_vertices_must_be_finite_triples() -> None:
     message = mesh(walk(1, 1)[0])
-    message.vertices = np.zeros(6, np.float32)
+    message.vertices = np.tile(np.float32([0, 0, 3]), 2)
     assert from_human_mesh(message).vertices.shape == (2, 3)
     message.vertices[4] = NAN
     assert 'vertices[4] is nan' in refuse(message)
     message.vertices = np.zeros(7, np.float32)
     assert 'vertices has 7 numbers' in refuse(message)
+
+
+@pytest.mark.parametrize(
+    ('damage', 'reason'),
+    [
+        (setter('joints.20.x', 1.8), r'joints\[20\] \(left_wrist\) is .* m from the left_elbow'),
+        (setter('joints.20.x', -40.0), r'joints reaches 4.* m from the pelvis'),
+        (setter('joints.0.z', -3.0), 'the pelvis is at a depth of -3 m, not in front'),
+        (setter('joints.0.z', 0.0), 'the pelvis is at a depth of 0 m, not in front'),
+        (setter('translation.z', 30.0), 'translation reaches 2.* m from the pelvis'),
+        (setter('vertices', np.float32([0, 0, 3, 0, 0, -3])), 'vertices reaches 6.* m from'),
+        (setter('box', np.float32([9, 0, 5, 10])), r'box ends before it begins: \[9.0, 0.0, 5.0'),
+        (setter('box', np.float32([0, 9, 9, 5])), 'box ends before it begins'),
+    ],
+)
+def test_bodies_that_no_person_has_are_refused(damage: Callable[[Any], None], reason: str) -> None:
+    message = mesh(walk(1, 1)[0])
+    damage(message)
+    assert re.match(f"stamp 1.500000000 s, person 'p1': {reason}", refuse(message))
+
+
+@pytest.mark.parametrize('betas', [BETA_LIMITS[0], BETA_LIMITS[1], 5.0])
+def test_extreme_people_are_accepted(betas: float) -> None:
+    human = walk(1, 1)[0]
+    rest = BODY.rest_joints(np.full(BODY.num_betas, betas))[:24]
+    raised = rest + [0, 0, 300.0]  # far away
+    human = replace(human, betas=np.full(BODY.num_betas, betas), joints=raised)
+    human = replace(human, translation=np.array([0, 0, 300.0]), box=np.float64([3, 0, 3, 0]))
+    np.testing.assert_allclose(from_human_mesh(mesh(human)).joints, raised)
+    smpl = replace(human, betas=np.array([10.0, -10.0]))
+    np.testing.assert_allclose(from_human_mesh(mesh(smpl)).betas, smpl.betas)
 
 
 @pytest.mark.parametrize('field', ['body_model', 'header.frame_id'])
@@ -186,6 +219,7 @@ DAMAGES = {
     'translation': setter('translation.y', INF),
     'joints': setter('joints.0.z', 1e300),
     'betas': setter('betas', np.zeros(3, np.float32)),
+    'shape': setter('betas', np.full(10, 999, np.float32)),
     'id': setter('id', '../../evil'),
     'markup': setter('id', '[/red]'),
     'body': setter('body_model', 'other'),
@@ -240,6 +274,20 @@ def test_bag_loses_only_the_person_that_is_refused(
     assert 'nan' not in told.out.lower()
     assert f'{FRAMES} and {FRAMES} frames' in told.out
     assert f'{FRAMES} and {FRAMES - 1} frames' in told.out
+
+
+def test_motion_leaves_out_people_whose_joints_contradict_their_betas(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = write(tmp_path / 'bag', False, setter('betas', np.full(10, 15, np.float32)), FRAMES - 1)
+    assert main(['motion', str(bag), '-o', str(tmp_path / 'a.npz')]) == 0
+    told = capsys.readouterr()
+    [line] = told.err.splitlines()
+    assert line.startswith(f"left out: stamp {stamps(FRAMES)[-1] * 1e-9:.3f} s, person 'p2': its")
+    assert "m away from those that the body 'default' has" in line
+    assert 'final' not in told.out
+    betas = np.load(tmp_path / 'a_p2.npz')['body_betas']
+    np.testing.assert_allclose(betas, walk(2, 1)[0].betas, atol=1e-6)
 
 
 def test_only_refused_people_are_told_and_nothing_is_written(

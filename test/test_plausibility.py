@@ -45,6 +45,7 @@ REAL: dict[str, Lens] = {
     'fisheye of 195 degrees': (1280, 720, 322, 0.5, [0.057, 0.039, -0.025, 0.004], 'equidistant'),
     'circle of a fisheye': (1920, 1080, 334, 0.5, [0.02, -0.01, 0.001, 0.0], 'equidistant'),
     'portrait': (1080, 1920, 1500, 0.5, [], 'plumb_bob'),
+    'rectilinear lens of 127 degrees': (1920, 1280, 480, 0.5, [-0.01, 0, 0, 0, 0], 'plumb_bob'),
     'thermal camera': (160, 120, 150, 0.5, [-0.3, 0.1, 0, 0, 0], 'plumb_bob'),
 }  # fmt: skip
 
@@ -183,6 +184,10 @@ def test_what_no_camera_has_is_refused_with_the_reason(
         ({'k': [525, 0, 240, 0, 525, 320, 0, 0, 1]}, 'middle of images turned by 90 degrees'),
         ({'k': [525, 0, 320, 0, 525, -60, 0, 0, 1]}, 'region of interest'),
         ({'k': [30, 0, 320, 0, 30, 240, 0, 0, 1]}, 'field of view of 169.3 degrees'),
+        (
+            {'k': [150, 0, 320, 0, 150, 240, 0, 0, 1]},
+            '129.8 degrees: .* pixels of images of this size',
+        ),
         ({'k': [15000, 0, 320, 0, 15000, 240, 0, 0, 1]}, 'field of view of 2.444 degrees'),
         ({'k': [525, 0, 320, 0, 1050, 240, 0, 0, 1]}, 'by a factor of 2'),
         ({'d': [-0.6, 0, 0, 0, 0]}, 'of the pixels without a ray'),
@@ -206,6 +211,14 @@ def test_what_few_cameras_have_is_used_and_doubted(changes: dict[str, object], w
     assert (camera.width, camera.height) == (640, 480)
     assert doubt.startswith('camera_info may be wrong: ')
     assert re.search(words, doubt)
+
+
+@pytest.mark.parametrize(('focal', 'doubts'), [(150, 0), (80, 1)])
+@pytest.mark.parametrize('k', [[0] * 9, K])
+def test_rectified_images_may_be_wider_than_lenses(focal: int, doubts: int, k: list[float]) -> None:
+    p = [focal, 0, 320, 0, 0, focal, 240, 0, 0, 0, 1, 0]
+    info = calibration(SOUND, k=k, p=p)
+    assert len(to_intrinsics(info, (640, 480), rectified=any(k)).doubts) == doubts
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 import unicodedata
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 
@@ -18,11 +20,14 @@ from hybrik_ros.body import BodyModel
 from hybrik_ros.cli import main
 from hybrik_ros.cli.output import ArgumentParser, fail
 from hybrik_ros.cli.terminal import Terminal
+from hybrik_ros.credentials import hide_credentials
 from hybrik_ros.limits import MAX_SHOWN_CHARACTERS
 from hybrik_ros.printable import printable
+from hybrik_ros.share import SAMPLE
 
 UNSAFE = {'Cc', 'Cf', 'Cs', 'Zl', 'Zp'}
 # Title of the window, colour, clear screen; C1; line break; direction; line separator; not UTF-8.
+URL = 'rtsp://me:secret@127.0.0.1:9/1'
 HOSTILE = '\x1b]0;owned\x07\x1b[31m\x1b[2J\x9b31m\r\n\x7f\u202e\u2066\u2028\udcff[/red]:bomb:'
 
 
@@ -52,6 +57,89 @@ def test_long_text_keeps_its_beginning_and_its_end() -> None:
 
 def test_escapes_count_as_what_they_are_shown_as() -> None:
     assert len(printable('\x1b' * MAX_SHOWN_CHARACTERS)) < MAX_SHOWN_CHARACTERS + 30
+
+
+@pytest.mark.parametrize(
+    ('url', 'shown'),
+    [
+        ('rtsp://me:secret@cam/1', 'rtsp://me:***@cam/1'),
+        ('rtsp://me:s@cr/e:t@cam/1', 'rtsp://me:***@cam/1'),
+        ('rtsp://me:se%40cr%2Fet@cam/1', 'rtsp://me:***@cam/1'),
+        ('rtsp://me:12345@cam/1', 'rtsp://me:***@cam/1'),
+        ('rtsp://:secret@cam/1', 'rtsp://:***@cam/1'),
+        ('http://secret@cam/1', 'http://***@cam/1'),
+        ('RTSP:/me:secret@cam/1', 'RTSP:/me:***@cam/1'),
+        ('http://cam/a?user=me&pwd=secret&size=1', 'http://cam/a?user=me&pwd=***&size=1'),
+        ('rtsp://cam/user=a_password=secret_channel=1.sdp', 'rtsp://cam/user=a_password=***'),
+        ('https://cam/a.m3u8?access_token=secret', 'https://cam/a.m3u8?access_token=***'),
+        ('https://cam/a?X-Amz-Signature=secret&b=1', 'https://cam/a?X-Amz-Signature=***&b=1'),
+        ('http://h/?u=rtsp%3A%2F%2Fme%3Asecret%40cam', 'http://h/?u=rtsp://me:***@cam'),
+    ],
+)
+def test_credentials_of_urls_are_not_shown(url: str, shown: str) -> None:
+    assert hide_credentials(url) == shown
+    message = f"{url}: cannot be opened, nor '/home/me/{url}'; ask me@home"
+    found = printable(message)
+    assert 'secret' not in found
+    assert found.startswith(f'{shown}: cannot be opened, nor ')
+    assert found.endswith('; ask me@home')
+
+
+def test_passwords_with_spaces_are_not_shown() -> None:
+    assert printable('rtsp://me:my secret@cam/1 is lost') == 'rtsp://me:***@cam/1 is lost'
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'http://cam:80/a:b@c', 'http://cam/a@b', 'a:b@c.mp4', 'image:=/camera/image', 'key=5',
+        'http://cam:8554 cannot be opened: ask me@home', '/data: no a@b',
+    ],
+)  # fmt: skip
+def test_text_without_credentials_is_not_changed(text: str) -> None:
+    assert printable(text) == text
+
+
+def test_credentials_are_hidden_before_long_text_is_cut() -> None:
+    found = printable(f'rtsp://me:{"secret" * 10**5}@cam')
+    assert found == 'rtsp://me:***@cam'
+
+
+@pytest.mark.parametrize('part', ['x://a:', 'x://', 'a%3a', 'a%3a%2f', ':/@', 'token='])
+def test_hostile_urls_take_little_time(part: str) -> None:
+    began = time.process_time()
+    hide_credentials('x://' + part * 10**5)
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    'argv',
+    [
+        ['bag', URL, '-o', URL],
+        ['bag', str(SAMPLE), '-o', 'x', '-p', f'hybrik.model:={URL}'],
+        ['motion', URL, '-o', f'{URL}.bvh'],
+        ['compare', URL, URL],
+        ['image', URL, '-o', URL],
+        ['export', URL, '-o', URL],
+        ['engine', URL],
+        ['demo', '--input', URL],
+        ['video', URL],
+        ['video', '--camera-info', URL],
+        ['video', '--size', URL],
+        [URL],
+    ],
+    ids=lambda argv: argv[0],
+)
+def test_no_command_shows_passwords(
+    argv: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    with suppress(SystemExit):
+        main(argv)
+    written = capsys.readouterr()
+    assert '***' in written.out + written.err
+    assert 'secret' not in (written.out + written.err).replace('\n', '')
 
 
 def test_everything_that_rich_prints_is_printable() -> None:

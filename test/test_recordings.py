@@ -36,6 +36,7 @@ from hybrik_ros.recordings.process import Job, Outcome, Processor, locked, repla
 from hybrik_ros.recordings.recording import Recording, RecordingError, fingerprint
 from hybrik_ros.recordings.report import RecordingReport
 from hybrik_ros.recordings.segments import Segments, folder_of, split
+from hybrik_ros.recordings.sources import open_source
 from hybrik_ros.recordings.workers import LocalWorker, run_jobs
 
 FIRST, LENGTH = 30, 18
@@ -283,7 +284,7 @@ def test_what_is_known_beforehand_is_said_before_networks_are_loaded(
             (bag, 'locked', 'another process is writing'),
             (bag, 'file/out', 'choose another output'),
             (tmp_path / 'notes.txt', 'x', 'notes.txt is neither a bag nor a photo'),
-            (tmp_path / 'photo.heic', 'x', 'photo.heic is neither a bag nor a photo'),
+            (tmp_path / 'photo.heic', 'x', 'photo.heic cannot be read, as the format HEIC'),
             ('rtsp://me:secret@cam/1', 'x', 'rtsp://me:***@cam/1 is a URL'),
         ):
             assert run(path, '-o', tmp_path / output) == 1
@@ -426,6 +427,13 @@ def test_topics_that_cannot_be_found_are_reported(
     assert not (tmp_path / 'out').exists()
 
 
+def test_topics_may_be_given_without_their_slash(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / 'bag', [np.zeros((8, 8, 3), np.uint8)])
+    names = {'image_topic': IMAGE.lstrip('/'), 'camera_info_topic': INFO.lstrip('/')}
+    with open_source(Recording(path, **names)) as source:
+        assert [step.picture is None for step in source.steps()] == [True, False]
+
+
 @pytest.mark.parametrize(('seconds', 'is_named'), [(2, False), (10, True)])
 def test_images_too_far_apart_are_named(
     seconds: int,
@@ -474,6 +482,7 @@ def test_one_image_is_a_photo_and_too_few_are_named(
         ([1.0, 11.0], 'more than 6 s apart'),
         ([1.0, 11.0, 11.02, 31.0], 'more than 6 s apart'),
         ([1.0, 11.0, 31.0, 31.1], ''),
+        ([20.0, 1.0], '2 images within'),
     ],
 )
 def test_recordings_that_can_confirm_no_person_are_named(stamps: list[float], words: str) -> None:

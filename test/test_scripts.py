@@ -150,7 +150,7 @@ def test_setup_refuses_a_folder_that_no_path_can_hold(checkout: Path) -> None:
     assert 'contains a colon' in result.stderr
 
 
-def test_setup_says_that_there_is_no_network(tmp_path: Path) -> None:
+def test_setup_says_that_there_is_no_network_and_ignores_constraints(tmp_path: Path) -> None:
     source = tmp_path / 'hybrik_ros'
     copy_source(source)
     started = time.monotonic()
@@ -159,8 +159,10 @@ def test_setup_says_that_there_is_no_network(tmp_path: Path) -> None:
         PIP_CONFIG_FILE='/dev/null',
         PIP_INDEX_URL='http://127.0.0.1:9/simple',
         PIP_NO_CACHE_DIR='1',
+        PIP_CONSTRAINT='/mine/constraints.txt',  # There is none, for which pip would end at once.
     )
     assert result.returncode == 1
+    assert 'PIP_CONSTRAINT=/mine/constraints.txt is ignored: the env' in result.stdout
     reason, log = result.stderr.splitlines()
     assert 'no connection to the package registry' in reason
     assert 'https_proxy' in reason

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bombs import write_endless
+from bombs import MIB, write_endless, write_long_names
 
+from hybrik_ros.cli.bag import INTERRUPTED
 from hybrik_ros.deadline import SECONDS
 from hybrik_ros.recordings.prefetch import InterruptedReadingError, read_ahead
 
@@ -96,6 +97,26 @@ def test_one_signal_ends_the_reading_of_an_endless_bag(tmp_path: Path) -> None:
         for each in (bag, process):
             each.kill()
             each.communicate()
+
+
+def test_one_signal_ends_the_reading_of_enormous_strings(tmp_path: Path) -> None:
+    path = write_long_names(tmp_path / 'names.db3', 64 * MIB, 2000)
+    options = ['--field-of-view', '60', '-o', str(tmp_path / 'out')]
+    bag = start(sys.executable, '-m', 'hybrik_ros.cli', 'bag', str(path), *options)
+    try:
+        until = time.monotonic() + _PATIENCE
+        while not any(tmp_path.glob('.out.part/out/*')) and time.monotonic() < until:
+            time.sleep(0.1)
+        bag.terminate()
+        began = time.monotonic()
+        _, errors = bag.communicate(timeout=_PATIENCE)
+        assert time.monotonic() - began < 3 * SECONDS
+        assert bag.returncode == INTERRUPTED, errors
+        assert 'interrupted before the first image' in errors
+        assert [each.name for each in tmp_path.iterdir()] == ['names.db3']
+    finally:
+        bag.kill()
+        bag.communicate()
 
 
 def is_open(path: Path, pid: int) -> bool:

@@ -282,12 +282,12 @@ def message(rotations: NDArray, seconds: float, id: str = 'p1') -> HumanMesh:
         id=id,
         confidence=0.9,
         box=np.array([0.0, 0, 10, 10]),
-        joints=forward(rotations, REST)[0][:24],
+        joints=forward(rotations, REST)[0][:24] + [0, 0, 3],
         joint_confidence=ALL_SEEN,
         rotations=rotations,
         global_rotations=global_rotations(rotations),
         betas=np.zeros(10),
-        translation=np.zeros(3),
+        translation=np.array([0.0, 0, 3]),
         translation_confidence=0.9,
         velocity=np.zeros(3),
     )
@@ -415,6 +415,48 @@ def test_damaged_messages_never_reach_the_robot(
         assert 'Traceback' not in log
         assert "person 'p1': rotations[16, 3] is nan" in log
     finally:
+        peer.close()
+
+
+# The example, which gets signals while it handles its first message.
+SIGNALLED = """
+import runpy, signal, sys, time
+from hybrik_ros.messages import people
+read = people.from_human_mesh
+
+def read_and_signal(message):
+    for number in map(int, sys.argv[1:]):
+        signal.raise_signal(number)
+    time.sleep(0.3)
+    return read(message)
+
+people.from_human_mesh = read_and_signal
+sys.exit(runpy.run_path({path!r})['main']())
+"""
+
+
+@pytest.mark.parametrize(
+    'signals',
+    [[signal.SIGINT], [signal.SIGTERM], 2 * [signal.SIGINT], [signal.SIGTERM, signal.SIGINT]],
+)
+def test_signals_during_a_callback_end_it_without_a_traceback(
+    signals: list[signal.Signals], ros_environment: dict[str, str]
+) -> None:
+    peer = SpinningNode('person')
+    publisher = peer.node.create_publisher(HumanMesh, 'human_pose', 10)
+    words = [str(int(number)) for number in signals]
+    process = subprocess.Popen(
+        [sys.executable, '-c', SIGNALLED.format(path=str(EXAMPLE)), *words],
+        env=ros_environment, text=True, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert peer.wait(publisher.get_subscription_count)
+        publisher.publish(message(hanging('left', elbow=1.2), 0.5))
+        _, log = process.communicate(timeout=20)
+        assert (process.returncode, 'Traceback' in log) == (0, False), log
+    finally:
+        process.kill()
+        process.communicate()
         peer.close()
 
 

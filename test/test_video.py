@@ -20,6 +20,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from spinning import SpinningNode
 from std_msgs.msg import Header
 
+from hybrik_ros.cli import main
 from hybrik_ros.media.live_camera import LiveCamera
 from hybrik_ros.media.video_file import VideoFile
 from hybrik_ros.msg import HumanMeshArray
@@ -200,7 +201,7 @@ def test_remapped_image_takes_camera_info_along(
 
 @pytest.mark.parametrize(
     ('source', 'complaint'),
-    [('missing.mp4', 'there is no file missing.mp4'), ('text.mp4', 'text.mp4 is not a video'),
+    [('missing.mp4', 'missing.mp4 does not exist'), ('text.mp4', 'text.mp4 is not a video'),
      ('99', 'the camera 99 cannot be opened'),
      ('12345678901234567890', 'the camera 12345678901234567890 cannot be opened')],
 )  # fmt: skip
@@ -408,6 +409,23 @@ def test_frames_of_a_variable_rate_come_at_their_times(
     assert found[9] - found[8] == pytest.approx(20, abs=0.01)  # once more from the start
 
 
+def test_slashes_before_the_frame_are_named_and_removed(
+    spawn: Spawn, viewer: Viewer, clip: Path
+) -> None:
+    status, said = finish(play(spawn, clip, '--subscribers', 1, '--frame-id', '//cam'))
+    assert status == 0
+    assert "the frame_id '//cam' begins with a slash, which tf2 refuses: it is used without" in said
+    viewer.require(lambda: len(viewer.images) == FRAMES)
+    assert {each.header.frame_id for each in [*viewer.images, *viewer.camera_infos]} == {'cam'}
+
+
+@pytest.mark.parametrize('name', ['', '//', ' ', 'a\nb', '\x1b[2J', '\udcff', 'x' * 257])
+def test_frames_without_a_name_are_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(['video', '--frame-id', name])
+    assert 'must be the name of a frame' in capsys.readouterr().err
+
+
 def test_a_photo_is_published_upright_once(spawn: Spawn, viewer: Viewer, tmp_path: Path) -> None:
     Image = pytest.importorskip('PIL.Image')  # noqa: N806
     exif = Image.Exif()
@@ -422,7 +440,7 @@ def test_a_photo_is_published_upright_once(spawn: Spawn, viewer: Viewer, tmp_pat
 
 @pytest.mark.parametrize(
     ('arguments', 'complaint'),
-    [(('rtsp://me:secret@127.0.0.1:9/x',), 'the camera rtsp://me:***@127.0.0.1:9/x cannot be'),
+    [(('rtsp://me:secret@127.0.0.1:9/x',), 'the stream rtsp://me:***@127.0.0.1:9/x cannot be'),
      (('clip.mp4', '--size', '640x480'), 'clip.mp4 is no camera of this machine'),
      (('0', '--size', '640'), 'must be WIDTHxHEIGHT'),
      (('0', '--rate', '0'), 'must be above 0 images/s')],

@@ -14,15 +14,19 @@ in a simulator first, and use a real robot's own emergency stop.
 """
 
 import array
+import signal
 import sys
 import time
-from contextlib import suppress
+
+if __name__ == '__main__':
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports without a traceback.
 
 import numpy as np
 import rclpy
 from numpy.typing import ArrayLike, NDArray
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
@@ -33,6 +37,7 @@ from hybrik_ros.messages.people import PersonError, from_human_mesh, stamp_of
 from hybrik_ros.msg import HumanMesh
 from hybrik_ros.printable import printable
 from hybrik_ros.skeleton import JOINT_NAMES
+from hybrik_ros.stopping import ignore_signals, stop_on_signals
 
 Array = NDArray[np.float64]
 
@@ -62,6 +67,7 @@ STRAIGHT_BEND = 0.1
 # Maximum time step in seconds that limits the motion of one frame, also after a longer gap.
 MAX_STEP_SECONDS = 0.1
 LOG_SECONDS = 5.0  # minimum time between two errors in the log
+POLL_SECONDS = 0.1  # maximum time from a signal to the end
 FORGET_SECONDS = 1.0  # minimum time without the followed person before another one is followed
 
 
@@ -248,16 +254,22 @@ class Teleoperation(Node):
 
 
 def main() -> int:
-    """Run until SIGINT; return the exit status."""
+    """Run until SIGINT or SIGTERM; return the exit status."""
+    stopping = stop_on_signals()
     try:
         check_ros_environment(sys.argv[1:])
-        rclpy.init()
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         node = Teleoperation()
     except Exception as error:  # Wrong arguments for ROS raise various exceptions.
         print(f'teleoperation: {printable(explain(error) or error)}', file=sys.stderr)
         return 1
-    with suppress(KeyboardInterrupt, ExternalShutdownException):
-        rclpy.spin(node)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    while not stopping.is_set():
+        executor.spin_once(timeout_sec=POLL_SECONDS)
+    ignore_signals()
+    node.destroy_node()
+    rclpy.shutdown()
     return 0
 
 

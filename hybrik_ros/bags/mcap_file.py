@@ -24,6 +24,7 @@ from hybrik_ros.bags.storage import (
     UNKNOWN_TYPE,
     Row,
     StorageError,
+    closing_on_error,
     connect,
     define,
 )
@@ -208,11 +209,8 @@ class McapFile:
         self._unpacked: Buffer = b''
         self.span: tuple[int, int] | None = None
         self._file = _RecordFile(path)
-        try:
+        with closing_on_error(self.close):
             self._open()
-        except BaseException:
-            self.close()
-            raise
         self.connections = [
             _connect(channel, self._schemas, self._counts[channel.id], self)
             for channel in self._channels.values()
@@ -287,7 +285,8 @@ class McapFile:
         self._has_loose_messages = count > 0 and not chunks
         is_inside = all(0 < c.length <= self._file.size - c.offset for c in self._chunks)
         has_channels = self._counts.keys() <= self._channels.keys()
-        return is_inside and has_channels and chunks == len(self._chunks)
+        has_counts = self._counts.total() == count  # An empty map says that they are unknown.
+        return is_inside and has_channels and has_counts and chunks == len(self._chunks)
 
     def _scan(self) -> None:
         """Read all records, of chunks too, to find what an index has."""

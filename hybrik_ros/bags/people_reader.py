@@ -60,11 +60,17 @@ class People:
         Name of the body that all people have; empty if the bag has no person.
     left_out : LeftOut
         The messages and people that are left out.
+    num_messages : int
+        Number of messages that were read.
+    is_whole : bool
+        Whether these are all messages.
     """
 
     frames: dict[int, list[Human]]
     body_model: str
     left_out: LeftOut
+    num_messages: int
+    is_whole: bool
 
     def report(self) -> Iterator[str]:
         """Yield a line for each kind of what is left out."""
@@ -80,7 +86,7 @@ class _Reading(NamedTuple):
     people: list[tuple[Human, str]]
 
 
-def read_people(path: Path, topic: str = '') -> People:
+def read_people(path: Path, topic: str = '', limit: int | None = None) -> People:
     """Read the people of a bag. Invalid messages and people are left out.
 
     Parameters
@@ -91,6 +97,8 @@ def read_people(path: Path, topic: str = '') -> People:
         Topic of HumanMeshArray or HumanMesh. If empty, the only topic of HumanMeshArray, or of
         HumanMesh if there is none: HumanMeshArray is preferred because it also has frames without
         people.
+    limit : int, optional
+        Number of messages, or of people in them, after which reading ends.
 
     Returns
     -------
@@ -100,33 +108,37 @@ def read_people(path: Path, topic: str = '') -> People:
     Raises
     ------
     BagError
-        The bag cannot be read, or has no such topic or several of them.
+        The bag cannot be read, or has no such topic or several of them, or too many people.
     """
     left_out = LeftOut()
     with BagReader(path) as reader:
-        name = topic or _find_topic(path, reader)
+        name = reader.full_name(topic) if topic else _find_topic(path, reader)
         if name not in reader.topics:
             raise BagError(f'{path} has no topic {name}; it has {", ".join(reader.topics)}')
         type_name = reader.topics[name].type_name
         if type_name not in (HUMAN_MESH, HUMAN_MESH_ARRAY):
             raise BagError(f'{name} of {path} is of type {type_name}, not {HUMAN_MESH_ARRAY}')
-        readings, found = [], 0
-        for number, message in enumerate(reader.messages({name}), 1):
+        messages, readings = reader.messages({name}), []
+        number = found = 0
+        for number, message in enumerate(messages, 1):
             try:
                 readings.append(_read(message, type_name, number, left_out))
                 found += len(readings[-1].people)
             except ValueError as error:
                 left_out.add(f'message {number} of {name}: {error}')
+            if limit is not None and max(number, found) >= limit:
+                break
             if max(number, found) > MAX_BAG_PEOPLE:
                 raise BagError(
                     f'{path} has more than the maximum of {MAX_BAG_PEOPLE} messages or people in '
                     f'them on {name}: split it'
                 )
+        is_whole = next(messages, None) is None
         damage = [f'{times} x {kind}' for kind, times in reader.faults.items()]
         for text in reader.notes + damage:
             left_out.add(text)
     readings = _keep_likely_stamps(readings, left_out)
-    return _join(readings, left_out)
+    return People(*_join(readings, left_out), left_out, number, is_whole)
 
 
 def _read(message: Message, type_name: str, number: int, left_out: LeftOut) -> _Reading:
@@ -158,8 +170,8 @@ def _keep_likely_stamps(readings: list[_Reading], left_out: LeftOut) -> list[_Re
     return kept
 
 
-def _join(readings: list[_Reading], left_out: LeftOut) -> People:
-    """Return the people of all messages: each once in a frame, all with the most common body."""
+def _join(readings: list[_Reading], left_out: LeftOut) -> tuple[dict[int, list[Human]], str]:
+    """Return the people of all messages, each once in a frame, and their body: the most common."""
     bodies = Counter(
         (body, len(human.betas)) for reading in readings for human, body in reading.people
     )
@@ -176,8 +188,7 @@ def _join(readings: list[_Reading], left_out: LeftOut) -> People:
                 frame[human.id] = human
                 continue
             left_out.add(f'{reading.name}: person {human.id!r}: {reason}')
-    people = {stamp: list(frame.values()) for stamp, frame in frames.items()}
-    return People(people, usual[0], left_out)
+    return {stamp: list(frame.values()) for stamp, frame in frames.items()}, usual[0]
 
 
 def _describe(body: str, betas: int) -> str:

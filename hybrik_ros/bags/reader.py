@@ -29,7 +29,7 @@ from hybrik_ros.bags.types import typestore
 from hybrik_ros.bags.unpacking import ZSTD_MAGIC, UnpackingError, unpack_file, unpack_zstd
 from hybrik_ros.limits import MAX_MESSAGE_BYTES, MAX_YAML_BYTES
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY
-from hybrik_ros.untrusted import check_regular, parse_yaml, read_regular
+from hybrik_ros.untrusted import check_regular, describe_unreadable, parse_yaml, read_regular
 
 _METADATA = 'metadata.yaml'
 _SQLITE = '.db3'
@@ -185,6 +185,10 @@ class BagReader:
         self._stack.close()
         self._storages.clear()
 
+    def full_name(self, topic: str) -> str:
+        """Return the name of a topic, which may be given without its leading slash as to nodes."""
+        return topic if topic in self.topics else f'/{topic.lstrip("/")}'
+
     def messages(
         self, topics: Collection[str], start: int | None = None, stop: int | None = None
     ) -> Iterator[Message]:
@@ -321,6 +325,11 @@ def files_of(path: Path) -> list[Path]:
     BagError
         There is no bag.
     """
+    try:
+        if not path.is_dir():
+            check_regular(path)
+    except OSError as error:
+        raise BagError(describe_unreadable(path, error)) from error
     if path.is_dir():
         files = {file.name: file for file in path.iterdir() if is_storage(file)}
         # ROS 2 leaves the unpacked files beside the compressed ones.
@@ -330,7 +339,7 @@ def files_of(path: Path) -> list[Path]:
                 del files[name]
         if files:
             return sorted(files.values(), key=by_number)
-    elif is_storage(path) and path.is_file():
+    elif is_storage(path):
         return [path]
     listed = listed_files(path)
     raise BagError(

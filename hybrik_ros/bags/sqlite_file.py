@@ -19,6 +19,7 @@ from hybrik_ros.bags.storage import (
     TOO_LARGE,
     Row,
     StorageError,
+    closing_on_error,
     connect,
     define,
 )
@@ -64,11 +65,8 @@ class SqliteFile:
         address = f'file:{quote(str(path.resolve()))}?immutable=1'
         self._database = sqlite3.connect(address, uri=True, check_same_thread=False)
         self._database.text_factory = lambda text: text.decode(errors='replace')
-        try:
+        with closing_on_error(self.close):
             self.connections = self._open()
-        except BaseException:
-            self.close()
-            raise
 
     def close(self) -> None:
         """Close the file."""

@@ -1,7 +1,7 @@
 """What all files of a bag have in common, whatever their format."""
 
-from collections.abc import Collection, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from typing import NamedTuple, Protocol
 
 from rosbags.interfaces import (
@@ -87,6 +87,22 @@ class Storage(Protocol):
         Row
             A message.
         """
+
+
+@contextmanager
+def closing_on_error(close: Callable[[], object]) -> Iterator[None]:
+    """Close what has been opened if the context, which finishes opening it, fails.
+
+    Parameters
+    ----------
+    close : callable
+        Closes it.
+    """
+    try:
+        yield
+    except BaseException:
+        close()
+        raise
 
 
 def connect(

@@ -234,7 +234,7 @@ def read_body_file(path: Path) -> Mapping[str, NDArray[Any]]:
     ValueError
         The file is not a body file.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f'no body file at {path}: check the path')
     readers = {'.npz': _read_npz, '.pkl': _read_pickle}
     if path.suffix not in readers:

@@ -1,7 +1,7 @@
 """`hybrik bag`: process recordings into bags with people."""
 
 import argparse
-import glob
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -12,15 +12,20 @@ from rich.progress import Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from hybrik_ros.cli.options import add_param
-from hybrik_ros.cli.output import fail
+from hybrik_ros.cli.output import fail, source_name
 from hybrik_ros.cli.progress import UNKNOWN, Bar, Count, TimeRemaining
 from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.cli.video import degrees
-from hybrik_ros.media.url import hide_password, is_url
+from hybrik_ros.media.url import is_url
 from hybrik_ros.recordings.batch import Results, run_batch
 from hybrik_ros.recordings.interrupt import interrupts
 from hybrik_ros.recordings.process import Job, Outcome, Processor, check_job
-from hybrik_ros.recordings.recording import Recording, RecordingError, is_recording
+from hybrik_ros.recordings.recording import (
+    Recording,
+    RecordingError,
+    is_recording,
+    recordings_of,
+)
 from hybrik_ros.recordings.report import RecordingReport
 from hybrik_ros.recordings.segments import is_split, remove_parts
 from hybrik_ros.recordings.workers import Cluster, LocalWorker, Worker
@@ -47,6 +52,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     parser.add_argument(
         'input',
         nargs='+',
+        type=source_name,
         help='a recording, or several: paths, a folder with recordings, or patterns',
     )
     parser.add_argument(
@@ -93,7 +99,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
     parser.add_argument(
         '--camera-info',
-        default='',
+        type=Path,
         metavar='FILE',
         help='calibration in the YAML format of camera_calibration, used instead of camera_info '
         '(default for a video: the file of the same name with suffix .yaml)',
@@ -170,7 +176,7 @@ def _run(args: argparse.Namespace, console: Terminal) -> int:
                 recording.absolute(),
                 args.image_topic,
                 args.camera_info_topic,
-                str(Path(args.camera_info).absolute()) if args.camera_info else '',
+                str(args.camera_info.absolute()) if args.camera_info else '',
                 args.field_of_view,
                 args.rate,
                 args.all_topics,
@@ -210,19 +216,36 @@ def recordings_in(inputs: list[str]) -> tuple[list[Path], bool]:
     for text in inputs:
         if is_url(text):
             raise RecordingError(
-                f'{hide_password(text)} is a URL, and recordings are files: download the video, or '
+                f'{text} is a URL, and recordings are files: download the video, or '
                 f'play it for the node with hybrik video'
             )
         path = Path(text)
-        if (path.exists() and not path.is_dir()) or (path.is_dir() and is_recording(path)):
-            found.append(path)
-            continue
-        inside = path.iterdir() if path.is_dir() else map(Path, glob.glob(text, recursive=True))
-        recordings = sorted(each for each in inside if is_recording(each))
+        if path.is_dir():
+            recordings = recordings_of(path)
+        elif os.path.lexists(path):  # Opening it reports what is wrong, if anything is.
+            recordings = [path]
+        else:
+            recordings = sorted(filter(is_recording, _paths_like(path)))
         if not recordings:
             raise RecordingError(f'there is no bag, video or folder of images at {text}')
         found += recordings
     return found, len(found) > 1 or found != [Path(text) for text in inputs]
+
+
+def _paths_like(pattern: Path) -> set[Path]:
+    """Return the paths that match a pattern; * matches no hidden names.
+
+    ** follows no links: in a folder with two links to itself there are more paths than time.
+    """
+    if pattern.name == '**':
+        pattern /= '*'  # Files, too.
+    root = Path(pattern.anchor)
+    found = root.glob(str(pattern.relative_to(root)))
+    return {path for path in found if not _hidden_parts(path) - _hidden_parts(pattern)}
+
+
+def _hidden_parts(path: Path) -> set[str]:
+    return {part for part in path.parts if part.startswith('.')}
 
 
 def _outputs(recordings: list[Path], output: Path, many: bool) -> dict[Path, Path]:

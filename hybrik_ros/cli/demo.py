@@ -12,6 +12,7 @@ from rich.table import Table
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.cli.compile import compile_missing
+from hybrik_ros.cli.output import source_name
 from hybrik_ros.cli.pictures import (
     draw_people,
     pictures_of,
@@ -79,6 +80,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
     parser.add_argument(
         '--input',
+        type=source_name,
         default=str(SAMPLE),
         metavar='SOURCE',
         help='video or photo, or index, path or URL of a camera, which is recorded for '
@@ -111,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
         source, name = _open(args.input, args.output, console)
         realtime = args.realtime and not isinstance(source, StillPicture)
         compile_missing(console)
-        with Recorder(_NODE) as recorder:
+        with Recorder(_NODE, args.ros_arguments) as recorder:
             _play(source, name, realtime, args.output, recorder, console)
         pictures = _write(source, args.output, recorder, console)
         _print_tables(realtime, recorder, console)

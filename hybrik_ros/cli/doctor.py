@@ -21,6 +21,7 @@ from hybrik_ros.advice import (
     SETUP,
     RosEnvironmentError,
     check_ros_environment,
+    middleware_advice,
     one_line,
     ros_advice,
 )
@@ -76,7 +77,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         type=_seconds,
         default=3.0,
         metavar='S',
-        help='seconds to receive images for (default: 3)',
+        help='seconds to receive images for (default: 3), and up to 6 more for slow cameras',
     )
     parser.add_argument(
         '--model', type=Path, metavar='FILE', help="HybrIK's own network, written by hybrik export"
@@ -272,11 +273,7 @@ def _probe() -> tuple[str, Finding | None]:
     lines = process.stderr.strip().splitlines() or [f'exit status {process.returncode}']
     reason = lines[-1].rpartition(']: ')[2]
     wanted = os.environ.get('RMW_IMPLEMENTATION')
-    if wanted and 'rmw' in reason.lower():
-        package = f'ros-{os.environ.get("ROS_DISTRO", "<distribution>")}-{wanted.replace("_", "-")}'
-        advice = f'unset RMW_IMPLEMENTATION, or sudo apt install {package}'
-    else:
-        advice = ros_advice()
+    advice = middleware_advice(wanted) if wanted and 'rmw' in reason.lower() else ros_advice()
     return '', Finding(PROBLEM, 'ROS', f'rclpy cannot be imported: {reason}', advice)
 
 

@@ -14,28 +14,24 @@ from numpy.typing import ArrayLike, NDArray
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import ASSUMED_FIELD_OF_VIEW, Camera
 from hybrik_ros.cli.options import add_param
-from hybrik_ros.cli.output import fail
+from hybrik_ros.cli.output import fail, source_name
 from hybrik_ros.cli.pictures import draw_people, write_picture
 from hybrik_ros.cli.video import degrees
 from hybrik_ros.human import Human
-from hybrik_ros.media.photo import PHOTOS, is_photo, read_photo, shows_photo
-from hybrik_ros.media.url import hide_password, is_url
+from hybrik_ros.media.photo import PHOTOS, is_photo, picture_format, read_photo
+from hybrik_ros.media.url import is_url
 from hybrik_ros.messages.calibration import describe_assumption, read_calibration
 from hybrik_ros.messages.camera_info import are_rectified
 from hybrik_ros.messages.exposure import describe_exposure
 from hybrik_ros.messages.images import Intrinsics
-from hybrik_ros.perception.opening import MAX_PEOPLE
+from hybrik_ros.perception.opening import FULL_NOTE
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.printable import printable
-from hybrik_ros.recordings.recording import VIDEOS
+from hybrik_ros.recordings.recording import is_video
 from hybrik_ros.rotations import to_quaternion
 from hybrik_ros.settings import AUTO, INTRINSICS, PHOTO_SETTINGS, parse_settings
 from hybrik_ros.skeleton import JOINT_NAMES
 
-_FULL_NOTE = (
-    f'{MAX_PEOPLE} people are found, which is the maximum: of more people in the photo only the '
-    f'nearest ones are listed'
-)
 _DIGITS = 4  # after the point: tenths of millimetres
 
 
@@ -52,7 +48,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         'frame of the camera (x right, y down, z forward), rotations relative to the parent joint '
         'as quaternions (x, y, z, w), boxes in pixels. Needs no ROS.',
     )
-    parser.add_argument('photo', help=f'the photo: {", ".join(PHOTOS)}')
+    parser.add_argument('photo', type=source_name, help=f'the photo: {", ".join(PHOTOS)}')
     parser.add_argument(
         '-o', '--output', type=Path, help='write the photo with the people drawn in to this file'
     )
@@ -105,7 +101,7 @@ def _run(args: argparse.Namespace) -> None:
         write_picture(args.output, draw_people(rgb, people, body, camera))
     assumed = None if args.camera_info is not None else args.field_of_view
     print(_to_json(_describe(photo, people, body, camera, assumed)))
-    for text in filter(None, (*doubts, describe_exposure(rgb), _FULL_NOTE if is_full else '')):
+    for text in filter(None, (*doubts, describe_exposure(rgb), FULL_NOTE if is_full else '')):
         print(printable(text), file=sys.stderr)
 
 
@@ -124,8 +120,8 @@ def _to_path(name: str) -> Path:
     """Return the path of a photo; refuse what other commands take."""
     path = Path(name)
     if is_url(name):
-        raise ImageError(f'{hide_password(name)} is a URL: download the photo')
-    if path.is_dir() or (path.suffix.lower() in VIDEOS and not shows_photo(path)):
+        raise ImageError(f'{name} is a URL: download the photo')
+    if path.is_dir() or (is_video(path) and not picture_format(path)):
         kind = 'folder' if path.is_dir() else 'video'
         raise ImageError(f'{path} is a {kind}, not a photo: process it with hybrik bag')
     return path

@@ -5,15 +5,21 @@ import sys
 from pathlib import Path
 
 from hybrik_ros.bags import BagError
-from hybrik_ros.bags.people_reader import read_people
+from hybrik_ros.bags.people_reader import People, read_people
 from hybrik_ros.body import BodyModel
 from hybrik_ros.cli.output import fail, say
+from hybrik_ros.human import Human
 from hybrik_ros.motion import FORMATS, Motion, MotionError, motions_of, write_motion
 from hybrik_ros.motion.formats import check_format
+from hybrik_ros.motion.motion import joint_error
 from hybrik_ros.printable import printable
+from hybrik_ros.writing import writing
 
 # Metres; frames with a larger deviation from the messages are reported.
 _MAX_DEVIATION = 0.001
+# Metres; messages whose joints are farther from those of their rotations and betas are left out.
+# Other programs may take the joints from the mesh in another way, which differs by less.
+_MAX_JOINT_ERROR = 0.1
 
 
 def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
@@ -78,22 +84,42 @@ def _run(args: argparse.Namespace) -> None:
         )
     check_format(args.output)
     people = read_people(args.bag, args.topic)
+    body = BodyModel.load(args.body)
+    is_same_body = people.body_model in ('', body.name)
+    frames = _keep_fitting(people, body) if is_same_body else {}
     for line in people.report():
         print(printable(f'left out: {line}'), file=sys.stderr)
-    body = BodyModel.load(args.body)
-    if people.body_model not in ('', body.name):
+    if not is_same_body:
         raise MotionError(
             f'the people of {args.bag} have the body {people.body_model!r}, not {body.name!r}: '
             f'set its file with --body'
         )
-    motions = motions_of(list(people.frames), list(people.frames.values()), body, args.gaps)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
+    motions = motions_of(list(frames), list(frames.values()), body, args.gaps)
+    with writing(args.output):
+        args.output.parent.mkdir(parents=True, exist_ok=True)
     for motion in motions:
         path = args.output
         if len(motions) > 1:
             path = path.with_stem(f'{path.stem}_{motion.name}')
         write_motion(motion, path)
         _tell(motion, path)
+
+
+def _keep_fitting(people: People, body: BodyModel) -> dict[int, list[Human]]:
+    """Return the people by stamp without those whose joints and betas contradict each other."""
+    frames: dict[int, list[Human]] = {}
+    for stamp, humans in people.frames.items():
+        frames[stamp] = []
+        for human in humans:
+            error = joint_error(human, body)
+            if error <= _MAX_JOINT_ERROR:
+                frames[stamp].append(human)
+                continue
+            people.left_out.add(
+                f'stamp {stamp * 1e-9:.3f} s, person {human.id!r}: its joints are {error:.2g} m '
+                f'away from those that the body {body.name!r} has with its rotations and betas'
+            )
+    return frames
 
 
 def _tell(motion: Motion, path: Path) -> None:

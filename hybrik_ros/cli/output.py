@@ -4,14 +4,37 @@ import argparse
 import os
 import sys
 from contextlib import suppress
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from hybrik_ros.advice import one_line
 from hybrik_ros.printable import printable
 
 
+def source_name(text: str) -> str:
+    """Return an argument that names a file, a URL or a camera.
+
+    Raises
+    ------
+    ArgumentTypeError
+        It is empty, such as a variable of a script that is not set.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError(
+            'the path is empty, which would be the current folder: name a file or folder, or .'
+        )
+    return text
+
+
 class ArgumentParser(argparse.ArgumentParser):
-    """A parser whose errors show arguments safely: shells expand patterns to names of files."""
+    """A parser whose errors show arguments safely: shells expand patterns to names of files.
+
+    Arguments of the type Path must not be empty.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register('type', Path, lambda text: Path(source_name(text)))
 
     def error(self, message: str) -> NoReturn:
         """Print an error and exit."""

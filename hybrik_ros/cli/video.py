@@ -7,7 +7,8 @@ from pathlib import Path
 
 from hybrik_ros.advice import check_ros_environment
 from hybrik_ros.camera import ASSUMED_FIELD_OF_VIEW
-from hybrik_ros.cli.output import fail
+from hybrik_ros.cli.output import fail, source_name
+from hybrik_ros.limits import MAX_NAME_CHARACTERS
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.live_camera import CameraOptions
 from hybrik_ros.messages.calibration import CalibrationError
@@ -28,6 +29,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     parser.add_argument(
         'source',
         nargs='?',
+        type=source_name,
         default=str(SAMPLE),
         help='a video or photo, the index or path of a camera, such as /dev/video0, or a URL that '
         'OpenCV opens, such as rtsp://192.168.1.2/stream (default: the sample clip)',
@@ -65,6 +67,8 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
     parser.add_argument(
         '--frame-id',
+        type=frame_id,
+        metavar='NAME',
         default='camera_optical_frame',
         help='optical frame of the camera (default: camera_optical_frame)',
     )
@@ -140,6 +144,21 @@ def degrees(text: str) -> float:
             f'must be from {_MIN_VIEW} to {_MAX_VIEW} degrees, not {text}'
         )
     return degrees
+
+
+def frame_id(text: str) -> str:
+    """Check the name of a frame.
+
+    Raises
+    ------
+    ArgumentTypeError
+        It is empty but for slashes, too long, or has characters that cannot be shown.
+    """
+    if not (text.strip('/ ') and text.isprintable() and len(text) <= MAX_NAME_CHARACTERS):
+        raise argparse.ArgumentTypeError(
+            f'must be the name of a frame, 1 to {MAX_NAME_CHARACTERS} characters, not {text!r}'
+        )
+    return text
 
 
 def image_size(text: str) -> tuple[int, int] | None:

@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrik_ros.credentials import hide_credentials
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.retrieval import retrieve
-from hybrik_ros.media.url import check_name, hide_password, is_url, open_url
+from hybrik_ros.media.url import check_name, is_url, open_url
 
 _DEVICE = re.compile(r'/dev/video(\d{1,9})')
 _MJPG = cv2.VideoWriter.fourcc(*'MJPG')
@@ -63,12 +64,13 @@ class LiveCamera:
 
     def __init__(self, name: str, options: CameraOptions = NO_OPTIONS) -> None:
         check_name(name)
-        self.name = hide_password(name)
+        self.name = hide_credentials(name)
         self._location = name
         self._options = options
         self._capture = cv2.VideoCapture()
         if not self.open():
-            raise MediaError(f'the camera {self.name} cannot be opened: {self._advice()}')
+            kind = 'stream' if is_url(name) else 'camera'
+            raise MediaError(f'the {kind} {self.name} cannot be opened: {self._advice()}')
 
     @property
     def size(self) -> tuple[int, int]:
@@ -139,7 +141,10 @@ class LiveCamera:
 
     def _advice(self) -> str:
         if is_url(self._location):
-            return 'check the address, the password, and that it answers, for example with ffplay'
+            return (
+                'check the address, the password, and that it answers, for example with ffplay; if '
+                'it is a file, download it first'
+            )
         path = self._path()
         found = ', '.join(map(str, sorted(Path('/dev').glob('video*')))) or 'none'
         if not os.path.exists(path):  # Path.exists raises for names that are too long.

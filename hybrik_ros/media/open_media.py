@@ -3,10 +3,11 @@
 import os
 from pathlib import Path
 
+from hybrik_ros.credentials import hide_credentials
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.live_camera import NO_OPTIONS, CameraOptions, LiveCamera
-from hybrik_ros.media.photo import is_photo, shows_photo
-from hybrik_ros.media.url import hide_password, is_url
+from hybrik_ros.media.photo import is_still
+from hybrik_ros.media.url import is_url
 from hybrik_ros.media.video_file import FrameSource, StillPicture, VideoFile
 
 
@@ -38,11 +39,11 @@ def open_media(
         return LiveCamera(name, options)
     if options != NO_OPTIONS:
         raise MediaError(
-            f'{hide_password(name)} is no camera of this machine: --size, --rate and --mjpg are '
+            f'{hide_credentials(name)} is no camera of this machine: --size, --rate and --mjpg are '
             f'for those only'
         )
     if is_url(name):
         camera = LiveCamera(name)
         return VideoFile(name) if camera.has_end else camera
     path = Path(name)
-    return StillPicture(path) if is_photo(path) or shows_photo(path) else VideoFile(name)
+    return StillPicture(path) if is_still(path) else VideoFile(name)

@@ -11,17 +11,14 @@ from numpy.typing import NDArray
 from hybrik_ros.limits import MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.exif import read_directory, turn_upright
-from hybrik_ros.messages.image_headers import is_compressed_image, remove_metadata, size_of
+from hybrik_ros.media.picture_formats import GIF, HEAD_BYTES, READ, describe_unread, format_of
+from hybrik_ros.messages.image_headers import is_animation, remove_metadata, size_of
 from hybrik_ros.messages.images import UnusableInputError, to_8_bits
-from hybrik_ros.untrusted import open_regular, read_regular
+from hybrik_ros.untrusted import describe_unreadable, open_regular, read_regular
 
-PHOTOS = ('.bmp', '.jfif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+PHOTOS = tuple(sorted(suffix for suffixes in READ.values() for suffix in suffixes))
 
 _BMP = b'BM'
-# Sizes of the second header of a BMP file, which tell it from other files with these letters.
-_BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
-_TIFF = (b'II*\0', b'MM\0*')
-_HEAD_BYTES = 18  # of a file, which tell its format
 
 
 class PhotoError(MediaError):
@@ -33,16 +30,19 @@ def is_photo(path: Path) -> bool:
     return path.suffix.lower() in PHOTOS
 
 
-def shows_photo(path: Path) -> bool:
-    """Return whether the content of a file is that of a picture, whatever its name."""
+def picture_format(path: Path) -> str:
+    """Return the name of the format of a picture; empty for other files."""
     try:
         with open_regular(path) as file:
-            head = file.read(_HEAD_BYTES) or b''
+            head = file.read(HEAD_BYTES) or b''
     except OSError:
-        return False
-    if head.startswith(_BMP) and len(head) == _HEAD_BYTES:
-        return struct.unpack_from('<I', head, 14)[0] in _BMP_HEADERS
-    return head.startswith(_TIFF) or is_compressed_image(head)
+        head = b''
+    return format_of(head, path.suffix)
+
+
+def is_still(path: Path) -> bool:
+    """Return whether a file is a picture, also of a format that is not read; GIF is a video."""
+    return picture_format(path) not in ('', GIF)
 
 
 def read_photo(path: Path) -> NDArray[np.uint8]:
@@ -83,6 +83,7 @@ def read_thumbnail(path: Path) -> NDArray[np.uint8]:
 def _decode(path: Path, flag: int) -> tuple[NDArray[np.uint8], int]:
     """Return the pixels of a picture as they are stored, and its orientation."""
     data = _read(path)
+    _check_format(path, data)
     directory = read_directory(data)
     _check_size(path, data, directory.size)
     if data[:2] in (b'II', b'MM'):
@@ -105,12 +106,24 @@ def _read(path: Path) -> bytes:
     """Return the content of a regular file; others, such as named pipes, would block."""
     try:
         return read_regular(path, MAX_PHOTO_BYTES)
-    except FileNotFoundError:
-        raise PhotoError(f'there is no file {path}: check the path') from None
     except OSError as error:
-        raise PhotoError(f'{path} cannot be read: {error.strerror or error}') from error
+        raise PhotoError(describe_unreadable(path, error)) from error
     except ValueError as error:
         raise PhotoError(f'{error}: reduce it') from error
+
+
+def _check_format(path: Path, data: bytes) -> None:
+    """Refuse what is no single picture in a format that is read."""
+    if not data:
+        raise PhotoError(f'{path} is empty: copy or save it anew')
+    name = format_of(data, path.suffix)
+    if name and name not in READ:
+        raise PhotoError(describe_unread(str(path), name))
+    if is_animation(data):
+        raise PhotoError(
+            f'{path} is an animation, not a single picture: convert it to GIF, which is read as a '
+            f'video, or to JPEG'
+        )
 
 
 def _check_size(path: Path, data: bytes, tiff_size: tuple[int, int]) -> None:
@@ -131,7 +144,7 @@ def _check_size(path: Path, data: bytes, tiff_size: tuple[int, int]) -> None:
 def _undecodable(path: Path) -> PhotoError:
     return PhotoError(
         f'{path} cannot be decoded: it is damaged, or no picture in a format of '
-        f'{", ".join(PHOTOS)}: convert it'
+        f'{", ".join(PHOTOS)}: convert it to JPEG or PNG'
     )
 
 

@@ -4,13 +4,10 @@ import re
 
 import cv2
 
+from hybrik_ros.credentials import hide_credentials
 from hybrik_ros.media import MediaError
 
 _URL = re.compile('[a-z][a-z0-9+.-]*://', re.IGNORECASE)
-# A password may contain any character, also @ and / unescaped; digits before a / are a port.
-_PASSWORD = re.compile(r'(://[^/@:]*):(?!\d{1,5}/).*@')
-# In paths and queries, as in user=admin_password=secret and ?token=secret&size=1.
-_NAMED_PASSWORD = re.compile('((?:pass(?:wd|word)?|pwd|token|secret|key)=)[^&;]*', re.IGNORECASE)
 # OpenCV waits for 30 s by default, in which no signal is handled.
 _OPEN_SECONDS, _READ_SECONDS = 10, 5
 
@@ -18,13 +15,6 @@ _OPEN_SECONDS, _READ_SECONDS = 10, 5
 def is_url(name: str) -> bool:
     """Return whether a name is a URL, such as rtsp://192.168.1.2/stream."""
     return _URL.match(name) is not None
-
-
-def hide_password(name: str) -> str:
-    """Return a URL with asterisks in the place of its passwords; other names as they are."""
-    if not is_url(name):
-        return name
-    return _NAMED_PASSWORD.sub(r'\1***', _PASSWORD.sub(r'\1:***@', name))
 
 
 def check_name(name: str) -> None:
@@ -39,7 +29,7 @@ def check_name(name: str) -> None:
         name.encode()
     except UnicodeEncodeError:
         raise MediaError(
-            f'{hide_password(name)!a} cannot be opened: its name is not UTF-8, rename it'
+            f'{hide_credentials(name)!a} cannot be opened: its name is not UTF-8, rename it'
         ) from None
 
 

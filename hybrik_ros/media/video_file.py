@@ -9,12 +9,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrik_ros.credentials import hide_credentials
 from hybrik_ros.limits import MAX_VIDEO_PIXELS
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.frame_times import FrameClock, look_ahead
 from hybrik_ros.media.photo import read_photo
 from hybrik_ros.media.retrieval import retrieve
-from hybrik_ros.media.url import check_name, hide_password, is_url, open_url
+from hybrik_ros.media.url import check_name, is_url, open_url
+from hybrik_ros.untrusted import check_regular, describe_unreadable
 
 # Frames per second where neither times nor rate are known. FFmpeg reports the resolution of the
 # time stamps, 1000 or more, as the rate of videos that have none.
@@ -101,14 +103,16 @@ class VideoFile:
 
     def __init__(self, name: str) -> None:
         check_name(name)
-        self.name = hide_password(name)
+        self.name = hide_credentials(name)
         self._location = name
         capture = self._open()
         self.size = (int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
                      int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))  # fmt: skip
         rate, length = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.rate = float(rate) if _MIN_RATE <= rate <= _MAX_RATE else _ASSUMED_RATE
-        self.length = int(length) if 0 < length < _MAX_LENGTH else 0
+        has_rate = _MIN_RATE <= rate <= _MAX_RATE
+        self.rate = float(rate) if has_rate else _ASSUMED_RATE
+        # FFmpeg computes lengths that a container does not have by the rate.
+        self.length = int(length) if has_rate and 0 < length < _MAX_LENGTH else 0
         self.estimated = 0
         self.is_cut_off = False
         if math.prod(self.size) > MAX_VIDEO_PIXELS:
@@ -117,13 +121,7 @@ class VideoFile:
                 f'{MAX_VIDEO_PIXELS}: reduce it'
             )
         if not capture.grab():
-            advice = 'convert it, to H.264 for example'
-            if is_url(name):  # Servers without ranges send no file that must be read from its end.
-                advice = 'download it, and use the file'
-            raise MediaError(
-                f'{self.name} has the codec {_codec(capture)}, which this OpenCV cannot decode, or '
-                f'no frame: {advice}'
-            )
+            raise MediaError(self._explain_no_frame(_codec(capture)))
         self._first = max(0.0, float(capture.get(_PRESENTATION_TIME)))
         self.is_still = self.length <= 1 and not capture.grab()
 
@@ -151,13 +149,26 @@ class VideoFile:
                 raise MediaError(f'{self.name} cannot be opened: check the address and the network')
             return capture
         path = Path(self._location)
-        if not path.exists():
-            raise MediaError(f'there is no file {path}: check the path')
-        if not path.is_file():  # A named pipe would block.
-            raise MediaError(f'{path} is not a video: it is no regular file')
+        try:
+            check_regular(path)  # A named pipe would block.
+        except OSError as error:
+            raise MediaError(describe_unreadable(path, error)) from error
+        if not path.stat().st_size:
+            raise MediaError(f'{path} is empty: copy or export it anew')
         if not capture.open(self._location):
             raise MediaError(f'{path} is not a video that OpenCV can read: convert it')
         return capture
+
+    def _explain_no_frame(self, codec: str) -> str:
+        if is_url(self._location):  # Files with their index at the end need ranges.
+            return (
+                f'{self.name} is a video of which no frame can be read: the server may not support '
+                f'ranges, or this OpenCV cannot decode the codec {codec}; download the file first'
+            )
+        return (
+            f'{self.name} has the codec {codec}, which this OpenCV cannot decode, or no frame: '
+            f'convert it, to H.264 for example'
+        )
 
     def _timed_frames(self) -> Iterator[tuple[float, NDArray[np.uint8] | None]]:
         clock = FrameClock(1 / self.rate)

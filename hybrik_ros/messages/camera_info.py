@@ -24,9 +24,13 @@ BUFFER_LENGTH = 8
 # Maximum wait in seconds after a change of the resolution: the image may arrive before its
 # camera_info.
 _MAX_WAIT_SECONDS = 0.1
-# Words in the names of topics with rectified images, such as image_rect_color, and words before
-# them that deny it.
-_RECTIFIED_WORDS = {'rect', 'rectified', 'rectify', 'undist', 'undistort', 'undistorted'}
+# A word that names rectified images, as in image_rect_color or image_rectcolor, and words before it
+# that deny it. Corrected is not such a word: it is said of exposure and colours too.
+_RECTIFIED_WORD = re.compile(
+    '{other}(rect|rectified|rectify|undist|undistort|undistorted|dewarp|dewarped){other}'.format(
+        other='(image|img|colou?r|rgb|bgr|mono|gr[ae]y|raw|left|right)*'
+    )
+)
 _NEGATIONS = {'un', 'no', 'non', 'not'}
 _WORDS = re.compile('[A-Z]?[a-z]+|[A-Z]+')
 
@@ -44,7 +48,7 @@ def are_rectified(intrinsics: str, image_topic: str) -> bool:
     if intrinsics == AUTO:
         words = ['', *map(str.lower, _WORDS.findall(image_topic))]
         return any(
-            word in _RECTIFIED_WORDS and before not in _NEGATIONS
+            _RECTIFIED_WORD.fullmatch(word) and before not in _NEGATIONS
             for before, word in pairwise(words)
         )
     return intrinsics == RECTIFIED

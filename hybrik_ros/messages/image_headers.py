@@ -8,15 +8,25 @@ _PNG = b'\x89PNG\r\n\x1a\n'
 _PNG_PIXELS = frozenset((b'IHDR', b'PLTE', b'tRNS', b'IDAT', b'IEND'))
 _PNG_FRAME_BYTES = 12  # of a chunk, beside its content: length, kind, checksum
 _MAX_PNG_CHUNKS = 2**18  # encoders write at least 8 kB into each, so these have 2 GB
+_WEBP_FLAGS, _WEBP_ANIMATION = 20, 2  # position of the flags of an extended WebP, and one of them
 _JPEG = b'\xff\xd8\xff'
 _JPEG_SCAN = 0xDA
 _JPEG_END = b'\xff\xd9'  # unique: within scans 0xFF is followed by 0 or a restart marker
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15
 
 
-def is_compressed_image(head: bytes) -> bool:
-    """Return whether the first 12 bytes or more of a file are those of JPEG, PNG or WebP."""
-    return head.startswith((_JPEG, _PNG)) or _is_webp(head)
+def is_animation(data: bytes) -> bool:
+    """Return whether a PNG or WebP file has several pictures, of which decoders return the first.
+
+    References
+    ----------
+    The PNG specification, acTL; RFC 9649 (WebP), 2.7.1.
+    """
+    if data.startswith(_PNG):
+        counts = [data[start + 8 : start + 12] for k, start, _ in png_chunks(data) if k == b'acTL']
+        return any(int.from_bytes(count, 'big') > 1 for count in counts)
+    is_extended = _is_webp(data) and data[12:16] == b'VP8X' and len(data) > _WEBP_FLAGS
+    return is_extended and bool(data[_WEBP_FLAGS] & _WEBP_ANIMATION)
 
 
 def _is_webp(data: bytes) -> bool:

@@ -455,7 +455,7 @@ def _read(given: _Calibration, size: _Pair | None, rectified: bool) -> Intrinsic
             'camera_info',
             f'camera_info is unusable: {error}. Correct the calibration file or the camera driver',
         ) from error
-    for doubt in find_doubts(sensor):
+    for doubt in find_doubts(sensor, rectified or not _has_k(given)):
         if doubt.is_impossible:
             reason = f'camera_info is implausible: {doubt.text}'
             raise UnusableInputError(IMPOSSIBLE, reason)
@@ -489,8 +489,7 @@ def _select(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the matrix (3, 3) and the distortion coefficients (n) that the images have."""
     is_distorted = any(given.d)
-    # Some drivers fill in the last number, 1, of a matrix that they do not know.
-    has_k, has_p = any(given.k[:8]), any(given.p[:10])
+    has_k, has_p = _has_k(given), any(given.p[:10])
     if has_p and (rectified or not has_k):
         if is_distorted and not rectified:
             doubts.append(
@@ -520,6 +519,11 @@ def _select(
             f'with one of {", ".join(filter(None, _DISTORTION_MODELS))}',
         )
     return matrix, _without_padding(given.d, distortion_counts(given.model == _FISHEYE))
+
+
+def _has_k(given: _Calibration) -> bool:
+    # Some drivers fill in the last number, 1, of a matrix that they do not know.
+    return any(given.k[:8])
 
 
 def _without_padding(d: tuple[float, ...], counts: tuple[int, ...]) -> NDArray[np.float64]:

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrik_ros.arrays import Array
-from hybrik_ros.human import Human
+from hybrik_ros.human import MAX_BETA, Human
 from hybrik_ros.kinematics import global_rotations
 from hybrik_ros.limits import MAX_NAME_CHARACTERS
 from hybrik_ros.messages.fields import Header, find_stamp_fault, nanoseconds
 from hybrik_ros.messages.frames import Frame, frames_of
 from hybrik_ros.printable import printable
 from hybrik_ros.rotations import from_quaternion, to_quaternion
-from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS
+from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS, PELVIS
 
 HUMAN_MESH = 'hybrik_ros/msg/HumanMesh'
 HUMAN_MESH_ARRAY = 'hybrik_ros/msg/HumanMeshArray'
@@ -33,7 +33,9 @@ _MAX_POSITION = 1e4  # metres
 _MAX_SPEED = 1e3  # metres per second
 # Maximum numbers of values; SMPL has 300 shapes and 6890 vertices.
 _MAX_BETAS, _MAX_VERTICES = 300, 100_000
-_MAX_BETA = 1e3  # SMPL's are within 5 for nearly all people
+# Maximum distances in metres of a joint from its parent and of any part of a body from its pelvis;
+# those of the tallest people are 0.8 m and, with raised arms, 1.9 m.
+_MAX_BONE, _MAX_REACH = 1.0, 2.5
 _MAX_COMPONENT = 2.0  # of a quaternion; its length is checked more strictly
 _MAX_PIXEL = 1e6
 _MAX_CONFIDENCE = 1 + 1e-6  # 1, and rounding
@@ -199,7 +201,8 @@ def from_human_mesh(message: Any) -> Human:
     ------
     PersonError
         The stamp is invalid, the id is not a name, an array has a wrong length, a quaternion is no
-        unit quaternion, or a number is not finite or beyond what a person can have.
+        unit quaternion, a number is not finite or beyond what a person can have, the box has no
+        corners in order, the body has the size of no person, or lies behind the camera.
     """
     try:
         if hasattr(message, 'header'):  # Objects other than messages may have none.
@@ -226,21 +229,27 @@ def _parse(message: Any) -> Human:
     vertices = _numbers('vertices', message.vertices, None, -_MAX_POSITION, _MAX_POSITION)
     if len(vertices) % 3:
         raise ValueError(f'vertices has {len(vertices)} numbers, not a multiple of 3')
+    vertices = vertices.reshape(-1, 3)
+    joints = _points('joints', message.joints, NUM_JOINTS, _MAX_POSITION)
+    translation = _points('translation', [message.translation], 1, _MAX_POSITION)
+    _check_joints(joints)
+    _check_reach('translation', translation, joints[PELVIS])
+    _check_reach('vertices', vertices, joints[PELVIS])
     return Human(
         id=message.id,
         confidence=float(_confidences('confidence', [message.confidence], 1)[0]),
-        box=_numbers('box', message.box, 4, -_MAX_PIXEL, _MAX_PIXEL),
-        joints=_points('joints', message.joints, NUM_JOINTS, _MAX_POSITION),
+        box=_parse_box(message.box),
+        joints=joints,
         joint_confidence=_confidences('joint_confidence', message.joint_confidence, NUM_JOINTS),
         rotations=rotations,
         global_rotations=global_rotations(rotations),
-        betas=_numbers('betas', message.betas, None, -_MAX_BETA, _MAX_BETA),
-        translation=_points('translation', [message.translation], 1, _MAX_POSITION)[0],
+        betas=_numbers('betas', message.betas, None, -MAX_BETA, MAX_BETA),
+        translation=translation[0],
         translation_confidence=float(
             _confidences('translation_confidence', [message.translation_confidence], 1)[0]
         ),
         velocity=_points('velocity', [message.velocity], 1, _MAX_SPEED)[0],
-        vertices=vertices.astype(np.float32).reshape(-1, 3) if len(vertices) else None,
+        vertices=vertices.astype(np.float32) if len(vertices) else None,
     )
 
 
@@ -263,6 +272,38 @@ def _check_name(field: str, name: str) -> None:
 def _check_length(name: str, values: Sequence[float], maximum: int) -> None:
     if len(values) > maximum:
         raise ValueError(f'{name} has {len(values)} numbers, more than the maximum of {maximum}')
+
+
+def _parse_box(values: ArrayLike) -> Array:
+    box = _numbers('box', values, 4, -_MAX_PIXEL, _MAX_PIXEL)
+    if (box[2:] < box[:2]).any():
+        raise ValueError(f'box ends before it begins: {box.tolist()} is x_min, y_min, x_max, y_max')
+    return box
+
+
+def _check_joints(joints: Array) -> None:
+    """Refuse joints (24, 3) that are behind the camera, or farther apart than any person's."""
+    depth = joints[PELVIS, 2]
+    if depth <= 0:
+        raise ValueError(f'the pelvis is at a depth of {depth:g} m, not in front of the camera')
+    _check_reach('joints', joints, joints[PELVIS])
+    bones = np.linalg.norm(joints[1:] - joints[list(PARENTS[1:NUM_JOINTS])], axis=1)
+    if bones.max() > _MAX_BONE:
+        joint = int(bones.argmax()) + 1
+        raise ValueError(
+            f'joints[{joint}] ({JOINT_NAMES[joint]}) is {bones.max():.3g} m from the '
+            f'{JOINT_NAMES[PARENTS[joint]]}, more than the maximum of {_MAX_BONE:g} m'
+        )
+
+
+def _check_reach(name: str, points: Array, pelvis: Array) -> None:
+    """Refuse points (N, 3) that are farther from the pelvis (3) than any part of a person."""
+    distances = np.linalg.norm(points - pelvis, axis=1)
+    if distances.max(initial=0.0) > _MAX_REACH:
+        raise ValueError(
+            f'{name} reaches {distances.max():.3g} m from the pelvis, more than the maximum of '
+            f'{_MAX_REACH:g} m'
+        )
 
 
 def _unit_quaternions(rotations: Sequence[Any]) -> Array:

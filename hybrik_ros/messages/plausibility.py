@@ -7,6 +7,7 @@ were set beside 17 published calibrations of 6 to 195 degrees.
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +15,11 @@ import numpy as np
 from hybrik_ros.arrays import Array
 from hybrik_ros.camera import Camera
 
-# Fields of view in degrees, by the focal length alone, of lenses without the fisheye model.
+# Fields of view in degrees, by the focal length alone, without the fisheye model. The widest
+# rectilinear lenses have 127, and fisheyes of 200 degrees 120. Rectified images may have more.
 _MIN_FIELD_OF_VIEW, _MAX_FIELD_OF_VIEW = 1.0, 170.0
-_MIN_USUAL_FIELD_OF_VIEW, _MAX_USUAL_FIELD_OF_VIEW = 5.0, 150.0
+_MIN_USUAL_FIELD_OF_VIEW, _MAX_USUAL_FIELD_OF_VIEW = 5.0, 128.0
+_MAX_USUAL_RECTIFIED_FIELD_OF_VIEW = 150.0
 # Maximum of a fisheye in degrees, along the shorter side: the longer one may exceed its circle.
 _MAX_FISHEYE_FIELD_OF_VIEW = 300.0
 _MAX_PIXEL_RATIO, _MAX_USUAL_PIXEL_RATIO = 3.0, 1.3  # of the focal lengths in x and y
@@ -67,17 +70,19 @@ class Doubt(NamedTuple):
     is_impossible: bool = True
 
 
-def find_doubts(camera: Camera) -> Iterator[Doubt]:
+def find_doubts(camera: Camera, rectified: bool = False) -> Iterator[Doubt]:
     """Yield what is impossible or improbable about the intrinsics of a whole sensor.
 
     Parameters
     ----------
     camera : Camera
         The camera, without region of interest and binning: a region has its centre anywhere.
+    rectified : bool
+        Whether the intrinsics are those of rectified images, not of a lens.
     """
     finders = (
-        _find_exchanged, _find_in_matrix, _find_in_field_of_view, _find_in_centre,
-        _find_in_distortion,
+        _find_exchanged, _find_in_matrix, partial(_find_in_field_of_view, rectified=rectified),
+        _find_in_centre, _find_in_distortion,
     )  # fmt: skip
     for find in finders:
         with np.errstate(all='ignore'):  # Wrong numbers overflow, and become infinite or NaN.
@@ -154,19 +159,20 @@ def _find_in_matrix(camera: Camera) -> Iterator[Doubt]:
         )
 
 
-def _find_in_field_of_view(camera: Camera) -> Iterator[Doubt]:
+def _find_in_field_of_view(camera: Camera, rectified: bool) -> Iterator[Doubt]:
     fx, fy = float(camera.matrix[0, 0]), float(camera.matrix[1, 1])
     if camera.fisheye:
         degrees = math.degrees(min(camera.width / fx, camera.height / fy))
         highest = highest_usual = _MAX_FISHEYE_FIELD_OF_VIEW
     else:
         degrees = 2 * math.degrees(math.atan(camera.width / 2 / fx))
-        highest, highest_usual = _MAX_FIELD_OF_VIEW, _MAX_USUAL_FIELD_OF_VIEW
+        usual = _MAX_USUAL_RECTIFIED_FIELD_OF_VIEW if rectified else _MAX_USUAL_FIELD_OF_VIEW
+        highest, highest_usual = _MAX_FIELD_OF_VIEW, usual
     if _MIN_USUAL_FIELD_OF_VIEW <= degrees <= highest_usual:
         return
     advice = 'calibrate the camera in the resolution of its images'
     if degrees > highest_usual:
-        advice = 'it must be in pixels of the images, not in metres or millimetres'
+        advice = 'it must be in pixels of images of this size, not in metres or millimetres'
     yield Doubt(
         f'its focal length of {fx:g} for {camera.width} x {camera.height} pixels is a field of '
         f'view of {degrees:.4g} degrees: {advice}',

@@ -165,6 +165,21 @@ def motions_of(
     return motions
 
 
+def joint_error(human: Human, body: BodyModel) -> float:
+    """Return how far the joints of a person are from those of its rotations and betas, in metres.
+
+    Parameters
+    ----------
+    human : Human
+        The person, of which joint 0 is taken as it is.
+    body : BodyModel
+        The body.
+    """
+    posed = forward(human.rotations, body.rest_joints(human.betas)[:NUM_JOINTS])[0]
+    errors = posed - posed[PELVIS] - (human.joints - human.joints[PELVIS])
+    return float(np.linalg.norm(errors, axis=1).max())
+
+
 def _check_names(motions: Sequence[Motion]) -> None:
     """Raise a MotionError if two motions have one name, so that one file would replace another."""
     counts = Counter(motion.name for motion in motions)

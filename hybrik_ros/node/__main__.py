@@ -1,17 +1,13 @@
 """Starts the node. Signals are handled from the start, while libraries are still imported."""
 
-import signal
 import sys
-import threading
+
+from hybrik_ros.stopping import stop_on_signals
 
 
 def main() -> int:
     """Run the node until SIGINT or SIGTERM; return the exit status."""
-    stopping = threading.Event()
-    # Our own handlers: those of rclpy invalidate the context at once, and a second signal during
-    # the clean-up would raise an exception there.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = stop_on_signals()
 
     from hybrik_ros.advice import RosEnvironmentError, check_ros_environment, explain
     from hybrik_ros.deadline import ends_after_signal

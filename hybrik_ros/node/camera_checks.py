@@ -1,5 +1,6 @@
 """Checks of `hybrik doctor` of a camera: receives its images and its camera_info."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -70,7 +71,8 @@ _LOST = (
 )
 _SILENT = (
     'check the camera and the log of its driver, then the network: firewall, multicast, and the '
-    'middleware (see above); for a camera of less than 1 Hz, listen longer with --seconds 20'
+    f'middleware (see above); if images are more than {MAX_INTERVAL:g} s apart, listen longer with '
+    '--seconds 20'
 )
 _SLOW = (
     f'tracking needs about {_MIN_HERTZ:g} Hz or more, and two images at most {MAX_INTERVAL:g} s '
@@ -116,6 +118,7 @@ class CameraListener:
             enable_rosout=False,
         )
         self._topic = topic
+        self._began = time.monotonic()
         self._calibration = camera_topics(self.node)[1]
         self._rectified = are_rectified(AUTO, topic)
         self.images = TopicStream(self.node.get_clock())
@@ -125,6 +128,11 @@ class CameraListener:
         self._subscribe(_TYPES[kind], topic, self._take_image)
         self._subscribe(CameraInfo, self._calibration, self._take_camera_info)
         self._timer = self.node.create_timer(_POLL_SECONDS, self._follow_publishers, clock=_STEADY)
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether two images were received, which have a rate."""
+        return len(self.images.stamps) > 1
 
     def check(self, nodes: set[str], is_named: bool) -> Iterator[Finding]:
         """Check the received images and camera_info.
@@ -139,7 +147,7 @@ class CameraListener:
         yield from self._check_publishers(nodes)
         last = self.images.last
         if last is None:
-            yield Finding(PROBLEM, self._topic, 'no image received', _SILENT)
+            yield Finding(PROBLEM, self._topic, f'no image received{self._how_long}', _SILENT)
             size = None
         elif not is_named and getattr(last, 'encoding', '') in DEPTH_ENCODINGS:
             depth = f'{self.images.hertz:.1f} Hz of depth images ({last.encoding})'
@@ -160,6 +168,10 @@ class CameraListener:
             yield self._check_stamps()
             yield _check_frame(self._topic, last.header.frame_id)
         yield from self._check_calibration(size)
+
+    @property
+    def _how_long(self) -> str:
+        return f' within {time.monotonic() - self._began:.0f} s'
 
     def _subscribe(self, kind: type, topic: str, take: Callable[[Any, MessageInfo], None]) -> None:
         self.node.create_subscription(kind, topic, with_info(take), _QOS)
@@ -207,8 +219,8 @@ class CameraListener:
     def _check_rate(self, what: str) -> Finding:
         """Check rate and loss of images, described by what."""
         images = self.images
-        if len(images.stamps) == 1:
-            return Finding(WARNING, self._topic, f'only one image, {what}', _SLOW)
+        if not self.has_rate:
+            return Finding(WARNING, self._topic, f'only one image{self._how_long}, {what}', _SLOW)
         found = f'{images.hertz:.1f} Hz of {what}, {images.bytes_per_second / 1e6:.1f} MB/s'
         lost = images.lost
         if lost is not None:
@@ -249,11 +261,13 @@ class CameraListener:
             yield Finding(WARNING, self._calibration, found, advice)
         model = message.distortion_model[:_MAX_NAME] or 'no distortion model'
         lens = 'P, for rectified images' if self._rectified else model
+        is_one = len(self._camera_infos.stamps) == 1
+        rate = 'one message' if is_one else f'{self._camera_infos.hertz:.1f} Hz'
         yield Finding(
             OK,
             self._calibration,
-            f'{self._camera_infos.hertz:.1f} Hz of {camera.width} x {camera.height}, {lens}, a '
-            f'field of view of {field_of_view(camera):.0f} degrees',
+            f'{rate} of {camera.width} x {camera.height}, {lens}, a field of view of '
+            f'{field_of_view(camera):.0f} degrees',
         )
 
     def _check_match(

@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from hybrik_ros.advice import package_advice
+
 # Class ids of people: the name, or COCO's index.
 PERSON_CLASSES = ('person', '0')
 # Maximum number of messages with detections before one of them is a person.
@@ -29,7 +31,7 @@ def message_type() -> type:
     except ImportError as error:
         raise RuntimeError(
             f'the parameter detector.external needs vision_msgs, which cannot be imported '
-            f'({error}): sudo apt install ros-$ROS_DISTRO-vision-msgs'
+            f'({error}): {package_advice("vision_msgs")}'
         ) from error
     return Detection2DArray
 

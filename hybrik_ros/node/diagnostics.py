@@ -10,13 +10,13 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
 
+from hybrik_ros.node.rate_meter import RateMeter
 from hybrik_ros.printable import printable
 
 _WINDOW = 600  # number of frames in the statistics of latencies
-_RATE_SECONDS = 5.0  # window of the rates
-_MAX_SILENCE_SECONDS = 2.0  # maximum time without an image; WARN beyond it
 _MAX_FRAME_SECONDS = 3.0  # maximum time in one frame; ERROR beyond it
-_WARNING_SECONDS = 5.0  # duration of a warning after it was raised last
+# Minimum duration of a warning after it was raised last; it lasts until the next image is due.
+_WARNING_SECONDS = 5.0
 _SETTLE_SECONDS = 5.0  # time after activation in which limits are not checked
 
 _OK, _WARN, _ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -63,12 +63,14 @@ class Diagnostics:
         self._counts: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
         self._reported_faults: Counter[str] = Counter()
+        self._new_faults: Counter[str] = Counter()  # of the last frames that ended
+        self._num_ended = 0  # frames, when that was looked at
         # Message of each warning, and when it ends, in seconds of the monotonic clock.
         self._warnings: dict[str, tuple[str, float]] = {}
         self._used: Counter[str] = Counter()
         self._busy_since: float | None = None
         self._seconds: dict[str, deque[float]] = {}
-        self._rates = {kind: _RateMeter() for kind in ('received', 'processed')}
+        self._rates = {kind: RateMeter() for kind in ('received', 'processed')}
         self._people = 0
         self._began = self._last_image = time.monotonic()
 
@@ -80,9 +82,15 @@ class Diagnostics:
             self._last_image = time.monotonic()
 
     @property
+    def num_received(self) -> int:
+        """Number of received images."""
+        return self._counts['received']
+
+    @property
     def is_silent(self) -> bool:
-        """Whether no image has been received for a while."""
-        return time.monotonic() - self._last_image > _MAX_SILENCE_SECONDS
+        """Whether no image has been received for several intervals of the camera."""
+        with self._lock:
+            return time.monotonic() - self._last_image > self._rates['received'].max_pause
 
     def start_frame(self) -> None:
         """Note the start of a frame, which ends with one of the counts below."""
@@ -132,9 +140,9 @@ class Diagnostics:
         lasting : bool
             Whether the warning remains until the next activation.
         """
-        until = np.inf if lasting else time.monotonic() + _WARNING_SECONDS
         with self._lock:
-            self._warnings[key] = message, until
+            seconds = max(_WARNING_SECONDS, self._rates['received'].max_pause)
+            self._warnings[key] = message, np.inf if lasting else time.monotonic() + seconds
 
     def add_time(self, stage: str, seconds: float) -> None:
         """Add the duration of a stage of one frame, in seconds."""
@@ -200,22 +208,34 @@ class Diagnostics:
         return report
 
     def _find_faults(self, replaced: int, limits: Limits) -> list[_Verdict]:
-        """Return the present faults; each lost frame is reported once."""
-        new_faults = self._faults - self._reported_faults
-        self._reported_faults = self._faults.copy()
+        """Return the present faults."""
         now = time.monotonic()
+        silence = now - self._last_image
+        is_silent = silence > self._rates['received'].max_pause
         verdicts: list[_Verdict] = [
             (_WARN, message) for message, until in self._warnings.values() if now < until
         ]
         if self._busy_since is not None and now - self._busy_since > _MAX_FRAME_SECONDS:
             verdicts.append((_ERROR, f'a frame has taken {now - self._busy_since:.0f} s so far'))
-        if new_faults:
-            verdicts.append((_ERROR, f'frames are lost: {", ".join(sorted(new_faults))}'))
-        if (silence := now - self._last_image) > _MAX_SILENCE_SECONDS:
+        if lost := self._find_lost(is_silent):
+            verdicts.append((_ERROR, f'frames are lost: {", ".join(lost)}'))
+        if is_silent:
             verdicts.append((_WARN, f'no image for {silence:.0f} s'))
         elif now - self._began > _SETTLE_SECONDS:
             verdicts += self._check_limits(limits, replaced)
         return verdicts
+
+    def _find_lost(self, is_silent: bool) -> list[str]:
+        """Return the faults of the frames since the last report, or of those before if none ended.
+
+        Slow cameras have reports without a frame: a fault does not end with them.
+        """
+        counts = self._counts
+        num_ended = counts['processed'] + counts['repeated'] + sum(self._faults.values())
+        if is_silent or num_ended > self._num_ended:
+            self._new_faults = self._faults - self._reported_faults
+        self._num_ended, self._reported_faults = num_ended, self._faults.copy()
+        return sorted(self._new_faults)
 
     def _check_limits(self, limits: Limits, replaced: int) -> list[_Verdict]:
         """Return which limits are exceeded: ERROR by more than twice, otherwise WARN."""
@@ -268,26 +288,3 @@ class Diagnostics:
                 for stage, seconds in self._seconds.items()
             },
         }
-
-
-class _RateMeter:
-    """Rate of an event over the last _RATE_SECONDS."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-        self._times: deque[float] = deque(maxlen=_WINDOW)
-
-    def count(self) -> None:
-        self._times.append(time.monotonic())
-
-    @property
-    def hertz(self) -> float:
-        """The rate in Hz."""
-        now = time.monotonic()
-        span = min(_RATE_SECONDS, now - self._began)
-        if len(self._times) == _WINDOW:
-            span = min(span, now - self._times[0])
-        return sum(time > now - span for time in self._times) / max(span, 1e-9)
-
-    def __str__(self) -> str:
-        return f'{self.hertz:.1f}'

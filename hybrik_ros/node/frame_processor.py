@@ -21,7 +21,7 @@ from hybrik_ros.node.outputs import Outputs
 from hybrik_ros.node.reporter import Reporter
 from hybrik_ros.node.stamps import StampCheck
 from hybrik_ros.perception.depth import DepthError
-from hybrik_ros.perception.opening import MAX_PEOPLE
+from hybrik_ros.perception.opening import FULL_NOTE
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.tracking import MAX_INTERVAL
 
@@ -122,10 +122,7 @@ class FrameProcessor:
                 f'raise the rate of the camera, or set tracking.confirm_after to 0'
             )
         if self._pipeline.is_full:
-            self._complaints.warn(
-                f'{MAX_PEOPLE} people are tracked, which is the maximum: of more people in the '
-                f'image only the nearest ones are reported'
-            )
+            self._complaints.warn(FULL_NOTE)
         if boxes and self._pipeline.empty_boxes >= _MAX_EMPTY_BOXES:
             right, bottom = (max(box[side] for box in boxes) for side in (2, 3))
             self._complaints.warn(

@@ -15,7 +15,7 @@ from rclpy.node import Node
 from rclpy.task import Future
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-from hybrik_ros.advice import explain, one_line
+from hybrik_ros.advice import explain, one_line, package_advice
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
 from hybrik_ros.node.camera_checks import (
     COMPRESSED_IMAGE,
@@ -25,6 +25,7 @@ from hybrik_ros.node.camera_checks import (
 )
 from hybrik_ros.node.detection_checks import DETECTIONS, DetectionListener, check_detections
 from hybrik_ros.node.stamp_checks import check_clock
+from hybrik_ros.tracking import MAX_INTERVAL
 
 # Optional packages and what they are used for.
 _OPTIONAL = {
@@ -166,13 +167,8 @@ def _check_optional(package: str, purpose: str) -> Finding:
     try:
         import_module(package)
     except ImportError:
-        name = package.replace('_', '-')
-        return Finding(
-            OK,
-            package,
-            f'not installed; used only for {purpose} '
-            f'(sudo apt install ros-{os.environ.get("ROS_DISTRO", "<distribution>")}-{name})',
-        )
+        advice = package_advice(package)
+        return Finding(OK, package, f'not installed; used only for {purpose} ({advice})')
     return Finding(OK, package, f'installed; used only for {purpose}')
 
 
@@ -211,7 +207,10 @@ class _GraphChecker:
     def _check_cameras(
         self, topics: dict[str, str], seconds: float, is_named: bool
     ) -> Iterator[Finding]:
-        """Receive images for some seconds, and check the cameras of topics with their types."""
+        """Receive images for some seconds, and check the cameras of topics with their types.
+
+        Slow cameras are waited for, as long as two images may be apart.
+        """
         cameras = []
         for number, (topic, kind) in enumerate(list(topics.items())[:_MAX_CAMERAS]):
             cameras.append(CameraListener(self._node, f'hybrik_doctor_{number}', topic, kind))
@@ -219,6 +218,7 @@ class _GraphChecker:
         detectors = yield from self._listen_to_detectors()
         if cameras or self._nodes():  # A node publishes diagnostics once per second.
             self._spin(seconds)
+        self._spin(MAX_INTERVAL, lambda: all(camera.has_rate for camera in cameras))
         for camera in cameras:
             yield from camera.check(self._nodes(), is_named)
             self._executor.remove_node(camera.node)

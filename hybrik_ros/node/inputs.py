@@ -39,7 +39,7 @@ _OVERRIDABLE = (
 _MAX_MISSED = 10  # images in a row without the depth image or detections of their stamp
 _BUFFER_LENGTH = 8  # depth images, or detections, kept until their image is processed
 _MAX_STAMP_DIFFERENCE = 0.02  # seconds between an image and the data that belongs to it
-# Maximum number of calls of follow_publishers in a row without a camera_info beside images.
+# Maximum number of calls of follow_publishers after an image, in a row without a camera_info.
 _MAX_SILENT_CALLS = 3
 # Maximum wait in seconds: depth and detections are computed from the image, and arrive later.
 _MAX_WAIT_SECONDS = 0.1
@@ -141,8 +141,10 @@ class Inputs:
 
     def _check_silence(self, topic: str) -> None:
         """Warn of a publisher from which no camera_info has come, although images do."""
-        has_image, self._has_new_image = self._has_new_image, False
-        is_silent = has_image and not self._last_camera_info and self._node.count_publishers(topic)
+        if not self._has_new_image:
+            return
+        self._has_new_image = False
+        is_silent = not self._last_camera_info and self._node.count_publishers(topic)
         self._silent_calls = self._silent_calls + 1 if is_silent else 0
         if self._silent_calls >= _MAX_SILENT_CALLS:
             self._complaints.warn(

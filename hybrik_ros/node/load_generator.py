@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.msg import HumanMesh, HumanMeshArray
+from hybrik_ros.node.background import BackgroundNode
 from hybrik_ros.node.conversions import guess_calibration, to_image
 
 _FRAME_ID = 'camera_optical_frame'
@@ -26,7 +24,7 @@ _SERVICE_SECONDS = 60.0  # maximum time for a service to appear, and to respond
 _DEPTH = 100  # queue depth of the subscriptions, which must not lose messages
 
 
-class LoadGenerator:
+class LoadGenerator(BackgroundNode):
     """Publisher of images at a rate, and subscriber to the results; a context manager.
 
     Parameters
@@ -52,6 +50,7 @@ class LoadGenerator:
     """
 
     def __init__(self, pictures: Sequence[NDArray[np.uint8]], node: str = 'hybrik_node') -> None:
+        super().__init__('hybrik_load')
         self._diagnosed_node = node
         self._images = [to_image(picture, Header()) for picture in pictures]
         height, width = pictures[0].shape[:2]
@@ -62,35 +61,23 @@ class LoadGenerator:
         self.clear()
 
     def __enter__(self) -> 'LoadGenerator':
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context)
-        self._node = Node('hybrik_load', context=self._context)
-        self._image = self._node.create_publisher(Image, 'image', _CAMERA)
-        self._camera_info = self._node.create_publisher(CameraInfo, 'camera_info', _CAMERA)
-        self._node.create_subscription(HumanMeshArray, 'human_poses', self._take_answer, _DEPTH)
-        self._node.create_subscription(HumanMesh, 'human_pose', self._take_mesh, _DEPTH)
-        self._node.create_subscription(DiagnosticArray, '/diagnostics', self._take_report, 10)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._threads = [
-            threading.Thread(target=target, daemon=True) for target in (self._spin, self._play)
-        ]
-        for thread in self._threads:
-            thread.start()
+        super().__enter__()
+        self._player = threading.Thread(target=self._play, daemon=True)
+        self._player.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
         self._pace.set()
-        self._executor.shutdown()
-        for thread in self._threads:
-            thread.join()
-        self._node.destroy_node()
-        self._context.try_shutdown()
+        self._player.join()
+        super().__exit__()
 
-    def node_listens(self) -> bool:
-        """Return whether the images have a subscriber, as they do once the node is active."""
-        return self._node.count_subscribers('image') > 0
+    def _connect(self) -> None:
+        self._image = self._node.create_publisher(Image, 'image', _CAMERA)
+        self._camera_info = self._node.create_publisher(CameraInfo, 'camera_info', _CAMERA)
+        self._node.create_subscription(HumanMeshArray, 'human_poses', self._take_answer, _DEPTH)
+        self._node.create_subscription(HumanMesh, 'human_pose', self._take_mesh, _DEPTH)
+        self._node.create_subscription(DiagnosticArray, '/diagnostics', self._take_report, 10)
 
     def listeners(self, topic: str) -> int:
         """Return the number of subscribers of a topic."""
@@ -162,12 +149,6 @@ class LoadGenerator:
             self._image.publish(image)
             number += 1
             self.sent += 1
-
-    def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            return
 
     def _take_answer(self, message: HumanMeshArray) -> None:
         stamp = nanoseconds(message.header)

@@ -159,7 +159,7 @@ def validate(parameters: list[RosParameter], configured: bool) -> SetParametersR
         try:
             parameter.check(given.value)
         except ValueError as error:
-            return SetParametersResult(successful=False, reason=str(error))
+            return SetParametersResult(successful=False, reason=printable(error))
         if configured and not parameter.dynamic:
             return SetParametersResult(
                 successful=False,

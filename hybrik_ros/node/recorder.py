@@ -1,12 +1,8 @@
 """Recorder of the messages of the node and its camera, for `hybrik demo`."""
 
-import threading
 import time
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 from tf2_msgs.msg import TFMessage
 
@@ -16,6 +12,7 @@ from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.messages.images import to_camera
 from hybrik_ros.messages.people import PersonError, people_of
 from hybrik_ros.msg import HumanMesh, HumanMeshArray
+from hybrik_ros.node.background import BackgroundNode
 from hybrik_ros.printable import printable
 
 # Topics with serialised messages to record, and their types.
@@ -24,13 +21,15 @@ KEPT = {'/human_pose': 'hybrik_ros/msg/HumanMesh', '/tf': 'tf2_msgs/msg/TFMessag
 _DEPTH = 1000  # queue depth of the subscriptions, which must not lose messages on a busy CPU
 
 
-class Recorder:
+class Recorder(BackgroundNode):
     """Context manager that subscribes in its own thread and records messages.
 
     Parameters
     ----------
     node : str
         Name of the node. Its diagnostics are recorded.
+    arguments : list of str, optional
+        Arguments for ROS; by default those of the process.
 
     Attributes
     ----------
@@ -48,7 +47,8 @@ class Recorder:
         Values of the node's last diagnostics while it was active, by key.
     """
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str, arguments: list[str] | None = None) -> None:
+        super().__init__('hybrik_recorder', arguments)
         self._diagnosed_node = node
         self.stamps: list[int] = []
         self.camera: Camera | None = None
@@ -58,10 +58,7 @@ class Recorder:
         self.messages: list[tuple[str, int, bytes]] = []
         self.report: dict[str, str] = {}
 
-    def __enter__(self) -> 'Recorder':
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context)
-        self._node = Node('hybrik_recorder', context=self._context)
+    def _connect(self) -> None:
         self._node.create_subscription(CameraInfo, 'camera_info', self._take_camera_info, _DEPTH)
         self._node.create_subscription(HumanMeshArray, 'human_poses', self._take_people, _DEPTH)
         self._node.create_subscription(DiagnosticArray, '/diagnostics', self._take_report, 10)
@@ -70,27 +67,6 @@ class Recorder:
                 kind, topic, lambda message, topic=topic: self._keep(topic, message), _DEPTH,
                 raw=True,
             )  # fmt: skip
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._spin, name='recorder', daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._executor.shutdown()
-        self._thread.join()
-        self._node.destroy_node()
-        self._context.try_shutdown()
-
-    def node_listens(self) -> bool:
-        """Return whether the images have a subscriber, as they do once the node is active."""
-        return self._node.count_subscribers('image') > 0
-
-    def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            return
 
     def _take_camera_info(self, message: CameraInfo) -> None:
         self.stamps.append(nanoseconds(message.header))

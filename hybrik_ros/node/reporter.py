@@ -11,7 +11,7 @@ from hybrik_ros.node.complaints import Complaints
 from hybrik_ros.node.diagnostics import Diagnostics, Limits
 from hybrik_ros.node.topics import camera_topics
 
-_MAX_STILL_REPORTS = 3  # in a row at the same time of /clock, with images
+_MAX_STILL_REPORTS = 3  # with new images, at the same time of /clock
 _LIMITS = ('min_rate', 'max_latency', 'max_drop_ratio')
 
 
@@ -36,7 +36,8 @@ class Reporter:
     def __init__(self, node: Node) -> None:
         self.status: tuple[bytes, str] | None = (DiagnosticStatus.OK, 'unconfigured')
         self._node = node
-        self._last_time = -1  # of /clock at the last report, in nanoseconds
+        # At the last report: the time of /clock in nanoseconds, and the number of received images.
+        self._last_time, self._last_received = -1, 0
         self._still_reports = 0
         # The node reports while inactive too, so this is no lifecycle publisher.
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
@@ -95,16 +96,17 @@ class Reporter:
         if not self._node.get_parameter('use_sim_time').value:
             return
         now = self._node.get_clock().now().nanoseconds
-        is_still = now == self._last_time and not self.diagnostics.is_silent
-        self._still_reports = self._still_reports + 1 if is_still else 0
-        self._last_time = now
+        received = self.diagnostics.num_received
+        has_image = received != self._last_received
+        self._still_reports = self._still_reports + has_image if now == self._last_time else 0
+        self._last_time, self._last_received = now, received
         if not now:
             silent = 'receives no time from' if self._node.count_publishers('/clock') else 'has no'
             self.complaints.warn(
                 f'use_sim_time is set, but the node {silent} /clock: play the bag with --clock, '
                 f'start the simulation, or set use_sim_time to false'
             )
-        elif self._still_reports >= _MAX_STILL_REPORTS:
+        elif has_image and self._still_reports >= _MAX_STILL_REPORTS:
             self.complaints.warn(
                 f'use_sim_time is set, but the time of /clock stands still at {now * 1e-9:.3f} s '
                 f'while images arrive, so TF does not match and latencies are unknown: continue '

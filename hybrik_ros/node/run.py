@@ -1,7 +1,6 @@
 """The process of the node: starts it, spins it, and ends it cleanly."""
 
 import os
-import signal
 import sys
 import threading
 
@@ -14,6 +13,7 @@ from hybrik_ros.advice import explain, one_line
 from hybrik_ros.msg import HumanMeshArray
 from hybrik_ros.node.node import STOP_SECONDS, HybrikNode
 from hybrik_ros.printable import printable
+from hybrik_ros.stopping import ignore_signals
 
 _POLL_SECONDS = 0.1
 
@@ -71,10 +71,7 @@ def _end(node: HybrikNode, executor: SingleThreadedExecutor) -> None:
     is_busy = node.is_busy
     node.destroy_node()
     rclpy.shutdown()
-    # Python's own clean-up restores the default of our handlers, but not of ignored signals: an
-    # impatient second Ctrl-C would then still kill the process.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    ignore_signals()
     if is_busy:  # A thread that was left alone must not delay the end.
         sys.stdout.flush()
         os._exit(0)

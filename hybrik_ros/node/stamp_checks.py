@@ -6,7 +6,8 @@ import numpy as np
 from rclpy.node import Node
 
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
-from hybrik_ros.messages.fields import REORDERED_SECONDS, find_stamp_fault
+from hybrik_ros.messages.fields import find_stamp_fault
+from hybrik_ros.messages.stamp_order import find_odd_step, find_standstill
 from hybrik_ros.node.topic_stream import TopicStream
 
 _MAX_AGE_SECONDS = 0.5  # of an image on arrival, by its stamp
@@ -45,8 +46,13 @@ def check_stamps(topic: str, images: TopicStream, node: Node) -> Finding:
     """
     age = float(np.median(images.ages))
     relative = f'{age:.3f} s old' if age >= 0 else f'{-age:.3f} s in the future'
-    if fault := _find_fault(topic, images, relative) or _find_odd_step(topic, images):
-        return fault
+    if fault := find_stamp_fault(images.last.header):
+        advice = 'make the camera driver stamp images with the time of their exposure'
+        return Finding(PROBLEM, topic, fault, advice)
+    if fault := find_standstill(images.stamps):
+        return Finding.of(PROBLEM, topic, fault)
+    if fault := find_odd_step(images.stamps):
+        return Finding.of(WARNING, topic, fault)
     if has_no_time(node):
         return Finding(OK, topic, 'stamps advance; their age is unknown without /clock')
     if _stands_still(images, node):
@@ -57,51 +63,6 @@ def check_stamps(topic: str, images: TopicStream, node: Node) -> Finding:
     if age > _MAX_AGE_SECONDS or age < -_MAX_AHEAD_SECONDS:
         return Finding(WARNING, topic, f'stamps are {relative}', _clock_advice(node))
     return Finding(OK, topic, f'stamps advance, {relative} on arrival')
-
-
-def _find_fault(topic: str, images: TopicStream, relative: str) -> Finding | None:
-    """Return why the stamps are no times of images; None if they are."""
-    if fault := find_stamp_fault(images.last.header):
-        return Finding(
-            PROBLEM, topic, fault,
-            'make the camera driver stamp images with the time of their exposure',
-        )  # fmt: skip
-    stamps = np.array(images.stamps)
-    if not stamps.any():
-        return Finding(
-            PROBLEM, topic, 'stamps are all zero',
-            'make the camera driver stamp images with the time of their exposure; with '
-            'use_sim_time it needs a /clock',
-        )  # fmt: skip
-    if len(stamps) > 1 and not np.diff(stamps).any():
-        return Finding(
-            PROBLEM, topic, f'stamps do not advance, {relative}',
-            'make the camera driver stamp every image',
-        )  # fmt: skip
-    return None
-
-
-def _find_odd_step(topic: str, images: TopicStream) -> Finding | None:
-    """Return what is wrong with single stamps; None if each is later than the one before it."""
-    steps = np.diff(np.array(images.stamps))
-    if (is_late := (steps < 0) & (steps >= -REORDERED_SECONDS * 1e9)).any():
-        return Finding(
-            WARNING, topic, f'{is_late.mean():.0%} of the images are older than the one before',
-            'the node ignores them: make the driver publish each image once and in order, with the '
-            'time of its exposure; two cameras need a topic each',
-        )  # fmt: skip
-    if (steps < 0).any():
-        return Finding(
-            WARNING, topic, 'stamps jumped back: a looping bag, or two cameras',
-            'the node resets all tracks when time jumps back: use one topic per camera',
-        )  # fmt: skip
-    if (steps == 0).any():
-        return Finding(
-            WARNING, topic, f'{(steps == 0).mean():.0%} of the images repeat the stamp before',
-            'the node ignores them: make the driver publish each image once, with the time of its '
-            'exposure',
-        )  # fmt: skip
-    return None
 
 
 def _stands_still(images: TopicStream, node: Node) -> bool:

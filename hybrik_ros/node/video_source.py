@@ -1,12 +1,10 @@
 """Publisher of a video, a photo or a camera as the topics image and camera_info."""
 
 import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 import rclpy
@@ -30,6 +28,7 @@ from hybrik_ros.msg import HumanMeshArray
 from hybrik_ros.node.conversions import guess_calibration, read_calibration, to_image
 from hybrik_ros.node.topics import camera_topics
 from hybrik_ros.printable import printable
+from hybrik_ros.stopping import ignore_signals, stop_on_signals
 
 # Reliable, which is compatible with reliable and best-effort subscribers.
 _QOS = QoSProfile(depth=5)
@@ -108,7 +107,12 @@ class VideoNode(Node):
         self._source = source
         self._name = printable(source.name)
         self._camera_info = camera_info
-        self._frame_id = frame_id
+        self._frame_id = frame_id.lstrip('/')
+        if self._frame_id != frame_id:
+            self.get_logger().warning(
+                f'the frame_id {frame_id!r} begins with a slash, which tf2 refuses: it is used '
+                f'without'
+            )
         self._stopping = stopping
         self._loop = loop
         self._subscribers = max(subscribers, int(lockstep))
@@ -327,8 +331,7 @@ def play(
     CalibrationError
         The calibration cannot be read, or is for another size.
     """
-    stopping = threading.Event()
-    _stop_on_signals(stopping)
+    stopping = stop_on_signals()
     # Without frames from a camera, reading blocks for this long and delays signals; OpenCV's
     # default is 10 s.
     os.environ.setdefault('OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT', '1')
@@ -351,7 +354,7 @@ def play(
     finally:
         node.destroy_node()
         rclpy.shutdown()
-        _ignore_signals()
+        ignore_signals()
 
 
 def _find_calibration(name: str) -> Path | None:
@@ -378,27 +381,3 @@ def _warn_uncalibrated(node: Node, assumed: float) -> None:
         f'distances are only as accurate as this value; calibrate the camera or set '
         f'--field-of-view'
     )
-
-
-def _stop_on_signals(stopping: threading.Event) -> None:
-    """Set an event on SIGINT and SIGTERM.
-
-    rclpy's handlers would invalidate the context at once, and Python's would raise an exception
-    during the clean-up.
-    """
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        stopping.set()
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-
-
-def _ignore_signals() -> None:
-    """Ignore SIGINT and SIGTERM until the process ends.
-
-    At its exit, Python restores the default action of handled signals, but not of ignored ones; a
-    second Ctrl-C would then kill the process.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)

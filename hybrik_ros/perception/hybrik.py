@@ -25,6 +25,7 @@ from hybrik_ros.camera import (
     on_rays,
     share_inside,
 )
+from hybrik_ros.human import MAX_BETA
 from hybrik_ros.inference import Runner
 from hybrik_ros.kinematics import forward, solve
 from hybrik_ros.perception.coco import KEYPOINT_NAMES
@@ -188,7 +189,7 @@ def observe(prediction: Prediction, camera: Camera) -> JointObservation:
     Raises
     ------
     ImpossiblePoseError
-        A value is not finite, or the scale is not positive.
+        A value is not finite, the scale is not positive, or a beta is beyond MAX_BETA.
     """
     # One metre covers f / Z pixels.
     focal = np.sqrt(camera.matrix[0, 0] * camera.matrix[1, 1])
@@ -205,6 +206,8 @@ def observe(prediction: Prediction, camera: Camera) -> JointObservation:
         raise ImpossiblePoseError(
             f'joints are not finite, or their distance of {distance} m is not positive'
         )
+    if np.abs(prediction.betas).max(initial=0.0) > MAX_BETA:
+        raise ImpossiblePoseError(f'no person has the betas {prediction.betas}')
     inside = share_inside(prediction.pixels, camera)
     confidence = np.clip(1.0 - prediction.sigma, 0.0, 1.0) * inside
     return JointObservation(

@@ -17,6 +17,10 @@ from hybrik_ros.settings import Settings
 _LOGGER = logging.getLogger(__name__)
 
 MAX_PEOPLE = 6  # as many as MoveNet finds
+FULL_NOTE = (
+    f'{MAX_PEOPLE} people are found, which is the maximum: of more people in an image only the '
+    f'nearest ones are reported'
+)
 
 
 def open_detector(settings: Settings) -> PersonDetector:

@@ -1,4 +1,4 @@
-"""Checks of `hybrik doctor` of a recording: its first images, read as `hybrik bag` does."""
+"""Checks of `hybrik doctor` of a recording: its first images or people."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hybrik_ros.bags import BagReader
+from hybrik_ros.bags import BagReader, Topic
 from hybrik_ros.bags.people_reader import read_people
 from hybrik_ros.camera import ASSUMED_FIELD_OF_VIEW
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
 from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY
+from hybrik_ros.messages.stamp_order import find_odd_step, find_standstill
 from hybrik_ros.recordings.confirmation import ConfirmationCheck
 from hybrik_ros.recordings.recording import Recording, is_bag
 from hybrik_ros.recordings.sources import IMAGE_TYPES, Picture, PictureSource, open_source
@@ -20,6 +21,7 @@ from hybrik_ros.settings import Settings
 from hybrik_ros.tracking import MAX_INTERVAL
 
 _MAX_STEPS = 300  # messages or images that are read
+_MAX_PEOPLE = 3000  # messages of people, or people in them, that are read within about a second
 _ADVICE = 'look at the file with the program that made it, and record or export it anew'
 
 
@@ -32,10 +34,11 @@ def check_recording(path: Path) -> Iterator[Finding]:
         A bag, a video or a folder of images.
     """
     topics = _find_topics(path)
-    people = [topic for topic, kind in topics.items() if kind in (HUMAN_MESH, HUMAN_MESH_ARRAY)]
+    kinds = {topic.type_name for topic in topics.values()}
+    people = [t for t in topics.values() if t.type_name in (HUMAN_MESH, HUMAN_MESH_ARRAY)]
     for topic in people:
         yield from _check_people(path, topic)
-    if people and not IMAGE_TYPES.intersection(topics.values()):
+    if people and not IMAGE_TYPES & kinds:
         return  # It has no images to process.
     said: set[str] = set()
     # The images of a bag without camera_info are checked too.
@@ -51,31 +54,36 @@ def check_recording(path: Path) -> Iterator[Finding]:
             said.add(text)
 
 
-def _find_topics(path: Path) -> dict[str, str]:
-    """Return the types of the topics of a bag; empty if there is no readable bag."""
+def _find_topics(path: Path) -> dict[str, Topic]:
+    """Return the topics of a bag by name; empty if there is no readable bag."""
     try:
         if is_bag(path):
             with BagReader(path) as reader:
-                return {name: topic.type_name for name, topic in reader.topics.items()}
+                return reader.topics
     except (ValueError, OSError):  # The checks of its images tell why.
         pass
     return {}
 
 
-def _check_people(path: Path, topic: str) -> Iterator[Finding]:
-    """Check the messages of people of a bag, as `hybrik motion` reads them."""
-    people = read_people(path, topic)
+def _check_people(path: Path, topic: Topic) -> Iterator[Finding]:
+    """Check the first messages of people of a bag, as `hybrik motion` reads them."""
+    people = read_people(path, topic.name, _MAX_PEOPLE)
     for line in people.report():
         yield Finding(
-            WARNING, path.name, f'{topic}: left out: {line}',
+            WARNING, path.name, f'{topic.name}: left out: {line}',
             'correct the program that published it; the other messages can be used',
         )  # fmt: skip
     ids = {human.id for frame in people.frames.values() for human in frame}
-    found = f'{topic}: {len(people.frames)} frames with {len(ids)} people'
-    if not ids:
-        yield Finding(WARNING, path.name, found, 'record it while people are in view')
-    else:
+    found = f'{topic.name}: {len(people.frames)} frames with {len(ids)} people'
+    if not people.is_whole:
+        found += f' in the first {people.num_messages} of {topic.length} messages'
+    if ids:
         yield Finding(OK, path.name, found)
+        return
+    advice = 'record it while people are in view'
+    if not people.is_whole:
+        advice = f'hybrik motion reads the other messages too; if they have no people, {advice}'
+    yield Finding(WARNING, path.name, found, advice)
 
 
 def _check_images(subject: str, source: PictureSource) -> Iterator[Finding]:
@@ -83,13 +91,15 @@ def _check_images(subject: str, source: PictureSource) -> Iterator[Finding]:
     pictures: list[Picture] = []
     faults: Counter[str] = Counter()
     reasons: dict[str, str] = {}
-    for step in islice(source.steps(), _MAX_STEPS):
+    steps = source.steps()
+    for step in islice(steps, _MAX_STEPS):
         if step.picture is not None:
             # A copy of no pixels: a view would keep all of them.
             pictures.append(step.picture._replace(rgb=step.picture.rgb[:0].copy()))
         if step.fault is not None:
             faults[step.fault.kind] += 1
             reasons[step.fault.kind] = step.fault.reason
+    is_whole = next(steps, None) is None
     level = WARNING if pictures else PROBLEM
     for kind, count in faults.items():
         yield Finding.of(level, subject, f'{count} x {reasons[kind]}', _ADVICE)
@@ -102,45 +112,42 @@ def _check_images(subject: str, source: PictureSource) -> Iterator[Finding]:
             WARNING, subject, 'images have no frame_id, so TF is not written for their people',
             'set the frame_id among the parameters of the camera driver',
         )  # fmt: skip
-    if pictures:
-        yield _check_rate(subject, pictures, source.are_photos)
-    elif not faults:
-        yield Finding(PROBLEM, subject, 'no images', _ADVICE)
-
-
-def _check_rate(subject: str, pictures: list[Picture], are_photos: bool) -> Finding:
-    """Check that people can be followed from image to image."""
-    camera = pictures[0].camera
+    if not pictures and not faults:
+        where = '' if is_whole else f' among the first {_MAX_STEPS} messages'
+        yield Finding(PROBLEM, subject, f'no images{where}', _ADVICE)
+    if not pictures:
+        return
+    camera, first = pictures[0].camera, '' if is_whole else 'the first '
     size = f'{camera.width} x {camera.height} pixels'
-    if are_photos:
-        several = f'{len(pictures)} images, each processed alone; the first one'
-        return Finding(OK, subject, f'{"one image" if len(pictures) == 1 else several} of {size}')
-    stamps = [nanoseconds(picture.header) * 1e-9 for picture in pictures]
+    amount = 'one image' if len(pictures) == 1 else f'{first}{len(pictures)} images'
+    if source.are_photos:
+        alone = '' if len(pictures) == 1 else ', each processed alone, the first one'
+        yield Finding(OK, subject, f'{amount}{alone} of {size}')
+    else:
+        stamps = [nanoseconds(picture.header) for picture in pictures]
+        yield from _check_stamps(subject, f'{amount} of {size}', stamps)
+
+
+def _check_stamps(subject: str, images: str, stamps: list[int]) -> Iterator[Finding]:
+    """Check that people can be followed from image to image, described by images."""
+    if fault := find_standstill(stamps):
+        yield Finding.of(PROBLEM, subject, fault)
+        return
+    if fault := find_odd_step(stamps):
+        yield Finding.of(WARNING, subject, fault)
     confirmation = ConfirmationCheck(Settings().confirm_after)
     for stamp in stamps:
-        confirmation.add(stamp)
-    doubt = confirmation.describe()
-    seconds = np.diff(stamps)
-    if not len(seconds):
-        return Finding.of(WARNING, subject, doubt, _ADVICE)
-    interval = float(np.median(seconds))
-    stale = int((seconds <= 0).sum())
-    if stale and interval > 0:
-        return Finding(
-            WARNING, subject,
-            f'images of {size}, {interval:.3g} s apart, but {stale} of the first {len(pictures)} '
-            'are not newer than the one before',
-            'the stamp of each image must be the time of its exposure: images that repeat a stamp '
-            'or come late are left out',
-        )  # fmt: skip
-    found = f'images of {size}, {interval:.3g} s apart'
-    if not 0 < interval < MAX_INTERVAL:
-        return Finding(
+        confirmation.add(stamp * 1e-9)
+    steps = np.diff(stamps)
+    interval = float(np.median(steps[steps > 0])) * 1e-9 if (steps > 0).any() else 0.0
+    found = f'{images}, {interval:.3g} s apart'
+    if doubt := confirmation.describe():
+        yield Finding.of(WARNING, subject, doubt, _ADVICE)
+    elif interval >= MAX_INTERVAL:
+        yield Finding(
             WARNING, subject, found,
-            f'people are found by two images that are more than 0 and less than {MAX_INTERVAL:g} s '
-            'apart: correct the stamps, record at a higher rate, or set '
-            '-p tracking.confirm_after:=0',
+            f'people are found by two images that are less than {MAX_INTERVAL:g} s apart: record '
+            'at a higher rate, or set -p tracking.confirm_after:=0',
         )  # fmt: skip
-    if doubt:
-        return Finding.of(WARNING, subject, doubt, _ADVICE)
-    return Finding(OK, subject, found)
+    else:
+        yield Finding(OK, subject, found)

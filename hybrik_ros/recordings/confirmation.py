@@ -29,7 +29,8 @@ class ConfirmationCheck:
         if not self._num_images:
             self._start = stamp
         elif not 0 <= stamp - self._last < MAX_INTERVAL:
-            self._start, self._has_gaps = stamp, True
+            self._start = stamp
+            self._has_gaps |= stamp > self._last
         self._num_images += 1
         self._last = stamp
         self._longest = max(self._longest, stamp - self._start)

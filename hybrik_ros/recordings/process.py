@@ -16,7 +16,7 @@ from hybrik_ros import __version__
 from hybrik_ros.bags import BagReader, BagWriter, create_message_maker, serialise
 from hybrik_ros.messages.fields import REORDERED_SECONDS, nanoseconds
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY, TF
-from hybrik_ros.perception.opening import MAX_PEOPLE
+from hybrik_ros.perception.opening import FULL_NOTE
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.recordings.confirmation import ConfirmationCheck
 from hybrik_ros.recordings.prefetch import InterruptedReadingError, read_ahead
@@ -29,10 +29,6 @@ from hybrik_ros.writing import writing
 HUMAN_POSE, HUMAN_POSES, TF_TOPIC = '/human_pose', '/human_poses', '/tf'
 TOPICS = {HUMAN_POSE: HUMAN_MESH, HUMAN_POSES: HUMAN_MESH_ARRAY, TF_TOPIC: TF}
 
-_FULL_NOTE = (
-    f'{MAX_PEOPLE} people are tracked at times, which is the maximum: of more people in an image '
-    f'only the nearest ones are in the bag'
-)
 # Kinds of faults.
 _ORDER, _NO_FRAME_ID = 'order', 'no frame_id'
 
@@ -268,7 +264,7 @@ class Processor:
         humans = self._pipeline(picture.rgb, picture.camera, stamp * 1e-9)
         seconds = time.perf_counter() - started
         if self._pipeline.is_full:
-            report.add_note(_FULL_NOTE)
+            report.add_note(FULL_NOTE)
         name = self._pipeline.body.name
         meshes = [self._maker.human_mesh(human, picture.header, name, False) for human in humans]
         for mesh in meshes:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hybrik_ros.bags.reader import is_storage, listed_files
-from hybrik_ros.media.photo import is_photo
+from hybrik_ros.media.photo import is_photo, picture_format
 from hybrik_ros.settings import AUTO
 from hybrik_ros.untrusted import open_regular
 
@@ -88,11 +88,32 @@ def is_bag(path: Path) -> bool:
 def is_recording(path: Path) -> bool:
     """Return whether a path is a bag, a video, a photo or a folder of images."""
     try:
-        if is_bag(path) or is_photo(path) or path.suffix.lower() in VIDEOS:
+        if is_bag(path) or is_video(path) or picture_format(path):
             return True
-        return path.is_dir() and any(map(is_photo, path.iterdir()))
+        return path.is_dir() and any(map(picture_format, path.iterdir()))
     except OSError:  # Opening it reports the reason; other recordings are processed.
         return True
+
+
+def is_video(path: Path) -> bool:
+    """Return whether the name of a file is that of a video."""
+    return path.suffix.lower() in VIDEOS
+
+
+def recordings_of(folder: Path) -> list[Path]:
+    """Return a folder that is a bag or has photos; else the recordings in it.
+
+    Pictures of other formats are reported once the folder is opened, so that they cost no more.
+    """
+    try:
+        inside = sorted(folder.iterdir())
+        if is_bag(folder) or any(map(is_photo, inside)):
+            return [folder]
+    except OSError:  # Opening it reports the reason.
+        return [folder]
+    pictures = {path for path in inside if picture_format(path)}
+    found = [path for path in inside if path not in pictures and is_recording(path)]
+    return [folder, *found] if pictures else found
 
 
 def fingerprint(files: Iterable[Path]) -> str:

@@ -1,6 +1,7 @@
 """The report beside the messages of a bag: how the bag was made, and how far processing got."""
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -126,14 +127,14 @@ class RecordingReport:
         Returns
         -------
         RecordingReport or None
-            None if the folder does not exist.
+            None if there is no such path.
 
         Raises
         ------
         RecordingError
             The path exists, but has no valid report.
         """
-        if not bag.exists():
+        if not os.path.lexists(bag):  # A link to nothing cannot be replaced by a folder.
             return None
         try:
             content = parse_json(read_regular(bag / _NAME, MAX_JSON_BYTES))

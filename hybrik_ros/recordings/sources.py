@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrik_ros.bags import BagReader, Message, Topic, deserialise, typestore
-from hybrik_ros.bags.reader import by_number, files_of, log_of
-from hybrik_ros.bags.storage import CUT_OFF, DAMAGED_MESSAGE
+from hybrik_ros.bags.reader import files_of, log_of
+from hybrik_ros.bags.storage import CUT_OFF, DAMAGED_MESSAGE, closing_on_error
 from hybrik_ros.camera import ASSUMED_FIELD_OF_VIEW, Camera
 from hybrik_ros.media import MediaError
-from hybrik_ros.media.photo import PHOTOS, PhotoError, is_photo, read_photo, shows_photo
+from hybrik_ros.media.photo import PHOTOS, PhotoError, is_still, read_photo
 from hybrik_ros.media.video_file import VideoFile
 from hybrik_ros.messages.calibration import Calibration, describe_assumption, read_calibration
 from hybrik_ros.messages.camera_info import CameraInfoBuffer, are_rectified
@@ -32,9 +32,10 @@ from hybrik_ros.messages.images import (
 from hybrik_ros.messages.mixture import MixtureFinder
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY
 from hybrik_ros.printable import printable
-from hybrik_ros.recordings.recording import VIDEOS, Recording, RecordingError, is_bag
+from hybrik_ros.recordings.image_folder import sort_files
+from hybrik_ros.recordings.recording import Recording, RecordingError, is_bag, is_video
 from hybrik_ros.recordings.similarity import are_unrelated
-from hybrik_ros.untrusted import check_regular
+from hybrik_ros.untrusted import check_regular, describe_unreadable
 
 _IMAGE, _COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 IMAGE_TYPES = frozenset((_IMAGE, _COMPRESSED))
@@ -210,16 +211,14 @@ def open_source(recording: Recording) -> PictureSource:
         The recording or its calibration cannot be read, or an option does not apply to it.
     """
     path = recording.path
-    if not path.exists():
-        raise RecordingError(f'{path} does not exist')
     try:
         if not path.is_dir():
             check_regular(path)
     except OSError as error:
-        raise RecordingError(str(error)) from error
+        raise RecordingError(describe_unreadable(path, error)) from error
     if is_bag(path):
         source: PictureSource = BagSource(recording)
-    elif path.is_dir() or is_photo(path) or shows_photo(path):
+    elif path.is_dir() or is_still(path):
         source = _ImageSource(recording)
     else:
         source = _VideoSource(recording)
@@ -265,11 +264,8 @@ class BagSource(PictureSource):
 
     def __enter__(self) -> 'BagSource':
         self._reader.__enter__()
-        try:
+        with closing_on_error(self._reader.__exit__):
             self._find_topics()
-        except BaseException:
-            self._reader.__exit__()
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -367,6 +363,7 @@ class BagSource(PictureSource):
         topics = self._reader.topics
         images = {t.name: t for t in topics.values() if t.type_name in IMAGE_TYPES}
         if name:
+            name = self._reader.full_name(name)
             if name not in images:
                 raise self._missing_topic('image', name, images)
             return images[name]
@@ -402,6 +399,7 @@ class BagSource(PictureSource):
         topics = self._reader.topics
         infos = {t.name: t for t in topics.values() if t.type_name == _CAMERA_INFO and t.length}
         if name:
+            name = self._reader.full_name(name)
             if name not in infos:
                 raise self._missing_topic('camera_info', name, infos)
             return infos[name]
@@ -531,7 +529,7 @@ class _VideoSource(_FileSource):
         try:
             self._video = VideoFile(str(path))
         except MediaError as error:
-            if path.suffix.lower() in VIDEOS:
+            if is_video(path):
                 raise
             raise RecordingError(
                 f'{path} is neither a bag nor a photo ({", ".join(PHOTOS)}); {error}'
@@ -563,11 +561,14 @@ class _ImageSource(_FileSource):
         super().__init__(recording, None)
         self._rate = recording.rate or _RATE
         path = recording.path
-        files = filter(is_photo, path.iterdir()) if path.is_dir() else [path]
-        self.files = sorted(files, key=by_number)
+        if path.is_dir():
+            self.files, left_out = sort_files(path)
+            for text in left_out:
+                self._note(text)
+        else:
+            self.files = [path]
+            read_photo(path)  # Otherwise its error would come after networks are loaded.
         self.length = len(self.files)
-        if not self.files:
-            raise RecordingError(f'{path} contains neither a bag nor images ({", ".join(PHOTOS)})')
         is_sequence = recording.rate > 0 and len(self.files) > 1
         self.are_photos = not is_sequence and are_unrelated(self.files)
         if path.is_dir() and not recording.rate:
