@@ -32,8 +32,9 @@ _MAX_OFFSET_ALONG_BOTH, _MAX_USUAL_OFFSET_ALONG_BOTH = 0.16, 0.095
 _MAX_OFFSET_OF_TURNED = 0.2
 # Cropping at one side, too, moves the centre along one. It seems to be the K of another resolution
 # only where the images and twice the centre have one of these shapes, to this share. Calibrations
-# differ from that middle by some per cent, which are allowed where few lenses are so far off.
-_SHAPES = (1.0, 5 / 4, 4 / 3, 3 / 2, 16 / 10, 16 / 9)
+# differ from that middle by some per cent, which are allowed where few lenses are so far off; there
+# it may be off along the other side as well, as from 1920 x 1080 to 1280 x 960 pixels.
+_SHAPES = (1.0, 6 / 5, 5 / 4, 4 / 3, 3 / 2, 16 / 10, 16 / 9)
 _MIN_OFFSET_ALONG_ONE, _SHAPE_TOLERANCE = 0.05, 0.01
 _MIN_RARE_OFFSET, _RARE_SHAPE_TOLERANCE = 0.1, 0.025
 # Numbers are exchanged if the centre is farther off than the first along a side, and with the
@@ -191,7 +192,8 @@ def _find_in_centre(camera: Camera) -> Iterator[Doubt]:
         or (is_scaled and both > _MAX_OFFSET_ALONG_BOTH)
         or both > _MAX_OFFSET_OF_TURNED
     )
-    is_scaled |= _is_of_another_shape(camera, x, y)
+    is_turned = _would_fit(camera, (1.0, 1.0), (float(centre[1]), float(centre[0])))
+    is_scaled |= not is_turned and _is_of_another_shape(camera, x, y)
     if not is_impossible and not is_scaled and farthest <= _MAX_USUAL_OFFSET:
         return
     like = ''
@@ -211,11 +213,12 @@ def _find_in_centre(camera: Camera) -> Iterator[Doubt]:
 def _is_of_another_shape(camera: Camera, x: float, y: float) -> bool:
     """Return whether a centre with these offsets is the middle of images of a usual shape."""
     one, other = max(abs(x), abs(y)), min(abs(x), abs(y))
-    tolerance = _RARE_SHAPE_TOLERANCE if one > _MIN_RARE_OFFSET else _SHAPE_TOLERANCE
+    is_rare = one > _MIN_RARE_OFFSET
+    tolerance = _RARE_SHAPE_TOLERANCE if is_rare else _SHAPE_TOLERANCE
     width, height = (1 + 2 * x) * camera.width, (1 + 2 * y) * camera.height
     return (
         _MIN_OFFSET_ALONG_ONE < one < 0.5
-        and other < tolerance
+        and (is_rare or other < tolerance)
         and _has_usual_shape(camera.width, camera.height, tolerance)
         and _has_usual_shape(width, height, tolerance)
     )
