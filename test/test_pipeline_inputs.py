@@ -198,7 +198,7 @@ def test_boxes_stand_in_for_the_detector(create, runners, frames, camera, alone)
     for [human], by_detector in list(zip(found, alone, strict=True))[15:]:
         apart = np.linalg.norm(human.joints - by_detector.joints, axis=1)
         # Regression bounds in metres.
-        assert np.median(apart) < 0.05
+        assert np.median(apart) < 0.07
         assert apart.max() < 0.15
 
 
