@@ -272,6 +272,17 @@ def test_a_broken_frame_of_a_video_costs_that_frame(
     assert any('cannot be decoded' in str(finding) for finding in findings)
 
 
+def test_a_video_that_cannot_be_decoded_is_refused_in_one_line(tmp_path: Path) -> None:
+    pictures = [b'garbage'] * 40 + [np.zeros((48, 64, 3), np.uint8)]
+    clip = write_matroska(tmp_path / 'a.mkv', pictures, range(41))
+    clip.write_bytes(clip.read_bytes().replace(b'\xff\xd8', b'\0\0'))
+    command = [sys.executable, '-m', 'hybrik_ros.cli', 'bag', clip, '-o', tmp_path / 'out']
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    [line] = (result.stdout + result.stderr).splitlines()
+    assert 'cannot decode' in line
+    assert result.returncode == 1
+
+
 def test_a_bad_file_in_a_folder_costs_that_file(
     frames: list[np.ndarray], processor: Processor, tmp_path: Path
 ) -> None:
