@@ -301,6 +301,8 @@ def _summarise(
     """Print what the counts mean; raise DemoError if the sample clip has too few people."""
     published, processed = len(recorder.stamps), len(recorder.people)
     with_person = sum(map(bool, recorder.people.values()))
+    if isinstance(source, VideoFile) and source.broken:
+        console.print(f'Left out: {source.broken} x frame that cannot be decoded.')
     if isinstance(source, VideoFile) and source.is_cut_off:
         console.print(f'The video ends early: its header says {source.length} frames.')
     if realtime and processed < _FEW * published:
