@@ -79,8 +79,8 @@ def find_other_speed(stamps: Sequence[int], times: Sequence[int]) -> str:
     count = len(stamps)
     if count < _MIN_SPEED_IMAGES or times[-1] - times[0] < _MIN_SPEED_SECONDS * 1e9:
         return ''
-    both = np.array([stamps, times], np.int64)
-    both = (both - both[:, :1]) * 1e-9
+    given = np.array([stamps, times], np.int64)
+    both = (given - given[:, :1]) * 1e-9
     advance, interval = both[:, -1] / (count - 1)
     length = count // 4
     advances, intervals = both[:, length:] - both[:, :-length]
