@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from hybrik_ros.arrays import Array
 from hybrik_ros.human import Human
 from hybrik_ros.rotations import to_rotation_vector
 from hybrik_ros.skeleton import NUM_JOINTS, PELVIS
-from hybrik_ros.writing import writing
+from hybrik_ros.writing import write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -153,8 +154,9 @@ def plot(differences: Sequence[PoseDifference], names: tuple[str, str], path: Pa
         axes.legend(loc='upper right', fontsize='small')
     rows[-1].set_xlabel('seconds')
     figure.suptitle(f'{names[0]} and {names[1]}')
-    with writing(path):
-        figure.savefig(path, format='png')
+    picture = BytesIO()
+    figure.savefig(picture, format='png')
+    write_file(path, picture.getvalue())
 
 
 def _draw(

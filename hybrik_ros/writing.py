@@ -1,6 +1,7 @@
-"""Error messages for files that cannot be written."""
+"""Writing of files: complete ones or none, no input is overwritten, errors name the remedy."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 # Errors for which another output path is the remedy.
 _OUTPUT_ERRORS = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR,
-    errno.ENOENT, errno.EEXIST,
+    errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG,
 )  # fmt: skip
 
 
@@ -33,3 +34,42 @@ def writing(path: Path) -> Iterator[None]:
             raise
         reason = f'{error.strerror}: the output cannot be written, choose another output'
         raise OSError(error.errno, reason, str(path)) from error
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file. An existing one is replaced once the new one is complete; devices stay.
+
+    Parameters
+    ----------
+    path : Path
+        Path of the file.
+    content : bytes
+        What to write.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    with writing(path):
+        if target.exists() and not target.is_file():
+            target.write_bytes(content)
+            return
+        part = target.with_name(f'.{target.name}.part')
+        try:
+            part.write_bytes(content)
+            os.replace(part, target)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def check_not_overwritten(output: Path, *inputs: Path | None) -> None:
+    """Raise an OSError if writing an output would replace one of these inputs, or a file in one."""
+    real = Path(os.path.realpath(output))
+    for path in inputs:
+        if path is None or not real.is_file():
+            continue
+        source = Path(os.path.realpath(path))
+        if source == real or source in real.parents:
+            raise OSError(f'{output} would be overwritten: choose another output')

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.progress import Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from hybrik_ros.cli.options import add_param
+from hybrik_ros.cli.options import add_param, given_name, given_path
 from hybrik_ros.cli.output import fail
 from hybrik_ros.cli.progress import UNKNOWN, Bar, Count, TimeRemaining
 from hybrik_ros.cli.terminal import Terminal
@@ -47,12 +47,13 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     parser.add_argument(
         'input',
         nargs='+',
+        type=given_name,
         help='a recording, or several: paths, a folder with recordings, or patterns',
     )
     parser.add_argument(
         '-o',
         '--output',
-        type=Path,
+        type=given_path,
         required=True,
         help='folder of the bag to write; with several recordings, the folder that gets their bags',
     )

@@ -3,17 +3,18 @@
 import argparse
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from rich.table import Table
 
 from hybrik_ros.bags import BagError
 from hybrik_ros.bags.people_reader import People, read_people
+from hybrik_ros.cli.options import given_path
 from hybrik_ros.cli.output import fail
 from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.comparison import PoseDifference, compare, plot
 from hybrik_ros.printable import printable
+from hybrik_ros.writing import check_not_overwritten
 
 _MILLIMETRES = 1e3  # in a metre
 # The values of each row of the table.
@@ -39,11 +40,11 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         description='Compares the people in two bags that were made from the same images, frame by '
         'frame: joints, rotations, translation and jitter of each person, in a table and a plot.',
     )
-    parser.add_argument('bag_a', type=Path, metavar='BAG_A', help='bag with people')
-    parser.add_argument('bag_b', type=Path, metavar='BAG_B', help='bag of the same images')
+    parser.add_argument('bag_a', type=given_path, metavar='BAG_A', help='bag with people')
+    parser.add_argument('bag_b', type=given_path, metavar='BAG_B', help='bag of the same images')
     parser.add_argument(
         '--plot',
-        type=Path,
+        type=given_path,
         metavar='FILE',
         help='plot the differences over time (PNG); needs matplotlib',
     )
@@ -60,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     """
     console = Terminal()
     try:
+        if args.plot is not None:
+            check_not_overwritten(args.plot, args.bag_a, args.bag_b)
         bags = [read_people(path) for path in (args.bag_a, args.bag_b)]
         for name, bag in zip('AB', bags, strict=True):
             for line in bag.report():

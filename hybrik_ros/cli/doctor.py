@@ -24,6 +24,7 @@ from hybrik_ros.advice import (
     one_line,
     ros_advice,
 )
+from hybrik_ros.cli.options import given_path
 from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.findings import LEVELS, OK, PROBLEM, WARNING, Finding
 from hybrik_ros.printable import printable
@@ -62,7 +63,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     parser.add_argument(
         'recordings',
         nargs='*',
-        type=Path,
+        type=given_path,
         metavar='RECORDING',
         help='bags, videos or folders of images to check, instead of ROS and cameras',
     )
@@ -79,10 +80,13 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         help='seconds to receive images for (default: 3)',
     )
     parser.add_argument(
-        '--model', type=Path, metavar='FILE', help="HybrIK's own network, written by hybrik export"
+        '--model',
+        type=given_path,
+        metavar='FILE',
+        help="HybrIK's own network, written by hybrik export",
     )
     parser.add_argument(
-        '--body', type=Path, metavar='FILE', help='SMPL file (default: the embedded body)'
+        '--body', type=given_path, metavar='FILE', help='SMPL file (default: the embedded body)'
     )
     parser.set_defaults(run=run)
 

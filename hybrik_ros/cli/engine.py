@@ -2,12 +2,12 @@
 
 import argparse
 import functools
-from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from hybrik_ros.cli.options import given_path
 from hybrik_ros.cli.output import fail
 from hybrik_ros.cli.progress import UNKNOWN, Bar
 from hybrik_ros.cli.terminal import Terminal
@@ -32,7 +32,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     build.add_argument(
         'models',
         nargs='*',
-        type=Path,
+        type=given_path,
         metavar='MODEL',
         default=[detector.MODEL, blazepose.MODEL],
         help='.onnx files (default: the two models of this package)',

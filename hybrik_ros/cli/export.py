@@ -11,6 +11,7 @@ from rich.progress import track
 from rich.table import Table
 
 from hybrik_ros.advice import pip_install
+from hybrik_ros.cli.options import given_path
 from hybrik_ros.cli.output import fail
 from hybrik_ros.cli.pictures import spread_pictures
 from hybrik_ros.cli.terminal import Terminal
@@ -44,12 +45,16 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         epilog=_SOURCES,
     )
     parser.add_argument(
-        'checkpoint', nargs='?', type=Path, metavar='CHECKPOINT', help='.pth file, as published'
+        'checkpoint',
+        nargs='?',
+        type=given_path,
+        metavar='CHECKPOINT',
+        help='.pth file, as published',
     )
     parser.add_argument(
         '-o',
         '--output',
-        type=Path,
+        type=given_path,
         default=Path('hybrik.onnx'),
         metavar='FILE',
         help='.onnx file to write (default: hybrik.onnx)',
@@ -69,7 +74,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
     parser.add_argument(
         '--calibration',
-        type=Path,
+        type=given_path,
         metavar='VIDEO|FOLDER',
         help='a video or a folder of pictures of people, similar to those of the camera; a quarter '
         'is held out to measure the error of --int8',

@@ -7,12 +7,14 @@ from pathlib import Path
 from hybrik_ros.bags import BagError
 from hybrik_ros.bags.people_reader import People, read_people
 from hybrik_ros.body import BodyModel
+from hybrik_ros.cli.options import given_path
 from hybrik_ros.cli.output import fail, say
 from hybrik_ros.human import Human
 from hybrik_ros.motion import FORMATS, Motion, MotionError, motions_of, write_motion
 from hybrik_ros.motion.formats import check_format
 from hybrik_ros.motion.motion import joint_error
 from hybrik_ros.printable import printable
+from hybrik_ros.writing import check_not_overwritten
 
 # Metres; frames with a larger deviation from the messages are reported.
 _MAX_DEVIATION = 0.001
@@ -30,11 +32,11 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         '.npz in the layout of AMASS, .bvh for Blender and others, or .glb with an animated mesh. '
         'With several people, their ids are appended to the name of FILE.',
     )
-    parser.add_argument('bag', type=Path, help='bag written by `hybrik bag` or ros2 bag')
+    parser.add_argument('bag', type=given_path, help='bag written by `hybrik bag` or ros2 bag')
     parser.add_argument(
         '-o',
         '--output',
-        type=Path,
+        type=given_path,
         required=True,
         metavar='FILE',
         help=f'file to write: {", ".join(FORMATS)}',
@@ -48,7 +50,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
     parser.add_argument(
         '--body',
-        type=Path,
+        type=given_path,
         metavar='FILE',
         help='SMPL file of the body (default: the embedded body)',
     )
@@ -99,6 +101,7 @@ def _run(args: argparse.Namespace) -> None:
         path = args.output
         if len(motions) > 1:
             path = path.with_stem(f'{path.stem}_{motion.name}')
+        check_not_overwritten(path, args.bag, args.body)
         write_motion(motion, path)
         _tell(motion, path)
 

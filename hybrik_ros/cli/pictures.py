@@ -21,7 +21,7 @@ from hybrik_ros.media.photo import PhotoError, read_photo
 from hybrik_ros.media.url import check_name
 from hybrik_ros.media.video_file import FrameSource, VideoFile
 from hybrik_ros.skeleton import PELVIS
-from hybrik_ros.writing import writing
+from hybrik_ros.writing import write_file
 
 Picture = NDArray[np.uint8]
 Frames = Mapping[int, Sequence[Human]]
@@ -166,8 +166,7 @@ def write_picture(path: Path, picture: Picture) -> None:
             f'{path} cannot be written: {path.suffix} has no pictures of {width} x {height} '
             f'pixels: choose .png'
         )
-    with writing(path):
-        path.write_bytes(data.tobytes())
+    write_file(path, data.tobytes())
 
 
 def read_pictures(video: Path) -> Iterator[tuple[int, Picture]]:

@@ -3,10 +3,10 @@
 import argparse
 import math
 import re
-from pathlib import Path
 
 from hybrik_ros.advice import check_ros_environment
 from hybrik_ros.camera import ASSUMED_FIELD_OF_VIEW
+from hybrik_ros.cli.options import given_name, given_path, whole_number
 from hybrik_ros.cli.output import fail
 from hybrik_ros.limits import MAX_NAME_CHARACTERS
 from hybrik_ros.media import MediaError
@@ -29,6 +29,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     parser.add_argument(
         'source',
         nargs='?',
+        type=given_name,
         default=str(SAMPLE),
         help='a video or photo, the index or path of a camera, such as /dev/video0, or a URL that '
         'OpenCV opens, such as rtsp://192.168.1.2/stream (default: the sample clip)',
@@ -36,7 +37,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     calibration = parser.add_mutually_exclusive_group()
     calibration.add_argument(
         '--camera-info',
-        type=Path,
+        type=given_path,
         metavar='FILE',
         help='calibration in the YAML format of camera_calibration '
         '(default: the file beside the video with the suffix .yaml, if it exists)',
@@ -79,7 +80,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
     parser.add_argument(
         '--subscribers',
-        type=int,
+        type=whole_number,
         default=0,
         metavar='N',
         help='wait for N subscribers before the first frame (default: 0, do not wait)',

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from hybrik_ros.cli.bench import bag, footage, kinematics, network, node, perception, soak
+from hybrik_ros.cli.options import given_path
 from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.untrusted import check_regular
+from hybrik_ros.writing import write_file
 
 # Environment variables for the number of threads, which libraries read when they are loaded.
 THREADS = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')
@@ -89,13 +91,16 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
     whole.add_argument(
         '--footage',
-        type=Path,
+        type=given_path,
         metavar='FOLDER',
         default=footage.default_folder(),
         help='folder for the footage (default: %(default)s)',
     )
     whole.add_argument(
-        '--pictures', type=Path, metavar='FOLDER', help='folder for a contact sheet of every clip'
+        '--pictures',
+        type=given_path,
+        metavar='FOLDER',
+        help='folder for a contact sheet of every clip',
     )
     whole.set_defaults(
         measure=lambda args, console: perception.measure(console, args.footage, args.pictures)
@@ -116,7 +121,7 @@ def _add_kind(kinds: Any, name: str, help: str, description: str) -> argparse.Ar
     output = f'bench_{name}.json'
     parser.add_argument(
         '--output',
-        type=Path,
+        type=given_path,
         default=Path(output),
         help=f'JSON file for the figures (default: {output})',
     )
@@ -152,7 +157,8 @@ def run(args: argparse.Namespace) -> int:
     finally:
         if not args.output.stat().st_size:
             args.output.unlink()
-    args.output.write_text(json.dumps(_without_nan(figures), indent=2, allow_nan=False) + '\n')
+    text = json.dumps(_without_nan(figures), indent=2, allow_nan=False)
+    write_file(args.output, f'{text}\n'.encode())
     console.print(f'Written to {args.output}.', markup=False, highlight=False)
     return 0
 

@@ -1,0 +1,103 @@
+"""Outputs of commands: complete or not there, never in the place of an input."""
+
+import os
+import resource
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_motion import walk, write_people
+
+from hybrik_ros.body.model import DEFAULT_BODY
+from hybrik_ros.cli import main
+from hybrik_ros.cli.pictures import write_picture
+from hybrik_ros.writing import write_file
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let no file grow beyond some bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_leaves_the_file_that_was_there(tmp_path: Path) -> None:
+    path = tmp_path / 'a.png'
+    path.write_text('old')
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    with full_disk(), pytest.raises(OSError, match=rf"choose another output: '{path}'"):
+        write_picture(path, noise)
+    assert [each.name for each in tmp_path.iterdir()] == ['a.png']
+    assert path.read_text() == 'old'
+    write_picture(path, noise)
+    assert path.read_bytes().startswith(b'\x89PNG')
+
+
+def test_files_are_written_through_links_and_devices_stay(tmp_path: Path) -> None:
+    link = tmp_path / 'link'
+    link.symlink_to(tmp_path / 'file')
+    write_file(link, b'content')
+    assert link.is_symlink()
+    assert (tmp_path / 'file').read_bytes() == b'content'
+    os.mkfifo(tmp_path / 'pipe')
+    reader = os.open(tmp_path / 'pipe', os.O_RDONLY | os.O_NONBLOCK)
+    write_file(tmp_path / 'pipe', b'content')
+    assert os.read(reader, 100) == b'content'
+    os.close(reader)
+    assert stat.S_ISFIFO((tmp_path / 'pipe').stat().st_mode)
+    with pytest.raises(OSError, match='choose another output'):
+        write_file(tmp_path, b'content')
+
+
+def test_no_input_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bag = str(write_people(tmp_path / 'bag', [[human] for human in walk(1, 3)]))
+    [file] = Path(bag).glob('*.mcap')
+    content = file.read_bytes()
+    assert main(['compare', bag, bag, '--plot', str(file)]) == 1
+    assert f'{file} would be overwritten: choose another output' in capsys.readouterr().err
+    assert file.read_bytes() == content
+    body = tmp_path / 'default.npz'
+    body.write_bytes(DEFAULT_BODY.read_bytes())
+    assert main(['motion', bag, '--body', str(body), '-o', str(body)]) == 1
+    assert f'{body} would be overwritten: choose another output' in capsys.readouterr().err
+    assert body.read_bytes() == DEFAULT_BODY.read_bytes()
+
+
+@pytest.mark.parametrize(
+    'argv',
+    [
+        ['bag', '', '-o', 'out'],
+        ['bag', 'a.mp4', '-o', ''],
+        ['compare', 'a', 'b', '--plot', ''],
+        ['demo', '--input', ''],
+        ['demo', '--output', ''],
+        ['doctor', ''],
+        ['engine', 'build', ''],
+        ['export', 'a.pth', '-o', ''],
+        ['image', ''],
+        ['image', 'a.jpg', '-o', ''],
+        ['motion', '', '-o', 'a.bvh'],
+        ['motion', 'a', '-o', 'a.bvh', '--body', ''],
+        ['video', ''],
+        ['video', '--camera-info', ''],
+    ],
+    ids=' '.join,
+)
+def test_empty_names_are_refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(argv)
+    assert stopped.value.code == 2
+    assert 'must not be empty' in capsys.readouterr().err
+
+
+def test_a_number_of_subscribers_below_zero_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(['video', '--subscribers', '-1'])
+    assert '--subscribers: must not be below 0, but is -1' in capsys.readouterr().err
