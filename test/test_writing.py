@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_motion import walk, write_people
+from test_motion import BODY, walk, write_people
 
 from hybrik_ros.body.model import DEFAULT_BODY
+from hybrik_ros.camera import Camera
 from hybrik_ros.cli import main
-from hybrik_ros.cli.pictures import write_picture
+from hybrik_ros.cli.pictures import write_overlay_video, write_picture
+from hybrik_ros.human import Human
+from hybrik_ros.media import MediaError
 from hybrik_ros.writing import write_file
 
 
@@ -38,6 +41,20 @@ def test_a_full_disk_leaves_the_file_that_was_there(tmp_path: Path) -> None:
     assert path.read_text() == 'old'
     write_picture(path, noise)
     assert path.read_bytes().startswith(b'\x89PNG')
+
+
+def test_a_video_without_its_end_is_named_and_removed(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (20, 480, 640, 3), np.uint8)
+    camera = Camera.from_field_of_view(60, 640, 480)
+    frames: dict[int, list[Human]] = {number: [] for number in range(20)}
+
+    def write(path: Path) -> list[int]:
+        return list(write_overlay_video(enumerate(noise), frames, BODY, camera, path, 30.0))
+
+    assert write(tmp_path / 'whole.webm') == list(range(20))
+    with full_disk(), pytest.raises(MediaError, match='free some space'):
+        write(tmp_path / 'cut.webm')
+    assert [path.name for path in tmp_path.iterdir()] == ['whole.webm']
 
 
 def test_files_are_written_through_links_and_devices_stay(tmp_path: Path) -> None:

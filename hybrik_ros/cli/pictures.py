@@ -74,7 +74,7 @@ def write_overlay_video(
     Raises
     ------
     MediaError
-        OpenCV has no encoder, or the file cannot be written.
+        OpenCV has no encoder, or the file cannot be written, as on a full disk.
     """
     scale = min(1.0, math.sqrt(_MAX_OVERLAY_PIXELS / (camera.width * camera.height)))
     size = (round(camera.width * scale), round(camera.height * scale))
@@ -94,6 +94,10 @@ def write_overlay_video(
             yield number
     finally:
         writer.release()
+    # OpenCV does not tell of a full disk. The length is written last.
+    if cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) < 1:
+        path.unlink(missing_ok=True)
+        raise MediaError(f'{path} cannot be written to its end: free some space on the disk')
 
 
 def draw_people(
