@@ -19,7 +19,16 @@ class ArgumentParser(argparse.ArgumentParser):
 
 
 def prepare_streams() -> None:
-    """Escape characters that the terminal's encoding does not have, instead of failing."""
+    """Escape characters that the terminal's encoding does not have, instead of failing.
+
+    Closed streams are connected to nothing. Otherwise the next file that is opened would get their
+    number, and with it what libraries print.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):  # of streams that a program put in their place
             stream.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
