@@ -1,5 +1,6 @@
 """Compare the people that two runs found in the same images."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -138,6 +139,7 @@ def plot(differences: Sequence[PoseDifference], names: tuple[str, str], path: Pa
     OSError
         The file cannot be written.
     """
+    os.environ['MPLBACKEND'] = 'agg'  # The user's may be missing, and no window is opened.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_PLOT_SIZE, layout='constrained')

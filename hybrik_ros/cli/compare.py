@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         _print_unmatched(bags, differences, console)
         if args.plot is not None:
             plot(differences, (args.bag_a.name, args.bag_b.name), args.plot)
-            console.print(f'Written to {args.plot}.')
+            console.print(f'Written to {args.plot}.', soft_wrap=True)
         return 0
     except (BagError, ComparisonError, OSError) as error:
         return fail('hybrik compare', error)
