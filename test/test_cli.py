@@ -28,3 +28,22 @@ def test_unknown_command_is_refused_by_name(capsys: pytest.CaptureFixture[str]) 
         main(['fly'])
     assert stopped.value.code == 2
     assert 'fly' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('argv', 'name'),
+    [
+        (['doctor', '--seconds', 'x'], 'seconds'),
+        (['engine', 'build', '--side', 'x'], 'side'),
+        (['bench', 'soak', '--minutes', 'x'], 'minutes'),
+        (['bench', 'bag', '--minutes', 'x'], 'optional_minutes'),
+        (['bag', 'a', '-o', 'b', '--rate', 'x'], 'rate'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_errors_of_arguments_name_what_is_wanted(
+    argv: list[str], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(argv)
+    assert f"invalid {name} value: 'x'" in capsys.readouterr().err

@@ -61,7 +61,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
     soaking.add_argument(
         '--minutes',
-        type=_minutes,
+        type=minutes,
         default=10.0,
         help='duration after a warm-up of 1.5 minutes (default: 10)',
     )
@@ -76,7 +76,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
     recordings.add_argument(
         '--minutes',
-        type=lambda text: 0.0 if text == '0' else _minutes(text),
+        type=optional_minutes,
         default=10.0,
         help='duration of the long bag; 0 leaves it out (default: 10)',
     )
@@ -107,12 +107,17 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
 
 
-def _minutes(text: str) -> float:
+def minutes(text: str) -> float:
     """Parse a positive number of minutes."""
     minutes = float(text)
     if not 0 < minutes < inf:
         raise argparse.ArgumentTypeError(f'must be more than 0, not {text}')
     return minutes
+
+
+def optional_minutes(text: str) -> float:
+    """Parse a number of minutes, which may be 0."""
+    return 0.0 if text == '0' else minutes(text)
 
 
 def _add_kind(kinds: Any, name: str, help: str, description: str) -> argparse.ArgumentParser:
