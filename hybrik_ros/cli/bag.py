@@ -32,6 +32,7 @@ INTERRUPTED = 130  # exit status after an interrupt: 128 + SIGINT
 # two million images.
 _MIN_RATE = 0.001
 _MAX_NAMES = 5  # maximum number of recordings that are named in a note about them
+_MAX_WORKERS = 1024  # more would fill the memory of any machine
 _MAX_RATE = 10_000.0  # of high-speed cameras; stamps are whole nanoseconds
 
 
@@ -162,8 +163,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, console: Terminal) -> int:
     settings = parse_settings(args.param)
-    if args.workers is not None and args.workers < 1:
-        raise RecordingError(f'--workers must be at least 1, not {args.workers}')
+    if args.workers is not None and not 1 <= args.workers <= _MAX_WORKERS:
+        raise RecordingError(f'--workers must be from 1 to {_MAX_WORKERS}, not {args.workers}')
     recordings, many = recordings_in(args.input)
     jobs = [
         Job(
