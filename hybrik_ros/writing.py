@@ -3,9 +3,8 @@
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from stat import S_ISDIR, S_ISREG
 
 # Errors for which another output path is the remedy.
 _OUTPUT_ERRORS = (
@@ -29,10 +28,8 @@ def writing(path: Path) -> Iterator[None]:
         The output cannot be written, or is a pipe or a device.
     """
     try:
-        with suppress(FileNotFoundError):
-            mode = path.stat().st_mode  # fails for links in a circle, unlike path.exists
-            if not (S_ISREG(mode) or S_ISDIR(mode)):
-                raise OSError(f'{path} is neither a file nor a folder: choose another output')
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError(f'{path} is neither a file nor a folder: choose another output')
         yield
     except OSError as error:
         if error.errno not in _OUTPUT_ERRORS:
@@ -58,6 +55,8 @@ def write_file(path: Path, content: bytes) -> None:
     """
     target = Path(os.path.realpath(path))
     with writing(path):
+        if target.is_symlink():  # Links in a circle remain.
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         part = target.parent / f'.{target.name}.part'
         try:
             part.write_bytes(content)
