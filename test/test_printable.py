@@ -263,6 +263,15 @@ def test_closed_streams_are_no_traceback(closed: str, tmp_path: Path) -> None:
     assert (ran.returncode, ran.stderr) == (0, '')
 
 
+def test_no_file_gets_the_number_of_a_closed_stream() -> None:
+    code = (
+        'import os, sys; from hybrik_ros.cli.output import prepare_streams; prepare_streams(); '
+        'sys.exit(os.open("/dev/null", os.O_RDONLY))'
+    )
+    ran = subprocess.run(['sh', '-c', 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, code])
+    assert ran.returncode > 2
+
+
 def test_a_home_folder_that_is_unknown_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -558,7 +558,8 @@ def test_invalid_arguments_are_reported(
             '-p',
             'detector.size:=[',
         ),
-        '--workers must be at least 1': (bag, '-o', tmp_path / 'x', '--workers', '0'),
+        '--workers must be from 1 to 1024, not 0': (bag, '-o', tmp_path / 'x', '--workers', '0'),
+        '--workers must be from 1 to 1024, not 10': (bag, '-o', tmp_path / 'x', '--workers', 10**9),
         'no Ray cluster answers': (bag, '-o', tmp_path / 'x', '--ray', '127.0.0.1:1'),
     }
     for complaint, words in calls.items():
