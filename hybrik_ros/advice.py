@@ -29,6 +29,7 @@ _ROS_ADVICE = {
     'parameter override': 'use -p NAME:=VALUE',
     'params file': 'name a file of ROS 2 parameters, as config/camera.yaml of hybrik_ros is',
     'unknown arguments': 'use -p NAME:=VALUE, --params-file FILE, -r FROM:=TO or --log-level LEVEL',
+    'initialize logging': 'set HOME, or set ROS_LOG_DIR to a folder that you can write to',
     'ROS_DOMAIN_ID': 'export ROS_DOMAIN_ID=0, or the number from 0 to 101 that the other nodes use',
 }
 # Middlewares that the distributions have.

@@ -1,7 +1,9 @@
 """Compare the people that two runs found in the same images."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ from hybrik_ros.arrays import Array
 from hybrik_ros.human import Human
 from hybrik_ros.rotations import to_rotation_vector
 from hybrik_ros.skeleton import NUM_JOINTS, PELVIS
-from hybrik_ros.writing import writing
+from hybrik_ros.writing import write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -137,6 +139,7 @@ def plot(differences: Sequence[PoseDifference], names: tuple[str, str], path: Pa
     OSError
         The file cannot be written.
     """
+    os.environ['MPLBACKEND'] = 'agg'  # The user's may be missing, and no window is opened.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_PLOT_SIZE, layout='constrained')
@@ -153,8 +156,9 @@ def plot(differences: Sequence[PoseDifference], names: tuple[str, str], path: Pa
         axes.legend(loc='upper right', fontsize='small')
     rows[-1].set_xlabel('seconds')
     figure.suptitle(f'{names[0]} and {names[1]}')
-    with writing(path):
-        figure.savefig(path, format='png')
+    picture = BytesIO()
+    figure.savefig(picture, format='png')
+    write_file(path, picture.getvalue())
 
 
 def _draw(

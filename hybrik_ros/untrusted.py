@@ -167,12 +167,14 @@ def parse_yaml(text: str | bytes) -> Any:
         return yaml.load(text, _Loader)  # A SafeLoader.
     except RecursionError:
         raise ValueError('it is too deeply nested') from None
-    except Exception as error:  # PyYAML raises nearly any type for wrong values of its tags.
-        raise ValueError(' '.join(str(error).split()) or repr(error)) from error
+    except yaml.YAMLError as error:
+        raise ValueError(' '.join(str(error).split())) from error
+    except Exception as error:  # PyYAML converts escapes and versions without checks.
+        raise ValueError('it is not YAML: an escape or a version is out of range') from error
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses anchors, and with them aliases."""
+    """Refuses anchors, and with them aliases; says which value does not fit its type."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()
@@ -181,3 +183,15 @@ class _Loader(yaml.SafeLoader):
                 problem='anchors and aliases are not supported', problem_mark=event.start_mark
             )
         return super().compose_node(parent, index)
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (yaml.YAMLError, RecursionError):
+            raise
+        except Exception as error:  # PyYAML raises nearly any type for wrong values of its tags.
+            raise yaml.MarkedYAMLError(
+                problem=f'{reprlib.repr(node.value)} ({len(node.value)} characters) cannot be read '
+                f'as {node.tag.rpartition(":")[2]}',
+                problem_mark=node.start_mark,
+            ) from error

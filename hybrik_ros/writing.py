@@ -1,6 +1,7 @@
-"""Error messages for files that cannot be written."""
+"""Writing of files: complete ones or none, no input is overwritten, errors name the remedy."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,3 +36,41 @@ def writing(path: Path) -> Iterator[None]:
             raise
         reason = f'{error.strerror}: the output cannot be written, choose another output'
         raise OSError(error.errno, reason, str(path)) from error
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file. An existing one is replaced once the new one is complete.
+
+    Parameters
+    ----------
+    path : Path
+        Path of the file.
+    content : bytes
+        What to write.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written, or is a pipe or a device.
+    """
+    target = Path(os.path.realpath(path))
+    with writing(path):
+        if target.is_symlink():  # Links in a circle remain.
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        part = target.parent / f'.{target.name}.part'
+        try:
+            part.write_bytes(content)
+            os.replace(part, target)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def check_not_overwritten(output: Path, *inputs: Path | None) -> None:
+    """Raise an OSError if writing an output would replace one of these inputs, or a file in one."""
+    real = Path(os.path.realpath(output))
+    for path in inputs:
+        if path is None or not real.is_file():
+            continue
+        source = Path(os.path.realpath(path))
+        if source == real or source in real.parents:
+            raise OSError(f'{output} would be overwritten: choose another output')

@@ -9,10 +9,13 @@ import numpy as np
 
 
 def write_matroska(
-    path: Path, pictures: Sequence[np.ndarray], milliseconds: Sequence[int], seconds: float = 0.0
+    path: Path,
+    pictures: Sequence[np.ndarray | bytes],
+    milliseconds: Sequence[int],
+    seconds: float = 0.0,
 ) -> Path:
-    """Write BGR pictures at their times, and a duration unless it is 0."""
-    height, width = pictures[0].shape[:2]
+    """Write BGR pictures, or bytes as they are, at their times; a duration unless it is 0."""
+    height, width = next(p.shape[:2] for p in pictures if isinstance(p, np.ndarray))
     head = (
         number('4286', 1) + number('42F7', 1) + number('42F2', 4) + number('42F3', 8)
         + element('4282', b'matroska') + number('4287', 2) + number('4285', 2)
@@ -25,14 +28,19 @@ def write_matroska(
     clusters = b''.join(
         element(
             '1F43B675',
-            number('E7', int(time))
-            + element('A3', b'\x81\0\0\x80' + cv2.imencode('.jpg', bgr)[1].data),
+            number('E7', int(time)) + element('A3', b'\x81\0\0\x80' + encode(picture)),
         )
-        for bgr, time in zip(pictures, milliseconds, strict=True)
+        for picture, time in zip(pictures, milliseconds, strict=True)
     )
     segment = element('1549A966', info) + element('1654AE6B', element('AE', track + video))
     path.write_bytes(element('1A45DFA3', head) + element('18538067', segment + clusters))
     return path
+
+
+def encode(picture: np.ndarray | bytes) -> bytes:
+    if isinstance(picture, bytes):
+        return picture
+    return cv2.imencode('.jpg', picture)[1].tobytes()
 
 
 def element(code: str, payload: bytes) -> bytes:

@@ -107,6 +107,28 @@ def test_numbers_with_an_exponent_alone_are_numbers(content: dict, tmp_path: Pat
     assert list(read_calibration(file).d) == content['distortion_coefficients']['data']
 
 
+@pytest.mark.parametrize(
+    ('value', 'reason'),
+    [
+        ('!!int ""', r"'' \(0 characters\) cannot be read as int"),
+        ('!!int x', "'x' .* cannot be read as int"),
+        ('!!float x', "'x' .* cannot be read as float"),
+        ('!!bool x', "'x' .* cannot be read as bool"),
+        ('!!timestamp x', "'x' .* cannot be read as timestamp"),
+        ('2020-99-99', "'2020-99-99' .* cannot be read as timestamp"),
+        ('9' * 6000, r"'9+\.\.\.9+' \(6000 characters\) cannot be read as int"),
+        (r'"\UFFFFFFFF"', 'an escape or a version is out of range'),
+    ],
+)
+def test_values_that_do_not_fit_their_type_are_named(
+    content: dict, tmp_path: Path, value: str, reason: str
+) -> None:
+    file = tmp_path / 'camera.yaml'
+    file.write_text(yaml.safe_dump(content).replace('image_width: 640', f'image_width: {value}'))
+    with pytest.raises(CalibrationError, match=rf'camera\.yaml is unusable: .*{reason}'):
+        read_calibration(file)
+
+
 def test_rectified_images_have_p(content: dict, tmp_path: Path) -> None:
     file = tmp_path / 'camera.yaml'
     file.write_text(yaml.safe_dump(content))

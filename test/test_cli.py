@@ -46,6 +46,7 @@ def test_split_ros_arguments(argv: list[str], own: list[str], ros: list[str]) ->
         'compare walk {}',
         'compare walk walk --plot {}',
         'doctor {}',
+        'doctor --image {}',
         'doctor --model {}',
         'doctor --body {}',
         'export {}',
@@ -57,14 +58,14 @@ def test_split_ros_arguments(argv: list[str], own: list[str], ros: list[str]) ->
         'bench perception --pictures {}',
     ],
 )
-def test_an_empty_path_is_refused(
+def test_an_empty_name_is_refused(
     line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
         main(['' if word == '{}' else word for word in line.split()])
     assert stopped.value.code == 2
-    assert 'the path is empty' in capsys.readouterr().err
+    assert 'must not be empty' in capsys.readouterr().err
 
 
 def test_unknown_command_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,3 +73,22 @@ def test_unknown_command_is_refused_by_name(capsys: pytest.CaptureFixture[str]) 
         main(['fly'])
     assert stopped.value.code == 2
     assert 'fly' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('argv', 'name'),
+    [
+        (['doctor', '--seconds', 'x'], 'seconds'),
+        (['engine', 'build', '--side', 'x'], 'side'),
+        (['bench', 'soak', '--minutes', 'x'], 'minutes'),
+        (['bench', 'bag', '--minutes', 'x'], 'optional_minutes'),
+        (['bag', 'a', '-o', 'b', '--rate', 'x'], 'rate'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_errors_of_arguments_name_what_is_wanted(
+    argv: list[str], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(argv)
+    assert f"invalid {name} value: 'x'" in capsys.readouterr().err

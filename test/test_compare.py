@@ -111,8 +111,10 @@ def bags(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_the_command_prints_a_table_and_draws_a_plot(
-    bags: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    bags: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv('MPLBACKEND', 'missing')
     plot = tmp_path / 'plot.png'
     assert main(['compare', *map(str, bags), '--plot', str(plot)]) == 0
     told = capsys.readouterr().out

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from geometry_msgs.msg import Quaternion
+from geometry_msgs.msg import Point, Quaternion
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rosbags.highlevel import AnyReader
@@ -92,13 +92,18 @@ def test_recorder_leaves_out_invalid_people(ros_environment: dict[str, str]) -> 
 
     def array(sec: int, *ids: str) -> HumanMeshArray:
         upright = [Quaternion(w=1.0)] * 24
-        humans = [HumanMesh(id=id, rotations=upright) for id in ids]
-        found = HumanMeshArray(humans=humans)
+        place = Point(z=3.0)
+        found = HumanMeshArray(
+            humans=[
+                HumanMesh(id=id, rotations=upright, joints=[place] * 24, translation=place)
+                for id in ids
+            ]
+        )
         found.header.stamp.sec = sec
         return found
 
     damaged = array(2, 'p1', 'p2', '../evil')
-    damaged.humans[0].joints[5].y = float('nan')
+    damaged.humans[0].joints[5] = Point(y=float('nan'))
     try:
         with Recorder('hybrik_node') as recorder:
             assert peer.wait(publisher.get_subscription_count)

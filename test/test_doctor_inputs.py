@@ -22,7 +22,8 @@ from test_motion import walk, write_people
 
 from hybrik_ros.cli.__main__ import main
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
-from hybrik_ros.messages.stamp_order import find_odd_step
+from hybrik_ros.messages.fields import stamp_fields
+from hybrik_ros.messages.stamp_order import find_odd_step, find_other_speed
 from hybrik_ros.node.conversions import guess_calibration, to_image
 from hybrik_ros.node.detection_checks import check_detections
 from hybrik_ros.node.graph_checks import check_graph
@@ -226,6 +227,69 @@ def test_stamps_that_do_not_follow_each_other_are_named(stamps: list[int], words
     fault = find_odd_step(stamps)
     assert words in fault
     assert bool(words) == bool(Finding.of(WARNING, 'x', fault).advice)
+
+
+def times_of(interval: float, count: int = 40) -> np.ndarray:
+    return START + (np.arange(count) * interval * A_SECOND).astype(np.int64)
+
+
+@pytest.mark.parametrize(
+    ('step', 'interval', 'factor'),
+    [
+        (1 / 120, 1 / 12, '10'),
+        (1e-6 / 12, 1 / 12, '1e+06'),  # thousandths of a second for nanoseconds, twice
+        (1000 / 12, 1 / 12, '0.001'),
+        (2 / 30, 1 / 30, '0.5'),
+        (1 / 30, 2 / 30, '2'),
+    ],
+)
+def test_stamps_of_another_speed_than_the_clock_are_named(
+    step: float, interval: float, factor: str
+) -> None:
+    jitter = np.random.default_rng(3).normal(0, 0.3 * interval * A_SECOND, 40).astype(np.int64)
+    times = np.sort(times_of(interval) + jitter)
+    kept = np.flatnonzero(np.arange(40) % 5)  # The others were dropped.
+    fault = find_other_speed([*times_of(step)[kept]], [*times[kept]])
+    assert 'use_sim_time' in Finding.of(WARNING, 'x', fault).advice
+    found = fault.partition('velocities are ')[2]
+    assert float(found.split()[0]) == pytest.approx(float(factor), rel=0.2)
+
+
+@pytest.mark.parametrize('interval', [1 / 120, 1 / 30, 1.0])
+@pytest.mark.parametrize('seed', range(5))
+def test_bursts_drops_jitter_and_jumps_are_no_other_speed(interval: float, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    stamps = times_of(interval, 200)
+    period = round(random.uniform(2, 70) * interval * A_SECOND)
+    jumps = np.where(stamps > stamps[random.integers(200)], random.integers(100) * A_SECOND, 0)
+    for times in (
+        -(-stamps // period) * period,  # in bursts
+        stamps + np.abs(random.normal(0, interval * A_SECOND, 200)).astype(np.int64),
+        stamps + jumps,  # the clock was set
+        stamps - jumps,
+        np.maximum(stamps, stamps[random.integers(100)]),  # kept back
+    ):
+        kept = np.sort(random.permutation(200)[: random.integers(8, 200)])
+        assert not find_other_speed([*stamps[kept]], [*times[kept]])
+
+
+@pytest.mark.parametrize(
+    ('stamps', 'times'), [([5] * 20, times_of(0.1, 20)), (times_of(0.1, 20), [0] * 20), ([5], [5])]
+)
+def test_without_time_there_is_no_speed(stamps: list[int], times: list[int]) -> None:
+    assert not find_other_speed(stamps, times)
+
+
+def test_a_driver_that_counts_images_is_named(ros_environment: dict[str, str]) -> None:
+    began = Clock().now().nanoseconds
+
+    def spoil(number: int, header: Header) -> None:
+        header.stamp = Time(**stamp_fields(began + number * 5_000_000))
+
+    with camera(spoil):
+        findings = listen()
+    assert find(findings, 'stamps advance by 5 ms').level == WARNING
+    assert not [each for each in findings if 'chrony' in each.advice]
 
 
 def test_a_bag_with_every_image_twice_is_named_as_such(tmp_path: Path) -> None:

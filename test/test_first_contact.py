@@ -310,6 +310,15 @@ def test_a_domain_that_is_no_number_is_refused_with_advice(
     assert 'export ROS_DOMAIN_ID=0' in line
 
 
+def test_a_folder_of_logs_that_cannot_be_made_is_named_with_advice(
+    ros_environment: dict[str, str],
+) -> None:
+    ran = run(NODE, environment={**ros_environment, 'ROS_LOG_DIR': '/dev/null/log'})
+    line = only_line(ran, 'hybrik_node')
+    assert "Failed to create log directory '/dev/null/log'" in line
+    assert 'set ROS_LOG_DIR to a folder that you can write to' in line
+
+
 @pytest.mark.parametrize(
     ('command', 'program'),
     [

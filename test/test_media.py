@@ -3,6 +3,7 @@
 import base64
 import math
 import os
+import re
 import shutil
 import struct
 import threading
@@ -126,6 +127,47 @@ def test_the_missing_end_of_a_video_is_found(tmp_path: Path) -> None:
         video = VideoFile(str(path))
         assert len(list(video.frames())) <= video.length == 40
         assert video.is_cut_off == is_cut_off
+
+
+@pytest.mark.parametrize('broken', [{0}, {0, 1}, {4}, {3, 4, 5}, {0, 5, 10}])
+@pytest.mark.parametrize('seconds', [0.0, 0.48])
+def test_a_broken_frame_costs_that_frame(tmp_path: Path, broken: set[int], seconds: float) -> None:
+    pictures = [b'garbage' if n in broken else grey for n, grey in enumerate(GREY)]
+    times = [40 * number for number in range(12)]
+    video = VideoFile(str(write_matroska(tmp_path / 'a.mkv', pictures, times, seconds)))
+    for frames in (list(video.frames()), list(video.frames())):
+        assert {n for n, frame in enumerate(frames) if frame.bgr is None} == broken
+        np.testing.assert_allclose([f.seconds for f in frames], np.array(times) / 1e3, atol=1e-6)
+        assert (video.broken, video.estimated, video.is_cut_off) == (len(broken), 0, False)
+    assert (video.count(), video.is_still) == (12 - len(broken), False)
+
+
+def test_times_around_a_broken_frame_are_those_of_a_variable_rate(tmp_path: Path) -> None:
+    pictures = [*GREY[:2], b'garbage', *GREY[3:5]]
+    times = [0, 30, 130, 530, 550]
+    video = VideoFile(str(write_matroska(tmp_path / 'a.mkv', pictures, times)))
+    found = [frame.seconds for frame in video.frames()]
+    np.testing.assert_allclose(found, [0, 0.03, 0.28, 0.53, 0.55], atol=1e-6)
+
+
+@pytest.mark.parametrize('share', [1.0, 0.6])
+def test_a_broken_frame_and_a_missing_end_are_told_apart(tmp_path: Path, share: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8)
+    content = write_avi(tmp_path / 'a.avi', noise).read_bytes()
+    start = [found.start() for found in re.finditer(b'00dc....\xff\xd8', content, re.DOTALL)][5] + 8
+    size = int.from_bytes(content[start - 4 : start], 'little')
+    content = content[:start] + bytes(size) + content[start + size :]
+    (tmp_path / 'a.avi').write_bytes(content[: int(share * len(content))])
+    video = VideoFile(str(tmp_path / 'a.avi'))
+    assert [n for n, frame in enumerate(video.frames()) if frame.bgr is None] == [5]
+    assert video.is_cut_off == (share < 1)
+
+
+def test_a_video_of_broken_frames_is_given_up(tmp_path: Path) -> None:
+    pictures = [b'garbage'] * 1000 + GREY
+    clip = write_matroska(tmp_path / 'a.mkv', pictures, range(0, 40 * len(pictures), 40))
+    with pytest.raises(MediaError, match=r'codec MJPG.*convert it'):
+        VideoFile(str(clip))
 
 
 def test_a_codec_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from spinning import SpinningNode
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
+from hybrik_ros.messages.fields import stamp_fields
 from hybrik_ros.msg import HumanMeshArray
 from hybrik_ros.node.conversions import to_image
 
@@ -117,6 +118,24 @@ def test_odd_images_with_a_latched_calibration_are_processed_once_and_named(
         assert driver.wait(lambda: 'D has 15 numbers' in driver.message())
         driver.show(pictures[0], 1000 * 'x')
         assert driver.wait(lambda: 'has 1000 characters' in log.read_text())
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_stamps_that_count_images_are_named(
+    ros_environment: dict[str, str], driver: Driver, pictures: list[np.ndarray], tmp_path: Path
+) -> None:
+    process = start(driver, ros_environment, tmp_path / 'log')
+    began = driver.node.get_clock().now().nanoseconds
+    try:
+        for number in range(20):
+            stamp = Time(**stamp_fields(began + number * 5_000_000))
+            header = Header(stamp=stamp, frame_id=FRAME)
+            driver.images.publish(to_image(pictures[0], header))
+            time.sleep(0.1)
+        assert driver.wait(lambda: 'stamps advance by 5 ms' in driver.message())
+        assert 'velocities are 2' in driver.message()  # 20 times as high, or more
     finally:
         process.kill()
         process.wait()

@@ -134,9 +134,34 @@ def test_arrays_of_other_lengths_are_refused(field: str, length: int) -> None:
     assert f'{field} has {length} entries instead of' in refuse(message)
 
 
+@pytest.mark.parametrize('scale', [0.0, 1e-9, 0.05])
+def test_bodies_smaller_than_any_person_are_refused(scale: float) -> None:
+    message = mesh(walk(1, 1)[0])
+    pelvis = message.joints[0]
+    for joint in message.joints[1:]:
+        for axis in 'xyz':
+            start = getattr(pelvis, axis)
+            setattr(joint, axis, start + scale * (getattr(joint, axis) - start))
+    assert 'less than the minimum of 0.2 m' in refuse(message)
+
+
+def test_newborns_are_accepted() -> None:
+    message = mesh(walk(1, 1)[0])
+    for point in (*message.joints, message.translation):
+        point.x, point.y, point.z = 0.28 * point.x, 0.28 * point.y, 0.28 * point.z
+    assert from_human_mesh(message).joints.shape == (24, 3)
+
+
+@pytest.mark.parametrize('count', [1, 6890])
+def test_meshes_of_one_point_are_refused(count: int) -> None:
+    message = mesh(walk(1, 1)[0])
+    message.vertices = np.tile(np.float32([0, 0, 3]), count)
+    assert 'vertices extends over 0 m' in refuse(message)
+
+
 def test_vertices_must_be_finite_triples() -> None:
     message = mesh(walk(1, 1)[0])
-    message.vertices = np.tile(np.float32([0, 0, 3]), 2)
+    message.vertices = np.float32([0, 0, 3, 0, 1, 3])
     assert from_human_mesh(message).vertices.shape == (2, 3)
     message.vertices[4] = NAN
     assert 'vertices[4] is nan' in refuse(message)

@@ -72,10 +72,28 @@ def test_escapes_count_as_what_they_are_shown_as() -> None:
         ('http://cam/a?user=me&pwd=secret&size=1', 'http://cam/a?user=me&pwd=***&size=1'),
         ('rtsp://cam/user=a_password=secret_channel=1.sdp', 'rtsp://cam/user=a_password=***'),
         ('https://cam/a.m3u8?access_token=secret', 'https://cam/a.m3u8?access_token=***'),
-        ('https://cam/a?X-Amz-Signature=secret&b=1', 'https://cam/a?X-Amz-Signature=***&b=1'),
+        ('https://cam/a?X-Amz-Signature=secret&b=1', 'https://cam/a?X-Amz-Signature=***&b=***'),
         ('http://h/?u=rtsp%3A%2F%2Fme%3Asecret%40cam', 'http://h/?u=rtsp://me:***@cam'),
+        ('http://h/?u=rtsp%253A%252F%252Fme%253Asecret%2540cam', 'http://h/?u=rtsp://me:***@cam'),
+        ('http://h/?u=http%3A%2F%2Fh%2F%3Fa%3Dsecret', 'http://h/?u=http://h/?a=***'),
+        ('rtsp://me:12/secret@cam/1', 'rtsp://me:***@cam/1'),
+        ('srt://cam:90?mode=caller&passphrase=secret', 'srt://cam:90?mode=caller&passphrase=***'),
+        ('http://cam/a?loginpas=secret', 'http://cam/a?loginpas=***'),
+        ('http://cam/a?user-pw=secret;sid=secret', 'http://cam/a?user-pw=***;sid=***'),
+        ('http://cam/a?token="my secret"&size=1', 'http://cam/a?token=***&size=1'),
+        ("http://cam/a?token='secret'", 'http://cam/a?token=***'),
+        ('http://cam/a?token=x://secret', 'http://cam/a?token=***'),
+        ('http://cam/a#id_token=secret', 'http://cam/a#id_token=***'),
+        *[
+            (f'http://cam/{start}{name}=secret', f'http://cam/{start}{name}=***')
+            for start in ('a?', 'user=a_')
+            for name in (
+                'pw', 'psw', 'jwt', 'bearer', 'authorization', 'session', 'ticket', 'code',
+                'credentials', 'loginpas', 'passphrase',
+            )
+        ],
     ],
-)
+)  # fmt: skip
 def test_credentials_of_urls_are_not_shown(url: str, shown: str) -> None:
     assert hide_credentials(url) == shown
     message = f"{url}: cannot be opened, nor '/home/me/{url}'; ask me@home"
@@ -92,7 +110,8 @@ def test_passwords_with_spaces_are_not_shown() -> None:
 @pytest.mark.parametrize(
     'text',
     [
-        'http://cam:80/a:b@c', 'http://cam/a@b', 'a:b@c.mp4', 'image:=/camera/image', 'key=5',
+        'http://cam:80/a:b', 'http://cam/a@b', 'http://cam:80/a: ask me@home',
+        'a:b@c.mp4', 'image:=/camera/image', 'key=5',
         'http://cam:8554 cannot be opened: ask me@home', '/data: no a@b',
     ],
 )  # fmt: skip
@@ -105,7 +124,9 @@ def test_credentials_are_hidden_before_long_text_is_cut() -> None:
     assert found == 'rtsp://me:***@cam'
 
 
-@pytest.mark.parametrize('part', ['x://a:', 'x://', 'a%3a', 'a%3a%2f', ':/@', 'token='])
+@pytest.mark.parametrize(
+    'part', ['x://a:', 'x://', 'a%3a', 'a%3a%2f', ':/@', 'token=', '?a="', '?a', '%25']
+)
 def test_hostile_urls_take_little_time(part: str) -> None:
     began = time.process_time()
     hide_credentials('x://' + part * 10**5)
@@ -240,6 +261,15 @@ def test_closed_streams_are_no_traceback(closed: str, tmp_path: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (ran.returncode, ran.stderr) == (0, '')
+
+
+def test_no_file_gets_the_number_of_a_closed_stream() -> None:
+    code = (
+        'import os, sys; from hybrik_ros.cli.output import prepare_streams; prepare_streams(); '
+        'sys.exit(os.open("/dev/null", os.O_RDONLY))'
+    )
+    ran = subprocess.run(['sh', '-c', 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, code])
+    assert ran.returncode > 2
 
 
 def test_a_home_folder_that_is_unknown_is_named(

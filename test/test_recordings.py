@@ -257,6 +257,31 @@ def test_videos_have_the_times_of_their_container(
 # Damage and errors
 
 
+def test_a_broken_frame_of_a_video_costs_that_frame(
+    frames: list[np.ndarray], processor: Processor, tmp_path: Path
+) -> None:
+    pictures = [picture[..., ::-1] for picture in frames[:12]]
+    times = range(0, 480, 40)
+    clip = write_matroska(tmp_path / 'a.mkv', [*pictures[:5], b'garbage', *pictures[6:]], times)
+    report = processor.process(job(clip, tmp_path / 'out')).report
+    assert (report.frames, report.faults, report.damage) == (11, {'broken image': 1}, {})
+    assert 'cannot be decoded' in report.reasons['broken image']
+    stamps = list(read_people(tmp_path / 'out').frames)
+    assert stamps == [10**9 + time * 10**6 for time in times if time != 200]
+    findings = list(check_recording(clip))
+    assert any('cannot be decoded' in str(finding) for finding in findings)
+
+
+def test_a_video_that_cannot_be_decoded_is_refused_in_one_line(tmp_path: Path) -> None:
+    pictures = [b'garbage'] * 1000 + [np.zeros((48, 64, 3), np.uint8)]
+    clip = write_matroska(tmp_path / 'a.mkv', pictures, range(1001))
+    command = [sys.executable, '-m', 'hybrik_ros.cli', 'bag', clip, '-o', tmp_path / 'out']
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    [line] = (result.stdout + result.stderr).splitlines()
+    assert 'cannot decode' in line
+    assert result.returncode == 1
+
+
 def test_a_bad_file_in_a_folder_costs_that_file(
     frames: list[np.ndarray], processor: Processor, tmp_path: Path
 ) -> None:
@@ -533,7 +558,8 @@ def test_invalid_arguments_are_reported(
             '-p',
             'detector.size:=[',
         ),
-        '--workers must be at least 1': (bag, '-o', tmp_path / 'x', '--workers', '0'),
+        '--workers must be from 1 to 1024, not 0': (bag, '-o', tmp_path / 'x', '--workers', '0'),
+        '--workers must be from 1 to 1024, not 10': (bag, '-o', tmp_path / 'x', '--workers', 10**9),
         'no Ray cluster answers': (bag, '-o', tmp_path / 'x', '--ray', '127.0.0.1:1'),
     }
     for complaint, words in calls.items():

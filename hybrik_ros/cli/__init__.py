@@ -23,8 +23,12 @@ COMMANDS = (
 )  # fmt: skip
 
 # Environment variables that OpenCV reads when it is loaded: it refuses larger pictures of every
-# format, and prints no names of files as they are.
-_OPENCV = {'OPENCV_IO_MAX_IMAGE_PIXELS': str(MAX_PHOTO_PIXELS), 'OPENCV_LOG_LEVEL': 'SILENT'}
+# format, prints no names of files as they are, and FFmpeg no lines about each broken frame.
+_OPENCV = {
+    'OPENCV_IO_MAX_IMAGE_PIXELS': str(MAX_PHOTO_PIXELS),
+    'OPENCV_LOG_LEVEL': 'SILENT',
+    'OPENCV_FFMPEG_LOGLEVEL': '-8',
+}
 
 
 def main(argv: list[str] | None = None) -> int:

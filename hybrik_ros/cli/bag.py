@@ -11,8 +11,8 @@ from pathlib import Path
 from rich.progress import Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from hybrik_ros.cli.options import add_param
-from hybrik_ros.cli.output import fail, source_name
+from hybrik_ros.cli.options import add_param, given_name
+from hybrik_ros.cli.output import fail
 from hybrik_ros.cli.progress import UNKNOWN, Bar, Count, TimeRemaining
 from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.cli.video import degrees
@@ -37,6 +37,7 @@ INTERRUPTED = 130  # exit status after an interrupt: 128 + SIGINT
 # two million images.
 _MIN_RATE = 0.001
 _MAX_NAMES = 5  # maximum number of recordings that are named in a note about them
+_MAX_WORKERS = 1024  # more would fill the memory of any machine
 _MAX_RATE = 10_000.0  # of high-speed cameras; stamps are whole nanoseconds
 
 
@@ -52,7 +53,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     parser.add_argument(
         'input',
         nargs='+',
-        type=source_name,
+        type=given_name,
         help='a recording, or several: paths, a folder with recordings, or patterns',
     )
     parser.add_argument(
@@ -167,8 +168,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, console: Terminal) -> int:
     settings = parse_settings(args.param)
-    if args.workers is not None and args.workers < 1:
-        raise RecordingError(f'--workers must be at least 1, not {args.workers}')
+    if args.workers is not None and not 1 <= args.workers <= _MAX_WORKERS:
+        raise RecordingError(f'--workers must be from 1 to {_MAX_WORKERS}, not {args.workers}')
     recordings, many = recordings_in(args.input)
     jobs = [
         Job(

@@ -14,6 +14,7 @@ from hybrik_ros.cli.output import fail
 from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.comparison import PoseDifference, compare, plot
 from hybrik_ros.printable import printable
+from hybrik_ros.writing import check_not_overwritten
 
 _MILLIMETRES = 1e3  # in a metre
 # The values of each row of the table.
@@ -60,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     """
     console = Terminal()
     try:
+        if args.plot is not None:
+            check_not_overwritten(args.plot, args.bag_a, args.bag_b)
         bags = [read_people(path) for path in (args.bag_a, args.bag_b)]
         for name, bag in zip('AB', bags, strict=True):
             for line in bag.report():
@@ -71,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         _print_unmatched(bags, differences, console)
         if args.plot is not None:
             plot(differences, (args.bag_a.name, args.bag_b.name), args.plot)
-            console.print(f'Written to {args.plot}.')
+            console.print(f'Written to {args.plot}.', soft_wrap=True)
         return 0
     except (BagError, ComparisonError, OSError) as error:
         return fail('hybrik compare', error)

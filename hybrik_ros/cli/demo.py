@@ -12,7 +12,7 @@ from rich.table import Table
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.cli.compile import compile_missing
-from hybrik_ros.cli.output import source_name
+from hybrik_ros.cli.options import given_name
 from hybrik_ros.cli.pictures import (
     draw_people,
     pictures_of,
@@ -41,6 +41,7 @@ from hybrik_ros.media.url import is_url
 from hybrik_ros.media.video_file import FrameSource, StillPicture, VideoFile
 from hybrik_ros.messages.exposure import describe_exposure
 from hybrik_ros.share import SAMPLE
+from hybrik_ros.writing import writing
 
 if TYPE_CHECKING:
     from hybrik_ros.node.recorder import Recorder
@@ -80,7 +81,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
     parser.add_argument(
         '--input',
-        type=source_name,
+        type=given_name,
         default=str(SAMPLE),
         metavar='SOURCE',
         help='video or photo, or index, path or URL of a camera, which is recorded for '
@@ -157,12 +158,13 @@ def _prepare_folder(output: Path, video: str) -> None:
         raise DemoError(f'{video} would be overwritten: choose another folder with --output')
     if present and not (output / _MARKER).exists():
         raise DemoError(f'{present[0]} is not from a demo: choose another folder with --output')
-    for path in [*results, *(bag / name for name in _BAG_FILES)]:
-        path.unlink(missing_ok=True)
-    if bag.exists():
-        bag.rmdir()
-    output.mkdir(parents=True, exist_ok=True)
-    (output / _MARKER).touch()
+    with writing(output):
+        for path in [*results, *(bag / name for name in _BAG_FILES)]:
+            path.unlink(missing_ok=True)
+        if bag.exists():
+            bag.rmdir()
+        output.mkdir(parents=True, exist_ok=True)
+        (output / _MARKER).touch()
 
 
 def _play(
@@ -254,7 +256,7 @@ def _write_bag(output: Path, recorder: 'Recorder') -> None:
     from hybrik_ros.bags import BagWriter
     from hybrik_ros.node.recorder import KEPT
 
-    with BagWriter(output / _BAG) as bag:
+    with writing(output), BagWriter(output / _BAG) as bag:
         for topic, type_name in KEPT.items():
             bag.add_topic(topic, type_name)
         for topic, received, message in recorder.messages:
@@ -301,6 +303,8 @@ def _summarise(
     """Print what the counts mean; raise DemoError if the sample clip has too few people."""
     published, processed = len(recorder.stamps), len(recorder.people)
     with_person = sum(map(bool, recorder.people.values()))
+    if isinstance(source, VideoFile) and source.broken:
+        console.print(f'Left out: {source.broken} x frame that cannot be decoded.')
     if isinstance(source, VideoFile) and source.is_cut_off:
         console.print(f'The video ends early: its header says {source.length} frames.')
     if realtime and processed < _FEW * published:

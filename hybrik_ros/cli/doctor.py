@@ -25,6 +25,7 @@ from hybrik_ros.advice import (
     one_line,
     ros_advice,
 )
+from hybrik_ros.cli.options import given_name
 from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.findings import LEVELS, OK, PROBLEM, WARNING, Finding
 from hybrik_ros.printable import printable
@@ -69,12 +70,13 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
     parser.add_argument(
         '--image',
+        type=given_name,
         metavar='TOPIC',
         help='topic of raw or compressed images (default: all published images)',
     )
     parser.add_argument(
         '--seconds',
-        type=_seconds,
+        type=seconds,
         default=3.0,
         metavar='S',
         help='seconds to receive images for (default: 3), and up to 6 more for slow cameras',
@@ -192,7 +194,8 @@ def _count(number: int, noun: str) -> str:
     return f'{number} {noun}{"" if number == 1 else "s"}'
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """Parse --seconds."""
     seconds = float(text)
     if not 0 < seconds <= 60:
         raise argparse.ArgumentTypeError(f'must be between 0 and 60 seconds, not {text}')

@@ -46,7 +46,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
     build.add_argument(
         '--side',
-        type=_side,
+        type=side,
         default=str(SETTINGS['detector_size'].default),
         metavar='PIXELS',
         help="image size of the detector's engine, equal to the parameter detector.size "
@@ -58,7 +58,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     check.set_defaults(run=run, action=_check)
 
 
-def _side(text: str) -> int:
+def side(text: str) -> int:
     """Parse and check --side; return it padded as the detector does."""
     side = int(text)
     try:

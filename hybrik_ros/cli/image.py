@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import ASSUMED_FIELD_OF_VIEW, Camera
-from hybrik_ros.cli.options import add_param
-from hybrik_ros.cli.output import fail, source_name
+from hybrik_ros.cli.options import add_param, given_name
+from hybrik_ros.cli.output import fail
 from hybrik_ros.cli.pictures import draw_people, write_picture
 from hybrik_ros.cli.video import degrees
 from hybrik_ros.human import Human
@@ -31,6 +31,7 @@ from hybrik_ros.recordings.recording import is_video
 from hybrik_ros.rotations import to_quaternion
 from hybrik_ros.settings import AUTO, INTRINSICS, PHOTO_SETTINGS, parse_settings
 from hybrik_ros.skeleton import JOINT_NAMES
+from hybrik_ros.writing import check_not_overwritten
 
 _DIGITS = 4  # after the point: tenths of millimetres
 
@@ -48,7 +49,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         'frame of the camera (x right, y down, z forward), rotations relative to the parent joint '
         'as quaternions (x, y, z, w), boxes in pixels. Needs no ROS.',
     )
-    parser.add_argument('photo', type=source_name, help=f'the photo: {", ".join(PHOTOS)}')
+    parser.add_argument('photo', type=given_name, help=f'the photo: {", ".join(PHOTOS)}')
     parser.add_argument(
         '-o', '--output', type=Path, help='write the photo with the people drawn in to this file'
     )
@@ -135,8 +136,7 @@ def _check_output(output: Path, photo: Path) -> None:
         raise ImageError(f'{output} cannot be written: there is no folder {output.parent}')
     if output.exists() and not output.is_file():
         raise ImageError(f'{output} cannot be written: it is no regular file')
-    if output.resolve() == photo.resolve():
-        raise ImageError(f'{photo} would be overwritten: choose another output')
+    check_not_overwritten(output, photo)
 
 
 def _describe(

@@ -13,7 +13,7 @@ from hybrik_ros.motion import FORMATS, Motion, MotionError, motions_of, write_mo
 from hybrik_ros.motion.formats import check_format
 from hybrik_ros.motion.motion import joint_error
 from hybrik_ros.printable import printable
-from hybrik_ros.writing import writing
+from hybrik_ros.writing import check_not_overwritten, writing
 
 # Metres; frames with a larger deviation from the messages are reported.
 _MAX_DEVIATION = 0.001
@@ -101,6 +101,7 @@ def _run(args: argparse.Namespace) -> None:
         path = args.output
         if len(motions) > 1:
             path = path.with_stem(f'{path.stem}_{motion.name}')
+        check_not_overwritten(path, args.bag, args.body)
         write_motion(motion, path)
         _tell(motion, path)
 

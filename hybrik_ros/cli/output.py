@@ -8,33 +8,19 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hybrik_ros.advice import one_line
+from hybrik_ros.cli.options import given_name
 from hybrik_ros.printable import printable
-
-
-def source_name(text: str) -> str:
-    """Return an argument that names a file, a URL or a camera.
-
-    Raises
-    ------
-    ArgumentTypeError
-        It is empty, such as a variable of a script that is not set.
-    """
-    if not text:
-        raise argparse.ArgumentTypeError(
-            'the path is empty, which would be the current folder: name a file or folder, or .'
-        )
-    return text
 
 
 class ArgumentParser(argparse.ArgumentParser):
     """A parser whose errors show arguments safely: shells expand patterns to names of files.
 
-    Arguments of the type Path must not be empty.
+    Arguments of the type Path must not be empty: that would be the current folder.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.register('type', Path, lambda text: Path(source_name(text)))
+        self.register('type', Path, lambda text: Path(given_name(text)))
 
     def error(self, message: str) -> NoReturn:
         """Print an error and exit."""
@@ -42,7 +28,16 @@ class ArgumentParser(argparse.ArgumentParser):
 
 
 def prepare_streams() -> None:
-    """Escape characters that the terminal's encoding does not have, instead of failing."""
+    """Escape characters that the terminal's encoding does not have, instead of failing.
+
+    Closed streams are connected to nothing. Otherwise the next file that is opened would get their
+    number, and with it what libraries print.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):  # of streams that a program put in their place
             stream.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]

@@ -21,7 +21,7 @@ from hybrik_ros.media.photo import PhotoError, read_photo
 from hybrik_ros.media.url import check_name
 from hybrik_ros.media.video_file import FrameSource, VideoFile
 from hybrik_ros.skeleton import PELVIS
-from hybrik_ros.writing import writing
+from hybrik_ros.writing import write_file
 
 Picture = NDArray[np.uint8]
 Frames = Mapping[int, Sequence[Human]]
@@ -74,7 +74,7 @@ def write_overlay_video(
     Raises
     ------
     MediaError
-        OpenCV has no encoder, or the file cannot be written.
+        OpenCV has no encoder, or the file cannot be written, as on a full disk.
     """
     scale = min(1.0, math.sqrt(_MAX_OVERLAY_PIXELS / (camera.width * camera.height)))
     size = (round(camera.width * scale), round(camera.height * scale))
@@ -94,6 +94,10 @@ def write_overlay_video(
             yield number
     finally:
         writer.release()
+    # OpenCV does not tell of a full disk. The length is written last.
+    if cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) < 1:
+        path.unlink(missing_ok=True)
+        raise MediaError(f'{path} cannot be written to its end: free some space on the disk')
 
 
 def draw_people(
@@ -166,8 +170,7 @@ def write_picture(path: Path, picture: Picture) -> None:
             f'{path} cannot be written: {path.suffix} has no pictures of {width} x {height} '
             f'pixels: choose .png'
         )
-    with writing(path):
-        path.write_bytes(data.tobytes())
+    write_file(path, data.tobytes())
 
 
 def read_pictures(video: Path) -> Iterator[tuple[int, Picture]]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from hybrik_ros.advice import check_ros_environment
 from hybrik_ros.camera import ASSUMED_FIELD_OF_VIEW
-from hybrik_ros.cli.output import fail, source_name
+from hybrik_ros.cli.options import given_name, whole_number
+from hybrik_ros.cli.output import fail
 from hybrik_ros.limits import MAX_NAME_CHARACTERS
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.live_camera import CameraOptions
@@ -29,7 +30,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     parser.add_argument(
         'source',
         nargs='?',
-        type=source_name,
+        type=given_name,
         default=str(SAMPLE),
         help='a video or photo, the index or path of a camera, such as /dev/video0, or a URL that '
         'OpenCV opens, such as rtsp://192.168.1.2/stream (default: the sample clip)',
@@ -80,7 +81,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
     parser.add_argument(
         '--subscribers',
-        type=int,
+        type=whole_number,
         default=0,
         metavar='N',
         help='wait for N subscribers before the first frame (default: 0, do not wait)',

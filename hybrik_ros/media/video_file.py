@@ -14,7 +14,7 @@ from hybrik_ros.limits import MAX_VIDEO_PIXELS
 from hybrik_ros.media import MediaError
 from hybrik_ros.media.frame_times import FrameClock, look_ahead
 from hybrik_ros.media.photo import read_photo
-from hybrik_ros.media.retrieval import retrieve
+from hybrik_ros.media.retrieval import grab_frames, retrieve
 from hybrik_ros.media.url import check_name, is_url, open_url
 from hybrik_ros.untrusted import check_regular, describe_unreadable
 
@@ -29,6 +29,10 @@ _PRESENTATION_TIME = getattr(cv2, 'CAP_PROP_PTS', -1)
 # A file counts as cut off if more of it is missing than both: containers round their duration, and
 # sound may be longer than the video.
 _MISSING_SHARE, _MISSING_SECONDS = 0.1, 0.5
+# Frames in a row that cannot be decoded, before a video has ended. Encoders of H.264 write a key
+# frame, from which decoding starts anew, every 250 frames. A lost connection fails only after a
+# timeout, each time.
+_MAX_BROKEN, _MAX_BROKEN_OF_URL = 300, 1
 
 
 class VideoFrame(NamedTuple):
@@ -88,6 +92,8 @@ class VideoFile:
         Nominal rate in frames per second.
     length : int
         Number of frames according to the file; 0 if unknown.
+    broken : int
+        Number of frames, of those read so far, that cannot be decoded.
     estimated : int
         Number of frames, of those read so far, the time of which the file does not have.
     is_still : bool
@@ -113,34 +119,33 @@ class VideoFile:
         self.rate = float(rate) if has_rate else _ASSUMED_RATE
         # FFmpeg computes lengths that a container does not have by the rate.
         self.length = int(length) if has_rate and 0 < length < _MAX_LENGTH else 0
-        self.estimated = 0
+        self.broken = self.estimated = 0
         self.is_cut_off = False
         if math.prod(self.size) > MAX_VIDEO_PIXELS:
             raise MediaError(
                 f'{self.name} has {self.size[0]} x {self.size[1]} pixels, more than the maximum of '
                 f'{MAX_VIDEO_PIXELS}: reduce it'
             )
-        if not capture.grab():
+        decodable = self._grab(capture)
+        broken = next(decodable, None)
+        if broken is None:
             raise MediaError(self._explain_no_frame(_codec(capture)))
-        self._first = max(0.0, float(capture.get(_PRESENTATION_TIME)))
-        self.is_still = self.length <= 1 and not capture.grab()
+        self._first = max(0.0, float(capture.get(_PRESENTATION_TIME)) - broken)
+        self.is_still = self.length <= 1 and not broken and next(decodable, None) is None
 
     def frames(self) -> Iterator[VideoFrame]:
         """Yield all frames from the first one on; each call starts anew."""
-        self.estimated = 0
+        self.broken = self.estimated = 0
         number, seconds = 0, 0.0
         for (seconds, bgr), following in look_ahead(self._timed_frames()):
+            self.broken += bgr is None
             yield VideoFrame(seconds, following[0] - seconds if following else 1 / self.rate, bgr)
             number += 1
         self.is_cut_off = self._misses_end(number, seconds)
 
     def count(self) -> int:
-        """Return the number of frames, counted by decoding all of them."""
-        capture = self._open()
-        number = 0
-        while capture.grab():
-            number += 1
-        return number
+        """Return the number of frames that can be decoded, counted by decoding all of them."""
+        return sum(1 for _ in self._grab(self._open()))
 
     def _open(self) -> cv2.VideoCapture:
         capture = cv2.VideoCapture()
@@ -178,11 +183,24 @@ class VideoFile:
             yield seconds, bgr
 
     def _read(self) -> Iterator[tuple[float, NDArray[np.uint8] | None]]:
-        """Yield the position in seconds and the pixels of each frame."""
+        """Yield the position in seconds and the pixels of each frame.
+
+        OpenCV has no position of frames that cannot be decoded: they divide the time between their
+        neighbours evenly.
+        """
         capture = self._open()
-        while capture.grab():
+        last: float | None = None
+        for broken in self._grab(capture):
             position = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3
+            step = 1 / self.rate if last is None else (position - last) / (broken + 1)
+            for number in range(broken, 0, -1):
+                yield position - number * step, None
             yield position, retrieve(capture)
+            last = position
+
+    def _grab(self, capture: cv2.VideoCapture) -> Iterator[int]:
+        max_broken = _MAX_BROKEN_OF_URL if is_url(self._location) else _MAX_BROKEN
+        return grab_frames(capture, max_broken)
 
     def _misses_end(self, number: int, seconds: float) -> bool:
         """Return whether frames are missing after the last one.

@@ -36,6 +36,8 @@ _MAX_BETAS, _MAX_VERTICES = 300, 100_000
 # Maximum distances in metres of a joint from its parent and of any part of a body from its pelvis;
 # those of the tallest people are 0.8 m and, with raised arms, 1.9 m.
 _MAX_BONE, _MAX_REACH = 1.0, 2.5
+# Minimum extent of a body along an axis in metres; a newborn that is curled up has about 0.3 m.
+_MIN_EXTENT = 0.2
 _MAX_COMPONENT = 2.0  # of a quaternion; its length is checked more strictly
 _MAX_PIXEL = 1e6
 _MAX_CONFIDENCE = 1 + 1e-6  # 1, and rounding
@@ -235,6 +237,9 @@ def _parse(message: Any) -> Human:
     _check_joints(joints)
     _check_reach('translation', translation, joints[PELVIS])
     _check_reach('vertices', vertices, joints[PELVIS])
+    _check_extent('joints', joints)
+    if len(vertices):
+        _check_extent('vertices', vertices)
     return Human(
         id=message.id,
         confidence=float(_confidences('confidence', [message.confidence], 1)[0]),
@@ -303,6 +308,15 @@ def _check_reach(name: str, points: Array, pelvis: Array) -> None:
         raise ValueError(
             f'{name} reaches {distances.max():.3g} m from the pelvis, more than the maximum of '
             f'{_MAX_REACH:g} m'
+        )
+
+
+def _check_extent(name: str, points: Array) -> None:
+    """Refuse points (N, 3) that are closer together than those of the smallest person."""
+    extent = np.ptp(points, axis=0).max()
+    if extent < _MIN_EXTENT:
+        raise ValueError(
+            f'{name} extends over {extent:.3g} m, less than the minimum of {_MIN_EXTENT:g} m'
         )
 
 

@@ -13,6 +13,11 @@ from hybrik_ros.messages.fields import REORDERED_SECONDS
 _MAX_REORDERED = round(REORDERED_SECONDS * 1e9)  # nanoseconds
 _STAMP = 'make the camera driver stamp each image with the time of its exposure'
 _TIMES = {2: 'twice', 3: 'three times'}
+# Maximum ratio between the speeds of stamps and clock. Some play bags at 0.5 or 2 times the speed.
+_MAX_SPEED_RATIO = 1.5
+_MIN_SPEED_SHARE = 0.9  # of the shorter spans
+_MIN_SPEED_IMAGES = 8
+_MIN_SPEED_SECONDS = 1.0  # from the first to the last receipt
 
 
 def find_standstill(stamps: Sequence[int]) -> str:
@@ -56,6 +61,50 @@ def find_odd_step(stamps: Sequence[int]) -> str:
             'processed, so publish and record each image once, with the time of its exposure'
         )
     return ''
+
+
+def find_other_speed(stamps: Sequence[int], times: Sequence[int]) -> str:
+    """Return that stamps run at another speed than the clock, and what to do; empty if not.
+
+    It must show from the first to the last image, which bursts do not change, and in most of the
+    shorter spans, of which a jump in time changes few.
+
+    Parameters
+    ----------
+    stamps : sequence of int
+        Stamps of images in nanoseconds, in the order of receipt.
+    times : sequence of int
+        When each was received, by the clock of the stamps, in nanoseconds.
+    """
+    count = len(stamps)
+    if count < _MIN_SPEED_IMAGES or times[-1] - times[0] < _MIN_SPEED_SECONDS * 1e9:
+        return ''
+    given = np.array([stamps, times], np.int64)
+    both = (given - given[:, :1]) * 1e-9
+    advance, interval = both[:, -1] / (count - 1)
+    length = count // 4
+    advances, intervals = both[:, length:] - both[:, :-length]
+    is_fast, is_slow = (
+        whole * _MAX_SPEED_RATIO < other
+        and np.mean(parts * _MAX_SPEED_RATIO < others) > _MIN_SPEED_SHARE
+        for whole, other, parts, others in (
+            (interval, advance, intervals, advances),
+            (advance, interval, advances, intervals),
+        )
+    )
+    if advance <= 0 or not (is_fast or is_slow):
+        return ''
+    return (
+        f'stamps advance by {_round(1e3 * advance)} ms while images arrive every '
+        f'{_round(1e3 * interval)} ms by the clock, so velocities are '
+        f'{_round(interval / advance)} times as high: {_STAMP}, not with a count or in another '
+        'unit; a recording or simulation of another speed needs --clock and use_sim_time'
+    )
+
+
+def _round(value: float) -> str:
+    """Return two significant digits of a value."""
+    return f'{float(f"{value:.2g}"):g}'
 
 
 def _describe_repetition(is_repeated: NDArray[np.bool_]) -> str:

@@ -1,6 +1,5 @@
 """Write motion files in the format of their extension."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from hybrik_ros.motion.amass import to_npz
 from hybrik_ros.motion.bvh import to_bvh
 from hybrik_ros.motion.gltf import to_glb
 from hybrik_ros.motion.motion import Motion, MotionError
-from hybrik_ros.writing import writing
+from hybrik_ros.writing import write_file
 
 _WRITERS: dict[str, Callable[[Motion], bytes]] = {'.npz': to_npz, '.bvh': to_bvh, '.glb': to_glb}
 FORMATS = tuple(_WRITERS)
@@ -49,10 +48,4 @@ def write_motion(motion: Motion, path: Path) -> None:
         The file cannot be written.
     """
     check_format(path)
-    part = path.with_name(f'.{path.name}.part')
-    with writing(path):
-        try:
-            part.write_bytes(_WRITERS[path.suffix.lower()](motion))
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+    write_file(path, _WRITERS[path.suffix.lower()](motion))

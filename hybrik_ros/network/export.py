@@ -1,11 +1,9 @@
 """Export of a published checkpoint to a verified ONNX file."""
 
 import hashlib
-import os
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +27,7 @@ from hybrik_ros.network.verification import (
     joint_shift_mm,
     round_weights,
 )
+from hybrik_ros.writing import write_file
 
 PRECISIONS = ('fp32', 'fp16', 'int8')
 # INT8 uses all but the last 1/_HELD_OUT of the pictures for calibration, and the last for
@@ -121,7 +120,7 @@ def export(
         model, moved = _quantize(model, batch, pictures)
     if precision != 'fp32':
         report = report._replace(moved_mm=moved)
-    _write(output, model.SerializeToString())
+    write_file(output, model.SerializeToString())
     return report
 
 
@@ -175,11 +174,3 @@ def _describe(model: onnx.ModelProto, checkpoint: Path, architecture: str, preci
         'onnx': onnx.__version__,
     }
     onnx.helper.set_model_props(model, properties)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file atomically."""
-    with TemporaryDirectory(dir=path.parent, prefix=f'.{path.name}-') as folder:
-        unfinished = Path(folder, path.name)
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)

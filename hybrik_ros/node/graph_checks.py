@@ -187,7 +187,7 @@ class _GraphChecker:
             wanted = self._node.resolve_topic_name(image or 'image')
         except (RuntimeError, ValueError) as error:
             advice = 'use the name of a topic that ros2 topic list shows'
-            yield Finding(PROBLEM, 'camera', one_line(error), advice)
+            yield Finding(PROBLEM, 'camera', explain(error) or one_line(error), advice)
             return
         is_named = image is not None or wanted != self._expand_name('image')
         self._spin(_MAX_DISCOVERY_SECONDS, self._found(wanted) if is_named else self._settled())

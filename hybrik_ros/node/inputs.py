@@ -1,6 +1,6 @@
 """Inputs of the node while it is active: images, and the data that belongs to them."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from copy import copy
 from reprlib import repr as cut_repr
@@ -18,6 +18,7 @@ from std_msgs.msg import Header
 from hybrik_ros.messages.fields import nanoseconds, strip_slash
 from hybrik_ros.messages.images import MAX_DISTORTION, UnusableInputError
 from hybrik_ros.messages.mixture import MixtureFinder
+from hybrik_ros.messages.stamp_order import find_other_speed
 from hybrik_ros.node import detections, parameters
 from hybrik_ros.node.by_stamp import ByStamp
 from hybrik_ros.node.complaints import Complaints
@@ -39,6 +40,7 @@ _OVERRIDABLE = (
 _MAX_MISSED = 10  # images in a row without the depth image or detections of their stamp
 _BUFFER_LENGTH = 8  # depth images, or detections, kept until their image is processed
 _MAX_STAMP_DIFFERENCE = 0.02  # seconds between an image and the data that belongs to it
+_MAX_TIMES = 200  # images whose stamps are compared with the clock
 # Maximum number of calls of follow_publishers after an image, in a row without a camera_info.
 _MAX_SILENT_CALLS = 3
 # Maximum wait in seconds: depth and detections are computed from the image, and arrive later.
@@ -74,6 +76,8 @@ class Inputs:
         self._mixture = MixtureFinder()
         self._classes = detections.ClassCheck(complaints.warn)
         self._last_camera_info: tuple[float, ...] = ()
+        # Stamp and time of receipt of the last images in nanoseconds.
+        self._times: deque[tuple[int, int]] = deque(maxlen=_MAX_TIMES)
         self._has_new_image = False  # since the last call of follow_publishers
         self._silent_calls = 0  # of follow_publishers, with images but no camera_info
         self._take_image, self._take_camera_info = take_image, take_camera_info
@@ -125,7 +129,10 @@ class Inputs:
     def follow_publishers(self) -> None:
         """Subscribe to a latched camera_info too once there is one; to be called at times."""
         _, topic = camera_topics(self._node)
-        self._check_silence(topic)
+        if self._has_new_image:
+            self._has_new_image = False
+            self._check_silence(topic)
+            self._check_speed()
         if not self._follows_latched:
             return
         take = self._cleaned(self._take_info_once)
@@ -141,9 +148,6 @@ class Inputs:
 
     def _check_silence(self, topic: str) -> None:
         """Warn of a publisher from which no camera_info has come, although images do."""
-        if not self._has_new_image:
-            return
-        self._has_new_image = False
         is_silent = not self._last_camera_info and self._node.count_publishers(topic)
         self._silent_calls = self._silent_calls + 1 if is_silent else 0
         if self._silent_calls >= _MAX_SILENT_CALLS:
@@ -152,6 +156,12 @@ class Inputs:
                 f'image; one that is published only once must be latched (reliable and transient '
                 f'local)'
             )
+
+    def _check_speed(self) -> None:
+        """Warn of stamps that run at another speed than the clock."""
+        stamps, times = zip(*self._times, strict=True)
+        if fault := find_other_speed(stamps, times):
+            self._complaints.warn(f'image {fault}')
 
     def _expect(self, topic: str, found: object | None) -> None:
         """Warn where no data with the stamps of the images arrives."""
@@ -195,6 +205,8 @@ class Inputs:
 
     def _take_one_image(self, message: Image | CompressedImage, info: MessageInfo) -> None:
         self._has_new_image = True
+        now = self._node.get_clock().now().nanoseconds
+        self._times.append((nanoseconds(message.header), now))
         self._warn_of_mixture(self._mixture.find(message, info.get(SEQUENCE_NUMBER)))
         self._take_image(message)
 

@@ -7,7 +7,7 @@ from rclpy.node import Node
 
 from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
 from hybrik_ros.messages.fields import find_stamp_fault
-from hybrik_ros.messages.stamp_order import find_odd_step, find_standstill
+from hybrik_ros.messages.stamp_order import find_odd_step, find_other_speed, find_standstill
 from hybrik_ros.node.topic_stream import TopicStream
 
 _MAX_AGE_SECONDS = 0.5  # of an image on arrival, by its stamp
@@ -33,7 +33,7 @@ def has_no_time(node: Node) -> bool:
 
 
 def check_stamps(topic: str, images: TopicStream, node: Node) -> Finding:
-    """Check that the stamps of images advance and agree with the clock.
+    """Check that the stamps of images advance as the clock does, and agree with the clock.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def check_stamps(topic: str, images: TopicStream, node: Node) -> Finding:
     node : Node
         The node that received them.
     """
-    age = float(np.median(images.ages))
+    age = float(np.median(np.subtract(images.times, images.stamps))) * 1e-9
     relative = f'{age:.3f} s old' if age >= 0 else f'{-age:.3f} s in the future'
     if fault := find_stamp_fault(images.last.header):
         advice = 'make the camera driver stamp images with the time of their exposure'
@@ -60,6 +60,8 @@ def check_stamps(topic: str, images: TopicStream, node: Node) -> Finding:
             PROBLEM, topic, 'the time of /clock stands still while images arrive',
             'continue the simulation or the bag, or set use_sim_time to false for all',
         )  # fmt: skip
+    if fault := find_other_speed(images.stamps, images.times):
+        return Finding.of(WARNING, topic, fault)
     if age > _MAX_AGE_SECONDS or age < -_MAX_AHEAD_SECONDS:
         return Finding(WARNING, topic, f'stamps are {relative}', _clock_advice(node))
     return Finding(OK, topic, f'stamps advance, {relative} on arrival')
@@ -69,8 +71,8 @@ def _stands_still(images: TopicStream, node: Node) -> bool:
     """Return whether the time of /clock was the same as all images arrived."""
     if not node.get_parameter('use_sim_time').value:
         return False
-    times = np.array(images.stamps) * 1e-9 + images.ages
-    return len(times) > _MIN_IMAGES and float(np.ptp(times)) < _MIN_ADVANCE_SECONDS
+    times = images.times
+    return len(times) > _MIN_IMAGES and float(np.ptp(times)) < _MIN_ADVANCE_SECONDS * 1e9
 
 
 def _clock_advice(node: Node) -> str:

@@ -27,25 +27,24 @@ class TopicStream:
         The last messages, at most _MAX_RECENT.
     stamps : list of int
         Stamps of all messages in nanoseconds.
-    ages : list of float
-        Ages of all messages on arrival in seconds, by the clock.
+    times : list of int
+        When each message was received, by the clock, in nanoseconds.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.recent: deque[Any] = deque(maxlen=_MAX_RECENT)
         self.stamps: list[int] = []
-        self.ages: list[float] = []
+        self.times: list[int] = []
         self._arrivals: list[float] = []
         self._numbers: list[int | None] = []
         self._bytes = 0
 
     def take(self, message: Any, info: MessageInfo) -> None:
         """Add a message to the statistics."""
-        stamp = nanoseconds(message.header)
         self.recent.append(message)
-        self.stamps.append(stamp)
-        self.ages.append((self._clock.now().nanoseconds - stamp) * 1e-9)
+        self.stamps.append(nanoseconds(message.header))
+        self.times.append(self._clock.now().nanoseconds)
         self._arrivals.append(time.monotonic())
         self._numbers.append(info.get(SEQUENCE_NUMBER))
         self._bytes += len(getattr(message, 'data', ()))

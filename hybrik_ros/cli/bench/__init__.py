@@ -24,6 +24,7 @@ from hybrik_ros.cli.bench import (
 from hybrik_ros.cli.bench.packages import DownloadError
 from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.untrusted import check_regular
+from hybrik_ros.writing import write_file
 
 # Environment variables for the number of threads, which libraries read when they are loaded.
 THREADS = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')
@@ -69,7 +70,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
     soaking.add_argument(
         '--minutes',
-        type=_minutes,
+        type=minutes,
         default=10.0,
         help='duration after a warm-up of 1.5 minutes (default: 10)',
     )
@@ -84,7 +85,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
     recordings.add_argument(
         '--minutes',
-        type=lambda text: 0.0 if text == '0' else _minutes(text),
+        type=optional_minutes,
         default=10.0,
         help='duration of the long bag; 0 leaves it out (default: 10)',
     )
@@ -121,12 +122,17 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
 
 
-def _minutes(text: str) -> float:
+def minutes(text: str) -> float:
     """Parse a positive number of minutes."""
     minutes = float(text)
     if not 0 < minutes < inf:
         raise argparse.ArgumentTypeError(f'must be more than 0, not {text}')
     return minutes
+
+
+def optional_minutes(text: str) -> float:
+    """Parse a number of minutes, which may be 0."""
+    return 0.0 if text == '0' else minutes(text)
 
 
 def _add_kind(kinds: Any, name: str, help: str, description: str) -> argparse.ArgumentParser:
@@ -171,7 +177,8 @@ def run(args: argparse.Namespace) -> int:
     finally:
         if not args.output.stat().st_size:
             args.output.unlink()
-    args.output.write_text(json.dumps(_without_nan(figures), indent=2, allow_nan=False) + '\n')
+    text = json.dumps(_without_nan(figures), indent=2, allow_nan=False)
+    write_file(args.output, f'{text}\n'.encode())
     console.print(f'Written to {args.output}.', markup=False, highlight=False)
     return 0
 
