@@ -69,9 +69,9 @@ def test_a_missed_person_is_looked_for_at_once_and_a_doubtful_one_soon():
 
 def test_without_tracks_the_look_depends_on_the_stamp_alone():
     for stamp in np.arange(0.0, 3.0, 1 / 30):
-        nobody = Situation(stamp, 1 / 30, followed=0, seen=0, is_searching=True)
-        assert choose_looks(nobody, stamp - 0.03, INTERVAL, SIZES) == choose_looks(
-            nobody, stamp - 7.0, INTERVAL, SIZES
+        empty = Situation(stamp, 1 / 30, followed=0, seen=0, is_searching=True)
+        assert choose_looks(empty, stamp - 0.03, INTERVAL, SIZES) == choose_looks(
+            empty, stamp - 7.0, INTERVAL, SIZES
         )
 
 
