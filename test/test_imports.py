@@ -232,8 +232,8 @@ import sys
 from types import SimpleNamespace as Fields
 import numpy as np
 from hybrik_ros.messages.people import from_human_mesh
-point, turn = Fields(x=0.0, y=0.0, z=3.0), Fields(x=0.0, y=0.0, z=0.0, w=1.0)
-joints = [Fields(x=0.0, y=0.05 * n, z=3.0) for n in range(24)]
+joints = [Fields(x=0.05 * number, y=0.0, z=3.0) for number in range(24)]
+point, turn = joints[0], Fields(x=0.0, y=0.0, z=0.0, w=1.0)
 human = from_human_mesh(Fields(
     id='p1', confidence=1.0, box=np.zeros(4), joints=joints, joint_confidence=np.ones(24),
     rotations=[turn] * 24, betas=np.zeros(10), translation=point, translation_confidence=1.0,

@@ -135,7 +135,6 @@ def test_stamps_that_count_images_are_named(
             driver.images.publish(to_image(pictures[0], header))
             time.sleep(0.1)
         assert driver.wait(lambda: 'stamps advance by 5 ms' in driver.message())
-        assert 'velocities are 2' in driver.message()  # 20 times as high, or more
     finally:
         process.kill()
         process.wait()
