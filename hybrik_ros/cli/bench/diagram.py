@@ -30,7 +30,7 @@ def draw_reliability(bins: Mapping[str, Mapping[str, Any]]) -> Image:
         cv2.rectangle(picture, *corners, _EDGE, 1)
         cv2.circle(picture, _place(row['confidence'], row['measured']), 4, _EDGE, cv2.FILLED)
         x, y = _place((low + high) / 2, row['measured'])
-        _write(picture, str(row['bodies']), (x, y - 12))
+        _write(picture, str(row['bodies']), (x, y + 16))
     cv2.line(picture, _place(0, 0), _place(1, 1), _GREY, 1, cv2.LINE_AA)
     cv2.rectangle(picture, _place(0, 0), _place(1, 1), _BLACK, 1)
     for tick in _TICKS:
