@@ -157,7 +157,7 @@ Made = Callable[[float], Iterator[Shot]]
 
 
 @pytest.mark.parametrize('rate', [3.0, 10.0, 30.0])
-def test_after_a_cut_nobody_is_in_the_pictures(rate: float) -> None:
+def test_after_a_cut_no_person_is_in_the_pictures(rate: float) -> None:
     empty = np.full((50, 200, 3), 7, np.uint8)
     shots = list(cut(frames(), boxes, make_clip(''), empty, rate))
     before = [shot for shot in shots if len(shot.people)]

@@ -1,4 +1,4 @@
-"""How soon a person who comes into view is reported, by frame rate."""
+"""Delay between the first image of a person and the first report, by frame rate."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence

@@ -20,7 +20,7 @@ from hybrik_ros.pipeline import Pipeline
 
 _CONFIDENT = 0.5  # minimum confidence of a ghost
 _RATES = (3.0, 10.0, 30.0)  # of made situations, in pictures per second
-# Clips with people who are cut off the film, and with people who leave the picture.
+# Clips that a cut ends, and clips that move until their people are out of the picture.
 _CUT = ('man, camera 1', 'pair, camera 2', 'pair, camera 4', 'walk')
 _LEAVING = ('man, camera 3', 'man, camera 4')
 

@@ -38,7 +38,7 @@ WALKER_FIRST = 40
 
 _MARGIN = 0.15  # by which the coarse boxes grow on each side, relative to their size
 
-# Boxes of another man, who stands in the background of two of the calibrated cameras, by camera.
+# Boxes of another man in the background of two of the calibrated cameras, by camera.
 _BACKGROUND = {1: (0, 265, 135, 765), 2: (710, 460, 865, 895)}
 
 

@@ -79,7 +79,7 @@ def _measure_accuracy(
     """Return the ground truth of the people, and the metrics by source, by name of the clip."""
     men = {run.clip.name: load_man(run.clip) for run in runs}
     followed = [(run, run.follow(men[run.clip.name])) for run in runs]
-    women = _triangulate_women([(run, who) for run, who in followed if men[run.clip.name]])
+    women = _triangulate_women([(run, found) for run, found in followed if men[run.clip.name]])
     figures: dict[str, Any] = {}
     people: dict[str, list[Truth]] = {}
     for run, trajectories in track(followed, 'Measuring', console=console, transient=True):

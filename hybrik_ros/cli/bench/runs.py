@@ -71,7 +71,7 @@ def run_pipeline(pipeline: Pipeline, clip: Clip) -> Run:
 
 
 def triangulate_person(sources: Sequence[tuple[Run, Trajectory]]) -> Array:
-    """Return the joints of a person whom several cameras see at the same time.
+    """Return the joints of a person in the images of several cameras of the same time.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Made series of pictures: people who are gone in the next picture, and people who leave it."""
+"""Made series of pictures: cuts to pictures without people, and people leaving the picture."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
