@@ -25,7 +25,7 @@ from scipy.spatial.transform import Rotation
 
 from hybrik_ros.camera import Camera
 from hybrik_ros.cli import bench, main
-from hybrik_ros.cli.bench import footage
+from hybrik_ros.cli.bench import footage, ghosts, marks
 from hybrik_ros.cli.bench.footage import Clip
 from hybrik_ros.cli.bench.packages import DownloadError, download
 
@@ -311,7 +311,14 @@ def test_a_video_that_is_cut_off_is_refused_by_name(real: Path, tmp_path: Path) 
 
 # The bench on a part of it
 
-PART = {'man, camera 2': 16, 'pair, camera 1': 12, 'walk': 10}  # frames
+PART = {
+    'man, camera 3': 16,
+    'pair, camera 1': 9,
+    'pair, camera 2': 9,
+    'pair, camera 4': 9,
+    'walk': 10,
+}  # frames
+RATE_OF_CUTS = 10.0  # the only one, in pictures per second
 
 
 def measure(clips: list[Clip], folder: Path) -> dict[str, Any]:
@@ -320,6 +327,7 @@ def measure(clips: list[Clip], folder: Path) -> dict[str, Any]:
         for name in bench.THREADS:
             patch.setenv(name, '1')  # as they are for its child, which is not needed here
         patch.setattr(footage, 'clips', lambda folder: clips)
+        patch.setattr(ghosts, '_RATES', (RATE_OF_CUTS,))
         arguments = {'--output': folder / 'figures.json', '--pictures': folder / 'pictures'}
         words = [str(word) for pair in arguments.items() for word in pair]
         assert main(['bench', 'perception', *words]) == 0
@@ -341,34 +349,91 @@ def test_every_person_is_tracked_with_one_id(figures: dict[str, Any]) -> None:
     assert set(figures['clips']) == set(PART)
     for name, by_source in figures['clips'].items():
         ours = by_source['hybrik_ros']
-        assert ours['ids'] == (2 if name.startswith('pair') else 1)
+        # Cameras 1 and 2 show another man far behind.
+        assert ours['ids'] - (2 if name.startswith('pair') else 1) in (0, name[-1] in '12')
         assert ours['id switches'] == 0
         # People are not reported before confirm_after has passed.
-        assert 0.7 < ours['frames tracked'] < 1
+        assert 0.6 < ours['frames tracked'] < 1
 
 
 def test_we_are_as_accurate_as_raw_landmarks_with_far_less_jitter(figures: dict[str, Any]) -> None:
-    ours, raw = figures['clips']['man, camera 2'].values()
+    ours, raw = figures['clips']['man, camera 3'].values()
     for name in ('PA-MPJPE', 'MPJPE'):
         assert 10 < ours[name] < 1.1 * raw[name]
     assert ours['PA-MPJPE'] < ours['MPJPE'] < 120  # regression bound
-    for by_source in (figures['clips']['man, camera 2'], figures['clips']['walk']):
+    for by_source in (figures['clips']['man, camera 3'], figures['clips']['walk']):
         assert by_source['hybrik_ros']['jitter'] < by_source['raw']['jitter'] / 2
         assert by_source['raw']['bone SD'] > 5  # millimetres
     assert 'PA-MPJPE' not in figures['clips']['walk']['hybrik_ros']
 
 
+def test_both_people_of_the_pair_are_measured(figures: dict[str, Any]) -> None:
+    for name, by_source in figures['clips'].items():
+        assert ('woman' in by_source) == name.startswith('pair')
+    for name in ('pair, camera 1', 'pair, camera 2', 'pair, camera 4'):
+        man, woman = figures['clips'][name].values()
+        for person in (man, woman):
+            assert 10 < person['PA-MPJPE'] < person['MPJPE'] < 200  # regression bound
+            assert 0 < person['jitter'] < 20
+
+
+def test_confidence_is_compared_with_true_joints(figures: dict[str, Any]) -> None:
+    found = figures['confidence']
+    total, *by_excerpt = found.values()
+    assert total['bodies'] == sum(each['bodies'] for each in by_excerpt)
+    assert total['bodies'] == sum(row['bodies'] for row in total['bins'].values())
+    assert found['whole']['measured'] > 0.8
+    assert found['whole']['confidence'] > found['cut at the chest']['confidence']
+    assert 0 < total['calibration error'] < 0.3  # regression bound
+
+
+def test_ghosts_are_counted_in_clips_and_made_situations(figures: dict[str, Any]) -> None:
+    found = figures['ghosts']
+    cuts, leaving = (
+        found.pop(f'{name}, {RATE_OF_CUTS:.0f}/s')
+        for name in ('cut to pictures without people', 'leaving the picture')
+    )
+    assert set(found) == set(PART)
+    for name, row in found.items():
+        assert row['pictures'] == PART[name]
+        assert row['ghosts'] == 0, name
+    for made in (cuts, leaving):
+        assert made['pictures'] > made['bodies'] > 0
+        assert made['longest, s'] < 0.5  # regression bound
+
+
+def test_delay_is_null_for_frame_rates_at_which_she_is_not_reported(
+    clips: dict[str, Clip], tmp_path: Path
+) -> None:
+    clip = replace(clips[marks.WALKER_CLIP], first=30, stop=56)
+    found = measure([clip], tmp_path)['delay']
+    assert found['first frame in view'] == marks.WALKER_FIRST
+    assert found['every 1']['images per second'] == 30
+    assert 0 <= found['every 1']['images'] <= found['every 1']['most images'] < 16
+    assert found['every 1']['seconds'] == pytest.approx(found['every 1']['images'] / 30)
+    assert found['every 30']['images'] is None
+
+
 def test_two_people_take_longer_than_one(figures: dict[str, Any]) -> None:
     one, two = (figures['milliseconds'][f'{n} in the image'] for n in (1, 2))
-    assert set(one) == set(two) == {'whole frame', 'detect', 'landmarks', 'solve'}
+    stages = {'whole frame', 'landmarks', 'solve'}  # The detector runs in some frames only.
+    assert set(one) - {'detect'} == set(two) - {'detect'} == stages
     assert two['landmarks'] > 1.3 * one['landmarks']
-    for stages in (one, two):
-        assert 0 < stages['solve'] < stages['landmarks'] < stages['whole frame']
+    for times in (one, two):
+        assert 0 < times['solve'] < times['landmarks'] < times['whole frame']
 
 
 def test_each_clip_has_its_contact_sheet(figures: dict[str, Any], output: Path) -> None:
     sheets = {path.name: cv2.imread(str(path)) for path in (output / 'pictures').iterdir()}
-    assert set(sheets) == {'man_camera_2.png', 'pair_camera_1.png', 'walk.png'}
+    names = (
+        'man_camera_3',
+        'pair_camera_1',
+        'pair_camera_2',
+        'pair_camera_4',
+        'walk',
+        'reliability',
+    )
+    assert set(sheets) == {f'{name}.png' for name in names}
     assert min(sheet.std() for sheet in sheets.values()) > 20
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from hybrik_ros.arrays import Array
 from hybrik_ros.comparison import jitters
 
-_HIPS = [6, 7]  # indices in TRUE_JOINTS
+HIPS = [6, 7]  # indices in TRUE_JOINTS
 
 # The joints common to the ground truth, SMPL and BlazePose.
 TRUE_JOINTS = ('LShoulder', 'RShoulder', 'LElbow', 'RElbow', 'LWrist', 'RWrist',
@@ -55,7 +55,7 @@ def pa_mpjpe(points: Array, target: Array) -> float:
 
 def root_relative(points: Array) -> Array:
     """Return points (N, 12, 3) of TRUE_JOINTS relative to the midpoint of the hips."""
-    return points - points[:, _HIPS].mean(axis=1, keepdims=True)
+    return points - points[:, HIPS].mean(axis=1, keepdims=True)
 
 
 def jitter(points: Array, numbers: Sequence[int]) -> float:

@@ -1,0 +1,100 @@
+"""True joints of the people in the calibrated clips."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from hybrik_ros.arrays import Array
+from hybrik_ros.cli.bench.footage import Clip
+from hybrik_ros.cli.bench.measures import HIPS, TRUE_JOINTS
+from hybrik_ros.human import Human
+from hybrik_ros.perception import blazepose
+from hybrik_ros.share import share_path
+from hybrik_ros.skeleton import JOINT_NAMES
+
+_PARTS = ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
+_SIDES = ('left', 'right')
+# Indices of TRUE_JOINTS in the joints of SMPL and in the landmarks of BlazePose.
+SMPL = [JOINT_NAMES.index(f'{side}_{part}') for part in _PARTS for side in _SIDES]
+BLAZEPOSE = [getattr(blazepose, f'{s}_{p}'.upper()) for p in _PARTS for s in _SIDES]
+
+# Maximum mean distance of a person from the true joints in the image, relative to the height of the
+# skeleton.
+_MAX_MISS = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """Ground truth of one person.
+
+    Attributes
+    ----------
+    joints : ndarray
+        Joints (frames, 12, 3) in metres in the camera's optical frame; NaN where unknown.
+    """
+
+    joints: Array
+
+    def is_known(self, number: int) -> bool:
+        """Return whether all joints of a frame are known."""
+        return bool(np.isfinite(self.joints[number]).all())
+
+    def nearest(self, number: int, people: Sequence[Human]) -> Human | None:
+        """Return the human nearest to this person in a frame; None if none is near enough."""
+        rays = self.joints[number, :, :2] / self.joints[number, :, 2:]
+
+        def miss(human: Human) -> float:
+            joints = human.joints[SMPL]
+            away = np.linalg.norm(joints[:, :2] - rays * joints[:, 2:], axis=1).mean()
+            return float(away / np.ptp(joints[:, 1]))
+
+        found = min(people, key=miss, default=None)
+        return found if found is not None and miss(found) < _MAX_MISS else None
+
+    def distances(self, number: int, human: Human) -> Array:
+        """Return the distances (12) of a human's joints across the line of sight, in metres.
+
+        They are measured at the true distance from the camera, so errors of depth do not count.
+        """
+        joints, true = human.joints[SMPL], self.joints[number]
+        moved = joints[:, :2] / joints[:, 2:] * true[:, 2:]
+        return np.asarray(np.linalg.norm(moved - true[:, :2], axis=1))
+
+    def hip_offset(self, number: int, human: Human) -> tuple[float, float]:
+        """Return how far a human's hips are from the true ones.
+
+        Parameters
+        ----------
+        number : int
+            Number of the frame.
+        human : Human
+            The human.
+
+        Returns
+        -------
+        tuple of float
+            Mean distance across the line of sight in metres, and ratio of the depths.
+        """
+        depth, true = human.joints[SMPL][HIPS, 2], self.joints[number, HIPS, 2]
+        return float(self.distances(number, human)[HIPS].mean()), float(depth.mean() / true.mean())
+
+
+def load_man(clip: Clip) -> Truth | None:
+    """Return the ground truth of the man; None outside a source tree, or if there is none."""
+    if clip.extrinsics is None:
+        return None
+    try:
+        path = share_path('test/data/pose2sim_ground_truth.npz')
+    except FileNotFoundError:
+        return None
+    with np.load(path) as stored:
+        names = list(stored['joint_names'])
+        joints = stored['joints_world'][:, [names.index(name) for name in TRUE_JOINTS]]
+        rotation, translation = clip.extrinsics
+        if clip.number <= len(stored['camera_translations']):
+            # The extrinsics with which the joints were triangulated.
+            rotation = cv2.Rodrigues(stored['camera_rotation_vectors'][clip.number - 1])[0]
+            translation = stored['camera_translations'][clip.number - 1]
+    return Truth(joints @ rotation.T + translation)
