@@ -93,9 +93,10 @@ def test_recorder_leaves_out_invalid_people(ros_environment: dict[str, str]) -> 
     def array(sec: int, *ids: str) -> HumanMeshArray:
         upright = [Quaternion(w=1.0)] * 24
         place = Point(z=3.0)
+        joints = [Point(y=0.05 * number, z=3.0) for number in range(24)]
         found = HumanMeshArray(
             humans=[
-                HumanMesh(id=id, rotations=upright, joints=[place] * 24, translation=place)
+                HumanMesh(id=id, rotations=upright, joints=joints.copy(), translation=place)
                 for id in ids
             ]
         )
