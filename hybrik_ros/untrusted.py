@@ -14,6 +14,9 @@ from hybrik_ros.limits import MAX_JSON_BYTES, MAX_YAML_BYTES
 
 Record = TypeVar('Record')
 
+# Maximum of an integer in YAML. Python refuses to print those of more than 4300 digits.
+_MAX_INT_BYTES = 1700
+
 
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file for reading; never wait for a pipe or a device.
@@ -186,7 +189,10 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep)
+            found = super().construct_object(node, deep)
+            if isinstance(found, int):
+                found.to_bytes(_MAX_INT_BYTES, 'big', signed=True)
+            return found
         except (yaml.YAMLError, RecursionError):
             raise
         except Exception as error:  # PyYAML raises nearly any type for wrong values of its tags.

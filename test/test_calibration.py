@@ -117,6 +117,7 @@ def test_numbers_with_an_exponent_alone_are_numbers(content: dict, tmp_path: Pat
         ('!!timestamp x', "'x' .* cannot be read as timestamp"),
         ('2020-99-99', "'2020-99-99' .* cannot be read as timestamp"),
         ('9' * 6000, r"'9+\.\.\.9+' \(6000 characters\) cannot be read as int"),
+        ('0x' + 'f' * 6000, r"'0xf+\.\.\.f+' \(6002 characters\) cannot be read as int"),
         (r'"\UFFFFFFFF"', 'an escape or a version is out of range'),
     ],
 )

@@ -355,6 +355,23 @@ def test_messages_are_findings_with_advice(text: str, found: str, advice: str) -
     assert Finding.of(WARNING, 'x', text, 'ask') == Finding(WARNING, 'x', found, advice)
 
 
+@pytest.mark.parametrize(
+    'url',
+    [
+        'rtsp://admin:S3CR3T@127.0.0.1',
+        'srt://127.0.0.1:9?passphrase=S3CR3T',
+        'http://h/v?pw=S3CR3T',
+    ],
+)
+def test_doctor_names_urls_without_their_secrets(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(['doctor', url]) == 1
+    said = capsys.readouterr().out
+    assert 'is a URL, and recordings are files' in said
+    assert 'S3CR3T' not in said
+
+
 def test_doctor_checks_recordings_without_ros(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

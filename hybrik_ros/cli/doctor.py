@@ -64,7 +64,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     parser.add_argument(
         'recordings',
         nargs='*',
-        type=Path,
+        type=given_name,
         metavar='RECORDING',
         help='bags, videos or folders of images to check, instead of ROS and cameras',
     )
@@ -125,16 +125,20 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
     yield from _if_importable('body', check_body(args.body, args.model), 'hybrik_ros.body')
 
 
-def _check_recordings(paths: list[Path]) -> Iterator[Finding]:
+def _check_recordings(names: list[str]) -> Iterator[Finding]:
     from hybrik_ros.cli.bag import recordings_in
+    from hybrik_ros.media.url import is_url
     from hybrik_ros.recordings.checks import check_recording
     from hybrik_ros.recordings.recording import RecordingError
 
-    for path in paths:
+    for name in names:
         try:
-            recordings, _ = recordings_in([str(path)])
-        except RecordingError:  # The check names the reason.
-            recordings = [path]
+            recordings, _ = recordings_in([name])
+        except RecordingError as error:
+            if is_url(name):
+                yield Finding.of(PROBLEM, 'recordings', str(error))
+                continue
+            recordings = [Path(name)]  # The check names the reason.
         for recording in recordings:
             yield from check_recording(recording)
 
