@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from hybrik_ros.arrays import Array
+from hybrik_ros.rotations import to_rotation_vector
 from hybrik_ros.skeleton import JOINT_NAMES
 
 # The joints of arms and legs, which show where the body is.
@@ -70,8 +71,7 @@ def body_confidence(
 
 def _strain(rotations: Array) -> float:
     """Return how far joints bend beyond their limits, in units of 30 degrees."""
-    cosines = (np.trace(rotations, axis1=1, axis2=2) - 1) / 2
-    angles = np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0)))
+    angles = np.degrees(np.linalg.norm(to_rotation_vector(rotations), axis=1))
     return float(
         sum(max(0.0, angles[joints].sum() - limit) for joints, limit in _BENDS) / _STRAIN_UNIT
     )

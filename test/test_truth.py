@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from hybrik_ros.camera import Camera
 from hybrik_ros.cli.bench.footage import Clip
 from hybrik_ros.cli.bench.runs import Run
-from hybrik_ros.cli.bench.truth import SMPL, Truth
+from hybrik_ros.cli.bench.truth import Truth
+from hybrik_ros.confidence import MAIN_JOINTS
 from hybrik_ros.human import Human
 from hybrik_ros.skeleton import JOINT_NAMES
 
@@ -21,7 +22,7 @@ JOINTS = np.array([[x, y, 4.0] for y in (-0.5, -0.2, 0.0, 0.1, 0.5, 0.9) for x i
 
 def make_human(joints: NDArray = JOINTS, identity: str = 'p1', left: float = 0.0) -> Human:
     points = np.zeros((24, 3))
-    points[SMPL] = joints
+    points[MAIN_JOINTS] = joints
     turned = np.tile(np.eye(3), (24, 1, 1))
     return Human(
         id=identity, confidence=0.9, box=np.array([left, 0.0, left + 20, 60]), joints=points,
@@ -32,7 +33,7 @@ def make_human(joints: NDArray = JOINTS, identity: str = 'p1', left: float = 0.0
 
 
 def test_joints_of_the_body_are_in_the_order_of_the_truth() -> None:
-    names = [JOINT_NAMES[index] for index in SMPL]
+    names = [JOINT_NAMES[index] for index in MAIN_JOINTS]
     assert names[:2] == ['left_shoulder', 'right_shoulder']
     assert names[6:8] == ['left_hip', 'right_hip']
     assert names[10:] == ['left_ankle', 'right_ankle']

@@ -12,7 +12,7 @@ from hybrik_ros.perception.estimator import Estimator, Observation
 from hybrik_ros.perception.frame import Boxes
 from hybrik_ros.perception.looks import NEVER, Situation, choose_looks
 from hybrik_ros.perception.opening import MAX_PEOPLE
-from hybrik_ros.perception.selection import SAME_TRACKED, distinct, join, select_largest
+from hybrik_ros.perception.selection import SAME_TRACKED, distinct, is_among, join, select_largest
 from hybrik_ros.settings import Settings
 from hybrik_ros.timing import StageTimer
 
@@ -216,7 +216,7 @@ class Observer:
             The tracked people, and what the unmatched boxes hold.
         """
         is_held = unmatched < len(boxes.inside) or any(
-            same_person(person.keypoints, other.keypoints) for person in people for other in new
+            is_among(person.keypoints, new) for person in people
         )
         self.has_box_held |= is_held
         if is_held:
@@ -263,11 +263,7 @@ class Observer:
         min_score : float
             Minimum score of an observation.
         """
-        candidates = [
-            (detection, self._estimator.region_of(detection))
-            for look in looks
-            for detection in self._select(look, people)
-        ]
+        candidates = [pair for look in looks for pair in self._select(look, people)]
         found: list[tuple[float, Observation]] = []
         for scale in _REGION_SCALES:
             regions = [replace(region, size=scale * region.size) for _, region in candidates]
@@ -282,15 +278,19 @@ class Observer:
             candidates = failed
         return [person for _, person in sorted(found, key=itemgetter(0))]
 
-    def _select(self, look: Sequence[Detection], people: Sequence[Observation]) -> list[Detection]:
-        """Return the detections that may be new people among the nearest ones."""
+    def _select(
+        self, look: Sequence[Detection], people: Sequence[Observation]
+    ) -> list[tuple[Detection, Region]]:
+        """Return the detections that may be new people among the nearest ones, with their regions.
+
+        They are those of one size.
+        """
         new = [
-            detection
+            (detection, self._estimator.region_of(detection))
             for detection in look
-            if not any(same_person(detection.keypoints, person.keypoints) for person in people)
+            if not is_among(detection.keypoints, people)
         ]
-        regions = [self._estimator.region_of(detection) for detection in new]
-        return [new[i] for i in select_largest(regions, people)]
+        return [new[i] for i in select_largest([region for _, region in new], people)]
 
     def _regions_in(
         self, boxes: Array, camera: Camera, people: Sequence[Observation]

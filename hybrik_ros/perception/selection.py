@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.camera import ImpossiblePoseError, Region
 from hybrik_ros.perception.detector import SAME_KEYPOINTS, same_person
 from hybrik_ros.perception.estimator import Observation
@@ -12,7 +13,6 @@ from hybrik_ros.perception.opening import MAX_PEOPLE
 # Hysteresis: a new person replaces a tracked one only where its distance is below this fraction of
 # the tracked person's.
 _NEARER = 0.9
-
 
 # Minimum share of coinciding keypoints at which two tracks show one person. It is larger than for
 # new people: a person half hidden by another one is still there.
@@ -31,19 +31,22 @@ def distinct(people: Sequence[Observation], min_share: float = SAME_KEYPOINTS) -
     """
     found: list[Observation] = []
     for person in people:
-        if not _is_among(person, found, min_share):
+        if not is_among(person.keypoints, found, min_share):
             found.append(person)
     return found
 
 
 def join(people: list[Observation], new: Sequence[Observation]) -> list[Observation]:
     """Return tracked and new people, each once: the MAX_PEOPLE nearest of them."""
-    others = [person for person in distinct(new) if not _is_among(person, people, SAME_KEYPOINTS)]
+    others = [person for person in distinct(new) if not is_among(person.keypoints, people)]
     return _select_nearest(people + others, people)
 
 
-def _is_among(person: Observation, people: Sequence[Observation], min_share: float) -> bool:
-    return any(same_person(person.keypoints, other.keypoints, min_share) for other in people)
+def is_among(
+    keypoints: Array, people: Sequence[Observation], min_share: float = SAME_KEYPOINTS
+) -> bool:
+    """Return whether keypoints (17, 3) are of one of these people; min_share as of same_person."""
+    return any(same_person(keypoints, person.keypoints, min_share) for person in people)
 
 
 def select_largest(regions: Sequence[Region], people: Sequence[Observation]) -> list[int]:

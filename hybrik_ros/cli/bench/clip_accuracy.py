@@ -19,7 +19,8 @@ from hybrik_ros.cli.bench.measures import (
     switches,
 )
 from hybrik_ros.cli.bench.runs import Run, Trajectory
-from hybrik_ros.cli.bench.truth import BLAZEPOSE, SMPL, Truth
+from hybrik_ros.cli.bench.truth import BLAZEPOSE, Truth
+from hybrik_ros.confidence import MAIN_JOINTS
 from hybrik_ros.human import Human
 from hybrik_ros.inference import open_runner
 from hybrik_ros.perception import blazepose, detector
@@ -49,7 +50,7 @@ def pipeline_figures(
     """
     subject = trajectories[0]
     tracked = [all(number in each for each in trajectories) for number in run.frames]
-    joints = _stack([human.joints[SMPL] for human in subject.values()])
+    joints = _stack([human.joints[MAIN_JOINTS] for human in subject.values()])
     ids = [[human.id for human in trajectory.values()] for trajectory in trajectories]
     return {
         'frames tracked': float(np.mean(tracked)),
@@ -63,7 +64,7 @@ def pipeline_figures(
 
 def person_figures(trajectory: Trajectory, truth: Truth) -> dict[str, float]:
     """Return the accuracy of one more person."""
-    joints = _stack([human.joints[SMPL] for human in trajectory.values()])
+    joints = _stack([human.joints[MAIN_JOINTS] for human in trajectory.values()])
     return _accuracy(joints, list(trajectory), truth)
 
 

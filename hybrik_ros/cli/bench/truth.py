@@ -9,16 +9,14 @@ import numpy as np
 from hybrik_ros.arrays import Array
 from hybrik_ros.cli.bench.footage import Clip
 from hybrik_ros.cli.bench.measures import HIPS, TRUE_JOINTS
+from hybrik_ros.confidence import MAIN_JOINTS
 from hybrik_ros.human import Human
 from hybrik_ros.perception import blazepose
 from hybrik_ros.share import share_path
 from hybrik_ros.skeleton import JOINT_NAMES
 
-_PARTS = ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
-_SIDES = ('left', 'right')
-# Indices of TRUE_JOINTS in the joints of SMPL and in the landmarks of BlazePose.
-SMPL = [JOINT_NAMES.index(f'{side}_{part}') for part in _PARTS for side in _SIDES]
-BLAZEPOSE = [getattr(blazepose, f'{s}_{p}'.upper()) for p in _PARTS for s in _SIDES]
+# Indices of TRUE_JOINTS, which are the main joints, in the landmarks of BlazePose.
+BLAZEPOSE = [blazepose.INDEX[JOINT_NAMES[joint]] for joint in MAIN_JOINTS]
 
 # Maximum mean distance of a person from the true joints in the image, relative to the height of the
 # skeleton.
@@ -46,7 +44,7 @@ class Truth:
         rays = self.joints[number, :, :2] / self.joints[number, :, 2:]
 
         def miss(human: Human) -> float:
-            joints = human.joints[SMPL]
+            joints = human.joints[MAIN_JOINTS]
             away = np.linalg.norm(joints[:, :2] - rays * joints[:, 2:], axis=1).mean()
             return float(away / np.ptp(joints[:, 1]))
 
@@ -58,7 +56,7 @@ class Truth:
 
         They are measured at the true distance from the camera, so errors of depth do not count.
         """
-        joints, true = human.joints[SMPL], self.joints[number]
+        joints, true = human.joints[MAIN_JOINTS], self.joints[number]
         moved = joints[:, :2] / joints[:, 2:] * true[:, 2:]
         return np.asarray(np.linalg.norm(moved - true[:, :2], axis=1))
 
@@ -77,7 +75,7 @@ class Truth:
         tuple of float
             Mean distance across the line of sight in metres, and ratio of the depths.
         """
-        depth, true = human.joints[SMPL][HIPS, 2], self.joints[number, HIPS, 2]
+        depth, true = human.joints[MAIN_JOINTS][HIPS, 2], self.joints[number, HIPS, 2]
         return float(self.distances(number, human)[HIPS].mean()), float(depth.mean() / true.mean())
 
 
