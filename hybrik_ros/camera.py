@@ -290,6 +290,9 @@ def _regress(points: Array, rays: Array, weights: Array, translation: Array) -> 
     return True
 
 
+_BLUR = 0.24  # side of the square over which covered pixels are averaged, as a share of the crop's
+
+
 @dataclass(frozen=True, eq=False)
 class Region:
     """A rotated square region of interest (ROI) of an image: the input of a pose network.
@@ -302,11 +305,14 @@ class Region:
         Side of the square in pixels.
     angle : float
         Rotation in radians, clockwise in the image, of the region's up direction from the image's.
+    covered : ndarray
+        Discs (N, 3) that a crop does not show: u, v and radius in pixels of the image.
     """
 
     centre: Array
     size: float
     angle: float = 0.0
+    covered: Array = field(default_factory=lambda: np.zeros((0, 3)))
 
     @classmethod
     def around(cls, box: Array, margin: float) -> 'Region':
@@ -321,10 +327,27 @@ class Region:
         return np.concatenate([linear, corner[:, None]], axis=1)
 
     def crop(self, image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-        """Return the crop (side, side, 3) of an image (H, W, 3), bilinear, black outside of it."""
+        """Return the crop (side, side, 3) of an image (H, W, 3), bilinear, black outside of it.
+
+        Covered discs are blurred beyond recognition.
+        """
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        cropped = cv2.warpAffine(image, self.to_image(side), (side, side), flags=flags)
-        return np.asarray(cropped, np.uint8)
+        to_image = self.to_image(side)
+        cropped = np.asarray(cv2.warpAffine(image, to_image, (side, side), flags=flags), np.uint8)
+        if len(self.covered):
+            self._cover(cropped, to_image)
+        return cropped
+
+    def _cover(self, crop: NDArray[np.uint8], to_image: Array) -> None:
+        """Blur the covered discs in a crop (side, side, 3), given its map (2, 3) to the image."""
+        side = len(crop)
+        centres = cv2.transform(self.covered[None, :, :2], cv2.invertAffineTransform(to_image))[0]
+        mask = np.zeros((side, side), np.uint8)
+        for (u, v), radius in zip(centres, self.covered[:, 2] * side / self.size, strict=True):
+            cv2.circle(mask, (round(u), round(v)), max(1, round(radius)), 1, cv2.FILLED)
+        if mask.any():
+            blurred = cv2.blur(crop, (round(_BLUR * side),) * 2)
+            cv2.copyTo(blurred, mask, crop)
 
 
 # Width of the border at which landmarks are doubted, as a share of the person's size: networks

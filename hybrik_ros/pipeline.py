@@ -164,7 +164,10 @@ class Pipeline:
         self._reconstructor.observations = []
         self._timer.restart()
         expected = Expectation(
-            [Expected(each.region, each.is_supported) for each in self._tracker.expected(stamp)],
+            [
+                Expected(track.region, track.sighting.keypoints, track.support)
+                for track in self._tracker.expected(stamp)
+            ],
             len(self._tracker.followed),
             self._tracker.is_searching,
             stamp,

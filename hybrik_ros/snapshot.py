@@ -19,7 +19,7 @@ from hybrik_ros.smoothing import FilterState
 from hybrik_ros.tracking import Memory, ShapeEstimate, Sighting, State, Track
 from hybrik_ros.tracking.track import FilterStates
 
-VERSION = 4  # To be raised when a class below changes its fields.
+VERSION = 5  # To be raised when a class below changes its fields.
 
 # What json can store.
 Plain: TypeAlias = bool | int | float | str | list['Plain'] | dict[str, 'Plain'] | None

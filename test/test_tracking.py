@@ -289,7 +289,7 @@ def sighting(position):
     x, y, z = position
     centre, half = 600 * np.array([x, y]) / z, 600 * np.array([0.3, 0.9]) / z
     box = np.concatenate([centre - half, centre + half])
-    return Sighting(np.array(position, float), box, 600 / z)
+    return Sighting(np.array(position, float), box, np.zeros((17, 3)), 600 / z)
 
 
 def show(tracker, sightings, stamp):

@@ -39,7 +39,7 @@ _CROWN = 1.9
 # A face is without a body where the score of the face exceeds that of the body by the first, and
 # the body's is below the second or the hips, expected below the eyes by this many sizes of the
 # face, would lie in the image.
-_FACE_LEAD, _MAX_BODY_SCORE = 0.15, 0.4
+_FACE_LEAD, _MAX_BODY_SCORE = 0.15, 0.35
 _EYES_TO_HIPS = 4.5
 # The landmark network was trained on regions of this many times the size of the person.
 _MARGIN = 1.25

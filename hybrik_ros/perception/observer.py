@@ -10,6 +10,7 @@ from hybrik_ros.camera import Camera, Region
 from hybrik_ros.perception.detector import Detection, PersonDetector, same_box, same_person
 from hybrik_ros.perception.estimator import Estimator, Observation
 from hybrik_ros.perception.frame import Boxes
+from hybrik_ros.perception.heads import find_head, heads_of_others
 from hybrik_ros.perception.looks import NEVER, Situation, choose_looks
 from hybrik_ros.perception.opening import MAX_PEOPLE
 from hybrik_ros.perception.selection import SAME_TRACKED, distinct, is_among, join, select_largest
@@ -18,6 +19,12 @@ from hybrik_ros.timing import StageTimer
 
 # Hysteresis: keep a supported person while the score exceeds this fraction of presence_threshold.
 _HYSTERESIS = 0.4
+# Minimum support of a tracked person for whom a low score is enough.
+MIN_SUPPORT = 0.5
+# Minimum confidence of a face, and score of a detected one, that shows where a head is, and maximum
+# age in seconds of the place.
+_MIN_HEAD_CONFIDENCE, _MIN_HEAD_SCORE = 0.5, 0.25
+_MAX_HEAD_SECONDS = 0.25
 # Frames with boxes of another detector, none of which ever held a person, after which the own
 # detector runs.
 _MAX_EMPTY_BOXES = 5
@@ -34,12 +41,15 @@ class Expected(NamedTuple):
     ----------
     region : Region
         Region to observe.
-    is_supported : bool
-        Whether the detector has seen the person there lately. Then a low score is enough.
+    keypoints : ndarray
+        The last keypoints (17, 3) in COCO's order: u and v in pixels, and confidence in [0, 1].
+    support : float
+        How well the detector has agreed lately, in [0, 1].
     """
 
     region: Region
-    is_supported: bool
+    keypoints: Array
+    support: float
 
 
 class Expectation(NamedTuple):
@@ -166,11 +176,15 @@ class Observer:
         """Observe the tracked people where they are expected, best first."""
         expectations = expected.people[:MAX_PEOPLE]
         regions = [expectation.region for expectation in expectations]
+        if expected.elapsed < _MAX_HEAD_SECONDS:
+            heads = [find_head(person.keypoints, _MIN_HEAD_CONFIDENCE) for person in expectations]
+            support = [person.support for person in expectations]
+            regions = _cover(regions, heads_of_others(heads, support))
         observed = self._observe(rgb, regions, camera, _HYSTERESIS * threshold)
         kept = [
             person
             for person, expectation in zip(observed, expectations, strict=True)
-            if person and (expectation.is_supported or person.score >= threshold)
+            if person and (expectation.support >= MIN_SUPPORT or person.score >= threshold)
         ]
         return distinct(sorted(kept, key=lambda person: -person.score), SAME_TRACKED)
 
@@ -285,9 +299,12 @@ class Observer:
 
         They are those of one size.
         """
+        heads = [find_head(detection.keypoints, _MIN_HEAD_SCORE) for detection in look]
+        regions = [self._estimator.region_of(detection) for detection in look]
+        regions = _cover(regions, heads_of_others(heads, [0.0] * len(look)))
         new = [
-            (detection, self._estimator.region_of(detection))
-            for detection in look
+            (detection, region)
+            for detection, region in zip(look, regions, strict=True)
             if not is_among(detection.keypoints, people)
         ]
         return [new[i] for i in select_largest([region for _, region in new], people)]
@@ -301,6 +318,12 @@ class Observer:
             for box in boxes
             if not any(same_box(box, person.box) for person in people)
         ]
+
+
+def _cover(regions: Sequence[Region], covered: Sequence[Array]) -> list[Region]:
+    """Return regions with discs (N, 3) covered in each."""
+    pairs = zip(regions, covered, strict=True)
+    return [replace(region, covered=discs) if len(discs) else region for region, discs in pairs]
 
 
 def _agreement(looks: Sequence[Sequence[Detection]], person: Observation) -> float:

@@ -39,8 +39,9 @@ def sight(
         except ImpossiblePoseError:
             continue
         scale = camera.matrix[0, 0] / position[2]
-        clothes = clothing_colours(rgb, observation.keypoints)
-        sighting = Sighting(position, observation.box, scale, clothes, agreement)
+        keypoints = observation.keypoints
+        clothes = clothing_colours(rgb, keypoints)
+        sighting = Sighting(position, observation.box, keypoints, scale, clothes, agreement)
         found.append((observation, sighting))
     return found
 

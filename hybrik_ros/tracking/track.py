@@ -10,6 +10,7 @@ from hybrik_ros.body.proportions import Proportions
 from hybrik_ros.camera import Region
 from hybrik_ros.perception.appearance import NOT_SEEN
 from hybrik_ros.perception.estimator import Observation
+from hybrik_ros.perception.observer import MIN_SUPPORT
 from hybrik_ros.smoothing import FilterState
 from hybrik_ros.tracking.shape import ShapeEstimate
 
@@ -20,7 +21,6 @@ _REGION_SECONDS = 0.1  # time constant of the region of an occluded person
 # Share of its support that a track keeps where the detector looks and does not see the person: not
 # every size shows every person.
 _KEPT_SUPPORT = 0.75
-_MIN_SUPPORT = 0.5
 _CLOTHES_SECONDS = 1.0  # time constant of the mean colours of clothes
 
 
@@ -42,6 +42,8 @@ class Sighting:
         Point (3) between the hips in metres, optical frame.
     box : ndarray
         Box (4): x_min, y_min, x_max, y_max in pixels.
+    keypoints : ndarray
+        Keypoints (17, 3) in COCO's order: u and v in pixels, and confidence in [0, 1].
     pixels_per_metre : float
         Scale of the image at that distance.
     clothes : ndarray
@@ -52,6 +54,7 @@ class Sighting:
 
     position: Array
     box: Array
+    keypoints: Array
     pixels_per_metre: float
     clothes: Array = field(default_factory=NOT_SEEN.copy)
     agreement: float | None = None
@@ -193,7 +196,7 @@ class Track:
     @property
     def is_supported(self) -> bool:
         """Whether the detector has seen the person lately."""
-        return self.support >= _MIN_SUPPORT
+        return self.support >= MIN_SUPPORT
 
     def elapsed(self, stamp: float) -> float:
         """Return the seconds since the person was last seen."""
