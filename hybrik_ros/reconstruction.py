@@ -6,13 +6,14 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrik_ros.arrays import Image
+from hybrik_ros.arrays import Array, Image
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, ImpossiblePoseError
 from hybrik_ros.confidence import body_confidence
 from hybrik_ros.human import Human
+from hybrik_ros.perception.agreement import doubt_shared_limbs
 from hybrik_ros.perception.depth import TorsoDistanceEstimator
-from hybrik_ros.perception.estimator import Observation
+from hybrik_ros.perception.estimator import SEEN, Observation
 from hybrik_ros.perception.observer import Found
 from hybrik_ros.posing import Posed, pose, start_memory
 from hybrik_ros.settings import Settings
@@ -93,8 +94,13 @@ class Reconstructor:
         vertices = [self._vertices(posed) for posed, _ in people]
         followed = self._tracker.update([seen for _, seen in people], stamp, refused)
         reported: list[tuple[Observation, Human]] = []
-        for (posed, _), track, skin in zip(people, followed, vertices, strict=True):
-            human = _human(posed, track, skin, camera)
+        beliefs = doubt_shared_limbs(
+            [track.sighting.keypoints for track in followed], [track.support for track in followed]
+        )
+        for (posed, _), track, skin, belief in zip(
+            people, followed, vertices, beliefs, strict=True
+        ):
+            human = _human(posed, track, belief, skin, camera)
             is_likely = track.is_supported or human.confidence >= _MIN_CONFIDENCE
             if track.state is State.TRACKED and is_likely:
                 reported.append((posed.observation, human))
@@ -108,16 +114,23 @@ class Reconstructor:
 
 
 def _human(
-    posed: Posed, track: Track, vertices: NDArray[np.float32] | None, camera: Camera
+    posed: Posed,
+    track: Track,
+    belief: Array,
+    vertices: NDArray[np.float32] | None,
+    camera: Camera,
 ) -> Human:
+    """Return the person, with joints that are believed as far as the detector and belief (24)."""
+    believed = posed.joint_confidence * np.minimum(track.belief, belief)
+    joint_confidence = np.where(believed >= SEEN, believed, 0.0)
     return Human(
         id=track.id,
         confidence=body_confidence(
-            posed.joint_confidence, posed.rotations, track.support, posed.observation.score
+            joint_confidence, posed.rotations, track.support, posed.observation.score
         ),
         box=posed.observation.box.copy(),
         joints=posed.joints,
-        joint_confidence=posed.joint_confidence,
+        joint_confidence=joint_confidence,
         rotations=posed.rotations,
         global_rotations=posed.global_rotations,
         betas=posed.betas,

@@ -14,6 +14,7 @@ import numpy as np
 
 from hybrik_ros.body.proportions import Proportions
 from hybrik_ros.camera import Region
+from hybrik_ros.perception.agreement import Agreement
 from hybrik_ros.perception.estimator import Observation
 from hybrik_ros.smoothing import FilterState
 from hybrik_ros.tracking import Memory, ShapeEstimate, Sighting, State, Track
@@ -51,8 +52,8 @@ class Snapshot:
 
 
 _CLASSES: tuple[type, ...] = (
-    Snapshot, Track, Memory, ShapeEstimate, Sighting, Region, FilterStates, FilterState,
-    Proportions,
+    Snapshot, Track, Memory, ShapeEstimate, Sighting, Agreement, Region, FilterStates,
+    FilterState, Proportions,
 )  # fmt: skip
 _PLAIN = (bool, int, float, str, type(None))
 

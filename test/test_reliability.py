@@ -65,6 +65,28 @@ def test_bodies_under_half_seen_are_those_with_fewer_than_half_of_the_joints() -
     assert found['confidence under half seen'] == pytest.approx(0.4)
 
 
+def test_joints_are_counted_over_all_bodies() -> None:
+    first = Sample(0.9, 1, 1, 4, 1, joints_seen=8, joint_confidence=7.2, joints_near=8)
+    second = Sample(0.5, 1, 1, 6, 3, joints_seen=2, joint_confidence=1.2, joints_near=1)
+    found = summarise([first, second])
+    assert found['hidden joints'] == 10
+    assert found['share of them counted as seen'] == pytest.approx(0.4)
+    assert found['joint confidence'] == pytest.approx(0.84)
+    assert found['joints near'] == pytest.approx(0.9)
+    assert math.isnan(summarise(make_samples(0.5, 0.5, 3))['share of them counted as seen'])
+
+
+def test_excerpts_hide_what_is_outside_or_behind_the_board() -> None:
+    hidden = {e.name: e.hides(PIXELS) for e in excerpts(PIXELS, WIDTH, HEIGHT)}
+    assert not hidden['whole'].any()
+    rows = PIXELS[:, 1]
+    assert np.array_equal(hidden['cut at the hips'], rows >= 220)
+    assert np.array_equal(hidden['legs only'], rows < 220)
+    assert np.array_equal(hidden['legs hidden'], rows >= 220)
+    assert np.array_equal(hidden['right half hidden'], PIXELS[:, 0] == 340)
+    assert np.array_equal(hidden['left half'], PIXELS[:, 0] == 340)
+
+
 def test_without_bodies_nothing_is_known() -> None:
     found = summarise([])
     assert found['bodies'] == 0

@@ -115,7 +115,7 @@ class Detection:
             return 1.0
         # For a bust, the landmarks' trunk is often much too short.
         trunk = max(trunk_length(self.keypoints), trunk_length(keypoints))
-        away = _distances(self.keypoints, keypoints) / trunk
+        away = distances(self.keypoints, keypoints) / trunk
         return float(np.average(np.minimum(away, 1.0), weights=weights))
 
     def region(self) -> Region:
@@ -247,7 +247,7 @@ def same_person(first: Array, second: Array, min_share: float = SAME_KEYPOINTS) 
     if not weights.any():
         return False
     trunk = min(trunk_length(first), trunk_length(second))
-    near = _distances(first, second) < _SAME_KEYPOINT_DISTANCE * trunk
+    near = distances(first, second) < _SAME_KEYPOINT_DISTANCE * trunk
     return bool(np.average(near, weights=weights) >= min_share)
 
 
@@ -258,7 +258,7 @@ def trunk_length(keypoints: Array) -> float:
     return max(length, float(np.linalg.norm(shoulders[0] - shoulders[1])), 1.0)
 
 
-def _distances(first: Array, second: Array) -> Array:
-    """Return the distance (17) of keypoints (17, 3) in pixels, to the nearer side of the body."""
+def distances(first: Array, second: Array) -> Array:
+    """Return the distances (17) of keypoints (17, 3) in pixels, to the nearer side of the body."""
     both_ways = np.stack([second, second[list(coco.MIRROR)]])[..., :2]
     return np.asarray(np.linalg.norm(first[:, :2] - both_ways, axis=2).min(axis=0))

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from hybrik_ros.arrays import Array, Image
 from hybrik_ros.camera import Camera, Region
-from hybrik_ros.perception.detector import Detection, PersonDetector, same_box, same_person
+from hybrik_ros.perception.agreement import Agreement, compare
+from hybrik_ros.perception.detector import Detection, PersonDetector, same_box
 from hybrik_ros.perception.estimator import Estimator, Observation
 from hybrik_ros.perception.frame import Boxes
 from hybrik_ros.perception.heads import find_head, heads_of_others
@@ -83,13 +84,12 @@ class Found(NamedTuple):
     ----------
     observation : Observation
         The person.
-    agreement : float or None
-        How well the detector agrees, in [0, 1]: 1 where all keypoints coincide, 0 where it
-        looked and did not find the person; None where it did not look.
+    agreement : Agreement or None
+        How well the detector agrees; None where it did not look.
     """
 
     observation: Observation
-    agreement: float | None = None
+    agreement: Agreement | None = None
 
 
 class Observer:
@@ -168,7 +168,7 @@ class Observer:
             return [Found(person) for person in people]
         looks = self._detect(rgb, sizes)
         new = self._find_new(rgb, camera, looks, people, threshold)
-        return [Found(person, _agreement(looks, person)) for person in join(people, new)]
+        return [Found(person, compare(looks, person.keypoints)) for person in join(people, new)]
 
     def _follow(
         self, rgb: Image, camera: Camera, expected: Expectation, threshold: float
@@ -324,17 +324,3 @@ def _cover(regions: Sequence[Region], covered: Sequence[Array]) -> list[Region]:
     """Return regions with discs (N, 3) covered in each."""
     pairs = zip(regions, covered, strict=True)
     return [replace(region, covered=discs) if len(discs) else region for region, discs in pairs]
-
-
-def _agreement(looks: Sequence[Sequence[Detection]], person: Observation) -> float:
-    """Return how well the detections at each size agree with a person, in [0, 1]."""
-    keypoints = person.keypoints
-    return max(
-        (
-            1 - detection.distance(keypoints)
-            for look in looks
-            for detection in look
-            if same_person(detection.keypoints, keypoints)
-        ),
-        default=0.0,
-    )

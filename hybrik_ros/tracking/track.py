@@ -8,9 +8,11 @@ import numpy as np
 from hybrik_ros.arrays import Array
 from hybrik_ros.body.proportions import Proportions
 from hybrik_ros.camera import Region
+from hybrik_ros.perception.agreement import Agreement
 from hybrik_ros.perception.appearance import NOT_SEEN
 from hybrik_ros.perception.estimator import Observation
 from hybrik_ros.perception.observer import MIN_SUPPORT
+from hybrik_ros.skeleton import NUM_JOINTS
 from hybrik_ros.smoothing import FilterState
 from hybrik_ros.tracking.shape import ShapeEstimate
 
@@ -18,8 +20,8 @@ GLANCE_SECONDS = 0.25  # maximum duration for which a person may be missed by ch
 MEMORY_SECONDS = 0.5  # maximum age of a pose that says something of the present one
 
 _REGION_SECONDS = 0.1  # time constant of the region of an occluded person
-# Share of its support that a track keeps where the detector looks and does not see the person: not
-# every size shows every person.
+# Share of its support, and of the belief in a joint, that a track keeps where the detector looks
+# and does not see the person, or the joint: not every size shows all of them.
 _KEPT_SUPPORT = 0.75
 _CLOTHES_SECONDS = 1.0  # time constant of the mean colours of clothes
 
@@ -48,8 +50,8 @@ class Sighting:
         Scale of the image at that distance.
     clothes : ndarray
         Colours (2, 3) of shirt and trousers, as of perception.appearance.
-    agreement : float or None
-        How well the detector agrees, in [0, 1]; None where it did not look.
+    agreement : Agreement or None
+        How well the detector agrees; None where it did not look.
     """
 
     position: Array
@@ -57,7 +59,7 @@ class Sighting:
     keypoints: Array
     pixels_per_metre: float
     clothes: Array = field(default_factory=NOT_SEEN.copy)
-    agreement: float | None = None
+    agreement: Agreement | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +149,8 @@ class Track:
         Where in its life the track is.
     support : float
         How well the detector has agreed lately, in [0, 1].
+    belief : ndarray
+        How far each joint (24) could be believed lately, by the detector, in [0, 1].
     """
 
     id: str
@@ -159,6 +163,7 @@ class Track:
     memory: Memory
     state: State = State.TENTATIVE
     support: float = 1.0
+    belief: Array = field(default_factory=lambda: np.ones(NUM_JOINTS))
 
     @classmethod
     def start(
@@ -190,7 +195,9 @@ class Track:
         clothes = NOT_SEEN if is_occluded else sighting.clothes
         track = cls(id, stamp, stamp, sighting, clothes, is_occluded, region, memory)
         if sighting.agreement is not None:
-            track.support = sighting.agreement
+            track.support = sighting.agreement.support
+            if sighting.agreement.belief is not None:
+                track.belief = sighting.agreement.belief
         return track
 
     @property
@@ -237,8 +244,13 @@ class Track:
         self.region = _follow(self.region, region, elapsed) if is_occluded else region
         self.sighting, self.is_occluded, self.memory = sighting, is_occluded, memory
         if sighting.agreement is not None:
-            self.support = max(sighting.agreement, _KEPT_SUPPORT * self.support)
+            self._remember_agreement(sighting.agreement)
         self.last = stamp
+
+    def _remember_agreement(self, agreement: Agreement) -> None:
+        self.support = max(agreement.support, _KEPT_SUPPORT * self.support)
+        if agreement.belief is not None:
+            self.belief = np.maximum(agreement.belief, _KEPT_SUPPORT * self.belief)
 
     def _predict_motion(self, stamp: float) -> Array:
         state = self.memory.filters.velocity

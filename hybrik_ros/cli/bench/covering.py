@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hybrik_ros.arrays import Array
 from hybrik_ros.camera import Camera
@@ -39,6 +40,11 @@ class Excerpt:
         matrix = camera.matrix - [[0, 0, left], [0, 0, top], [0, 0, 0]]
         return replace(camera, matrix=matrix, width=right - left, height=bottom - top)
 
+    def hides(self, pixels: Array) -> NDArray[np.bool_]:
+        """Return whether each of these points (N, 2) in the whole picture is not seen."""
+        hidden = ~_contains(self.window, pixels)
+        return hidden if self.board is None else hidden | _contains(self.board, pixels)
+
     def picture(self, picture: Image) -> Image:
         """Return the part of a picture."""
         if self.board is not None:
@@ -47,6 +53,11 @@ class Excerpt:
             picture[top:bottom, left:right] = _GREY
         left, top, right, bottom = self.window
         return np.ascontiguousarray(picture[top:bottom, left:right])
+
+
+def _contains(window: _Window, pixels: Array) -> NDArray[np.bool_]:
+    """Return whether each point (N, 2) is in a window."""
+    return np.all((pixels >= window[:2]) & (pixels < window[2:]), axis=1)
 
 
 def excerpts(pixels: Array, width: int, height: int) -> Iterator[Excerpt]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -13,6 +14,8 @@ from hybrik_ros.cli.bench.covering import Excerpt, excerpts
 from hybrik_ros.cli.bench.footage import Clip, Image
 from hybrik_ros.cli.bench.marks import has_background
 from hybrik_ros.cli.bench.truth import Truth
+from hybrik_ros.confidence import MAIN_JOINTS
+from hybrik_ros.human import Human
 from hybrik_ros.pipeline import Pipeline
 
 _NEAR = 0.15  # maximum distance in metres of a joint near its true place, across the line of sight
@@ -36,11 +39,22 @@ class Sample(NamedTuple):
         Share of the 12 main joints that are near their true place.
     seen : float
         Share of all joints that are seen.
+    hidden, hidden_seen : int
+        Number of main joints that the picture does not show, and of those that count as seen.
+    joints_seen : int
+        Number of main joints that count as seen.
+    joint_confidence, joints_near : float
+        Sum of their confidences, and the number of those near their true place.
     """
 
     confidence: float
     near: float
     seen: float
+    hidden: int = 0
+    hidden_seen: int = 0
+    joints_seen: int = 0
+    joint_confidence: float = 0.0
+    joints_near: float = 0.0
 
 
 def collect(
@@ -87,9 +101,25 @@ def _run(
             for human in humans:
                 truth = min(people, key=lambda each: each.distances(number, human).mean())
                 if not _is_other(clip, *truth.hip_offset(number, human)):
-                    near = float((truth.distances(number, human) < _NEAR).mean())
-                    seen = float((human.joint_confidence > 0).mean())
-                    yield Sample(human.confidence, near, seen)
+                    near = truth.distances(number, human) < _NEAR
+                    hidden = excerpt.hides(clip.camera.project(truth.joints[number]))
+                    yield _sample(human, near, hidden)
+
+
+def _sample(human: Human, near: NDArray[np.bool_], hidden: NDArray[np.bool_]) -> Sample:
+    """Return what is measured of a body, given which main joints (12) are near and hidden."""
+    confidence = human.joint_confidence[MAIN_JOINTS]
+    seen = confidence > 0
+    return Sample(
+        confidence=human.confidence,
+        near=float(near.mean()),
+        seen=float((human.joint_confidence > 0).mean()),
+        hidden=int(hidden.sum()),
+        hidden_seen=int((hidden & seen).sum()),
+        joints_seen=int(seen.sum()),
+        joint_confidence=float(confidence.sum()),
+        joints_near=int((near & seen).sum()),
+    )
 
 
 def _is_other(clip: Clip, miss: float, depth_ratio: float) -> bool:
@@ -109,23 +139,34 @@ def summarise(samples: Sequence[Sample]) -> dict[str, Any]:
     -------
     dict
         Number of bodies, means, correlations of the confidence, median confidence of bodies with
-        under half of their joints seen, expected calibration error, and the bins.
+        under half of their joints seen, expected calibration error, the share of hidden joints
+        that count as seen, mean confidence and share near of joints that do, and the bins.
     """
-    confidence, near, seen = np.array(samples, float).reshape(-1, 3).T
+    table = np.array(samples, float).reshape(-1, len(Sample._fields))
+    confidence, near, seen = table[:, :3].T
+    hidden, hidden_seen, joints_seen, joint_confidence, joints_near = table[:, 3:].sum(axis=0)
     bins = _bin(samples)
     gaps = [row['bodies'] * abs(row['confidence'] - row['measured']) for row in bins.values()]
-    hidden = confidence[seen < _HALF]
+    doubtful = confidence[seen < _HALF]
     return {
         'bodies': len(samples),
         'confidence': float(confidence.mean()) if samples else math.nan,
         'measured': float(near.mean()) if samples else math.nan,
         'correlation with seen': _correlation(confidence, seen),
         'correlation with measured': _correlation(confidence, near),
-        'bodies under half seen': len(hidden),
-        'confidence under half seen': float(np.median(hidden)) if len(hidden) else math.nan,
+        'bodies under half seen': len(doubtful),
+        'confidence under half seen': float(np.median(doubtful)) if len(doubtful) else math.nan,
         'calibration error': sum(gaps) / len(samples) if samples else math.nan,
+        'hidden joints': int(hidden),
+        'share of them counted as seen': _ratio(hidden_seen, hidden),
+        'joint confidence': _ratio(joint_confidence, joints_seen),
+        'joints near': _ratio(joints_near, joints_seen),
         'bins': bins,
     }
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part / whole) if whole else math.nan
 
 
 def _bin(samples: Sequence[Sample]) -> dict[str, dict[str, Any]]:
@@ -173,4 +214,9 @@ def print_reliability(
         f'{total["bodies under half seen"]} bodies with under half of their joints seen: '
         f'{total["confidence under half seen"]:.2f}. Expected calibration error: '
         f'{total["calibration error"]:.3f}'
+    )
+    console.print(
+        f'Joints: {total["share of them counted as seen"]:.0%} of {total["hidden joints"]} hidden '
+        f'ones count as seen. Mean confidence of seen ones: {total["joint confidence"]:.2f}, share '
+        f'of them near their true place: {total["joints near"]:.2f}'
     )
