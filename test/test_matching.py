@@ -79,6 +79,15 @@ def test_a_body_that_shares_its_trunk_with_two_people_is_between_them(
     assert match(both, people, NONE, SIZE) == [Match.BETWEEN, Match.FOUND, Match.FOUND]
 
 
+def test_the_hidden_side_of_a_person_is_beyond_the_box_and_on_the_person_in_front() -> None:
+    front, behind = np.array([100.0, 100, 205, 400]), np.array([200.0, 100, 300, 400])
+    trunk = np.array([[192.0, 150], [192, 200], *[[x, 180] for x in range(210, 290, 10)]])
+    hidden = Body(np.array([180.0, 100, 300, 400]), trunk)
+    assert match([hidden], np.stack([front, behind]), NONE, SIZE) == [Match.FOUND]
+    moved = Body(hidden.box, trunk - [8, 0])  # farther than a tenth of the box
+    assert match([moved], np.stack([front, behind]), NONE, SIZE) == [Match.BETWEEN]
+
+
 def test_a_body_in_overlapping_boxes_is_of_the_person_it_overlaps_most() -> None:
     behind, front = np.array([100.0, 100, 400, 400]), np.array([280.0, 110, 390, 400])
     people = np.stack([behind, front])

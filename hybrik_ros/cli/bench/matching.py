@@ -17,6 +17,9 @@ _MIN_RELATIVE_OVERLAP = 0.7
 # Minimum share of the trunk's joints in the box of one person only: a body with as many in the
 # boxes of two people is between them. In these pictures, bodies that look so have 0.17 or more.
 _MIN_EXCLUSIVE = 0.15
+# Distance beyond the side of a person's box, as a share of its width, up to which a joint is
+# the person's: the box ends at what is seen, and a side hidden behind another person goes on.
+_TOLERANCE = 0.1
 _MIN_IGNORED = 0.5  # minimum share of the trunk's joints in ignored regions
 
 
@@ -103,7 +106,9 @@ def _inside(body: Body, boxes: Array, size: tuple[int, int]) -> Array:
     """Return whether each of the trunk's joints in the picture (J) is in each box (N): (J, N)."""
     visible = np.all((body.trunk >= 0) & (body.trunk < size), axis=1)
     joints = body.trunk[visible, None]
-    return np.all((joints >= boxes[:, :2]) & (joints <= boxes[:, 2:]), axis=2)
+    margin = _TOLERANCE * (boxes[:, 2:] - boxes[:, :2]) * [1, 0]
+    low, high = boxes[:, :2] - margin, boxes[:, 2:] + margin
+    return np.all((joints >= low) & (joints <= high), axis=2)
 
 
 def _is_between(body: Body, people: Array, size: tuple[int, int]) -> bool:
