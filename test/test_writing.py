@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from test_motion import BODY, walk, write_people
@@ -92,3 +93,11 @@ def test_a_number_of_subscribers_below_zero_is_refused(capsys: pytest.CaptureFix
     with pytest.raises(SystemExit):
         main(['video', '--subscribers', '-1'])
     assert '--subscribers: must not be below 0, but is -1' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.jpg', '.JPG', '.webp', '.bmp', '.jfif'])
+def test_pictures_are_written_without_warnings_of_opencv(tmp_path, capfd, suffix):
+    path = tmp_path / f'picture{suffix}'
+    write_picture(path, np.full((8, 8, 3), 90, np.uint8))
+    assert np.abs(cv2.imread(str(path)).astype(int) - 90).max() <= 2
+    assert capfd.readouterr().err == ''

@@ -33,6 +33,7 @@ _MARGIN = 1.4  # ratio of the side of the visible region to the longer side of t
 # Maximum ratio of the side of the visible region to that of the nearest person; people farther
 # away from each other would be too small to be seen.
 _MAX_SPREAD = 3.0
+_JPEG = ('.jpg', '.jpeg', '.jpe')
 _SHEET_QUALITY = 75  # of JPEG
 # VP8 is the only codec that all browsers play and all builds of OpenCV write: the wheels have no
 # encoder for H.264, and that for VP9 takes seven times as long.
@@ -158,10 +159,13 @@ def write_picture(path: Path, picture: Picture) -> None:
     MediaError
         The format has no pictures of this size.
     """
-    quality = [cv2.IMWRITE_JPEG_QUALITY, _SHEET_QUALITY]
-    suffix = '.jpg' if path.suffix.lower() == '.jfif' else path.suffix  # OpenCV does not know it.
+    suffix = path.suffix.lower()
+    if suffix == '.jfif':  # OpenCV does not know it.
+        suffix = '.jpg'
+    # OpenCV warns of options that a format does not have.
+    options = [cv2.IMWRITE_JPEG_QUALITY, _SHEET_QUALITY] if suffix in _JPEG else []
     try:
-        done, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)
+        done, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
     except cv2.error:  # Some encoders return False instead.
         done = False
     if not done:
