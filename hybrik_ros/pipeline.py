@@ -19,7 +19,6 @@ from hybrik_ros.perception.estimator import Estimator, Observation
 from hybrik_ros.perception.frame import check_image, check_stamp, clip_boxes
 from hybrik_ros.perception.observer import Expectation, Expected, Observer
 from hybrik_ros.perception.opening import (
-    MAX_PEOPLE,
     describe_networks,
     open_detector,
     open_estimator,
@@ -192,7 +191,7 @@ class Pipeline:
     @property
     def is_full(self) -> bool:
         """Whether as many people are tracked as can be: people farther away are left out."""
-        return len(self._tracker.followed) >= MAX_PEOPLE
+        return len(self._tracker.followed) >= self._settings.max_people
 
     @property
     def with_vertices(self) -> bool:

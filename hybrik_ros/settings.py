@@ -19,6 +19,7 @@ from hybrik_ros.untrusted import parse_yaml
 Value = bool | int | float | str
 T = TypeVar('T', bool, int, float, str)
 
+MAX_PEOPLE = 24  # maximum number of people in an image, of which all are found in photos
 BACKENDS = ('auto', 'onnxruntime', 'tensorrt')
 RAW, COMPRESSED = 'raw', 'compressed'
 AUTO, RECTIFIED = 'auto', 'rectified'
@@ -171,6 +172,13 @@ class Settings:
         'Minimum score of a detection. The landmarks found there must agree with it.',
         limits=(0, 1),
     )
+    max_people: int = _setting(
+        'max_people',
+        6,
+        'Maximum number of people; of more, the nearest ones are tracked. The pose network takes '
+        'as long for each of them. In photos up to 24 people are found, whatever this value is.',
+        limits=(1, MAX_PEOPLE),
+    )
     detector_interval: float = _setting(
         'detector.interval',
         0.5,
@@ -279,7 +287,9 @@ def _declared() -> dict[str, Parameter]:
 SETTINGS: dict[str, Parameter] = _declared()
 
 # Settings for a photo: no second image confirms a person, or is smoothed with.
-PHOTO_SETTINGS: dict[str, Any] = {'confirm_after': 0.0, 'smoothing': False}
+PHOTO_SETTINGS: dict[str, Any] = {
+    'confirm_after': 0.0, 'smoothing': False, 'max_people': MAX_PEOPLE,
+}  # fmt: skip
 
 _NODE = (
     Parameter(

@@ -4,10 +4,10 @@ import numpy as np
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, Region
+from hybrik_ros.perception.blazepose import MAX_BATCH
 from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.perception.estimator import Estimator
 from hybrik_ros.perception.landmarks import random_observation
-from hybrik_ros.perception.opening import MAX_PEOPLE
 from hybrik_ros.posing import pose, start_memory
 from hybrik_ros.settings import Settings
 
@@ -24,7 +24,7 @@ def warm_up(
     detector : PersonDetector
         Runs on a blank image.
     estimator : Estimator
-        Runs on as many regions of it as there can be people.
+        Runs on as many regions of it as an inference takes.
     body : BodyModel
         Is posed.
     settings : Settings
@@ -34,9 +34,9 @@ def warm_up(
     camera = Camera.from_field_of_view(60, _SIZE, _SIZE)
     middle = Region(np.full(2, _SIZE / 2), _SIZE)
     detector(blank)
-    # The second time in a row with as many people as there can be, networks take the last memory.
+    # The second time in a row with as many regions as possible, networks take the last memory.
     for _ in range(2):
-        estimator.observe(blank, [middle] * MAX_PEOPLE, camera, 0.0)
+        estimator.observe(blank, [middle] * MAX_BATCH, camera, 0.0)
     memory = start_memory(body)
     for elapsed in (np.inf, 0.1):
         posed = pose(random_observation(middle), memory, body, settings, elapsed)

@@ -85,7 +85,7 @@ def test_both_are_doubted_where_the_detector_agrees_with_both():
         assert belief[JOINT['left_wrist']] < 0.5
 
 
-def test_people_who_shake_hands_share_no_limb():
+def test_shaking_hands_shares_no_limb():
     first, second = person(), person(aside=150.0)
     second[RIGHT_WRIST, :2] = first[LEFT_WRIST, :2]
     for belief in doubt_shared_limbs([first, second], [0.9, 0.9]):

@@ -150,13 +150,13 @@ def test_eight_people_in_turn_are_shaped_once_each() -> None:
 
 
 def test_the_shape_that_has_waited_longest_is_forgotten() -> None:
-    body, shapes = BodyModel.load(), people(21)
-    for betas in [*shapes[:20], shapes[12]]:
+    body, shapes = BodyModel.load(), people(41)
+    for betas in [*shapes[:40], shapes[14]]:
         vertices_of(body, betas)
     body._template = np.full_like(body._template, np.nan)
-    vertices_of(body, shapes[20])
-    assert np.isfinite(vertices_of(body, shapes[12])).all()
-    assert np.isnan(vertices_of(body, shapes[13])).all()
+    vertices_of(body, shapes[40])
+    assert np.isfinite(vertices_of(body, shapes[14])).all()
+    assert np.isnan(vertices_of(body, shapes[15])).all()
     assert np.isnan(vertices_of(body, shapes[0])).all()
 
 

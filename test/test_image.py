@@ -19,6 +19,7 @@ from hybrik_ros.media import MediaError
 from hybrik_ros.perception.opening import FULL_NOTE
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.rotations import from_quaternion
+from hybrik_ros.settings import MAX_PEOPLE
 from hybrik_ros.skeleton import JOINT_NAMES
 
 NAMES = list(JOINT_NAMES[:24])
@@ -83,7 +84,7 @@ def test_a_photo_without_people_is_no_error(
     assert 'field of view of 80 degrees is assumed' in said.err
 
 
-@pytest.mark.parametrize(('count', 'is_said'), [(4, False), (8, True)])
+@pytest.mark.parametrize(('count', 'is_said'), [(8, False), (28, True)])
 def test_the_maximum_of_people_is_said_in_the_words_of_bag(
     count: int,
     is_said: bool,
@@ -96,10 +97,11 @@ def test_the_maximum_of_people_is_said_in_the_words_of_bag(
     margin = 60
     walker = cv2.imread(str(photo))[top - margin : bottom + margin, left - margin : right + margin]
     crowd = photo.with_name(f'crowd{count}.png')
-    cv2.imwrite(str(crowd), np.vstack([np.hstack([walker] * (count // 2))] * 2))
+    rows = 2 if count < 10 else 4
+    cv2.imwrite(str(crowd), np.vstack([np.hstack([walker] * (count // rows))] * rows))
     assert main(['image', str(crowd)]) == 0
     said = capsys.readouterr()
-    assert len(json.loads(said.out)['people']) == min(count, 6)
+    assert len(json.loads(said.out)['people']) == min(count, MAX_PEOPLE)
     assert (FULL_NOTE in said.err.splitlines()) == is_said
     assert main(['bag', str(crowd), '-o', str(tmp_path / 'bag')]) == 0
     assert (FULL_NOTE in capsys.readouterr().err.splitlines()) == is_said

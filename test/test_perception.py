@@ -164,6 +164,26 @@ def test_each_person_is_detected_once(clip, seen, detect, index):
     assert len(detect(np.ascontiguousarray(clip[index][top:bottom, left:right]))) == 1
 
 
+@pytest.mark.parametrize(('width', 'height'), [(1280, 720), (720, 1281), (7, 7)])
+def test_halves_cover_an_image_and_overlap(width, height):
+    parts = np.array(detector.halves(width, height))
+    assert len(parts) == 4
+    assert parts[0, :2].tolist() == [0, 0]
+    assert np.all(parts[:, 2:] <= [width, height])
+    assert np.all(parts[-1, 2:] >= [width - 1, height - 1])
+    area = np.prod(parts[:, 2:] - parts[:, :2], axis=1)
+    assert area == pytest.approx(width * height / 2, rel=0.2)
+
+
+def test_person_in_a_part_is_detected_at_the_same_place_in_the_image(clip, seen, detect):
+    whole = seen[60][0]
+    left = int(whole.box[0]) - 100
+    [part] = detect(clip[60], None, (left, 20, left + 500, clip[60].shape[0]))
+    assert np.abs(part.box - whole.box).max() < 25
+    away = np.linalg.norm(part.keypoints[:, :2] - whole.keypoints[:, :2], axis=1)
+    assert np.median(away) < 12
+
+
 def test_threshold_decides_which_people_are_detected(clip):
     with open_runner(detector.MODEL) as runner:
         assert PersonDetector(runner, 320, 0.99)(clip[60]) == []

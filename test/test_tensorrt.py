@@ -33,7 +33,7 @@ from hybrik_ros.inference import (
 from hybrik_ros.inference.half import halve
 from hybrik_ros.inference.tensorrt import TensorRTRunner
 from hybrik_ros.perception import blazepose, detector
-from hybrik_ros.perception.opening import MAX_PEOPLE
+from hybrik_ros.perception.blazepose import MAX_BATCH
 from hybrik_ros.settings import Settings
 
 DATA = Path(__file__).parent / 'data'
@@ -514,6 +514,6 @@ def test_the_precision_is_that_of_the_engine_used_last(
 
 
 def test_engines_are_built_for_what_the_pipeline_asks_by_default() -> None:
-    assert tensorrt_engine._BATCH[2] == MAX_PEOPLE
+    assert tensorrt_engine._BATCH[2] == MAX_BATCH
     largest = max(detector.look_sizes(Settings().detector_size))
     assert detector.padded(largest) == runner.SIDE

@@ -20,8 +20,8 @@ DEFAULT_BODY = Path(__file__).parent.parent / 'data' / 'body.npz'
 # other methods use the first ten.
 MAX_BETAS = 10
 _NUM_POSE_FEATURES = 9 * (NUM_JOINTS - 1)
-# Maximum number of cached shapes: more than the people that a frame shows (opening.MAX_PEOPLE).
-_MAX_CACHED_SHAPES = 8
+# Maximum number of cached shapes: more than the people that a frame shows (settings.MAX_PEOPLE).
+_MAX_CACHED_SHAPES = 26
 
 
 class BodyModel:

@@ -23,7 +23,7 @@ _MIN_BELIEF, _BELIEF_PER_SCORE, _SCORE_PER_DISTANCE = 0.45, 2.4, 0.4
 # Distance of the keypoints of two people, in lengths of the shorter trunk, below which they are on
 # one limb.
 _SHARED_DISTANCE = 0.25
-# Minimum lead in support of the person to whom a shared limb belongs.
+# Minimum lead in support of the person that a shared limb belongs to.
 _MIN_LEAD = 0.05
 _SHARED_BELIEF = 0.4  # in a limb that may be another person's; below what counts as seen
 

@@ -27,6 +27,8 @@ _MIN_HIP_SCORE = 0.4
 # Sizes of the image that the network sees, relative to the setting: it finds people best that are
 # about half as high as the image, so each size finds people at other distances.
 _SCALES = (1.0, 0.6, 1.6)
+# Number of people at one size from which on the network may miss some: it finds six at most.
+CROWD = 5
 # Two boxes are of one person where their intersection over union exceeds this.
 _MIN_OVERLAP = 0.5
 # Two observations are of one person where this share of their keypoints are nearer than the
@@ -49,6 +51,9 @@ _MAX_EDGE_DISTANCE = 0.02
 # For such a person, as shares of the height of the box: depth of the middle of the whole body below
 # the upper edge of the box, and side of the square around the whole body.
 _MIDDLE, _WHOLE = 0.75, 2.0
+
+
+Part = tuple[int, int, int, int]  # of an image: x_min, y_min, x_max, y_max in pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +176,9 @@ class PersonDetector:
         """Free the network."""
         self._runner.close()
 
-    def __call__(self, rgb: NDArray[np.uint8], size: int | None = None) -> list[Detection]:
+    def __call__(
+        self, rgb: NDArray[np.uint8], size: int | None = None, part: Part | None = None
+    ) -> list[Detection]:
         """Return the people in an image, best first.
 
         Parameters
@@ -180,10 +187,15 @@ class PersonDetector:
             Image (H, W, 3), uint8.
         size : int, optional
             Longer side in pixels of the image that the network sees; the first of sizes by default.
+        part : tuple of int, optional
+            The part of the image to look at, at the same scale: x_min, y_min, x_max, y_max in
+            pixels; all of it by default.
         """
+        left, top, right, bottom = part or (0, 0, rgb.shape[1], rgb.shape[0])
+        shown = rgb[top:bottom, left:right]
         scale = (size or self.sizes[0]) / max(rgb.shape[:2])
-        fitted = [max(1, round(side * scale)) for side in rgb.shape[:2]]
-        small = cv2.resize(rgb, fitted[::-1], interpolation=cv2.INTER_AREA)
+        fitted = [max(1, round(side * scale)) for side in shown.shape[:2]]
+        small = cv2.resize(shown, fitted[::-1], interpolation=cv2.INTER_AREA)
         given = self._runner.inputs['input'].shape[1:3]
         height, width = (side or padded(need) for side, need in zip(given, fitted, strict=True))
         canvas = np.zeros((1, height, width, 3), np.int32)
@@ -197,14 +209,23 @@ class PersonDetector:
             if person[55] < self.threshold:
                 break
             keypoints = person[: 3 * coco.NUM_KEYPOINTS].reshape(-1, 3)[:, [1, 0, 2]].astype(float)
-            keypoints[:, :2] *= to_pixels
-            box = person[[52, 51, 54, 53]] * np.tile(to_pixels, 2)
+            keypoints[:, :2] = keypoints[:, :2] * to_pixels + (left, top)
+            box = person[[52, 51, 54, 53]] * np.tile(to_pixels, 2) + (left, top, left, top)
             detection = Detection(float(person[55]), np.clip(box, 0, limits), keypoints)
             if detection.is_face_only(rgb.shape[0]) or detection.is_lower_legs_only:
                 continue
             if not any(same_person(detection.keypoints, other.keypoints) for other in found):
                 found.append(detection)
         return found
+
+
+def halves(width: int, height: int) -> list[Part]:
+    """Return the halves of an image along its longer side, and two between them."""
+    half = max(width, height) // 2
+    starts = [index * half // 3 for index in range(4)]
+    if width >= height:
+        return [(start, 0, start + half, height) for start in starts]
+    return [(0, start, width, start + half) for start in starts]
 
 
 def look_sizes(size: int) -> tuple[int, ...]:

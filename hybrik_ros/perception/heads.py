@@ -18,7 +18,7 @@ _NUM_SEEN = 3  # keypoints of a face that show where a head is
 _MIN_RADIUS = 0.14  # of a head, in lengths of the trunk; a face seen from the side is narrow
 # Distance of two heads, in radii of the larger one, up to which they may be the same head.
 _SAME_HEAD = 2.0
-# Minimum lead in support of the person to whom such a head belongs.
+# Minimum lead in support of the person that such a head belongs to.
 _MIN_LEAD = 0.05
 
 

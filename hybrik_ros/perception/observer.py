@@ -8,19 +8,18 @@ from typing import NamedTuple
 from hybrik_ros.arrays import Array, Image
 from hybrik_ros.camera import Camera, Region
 from hybrik_ros.perception.agreement import Agreement, compare
-from hybrik_ros.perception.detector import Detection, PersonDetector, same_box
+from hybrik_ros.perception.detector import CROWD, Detection, PersonDetector, halves, same_box
 from hybrik_ros.perception.estimator import Estimator, Observation
 from hybrik_ros.perception.frame import Boxes
 from hybrik_ros.perception.heads import find_head, heads_of_others
 from hybrik_ros.perception.looks import NEVER, Situation, choose_looks
-from hybrik_ros.perception.opening import MAX_PEOPLE
 from hybrik_ros.perception.selection import SAME_TRACKED, distinct, is_among, join, select_largest
 from hybrik_ros.settings import Settings
 from hybrik_ros.timing import StageTimer
 
 # Hysteresis: keep a supported person while the score exceeds this fraction of presence_threshold.
 _HYSTERESIS = 0.4
-# Minimum support of a tracked person for whom a low score is enough.
+# Minimum support of a tracked person whose low score is enough.
 MIN_SUPPORT = 0.5
 # Minimum confidence of a face, and score of a detected one, that shows where a head is, and maximum
 # age in seconds of the place.
@@ -153,12 +152,12 @@ class Observer:
         Returns
         -------
         list of Found
-            Different people, at most MAX_PEOPLE: the nearest ones.
+            Different people, at most settings.max_people: the nearest ones.
         """
         threshold = settings.presence_threshold
-        people = self._follow(rgb, camera, expected, threshold)
+        people = self._follow(rgb, camera, expected, settings)
         if boxes is not None:
-            people = self._look_in_boxes(rgb, camera, people, boxes, threshold)
+            people = self._look_in_boxes(rgb, camera, people, boxes, settings)
             if self.has_box_held or self.empty_boxes < _MAX_EMPTY_BOXES:
                 return [Found(person) for person in people]
         if any(person.score < threshold for person in people):
@@ -167,14 +166,16 @@ class Observer:
         if not sizes:
             return [Found(person) for person in people]
         looks = self._detect(rgb, sizes)
-        new = self._find_new(rgb, camera, looks, people, threshold)
-        return [Found(person, compare(looks, person.keypoints)) for person in join(people, new)]
+        new = self._find_new(rgb, camera, looks, people, settings)
+        joined = join(people, new, settings.max_people)
+        return [Found(person, compare(looks, person.keypoints)) for person in joined]
 
     def _follow(
-        self, rgb: Image, camera: Camera, expected: Expectation, threshold: float
+        self, rgb: Image, camera: Camera, expected: Expectation, settings: Settings
     ) -> list[Observation]:
         """Observe the tracked people where they are expected, best first."""
-        expectations = expected.people[:MAX_PEOPLE]
+        threshold = settings.presence_threshold
+        expectations = expected.people[: settings.max_people]
         regions = [expectation.region for expectation in expectations]
         if expected.elapsed < _MAX_HEAD_SECONDS:
             heads = [find_head(person.keypoints, _MIN_HEAD_CONFIDENCE) for person in expectations]
@@ -194,15 +195,15 @@ class Observer:
         camera: Camera,
         people: list[Observation],
         boxes: Boxes,
-        threshold: float,
+        settings: Settings,
     ) -> list[Observation]:
         """Return the tracked people, and those that another detector found."""
         regions = self._regions_in(boxes.inside, camera, people)
-        chosen = [regions[i] for i in select_largest(regions, people)]
-        observed = [person for person in self._observe(rgb, chosen, camera, threshold) if person]
-        new = sorted(observed, key=lambda person: -person.score)
+        chosen = [regions[i] for i in select_largest(regions, people, settings.max_people)]
+        observed = self._observe(rgb, chosen, camera, settings.presence_threshold)
+        new = sorted(filter(None, observed), key=lambda person: -person.score)
         self._judge_boxes(boxes, len(regions), people, new)
-        return join(people, new)
+        return join(people, new, settings.max_people)
 
     def _observe(
         self, rgb: Image, regions: Sequence[Region], camera: Camera, min_score: float
@@ -249,9 +250,13 @@ class Observer:
         return sizes
 
     def _detect(self, rgb: Image, sizes: Sequence[int]) -> list[list[Detection]]:
-        """Return the people that the detector finds at each size."""
+        """Return the people that the detector finds at each size, and in parts of a crowd."""
         with self._timer.measure('detect'):
-            return [self._detector(rgb, size) for size in sizes]
+            looks = [self._detector(rgb, size) for size in sizes]
+            if len(sizes) > 1 and max(map(len, looks)) >= CROWD:
+                parts = halves(rgb.shape[1], rgb.shape[0])
+                looks += [self._detector(rgb, size, part) for size in sizes for part in parts]
+        return looks
 
     def _find_new(
         self,
@@ -259,7 +264,7 @@ class Observer:
         camera: Camera,
         looks: Sequence[Sequence[Detection]],
         people: Sequence[Observation],
-        min_score: float,
+        settings: Settings,
     ) -> list[Observation]:
         """Observe the people that the detector found and that are none of the tracked ones.
 
@@ -274,14 +279,16 @@ class Observer:
             The people that the detector found at each size.
         people : sequence of Observation
             The tracked people.
-        min_score : float
-            Minimum score of an observation.
+        settings : Settings
+            Thresholds.
         """
-        candidates = [pair for look in looks for pair in self._select(look, people)]
+        candidates = [
+            pair for look in looks for pair in self._select(look, people, settings.max_people)
+        ]
         found: list[tuple[float, Observation]] = []
         for scale in _REGION_SCALES:
             regions = [replace(region, size=scale * region.size) for _, region in candidates]
-            observed = self._observe(rgb, regions, camera, min_score)
+            observed = self._observe(rgb, regions, camera, settings.presence_threshold)
             failed = []
             for candidate, person in zip(candidates, observed, strict=True):
                 away = 1.0 if person is None else candidate[0].distance(person.keypoints)
@@ -293,7 +300,7 @@ class Observer:
         return [person for _, person in sorted(found, key=itemgetter(0))]
 
     def _select(
-        self, look: Sequence[Detection], people: Sequence[Observation]
+        self, look: Sequence[Detection], people: Sequence[Observation], max_people: int
     ) -> list[tuple[Detection, Region]]:
         """Return the detections that may be new people among the nearest ones, with their regions.
 
@@ -307,7 +314,8 @@ class Observer:
             for detection, region in zip(look, regions, strict=True)
             if not is_among(detection.keypoints, people)
         ]
-        return [new[i] for i in select_largest([region for _, region in new], people)]
+        regions = [region for _, region in new]
+        return [new[i] for i in select_largest(regions, people, max_people)]
 
     def _regions_in(
         self, boxes: Array, camera: Camera, people: Sequence[Observation]

@@ -16,10 +16,9 @@ from hybrik_ros.settings import Settings
 
 _LOGGER = logging.getLogger(__name__)
 
-MAX_PEOPLE = 6  # as many as MoveNet finds
 FULL_NOTE = (
-    f'{MAX_PEOPLE} people are found, which is the maximum: of more people in an image only the '
-    f'nearest ones are reported'
+    'the maximum number of people (max_people) is found: of more people in an image only the '
+    'nearest ones are reported'
 )
 
 
@@ -41,7 +40,7 @@ def open_estimator(settings: Settings) -> Estimator:
         As `open_runner`, or the file is the model of another network.
     """
     if not settings.hybrik_model:
-        prove = partial(proof.prove_landmarks, people=MAX_PEOPLE)
+        prove = partial(proof.prove_landmarks, people=blazepose.MAX_BATCH)
         runner = open_runner(blazepose.MODEL, settings.backend, settings.threads, prove)
         return BlazePoseEstimator(runner, settings.flip_test)
     model = Path(os.path.expanduser(settings.hybrik_model))

@@ -8,7 +8,6 @@ from hybrik_ros.arrays import Array
 from hybrik_ros.camera import ImpossiblePoseError, Region
 from hybrik_ros.perception.detector import SAME_KEYPOINTS, same_person
 from hybrik_ros.perception.estimator import Observation
-from hybrik_ros.perception.opening import MAX_PEOPLE
 
 # Hysteresis: a new person replaces a tracked one only where its distance is below this fraction of
 # the tracked person's.
@@ -36,10 +35,12 @@ def distinct(people: Sequence[Observation], min_share: float = SAME_KEYPOINTS) -
     return found
 
 
-def join(people: list[Observation], new: Sequence[Observation]) -> list[Observation]:
-    """Return tracked and new people, each once: the MAX_PEOPLE nearest of them."""
+def join(
+    people: list[Observation], new: Sequence[Observation], max_people: int
+) -> list[Observation]:
+    """Return tracked and new people, each once: the max_people nearest of them."""
     others = [person for person in distinct(new) if not is_among(person.keypoints, people)]
-    return _select_nearest(people + others, people)
+    return _select_nearest(people + others, people, max_people)
 
 
 def is_among(
@@ -49,8 +50,10 @@ def is_among(
     return any(same_person(keypoints, person.keypoints, min_share) for person in people)
 
 
-def select_largest(regions: Sequence[Region], people: Sequence[Observation]) -> list[int]:
-    """Return the indices of the regions that may show one of the MAX_PEOPLE nearest people.
+def select_largest(
+    regions: Sequence[Region], people: Sequence[Observation], max_people: int
+) -> list[int]:
+    """Return the indices of the regions that may show one of the nearest people.
 
     Distances are not known before; the nearer a person, the larger the region.
 
@@ -60,20 +63,24 @@ def select_largest(regions: Sequence[Region], people: Sequence[Observation]) -> 
         Regions of different people.
     people : sequence of Observation
         The tracked people.
+    max_people : int
+        Maximum number of people.
     """
-    free = MAX_PEOPLE - len(people)
+    free = max_people - len(people)
     if len(regions) <= free:
         return list(range(len(regions)))
-    largest = sorted(range(len(regions)), key=lambda i: -regions[i].size)[:MAX_PEOPLE]
+    largest = sorted(range(len(regions)), key=lambda i: -regions[i].size)[:max_people]
     known = sorted(person.next_region.size for person in people)
     # Beyond the free places, each has to be larger than the next smallest of the tracked people.
     rivals = zip(largest[free:], known, strict=False)
     return largest[:free] + [i for i, size in rivals if size < _NEARER * regions[i].size]
 
 
-def _select_nearest(found: list[Observation], tracked: Sequence[Observation]) -> list[Observation]:
-    """Return the MAX_PEOPLE nearest people, in their order; tracked ones stay in case of doubt."""
-    if len(found) <= MAX_PEOPLE:
+def _select_nearest(
+    found: list[Observation], tracked: Sequence[Observation], max_people: int
+) -> list[Observation]:
+    """Return the max_people nearest people, in their order; tracked ones stay in case of doubt."""
+    if len(found) <= max_people:
         return found
 
     def distance(person: Observation) -> float:
@@ -82,7 +89,7 @@ def _select_nearest(found: list[Observation], tracked: Sequence[Observation]) ->
         except ImpossiblePoseError:
             return np.inf
 
-    nearest = sorted(found, key=distance)[:MAX_PEOPLE]
+    nearest = sorted(found, key=distance)[:max_people]
     return [person for person in found if _contains(nearest, person)]
 
 
