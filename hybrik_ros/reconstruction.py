@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrik_ros.arrays import Image
+from hybrik_ros.arrays import Array, Image
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, ImpossiblePoseError
 from hybrik_ros.confidence import body_confidence
@@ -57,6 +57,7 @@ class Reconstructor:
         camera: Camera,
         stamp: float,
         depth: NDArray[np.float32] | None,
+        up: Array,
         settings: Settings,
     ) -> list[Human]:
         """Return the people in a frame whose tracks are confirmed.
@@ -73,6 +74,8 @@ class Reconstructor:
             Time in seconds.
         depth : ndarray or None
             Depths (H, W) in metres, checked by check_depth.
+        up : ndarray
+            Unit vector (3) that points up, optical frame.
         settings : Settings
             Whether and how to smooth.
         """
@@ -85,7 +88,7 @@ class Reconstructor:
             memory = start_memory(self._body) if track is None else track.memory
             elapsed = np.inf if track is None else track.elapsed(stamp)
             try:
-                posed = pose(observation, memory, self._body, settings, elapsed, measure)
+                posed = pose(observation, memory, self._body, settings, elapsed, measure, up)
             except ImpossiblePoseError:  # As if there had been no such frame.
                 refused += [] if track is None else [track]
                 continue
