@@ -25,6 +25,7 @@ _MIN_RAY_SPREAD = 1e-14  # radians squared; rays with a smaller variance count a
 
 
 ASSUMED_FIELD_OF_VIEW = 60.0  # horizontal, in degrees, of files without a calibration
+IMAGE_UP = np.array([0.0, -1.0, 0.0])  # up in the optical frame of a level camera
 
 
 class ImpossiblePoseError(ValueError):

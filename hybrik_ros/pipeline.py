@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from hybrik_ros import compiling
 from hybrik_ros.arrays import Image
 from hybrik_ros.body import BodyModel
-from hybrik_ros.camera import Camera
+from hybrik_ros.camera import IMAGE_UP, Camera
 from hybrik_ros.human import Human
 from hybrik_ros.perception.depth import check_depth
 from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.perception.estimator import Estimator, Observation
-from hybrik_ros.perception.frame import check_image, check_stamp, clip_boxes
+from hybrik_ros.perception.frame import check_image, check_stamp, check_up, clip_boxes
 from hybrik_ros.perception.observer import Expectation, Expected, Observer
 from hybrik_ros.perception.opening import (
     describe_networks,
@@ -118,6 +118,8 @@ class Pipeline:
         stamp: float,
         depth: NDArray[np.float32] | None = None,
         boxes: ArrayLike | None = None,
+        *,
+        up: ArrayLike | None = None,
     ) -> list[Human]:
         """Find the people in a frame.
 
@@ -138,6 +140,9 @@ class Pipeline:
             Boxes (N, 4): x_min, y_min, x_max, y_max in pixels: the people that another detector
             found, best first. The own detector does not run then, unless boxes came in five frames
             and none has ever held a person; tracked people need no box.
+        up : array_like, optional
+            Vector (3) that points up, against gravity, in the optical frame; by default the
+            image's vertical. Trunks whose hips are not seen are turned towards it, no others.
 
         Returns
         -------
@@ -148,7 +153,7 @@ class Pipeline:
         ------
         ValueError
             The image is no (H, W, 3) uint8, or not of the camera's size; the camera is no Camera;
-            the stamp is no finite number; the boxes are no (N, 4) finite numbers.
+            the stamp is no finite number; the boxes are no (N, 4) finite numbers; up is no vector.
         DepthError
             A ValueError: the depth is no (H, W) float32, or of another size.
         """
@@ -157,6 +162,7 @@ class Pipeline:
             check_depth(depth, camera)
         found = None if boxes is None else clip_boxes(boxes, camera)
         check_stamp(stamp)
+        upwards = IMAGE_UP if up is None else check_up(up)
         if stamp < self._stamp:
             self.reset()
         elapsed, self._stamp = stamp - self._stamp, stamp
@@ -175,7 +181,7 @@ class Pipeline:
         people = self._observer.observe(rgb, camera, expected, found, self._settings)
         with self._timer.measure('solve'):
             return self._reconstructor.reconstruct(
-                people, rgb, camera, stamp, depth, self._settings
+                people, rgb, camera, stamp, depth, upwards, self._settings
             )
 
     @property

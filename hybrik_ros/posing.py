@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hybrik_ros.arrays import Array
 from hybrik_ros.body import BodyModel
 from hybrik_ros.body.proportions import Proportions
-from hybrik_ros.camera import ImpossiblePoseError, locate
+from hybrik_ros.camera import IMAGE_UP, ImpossiblePoseError, locate
 from hybrik_ros.kinematics import forward, solve
 from hybrik_ros.perception.estimator import SEEN, Observation
 from hybrik_ros.rotations import from_rotation_vector, to_rotation_vector
@@ -51,6 +51,16 @@ _NECK = tuple(JOINT_NAMES.index(name) for name in ('neck', 'head'))
 _LINKS = np.array([[len(_SPINE)], [len(_NECK)]])
 _MAX_NECK_ANGLE = np.radians(45)  # of each joint of the neck
 _RELAX_SECONDS = 1.0  # time constant with which a limb that is not seen comes to rest
+# Radians from the T-pose, in which arms are level, to arms that hang: 15 degrees off the vertical,
+# so that hands do not touch the thighs.
+_ARM_DROP = np.radians(75)
+_T_POSE = np.tile(np.eye(3), (NUM_JOINTS, 1, 1))
+# The rotations (24, 3, 3) of limbs at rest: the T-pose with hanging arms.
+_RESTING = _T_POSE.copy()
+_RESTING[list(SHOULDERS), :2, :2] = [  # Kernels would be compiled while this module loads.
+    [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    for angle in (-_ARM_DROP, _ARM_DROP)
+]
 # The ends of the bones of each joint (24, 3).
 _BONE_ENDS = np.array(
     [THREE_CHILDREN.get(joint, 3 * (end,)) for joint, end in enumerate(BONE_TARGETS[:NUM_JOINTS])]
@@ -147,6 +157,7 @@ def pose(
     options: Settings,
     elapsed: float,
     measure_distance: MeasureDistance | None = None,
+    up: Array = IMAGE_UP,
 ) -> Posed:
     """Pose a body of fixed proportions where an observation shows it.
 
@@ -164,6 +175,8 @@ def pose(
         Seconds since the memory; infinite for a new person.
     measure_distance : callable, optional
         Measures how far away the body is, for example in a depth image.
+    up : ndarray
+        Unit vector (3) that points up, optical frame, for what is not seen of the trunk.
 
     Returns
     -------
@@ -181,7 +194,7 @@ def pose(
     if options.smoothing:
         observation, memory = keep_sides(observation, memory, elapsed)
     smooth, memory = _smooth_depths(observation, memory, _Filters.of(options), elapsed)
-    joints, confidence = smooth.joints(memory.proportions)
+    joints, confidence = smooth.joints(memory.proportions, up)
     memory = _update_shape(smooth, joints, confidence, memory, body, elapsed)
     solved = _solve(smooth, joints, confidence, memory, options, elapsed)
     memory = replace(memory, rotations=solved)
@@ -279,12 +292,12 @@ def _solve(
     proportions = memory.proportions
     guesses = observation.guesses(joints, confidence, proportions)
     weights = _solver_weights(confidence, guesses)
-    previous = memory.rotations
-    held = None if previous is None else _relax(previous, weights, elapsed)
-    twist = observation.twist(joints, proportions, weights, held if options.smoothing else None)
+    held = _relax(memory.rotations, weights, elapsed)
+    is_smooth = options.smoothing and memory.rotations is not None
+    twist = observation.twist(joints, proportions, weights, held if is_smooth else None)
     rotations = solve(
         joints, proportions.rest, twist, confidence=weights, previous=held,
-        previous_weight=_PREVIOUS_WEIGHT if options.smoothing else 0.0,
+        previous_weight=_PREVIOUS_WEIGHT if is_smooth else 0.0,
         depth_weight=_DEPTH_WEIGHT,
     )  # fmt: skip
     return bend_evenly(rotations, observation.head_rotation(proportions))
@@ -447,26 +460,26 @@ def bend_evenly(rotations: Array, head_rotation: Array | None) -> Array:
     return bent
 
 
-def _relax(rotations: Array, weights: Array, elapsed: float) -> Array:
+def _relax(rotations: Array | None, weights: Array, elapsed: float) -> Array:
     """Return the last rotations (24, 3, 3), nearer to rest where no bone of a joint is seen.
 
     A limb that leaves the image continues as it was at first, but its pose becomes unknown.
 
     Parameters
     ----------
-    rotations : ndarray
-        The last rotations (24, 3, 3).
+    rotations : ndarray or None
+        The last rotations (24, 3, 3); None for a new person, with all unseen limbs at rest.
     weights : ndarray
         Weights (29) of the joints.
     elapsed : float
         Seconds since then.
     """
     unseen = np.flatnonzero(weights[_BONE_ENDS].max(axis=1) == 0)
-    if not len(unseen):
-        return rotations
-    share = np.exp(-max(elapsed, 0.0) / _RELAX_SECONDS)
-    relaxed = rotations.copy()
-    relaxed[unseen] = from_rotation_vector(share * to_rotation_vector(rotations[unseen]))
+    relaxed = _T_POSE.copy() if rotations is None else rotations.copy()
+    rest = _RESTING[unseen]
+    share = 0.0 if rotations is None else np.exp(-max(elapsed, 0.0) / _RELAX_SECONDS)
+    away = to_rotation_vector(rest.transpose(0, 2, 1) @ relaxed[unseen])
+    relaxed[unseen] = rest @ from_rotation_vector(share * away)
     return relaxed
 
 

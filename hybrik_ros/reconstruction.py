@@ -58,6 +58,7 @@ class Reconstructor:
         camera: Camera,
         stamp: float,
         depth: NDArray[np.float32] | None,
+        up: Array,
         settings: Settings,
     ) -> list[Human]:
         """Return the people in a frame whose tracks are confirmed.
@@ -74,6 +75,8 @@ class Reconstructor:
             Time in seconds.
         depth : ndarray or None
             Depths (H, W) in metres, checked by check_depth.
+        up : ndarray
+            Unit vector (3) that points up, optical frame.
         settings : Settings
             Whether and how to smooth.
         """
@@ -86,7 +89,7 @@ class Reconstructor:
             memory = start_memory(self._body) if track is None else track.memory
             elapsed = np.inf if track is None else track.elapsed(stamp)
             try:
-                posed = pose(observation, memory, self._body, settings, elapsed, measure)
+                posed = pose(observation, memory, self._body, settings, elapsed, measure, up)
             except ImpossiblePoseError:  # As if there had been no such frame.
                 refused += [] if track is None else [track]
                 continue

@@ -317,6 +317,12 @@ _NODE = (
         unit='degrees', limits=(0, 170),
     ),
     Parameter(
+        'gravity_frame', '',
+        'TF frame whose z points up, such as map: the trunks of people whose hips are not seen are '
+        'turned towards it. Empty: the vertical of the image.',
+        dynamic=False,
+    ),
+    Parameter(
         'depth.enabled', False,
         'Take distances from a depth image on the topic depth, registered to the colour image and '
         'with the same stamp.',

@@ -16,6 +16,7 @@ import onnx
 import pytest
 import yaml
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import Quaternion, TransformStamped
 from hri_msgs.msg import IdsList
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
@@ -23,6 +24,7 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.duration import Duration
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from shape_msgs.msg import Mesh
 from spinning import SpinningNode
@@ -777,6 +779,52 @@ def test_compressed_images_and_depth(
     finally:
         for publisher in (images, depths, unheard):
             peer.node.destroy_publisher(publisher)
+        process.kill()
+
+
+def test_tf_shows_the_way_up_for_people_without_hips(
+    ros_environment: dict[str, str], peer: Peer, node: Process, tmp_path: Path
+) -> None:
+    node.kill()
+    process = Process(ros_environment, tmp_path / 'log', 'gravity_frame:=map')
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    static = peer.node.create_publisher(TFMessage, '/tf_static', latched)
+    try:
+        assert peer.wait(lambda: peer.node.count_subscribers('image') > 0, 60)
+        picture = peer.frame()
+        [human] = peer.wait(lambda: peer.show_and_wait(picture).humans)
+        k = peer.calibration['camera_matrix']['data']
+        hips = [human.joints[i].y / human.joints[i].z * k[4] + k[5] for i in (1, 2)]
+        bust = picture[: int(np.mean(hips)) - 30]
+
+        def joints_of_bust() -> np.ndarray | None:
+            peer.call(Trigger, 'reset', Trigger.Request())
+            header = peer.header()
+            camera_info = peer.camera_info(header)
+            camera_info.height = len(bust)
+            peer.camera_infos.publish(camera_info)
+            peer.images.publish(peer.image(bust, header))
+            answer = peer.wait(lambda: peer.stamped('human_poses', header), 5.0)
+            people = answer[0].humans if answer else []
+            return from_human_mesh(people[0]).joints if people else None
+
+        def lean() -> float:
+            """Return how far her shoulders are to the right of her hips, in metres."""
+            found: list[np.ndarray] = []
+            assert peer.wait(lambda: found.append(joints_of_bust()) or found[-1] is not None)
+            return float(found[-1][[16, 17], 0].mean() - found[-1][[1, 2], 0].mean())
+
+        before = lean()
+        assert process.said(f"connect '{FRAME_ID}' with gravity_frame 'map'") == 1
+        up = np.array([0.5, -1.0, 0.0])  # to the right in the image
+        turn = Rotation.align_vectors([[0, 0, np.linalg.norm(up)]], [up])[0]
+        transform = TransformStamped(header=Header(frame_id='map'), child_frame_id=FRAME_ID)
+        x, y, z, w = turn.as_quat()
+        transform.transform.rotation = Quaternion(x=x, y=y, z=z, w=w)
+        static.publish(TFMessage(transforms=[transform]))
+        assert peer.wait(lambda: lean() > before + 0.05)
+    finally:
+        peer.node.destroy_publisher(static)
         process.kill()
 
 

@@ -7,6 +7,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from hybrik_ros.arrays import Array
 from hybrik_ros.camera import Camera
 from hybrik_ros.human import Human
 from hybrik_ros.messages.camera_info import CameraInfoBuffer
@@ -102,7 +103,9 @@ class FrameProcessor:
             self._pipeline.reset()
         self._pipeline.adjust(**parameters.dynamic_settings(self._node))
         self._pipeline.with_vertices = self._outputs.wants_vertices
-        humans = self._find_people(rgb, camera, stamp, depth, boxes)
+        inputs = self.inputs
+        up = None if inputs is None else inputs.up_of(message.header)
+        humans = self._find_people(rgb, camera, stamp, depth, boxes, up)
         self._check_people(boxes, width, height)
         for stage, seconds in self._pipeline.stage_seconds.items():
             self._diagnostics.add_time(stage, seconds)
@@ -185,12 +188,13 @@ class FrameProcessor:
         stamp: float,
         depth: NDArray | None,
         boxes: list[Box] | None,
+        up: Array | None,
     ) -> list[Human]:
         try:
-            humans = self._pipeline(rgb, camera, stamp, depth, boxes)
+            humans = self._pipeline(rgb, camera, stamp, depth, boxes, up=up)
         except DepthError as fault:  # It was refused before anything changed.
             self._complaints.warn(str(fault))
-            return self._pipeline(rgb, camera, stamp, None, boxes)
+            return self._pipeline(rgb, camera, stamp, None, boxes, up=up)
         if depth is not None:
             self._diagnostics.count_used('depth')
         return humans

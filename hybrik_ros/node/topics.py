@@ -19,6 +19,13 @@ LATCHED = QoSProfile(
     reliability=QoSReliabilityPolicy.RELIABLE,
     durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
 )
+# As tf2 subscribes, but to publishers of any reliability.
+TRANSFORMS = QoSProfile(depth=100, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+STATIC_TRANSFORMS = QoSProfile(
+    depth=100,
+    reliability=QoSReliabilityPolicy.RELIABLE,
+    durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
+)
 
 
 def subscribe_to_latched(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hybrik_ros.arrays import Array, Image
 from hybrik_ros.body.proportions import Proportions
-from hybrik_ros.camera import Camera, Region
+from hybrik_ros.camera import IMAGE_UP, Camera, Region
 from hybrik_ros.perception.detector import Detection
 
 SEEN = 0.5  # Minimum confidence of a joint or landmark that counts as seen; below it is inferred.
@@ -98,13 +98,15 @@ class Observation(Protocol):
             Mean distance across the line of sight, in metres at the person's distance.
         """
 
-    def joints(self, body: Proportions) -> tuple[Array, Array]:
+    def joints(self, body: Proportions, up: Array = IMAGE_UP) -> tuple[Array, Array]:
         """Return the solver's joints.
 
         Parameters
         ----------
         body : Proportions
             Proportions of the person, as estimated so far.
+        up : ndarray
+            Unit vector (3) that points up, optical frame, for what is not seen of the trunk.
 
         Returns
         -------

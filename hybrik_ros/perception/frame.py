@@ -57,6 +57,24 @@ def check_stamp(stamp: float) -> None:
         raise ValueError(f'stamp must be finite, a number of seconds, not {cut_repr(stamp)}')
 
 
+def check_up(up: ArrayLike) -> Array:
+    """Return the unit vector (3) along a vector that points up, optical frame.
+
+    Raises
+    ------
+    ValueError
+        It is no (3,) of finite numbers, or zero.
+    """
+    try:
+        checked = np.asarray(up, float)
+    except (TypeError, ValueError, OverflowError):
+        checked = np.zeros(3)  # refused below
+    if checked.shape != (3,) or not np.isfinite(checked).all() or not checked.any():
+        raise ValueError(f'up must be a vector of 3 finite numbers, not zero, not {cut_repr(up)}')
+    checked = checked / np.abs(checked).max()  # The squares of large numbers overflow.
+    return np.asarray(checked / np.linalg.norm(checked))
+
+
 def clip_boxes(boxes: ArrayLike, camera: Camera) -> Boxes:
     """Return boxes (N, 4) in pixels, clipped to the image.
 

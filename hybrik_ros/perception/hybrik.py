@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from hybrik_ros.arrays import Array, Image
 from hybrik_ros.body.proportions import Proportions
 from hybrik_ros.camera import (
+    IMAGE_UP,
     Camera,
     ImpossiblePoseError,
     Region,
@@ -149,12 +150,13 @@ class JointObservation:
         """Return the mean distance of the joints from those of another one, in metres."""
         return float(self.distance * np.linalg.norm(self.rays - other.rays, axis=1).mean())
 
-    def joints(self, body: Proportions) -> tuple[Array, Array]:
+    def joints(self, body: Proportions, up: Array = IMAGE_UP) -> tuple[Array, Array]:
         """Return joints and leaves (29, 3) in metres, optical frame, and confidence (29).
 
         Each joint is on the ray of its pixel. The network's distance is that of a person of average
         size; it is replaced by the distance at which this body in this pose covers the pixels
-        (HybrIK's scale refinement, here with the true intrinsics).
+        (HybrIK's scale refinement, here with the true intrinsics). The network estimates joints
+        that are not seen as well, so it needs no direction up.
 
         Raises
         ------
