@@ -75,7 +75,7 @@ _MAX_EXCHANGED_SECONDS = 0.5  # for which sides that seem exchanged are taken fo
 _MIN_SAME_SECONDS = 0.15  # for which the sides must have been the same before
 
 # One-Euro filters: minimum cutoff in Hz, and beta in Hz per unit of speed.
-_DEPTH_FILTER = (1.0, 16.0)  # of landmarks, metres
+_DEPTH_FILTER = (1.0, 14.0)  # of landmarks, metres
 _DISTANCE_FILTER = (0.3, 1.5)  # of the logarithm of the pelvis' distance
 _VELOCITY_FILTER = VectorFilter(0.6, 0.1)  # of the pelvis, metres per second
 # Hz: whole bodies reverse their motion less often than limbs.
