@@ -8,7 +8,14 @@ from typing import NamedTuple
 from hybrik_ros.arrays import Array, Image
 from hybrik_ros.camera import Camera, Region
 from hybrik_ros.perception.agreement import Agreement, compare
-from hybrik_ros.perception.detector import CROWD, Detection, PersonDetector, halves, same_box
+from hybrik_ros.perception.detector import (
+    CROWD,
+    Detection,
+    PersonDetector,
+    halves,
+    same_box,
+    same_person,
+)
 from hybrik_ros.perception.estimator import Estimator, Observation
 from hybrik_ros.perception.frame import Boxes
 from hybrik_ros.perception.heads import find_head, heads_of_others
@@ -32,6 +39,10 @@ _MAX_EMPTY_BOXES = 5
 # trunk, and the sizes of the regions that are tried, relative to that of the detection.
 _MAX_DISAGREEMENT = 0.2
 _REGION_SCALES = (1.0, 0.8)
+_MAX_TRIALS = 3  # detections of one person whose regions are tried
+
+
+_Trial = tuple[Detection, Region]
 
 
 class Expected(NamedTuple):
@@ -269,7 +280,8 @@ class Observer:
         """Observe the people that the detector found and that are none of the tracked ones.
 
         Where people overlap, the landmarks in a region may be another person's, or of two people at
-        once. Then they disagree with the detection, and a smaller region may show the right person.
+        once. Then they disagree with the detection, and the region of another detection of the
+        person, or a smaller one, may show the right person.
 
         Parameters
         ----------
@@ -282,40 +294,44 @@ class Observer:
         settings : Settings
             Thresholds.
         """
-        candidates = [
-            pair for look in looks for pair in self._select(look, people, settings.max_people)
-        ]
-        found: list[tuple[float, Observation]] = []
+        groups = self._group_new(looks, people, settings.max_people)
+        found: list[Observation] = []
         for scale in _REGION_SCALES:
-            regions = [replace(region, size=scale * region.size) for _, region in candidates]
+            trials = [trial for group in groups for trial in group[:_MAX_TRIALS]]
+            regions = [replace(region, size=scale * region.size) for _, region in trials]
             observed = self._observe(rgb, regions, camera, settings.presence_threshold)
-            failed = []
-            for candidate, person in zip(candidates, observed, strict=True):
-                away = 1.0 if person is None else candidate[0].distance(person.keypoints)
-                if person is not None and away <= _MAX_DISAGREEMENT:
-                    found.append((away, person))
-                else:
-                    failed.append(candidate)
-            candidates = failed
-        return [person for _, person in sorted(found, key=itemgetter(0))]
+            agreeing = _agreeing([detection for detection, _ in trials], observed)
+            found += [each for each in distinct(agreeing) if not is_among(each.keypoints, found)]
+            groups = [g for g in groups if not is_among(g[0][0].keypoints, found)]
+        return found
 
-    def _select(
-        self, look: Sequence[Detection], people: Sequence[Observation], max_people: int
-    ) -> list[tuple[Detection, Region]]:
+    def _group_new(
+        self, looks: Sequence[Sequence[Detection]], people: Sequence[Observation], max_people: int
+    ) -> list[list[_Trial]]:
         """Return the detections that may be new people among the nearest ones, with their regions.
 
-        They are those of one size.
+        Each group is of one person, seen at several sizes, the best detection first.
         """
+        groups: list[list[_Trial]] = []
+        found = [pair for look in looks for pair in self._regions_of(look)]
+        for detection, region in sorted(found, key=lambda pair: -pair[0].score):
+            if is_among(detection.keypoints, people):
+                continue
+            for group in groups:
+                if same_person(detection.keypoints, group[0][0].keypoints):
+                    group.append((detection, region))
+                    break
+            else:
+                groups.append([(detection, region)])
+        largest = select_largest([group[0][1] for group in groups], people, max_people)
+        return [groups[index] for index in largest]
+
+    def _regions_of(self, look: Sequence[Detection]) -> list[_Trial]:
+        """Return the detections at one size with their regions, the heads of others covered."""
         heads = [find_head(detection.keypoints, _MIN_HEAD_SCORE) for detection in look]
         regions = [self._estimator.region_of(detection) for detection in look]
-        regions = _cover(regions, heads_of_others(heads, [0.0] * len(look)))
-        new = [
-            (detection, region)
-            for detection, region in zip(look, regions, strict=True)
-            if not is_among(detection.keypoints, people)
-        ]
-        regions = [region for _, region in new]
-        return [new[i] for i in select_largest(regions, people, max_people)]
+        covered = heads_of_others(heads, [0.0] * len(look))  # All are as likely to own a head.
+        return list(zip(look, _cover(regions, covered), strict=True))
 
     def _regions_in(
         self, boxes: Array, camera: Camera, people: Sequence[Observation]
@@ -326,6 +342,16 @@ class Observer:
             for box in boxes
             if not any(same_box(box, person.box) for person in people)
         ]
+
+
+def _agreeing(
+    detections: Sequence[Detection], observed: Sequence[Observation | None]
+) -> list[Observation]:
+    """Return the people that agree with the detections they were looked for by, the best first."""
+    pairs = zip(detections, observed, strict=True)
+    rated = [(one.distance(person.keypoints), person) for one, person in pairs if person]
+    good = [pair for pair in rated if pair[0] <= _MAX_DISAGREEMENT]
+    return [person for _, person in sorted(good, key=itemgetter(0))]
 
 
 def _cover(regions: Sequence[Region], covered: Sequence[Array]) -> list[Region]:
