@@ -323,6 +323,13 @@ _NODE = (
         dynamic=False,
     ),
     Parameter(
+        'imu.enabled', False,
+        'Take the direction up from the acceleration, or else the orientation, in sensor_msgs/Imu '
+        'on the topic imu. TF must connect its frame with that of the image. Without effect where '
+        'gravity_frame is set.',
+        dynamic=False,
+    ),
+    Parameter(
         'depth.enabled', False,
         'Take distances from a depth image on the topic depth, registered to the colour image and '
         'with the same stamp.',

@@ -57,6 +57,12 @@ ARGUMENTS = [
         'internal detector, unless params_file enables an external one.',
     ),
     DeclareLaunchArgument(
+        'imu_topic',
+        default_value='',
+        description="Topic of the camera's IMU, sensor_msgs/Imu, which tells the direction up. "
+        'Empty: none, unless params_file enables it.',
+    ),
+    DeclareLaunchArgument(
         'source',
         default_value='',
         description='Video file, camera device (/dev/video0) or URL (rtsp://...) to publish on '
@@ -178,6 +184,8 @@ def set_parameters() -> list[Action]:
             LaunchConfiguration('detections_topic'),
             condition=differs('detections_topic', ''),
         ),
+        SetParameter('imu.enabled', True, condition=differs('imu_topic', '')),
+        SetRemap('imu', LaunchConfiguration('imu_topic'), condition=differs('imu_topic', '')),
         SetParameter(
             'tracking.id_prefix',
             LaunchConfiguration('id_prefix'),

@@ -44,6 +44,21 @@ def test_up_is_turned_along_the_tree(seed):
     assert tree.up_in('optical', 'map') == pytest.approx((base * head).inv().apply(Z))
 
 
+@given(seed=st.integers(0, 10**6))
+def test_rotation_maps_from_source_to_target(seed):
+    optical, imu = Rotation.random(2, rng=seed)
+    tree = FrameTree()
+    tree.update([transform('link', 'optical', optical.as_quat())])
+    tree.update([transform('link', 'imu', imu.as_quat())])
+    expected = (optical.inv() * imu).as_matrix()
+    assert tree.rotation_between('optical', 'imu') == pytest.approx(expected)
+
+
+def test_frame_is_connected_with_itself_without_transforms():
+    assert FrameTree().rotation_between('camera', 'camera') == pytest.approx(np.eye(3))
+    assert FrameTree().rotation_between('camera', 'imu') is None
+
+
 def test_impossible_transforms_are_ignored():
     tree = FrameTree()
     tree.update([transform('map', 'optical', [1, 0, 0, 0])])

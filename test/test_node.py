@@ -16,16 +16,21 @@ import onnx
 import pytest
 import yaml
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from geometry_msgs.msg import Quaternion, TransformStamped
+from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
 from hri_msgs.msg import IdsList
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
 from rclpy.duration import Duration
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import (
+    DurabilityPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_profile_sensor_data,
+)
 from scipy.spatial.transform import Rotation
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu
 from shape_msgs.msg import Mesh
 from spinning import SpinningNode
 from std_msgs.msg import Header
@@ -782,49 +787,104 @@ def test_compressed_images_and_depth(
         process.kill()
 
 
-def test_tf_shows_the_way_up_for_people_without_hips(
-    ros_environment: dict[str, str], peer: Peer, node: Process, tmp_path: Path
-) -> None:
-    node.kill()
-    process = Process(ros_environment, tmp_path / 'log', 'gravity_frame:=map')
-    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    static = peer.node.create_publisher(TFMessage, '/tf_static', latched)
-    try:
-        assert peer.wait(lambda: peer.node.count_subscribers('image') > 0, 60)
+class Bust:
+    """A person cut off above the hips, as the node sees her."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
         picture = peer.frame()
         [human] = peer.wait(lambda: peer.show_and_wait(picture).humans)
         k = peer.calibration['camera_matrix']['data']
         hips = [human.joints[i].y / human.joints[i].z * k[4] + k[5] for i in (1, 2)]
-        bust = picture[: int(np.mean(hips)) - 30]
+        self._picture = picture[: int(np.mean(hips)) - 30]
 
-        def joints_of_bust() -> np.ndarray | None:
-            peer.call(Trigger, 'reset', Trigger.Request())
-            header = peer.header()
-            camera_info = peer.camera_info(header)
-            camera_info.height = len(bust)
-            peer.camera_infos.publish(camera_info)
-            peer.images.publish(peer.image(bust, header))
-            answer = peer.wait(lambda: peer.stamped('human_poses', header), 5.0)
-            people = answer[0].humans if answer else []
-            return from_human_mesh(people[0]).joints if people else None
+    def lean(self) -> float:
+        """Return how far her shoulders are to the right of her hips, in metres."""
+        found: list[np.ndarray] = []
+        assert self._peer.wait(lambda: found.append(self._joints()) or found[-1] is not None)
+        return float(found[-1][[16, 17], 0].mean() - found[-1][[1, 2], 0].mean())
 
-        def lean() -> float:
-            """Return how far her shoulders are to the right of her hips, in metres."""
-            found: list[np.ndarray] = []
-            assert peer.wait(lambda: found.append(joints_of_bust()) or found[-1] is not None)
-            return float(found[-1][[16, 17], 0].mean() - found[-1][[1, 2], 0].mean())
+    def _joints(self) -> np.ndarray | None:
+        self._peer.call(Trigger, 'reset', Trigger.Request())
+        header = self._peer.header()
+        camera_info = self._peer.camera_info(header)
+        camera_info.height = len(self._picture)
+        self._peer.camera_infos.publish(camera_info)
+        self._peer.images.publish(self._peer.image(self._picture, header))
+        answer = self._peer.wait(lambda: self._peer.stamped('human_poses', header), 5.0)
+        people = answer[0].humans if answer else []
+        return from_human_mesh(people[0]).joints if people else None
 
-        before = lean()
+
+UP_RIGHT = np.array([0.5, -1.0, 0.0])  # in the optical frame: up, and to the right in the image
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+def transform_to_camera(frame: str, turn: Rotation) -> TFMessage:
+    """Return the transform that maps the optical frame to another one."""
+    transform = TransformStamped(header=Header(frame_id=frame), child_frame_id=FRAME_ID)
+    x, y, z, w = turn.as_quat()
+    transform.transform.rotation = Quaternion(x=x, y=y, z=z, w=w)
+    return TFMessage(transforms=[transform])
+
+
+def test_tf_shows_the_way_up_for_people_without_hips(
+    ros_environment: dict[str, str], peer: Peer, node: Process, tmp_path: Path
+) -> None:
+    node.kill()
+    arguments = 'gravity_frame:=map', 'imu.enabled:=true'
+    process = Process(ros_environment, tmp_path / 'log', *arguments)
+    static = peer.node.create_publisher(TFMessage, '/tf_static', LATCHED)
+    try:
+        assert peer.wait(lambda: peer.node.count_subscribers('image') > 0, 60)
+        bust = Bust(peer)
+        before = bust.lean()
         assert process.said(f"connect '{FRAME_ID}' with gravity_frame 'map'") == 1
-        up = np.array([0.5, -1.0, 0.0])  # to the right in the image
-        turn = Rotation.align_vectors([[0, 0, np.linalg.norm(up)]], [up])[0]
-        transform = TransformStamped(header=Header(frame_id='map'), child_frame_id=FRAME_ID)
-        x, y, z, w = turn.as_quat()
-        transform.transform.rotation = Quaternion(x=x, y=y, z=z, w=w)
-        static.publish(TFMessage(transforms=[transform]))
-        assert peer.wait(lambda: lean() > before + 0.05)
+        assert process.said('/imu') == 0  # gravity_frame takes precedence.
+        turn = Rotation.align_vectors([[0, 0, np.linalg.norm(UP_RIGHT)]], [UP_RIGHT])[0]
+        static.publish(transform_to_camera('map', turn))
+        assert peer.wait(lambda: bust.lean() > before + 0.05)
     finally:
         peer.node.destroy_publisher(static)
+        process.kill()
+
+
+def test_imu_shows_the_way_up_for_people_without_hips(
+    ros_environment: dict[str, str], peer: Peer, node: Process, tmp_path: Path
+) -> None:
+    node.kill()
+    process = Process(ros_environment, tmp_path / 'log', 'imu.enabled:=true')
+    static = peer.node.create_publisher(TFMessage, '/tf_static', LATCHED)
+    imus = peer.node.create_publisher(Imu, 'imu', qos_profile_sensor_data)
+    turn = Rotation.from_euler('xyz', [40, -70, 110], degrees=True)
+    at_rest = turn.apply(9.81 * UP_RIGHT / np.linalg.norm(UP_RIGHT))
+
+    def publish(acceleration: np.ndarray, covariance: float = 0.0) -> None:
+        message = Imu(header=Header(stamp=peer.header().stamp, frame_id='/imu_frame'))
+        x, y, z = acceleration
+        message.linear_acceleration = Vector3(x=x, y=y, z=z)
+        message.linear_acceleration_covariance[0] = covariance
+        message.orientation_covariance[0] = -1.0
+        imus.publish(message)
+
+    def said_after(text: str, act: Callable[[], object]) -> bool:
+        return peer.wait(lambda: (act(), process.said(text))[1]) == 1
+
+    try:
+        assert peer.wait(lambda: peer.node.count_subscribers('image') > 0, 60)
+        assert peer.wait(lambda: peer.node.count_subscribers('imu') > 0)
+        bust = Bust(peer)
+        before = bust.lean()
+        assert said_after('neither acceleration nor', lambda: publish(np.zeros(3), covariance=-1.0))
+        assert said_after('no gravity within 2 s of the images on /imu', bust.lean)
+        unconnected = f"connect '{FRAME_ID}' with the frame_id of the IMU 'imu_frame'"
+        assert said_after(unconnected, lambda: (publish(at_rest), bust.lean()))
+        assert bust.lean() < before + 0.02
+        static.publish(transform_to_camera('imu_frame', turn))
+        assert peer.wait(lambda: (publish(at_rest), bust.lean())[1] > before + 0.05)
+    finally:
+        peer.node.destroy_publisher(static)
+        peer.node.destroy_publisher(imus)
         process.kill()
 
 

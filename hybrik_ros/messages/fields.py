@@ -1,6 +1,10 @@
 """Fields of ROS messages that this package reads."""
 
+import math
 from typing import Any, Protocol
+
+from hybrik_ros.arrays import Array
+from hybrik_ros.rotations import from_quaternion
 
 _SECOND = 10**9  # nanoseconds
 
@@ -73,3 +77,11 @@ def strip_slash(header: Header) -> bool:
     given = header.frame_id
     header.frame_id = given.lstrip('/')
     return bool(given != header.frame_id)
+
+
+def to_rotation(quaternion: Any) -> Array | None:
+    """Return the rotation (3, 3) of a geometry_msgs/Quaternion of any length; None if invalid."""
+    values = quaternion.x, quaternion.y, quaternion.z, quaternion.w
+    if not (all(map(math.isfinite, values)) and any(values)):
+        return None
+    return from_quaternion(values)

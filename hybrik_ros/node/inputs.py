@@ -12,13 +12,12 @@ from rclpy.node import Node
 from rclpy.qos import QoSPolicyKind
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from hybrik_ros.arrays import Array
 from hybrik_ros.messages.fields import nanoseconds, strip_slash
-from hybrik_ros.messages.frame_tree import FrameTree
 from hybrik_ros.messages.images import MAX_DISTORTION, UnusableInputError
 from hybrik_ros.messages.mixture import MixtureFinder
 from hybrik_ros.messages.stamp_order import find_other_speed
@@ -26,6 +25,7 @@ from hybrik_ros.node import detections, parameters
 from hybrik_ros.node.by_stamp import ByStamp
 from hybrik_ros.node.complaints import Complaints
 from hybrik_ros.node.depth_images import to_depth
+from hybrik_ros.node.gravity_source import GravitySource
 from hybrik_ros.node.topics import (
     NEWEST_ONLY,
     SEQUENCE_NUMBER,
@@ -79,8 +79,7 @@ class Inputs:
         self._boxes: ByStamp[list[detections.Box]] | None = None
         self._missed: Counter[str] = Counter()
         self._mixture = MixtureFinder()
-        self._frames = FrameTree()
-        self._gravity_frame = node.get_parameter('gravity_frame').value
+        self._gravity = GravitySource(node, complaints)
         self._classes = detections.ClassCheck(complaints.warn)
         self._last_camera_info: tuple[float, ...] = ()
         # Stamp and time of receipt of the last images in nanoseconds.
@@ -135,16 +134,7 @@ class Inputs:
 
     def up_of(self, header: Header) -> Array | None:
         """Return the direction up (3) in the frame of an image; None where it is not known."""
-        if not self._gravity_frame:
-            return None
-        up = self._frames.up_in(header.frame_id, self._gravity_frame)
-        if up is None:
-            self._complaints.warn(
-                f'no transforms on /tf connect {cut_repr(header.frame_id)} with gravity_frame '
-                f'{self._gravity_frame!r}, so the vertical of the image is taken for gravity: '
-                f'publish them, or correct gravity_frame'
-            )
-        return up
+        return self._gravity.up_of(header)
 
     def follow_publishers(self) -> None:
         """Subscribe to a latched camera_info too once there is one; to be called at times."""
@@ -203,10 +193,13 @@ class Inputs:
         if self._node.get_parameter('detector.external').value:
             self._boxes = ByStamp(_BUFFER_LENGTH)
             self._subscribe(detections.message_type(), 'detections', self._take_detections)
-        if self._gravity_frame:
+        if self._gravity.uses_imu:
+            self._subscribe(Imu, 'imu', self._gravity.take_imu)
+        if self._gravity.uses_transforms:
+            take = self._gravity.take_transforms
             for topic, qos in (('/tf', TRANSFORMS), ('/tf_static', STATIC_TRANSFORMS)):
                 self._subscriptions.append(
-                    self._node.create_subscription(TFMessage, topic, self._take_frames, copy(qos))
+                    self._node.create_subscription(TFMessage, topic, take, copy(qos))
                 )
         if self._node.get_parameter('image_transport').value == COMPRESSED:
             self._subscribe(CompressedImage, f'{image}/compressed', self._take_one_image)
@@ -241,9 +234,6 @@ class Inputs:
                 f'images of several cameras come on one topic, as {difference}. One tracker '
                 f'follows people through all of them: give each camera its own topic and node'
             )
-
-    def _take_frames(self, message: TFMessage) -> None:
-        self._frames.update(message.transforms)
 
     def _take_depth(self, message: Image, _: MessageInfo) -> None:
         assert self._depths is not None

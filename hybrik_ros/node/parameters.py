@@ -78,8 +78,8 @@ def warn_of_unused_qos(node: Node) -> None:
     if unused:
         node.get_logger().warning(
             f'QoS overrides are ignored: {printable(", ".join(unused))}. history, depth, '
-            f'reliability and durability of the subscriptions to images, camera_info, depth and '
-            f'detections can be overridden, by the full names of their topics'
+            f'reliability and durability of the subscriptions to images, camera_info, depth, '
+            f'detections and imu can be overridden, by the full names of their topics'
         )
 
 
