@@ -17,7 +17,7 @@ from hybrik_ros.perception.depth import check_depth
 from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.perception.estimator import Estimator, Observation
 from hybrik_ros.perception.frame import check_image, check_stamp, check_up, clip_boxes
-from hybrik_ros.perception.observer import Expectation, Expected, Observer
+from hybrik_ros.perception.observer import Expectation, Observer
 from hybrik_ros.perception.opening import (
     describe_networks,
     open_detector,
@@ -169,10 +169,7 @@ class Pipeline:
         self._reconstructor.observations = []
         self._timer.restart()
         expected = Expectation(
-            [
-                Expected(track.region, track.sighting.keypoints, track.support)
-                for track in self._tracker.expected(stamp)
-            ],
+            [track.expected for track in self._tracker.expected(stamp)],
             len(self._tracker.followed),
             self._tracker.is_searching,
             stamp,
