@@ -30,7 +30,7 @@ _FULL_SUPPORT = 0.9  # of a body with which the detector agrees as well as it ca
 # Logistic regression of the share of main joints that lie within 15 cm of their true place, as
 # `hybrik bench perception` measures it, on 2500 bodies that are whole, cut off by the image or half
 # hidden, and on bodies that were followed into images without people.
-_BIAS, _SEEN, _SUPPORT, _SCORE, _STRAIN = -9.0, 4.3, 4.6, 3.9, -0.8
+_BIAS, _SEEN, _SUPPORT, _SCORE, _STRAIN = -8.9, 4.3, 4.6, 3.9, -0.8
 
 
 def body_confidence(

@@ -66,6 +66,12 @@ def test_person_that_the_detector_does_not_find_has_no_belief():
     assert found.belief is None
 
 
+@pytest.mark.parametrize(('score', 'support'), [(0.15, 0.5), (0.3, 1.0), (0.9, 1.0)])
+def test_support_falls_with_the_score_of_the_detection(score, support):
+    unsure = Detection(score, np.array([-40.0, -10, 40, 310]), person())
+    assert compare([[unsure]], person()).support == pytest.approx(support)
+
+
 @pytest.mark.parametrize('mirrored', [False, True])
 def test_shared_forearm_belongs_to_the_person_with_more_support(mirrored):
     first, second = person(), person(aside=150.0)

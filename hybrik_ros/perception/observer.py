@@ -176,7 +176,8 @@ class Observer:
         sizes = self._choose_looks(expected, len(people), settings.detector_interval)
         if not sizes:
             return [Found(person) for person in people]
-        looks = self._detect(rgb, sizes)
+        is_full = len(people) >= settings.max_people
+        looks = self._detect(rgb, sizes, is_full)
         new = self._find_new(rgb, camera, looks, people, settings)
         joined = join(people, new, settings.max_people)
         return [Found(person, compare(looks, person.keypoints)) for person in joined]
@@ -260,11 +261,14 @@ class Observer:
             self.last_look = expected.stamp
         return sizes
 
-    def _detect(self, rgb: Image, sizes: Sequence[int]) -> list[list[Detection]]:
-        """Return the people that the detector finds at each size, and in parts of a crowd."""
+    def _detect(self, rgb: Image, sizes: Sequence[int], is_full: bool) -> list[list[Detection]]:
+        """Return the people that the detector finds at each size, and in parts of a crowd.
+
+        The parts are left out where as many people are tracked as can be.
+        """
         with self._timer.measure('detect'):
             looks = [self._detector(rgb, size) for size in sizes]
-            if len(sizes) > 1 and max(map(len, looks)) >= CROWD:
+            if not is_full and max(map(len, looks)) >= CROWD:
                 parts = halves(rgb.shape[1], rgb.shape[0])
                 looks += [self._detector(rgb, size, part) for size in sizes for part in parts]
         return looks

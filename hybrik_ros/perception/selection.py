@@ -11,7 +11,7 @@ from hybrik_ros.perception.estimator import Observation
 
 # Hysteresis: a new person replaces a tracked one only where its distance is below this fraction of
 # the tracked person's.
-_NEARER = 0.9
+_NEARER = 0.75
 
 # Minimum share of coinciding keypoints at which two tracks show one person. It is larger than for
 # new people: a person half hidden by another one is still there.

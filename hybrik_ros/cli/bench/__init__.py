@@ -96,7 +96,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         'accuracy and speed of the pipeline on real footage',
         'Runs the pipeline and, for comparison, raw BlazePose landmarks on footage of real people, '
         'which it downloads with pip (60 MB) and keeps: accuracy, reliability of the confidence, '
-        'ghosts, delay to the first detection, and speed. Takes six minutes. Accuracy and '
+        'ghosts, delay to the first detection, and speed. Takes about ten minutes. Accuracy and '
         'reliability are measured in a source tree, which contains the ground truth. With '
         '--stills, it counts the people found in pictures instead, which it downloads with pip, '
         'npm and apt-get (350 MB, of which it keeps 17 MB).',
