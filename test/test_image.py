@@ -19,7 +19,6 @@ from hybrik_ros.media import MediaError
 from hybrik_ros.perception.opening import FULL_NOTE
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.rotations import from_quaternion
-from hybrik_ros.settings import MAX_PEOPLE
 from hybrik_ros.skeleton import JOINT_NAMES
 
 NAMES = list(JOINT_NAMES[:24])
@@ -84,27 +83,28 @@ def test_a_photo_without_people_is_no_error(
     assert 'field of view of 80 degrees is assumed' in said.err
 
 
-@pytest.mark.parametrize(('count', 'is_said'), [(8, False), (28, True)])
-def test_the_maximum_of_people_is_said_in_the_words_of_bag(
-    count: int,
-    is_said: bool,
-    printed: dict,
-    photo: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+def test_all_people_in_a_photo_are_reported(
+    printed: dict, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     left, top, right, bottom = (round(side) for side in printed['people'][0]['box'])
     margin = 60
     walker = cv2.imread(str(photo))[top - margin : bottom + margin, left - margin : right + margin]
-    crowd = photo.with_name(f'crowd{count}.png')
-    rows = 2 if count < 10 else 4
-    cv2.imwrite(str(crowd), np.vstack([np.hstack([walker] * (count // rows))] * rows))
-    assert main(['image', str(crowd)]) == 0
+    crowd = photo.with_name('crowd.png')
+    cv2.imwrite(str(crowd), np.vstack([np.hstack([walker] * 4)] * 2))
+    assert main(['image', str(crowd), '-p', 'max_people:=6']) == 0
     said = capsys.readouterr()
-    assert len(json.loads(said.out)['people']) == min(count, MAX_PEOPLE)
-    assert (FULL_NOTE in said.err.splitlines()) == is_said
+    assert len(json.loads(said.out)['people']) == 8
+    assert FULL_NOTE not in said.err
     assert main(['bag', str(crowd), '-o', str(tmp_path / 'bag')]) == 0
-    assert (FULL_NOTE in capsys.readouterr().err.splitlines()) == is_said
+    assert FULL_NOTE not in capsys.readouterr().err
+
+
+def test_the_maximum_of_people_in_a_video_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip, output = str(CLIP), str(tmp_path / 'bag')
+    assert main(['bag', clip, '-o', output, '-p', 'max_people:=1']) == 0
+    assert FULL_NOTE in capsys.readouterr().err.splitlines()
 
 
 def test_unusable_files_are_named_before_networks_are_loaded(
