@@ -11,7 +11,7 @@ from hybrik_ros.body import BodyModel
 from hybrik_ros.body.proportions import Proportions
 from hybrik_ros.camera import IMAGE_UP, ImpossiblePoseError, locate
 from hybrik_ros.kinematics import forward, solve
-from hybrik_ros.perception.estimator import SEEN, Observation
+from hybrik_ros.perception.estimator import Observation, only_seen
 from hybrik_ros.rotations import from_rotation_vector, to_rotation_vector
 from hybrik_ros.settings import Settings
 from hybrik_ros.skeleton import (
@@ -490,4 +490,4 @@ def _joint_confidence(confidence: Array, joints: Array, rays: Array) -> Array:
     """
     missed = np.linalg.norm(joints[:, :2] - rays * joints[:, 2:], axis=1)
     confidence = confidence * 0.5 ** ((missed / _HALF_CONFIDENCE_DISTANCE) ** 2)
-    return np.where(confidence >= SEEN, confidence, 0.0)
+    return only_seen(confidence)

@@ -13,7 +13,7 @@ from hybrik_ros.confidence import body_confidence
 from hybrik_ros.human import Human
 from hybrik_ros.perception.agreement import doubt_shared_limbs
 from hybrik_ros.perception.depth import TorsoDistanceEstimator
-from hybrik_ros.perception.estimator import SEEN, Observation
+from hybrik_ros.perception.estimator import Observation, only_seen
 from hybrik_ros.perception.observer import Found
 from hybrik_ros.posing import Posed, pose, start_memory
 from hybrik_ros.settings import Settings
@@ -124,8 +124,7 @@ def _human(
     camera: Camera,
 ) -> Human:
     """Return the person, with joints that are believed as far as the detector and belief (24)."""
-    believed = posed.joint_confidence * np.minimum(track.belief, belief)
-    joint_confidence = np.where(believed >= SEEN, believed, 0.0)
+    joint_confidence = only_seen(posed.joint_confidence * np.minimum(track.belief, belief))
     return Human(
         id=track.id,
         confidence=body_confidence(

@@ -30,3 +30,12 @@ def read_camera() -> Camera:
     matrix = np.array(stored['camera_matrix']['data']).reshape(3, 3)
     distortion = np.array(stored['distortion_coefficients']['data'])
     return Camera(matrix, distortion, stored['image_width'], stored['image_height'])
+
+
+def find_figure(frame: NDArray, room: NDArray) -> NDArray:
+    """Which pixels (H, W) show the walker: the largest difference from the empty room."""
+    moving = (np.abs(frame.astype(int) - room).sum(axis=2) > 60).astype(np.uint8)
+    _, parts, sizes, _ = cv2.connectedComponentsWithStats(
+        cv2.morphologyEx(moving, cv2.MORPH_CLOSE, np.ones((9, 9)))
+    )
+    return parts == 1 + np.argmax(sizes[1:, cv2.CC_STAT_AREA])

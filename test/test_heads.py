@@ -5,7 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from sample import read_camera, read_frames
+from sample import find_figure, read_camera, read_frames
 
 from hybrik_ros.camera import Region
 from hybrik_ros.perception.heads import find_head, heads_of_others
@@ -82,11 +82,7 @@ def test_person_behind_does_not_take_the_head_of_the_one_in_front(aside, tint):
     # The walker, and behind her a copy of her whose head is hidden.
     clip = read_frames(0, 145)
     room = np.median(clip[::8], axis=0).astype(np.uint8)
-    moving = (np.abs(clip[60].astype(int) - room).sum(axis=2) > 60).astype(np.uint8)
-    _, parts, sizes, _ = cv2.connectedComponentsWithStats(
-        cv2.morphologyEx(moving, cv2.MORPH_CLOSE, np.ones((9, 9)))
-    )
-    figure = parts == 1 + np.argmax(sizes[1:, cv2.CC_STAT_AREA])
+    figure = find_figure(clip[60], room)
     rows = np.flatnonzero(figure.any(axis=1))
     height = np.ptp(rows)
     behind = np.roll(figure, aside, axis=1)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from poses import angles_between
-from sample import RATE, read_camera, read_frames
+from sample import RATE, find_figure, read_camera, read_frames
 from scipy.spatial.transform import Rotation
 from shown import landmark_points, landmarks_of
 
@@ -320,11 +320,7 @@ def test_people_that_cross_keep_their_ids(camera, empty_room):
 def test_person_passing_behind_another_keeps_the_id(camera, empty_room):
     # A person in red stands still, and the walker passes behind.
     clip = read_frames(0, 145)
-    moving = (np.abs(clip[60].astype(int) - empty_room).sum(axis=2) > 60).astype(np.uint8)
-    _, parts, sizes, _ = cv2.connectedComponentsWithStats(
-        cv2.morphologyEx(moving, cv2.MORPH_CLOSE, np.ones((9, 9)))
-    )
-    figure = parts == 1 + np.argmax(sizes[1:, cv2.CC_STAT_AREA])
+    figure = find_figure(clip[60], empty_room)
     place = np.argwhere(figure)[:, 1].mean()
     in_red = np.clip(clip[60] * np.array([1.5, 0.6, 0.6]), 0, 255).astype(np.uint8)
     with Pipeline.create(confirm_after=0.0) as pipeline:

@@ -9,11 +9,10 @@ from hybrik_ros.arrays import Array
 from hybrik_ros.perception import coco
 from hybrik_ros.perception.detector import (
     Detection,
-    distances,
     same_person,
     trunk_length,
 )
-from hybrik_ros.skeleton import JOINT_NAMES, NUM_JOINTS
+from hybrik_ros.skeleton import JOINT_NAMES
 
 # Belief in a keypoint with which the detector disagrees entirely, and its rise with the detector's
 # score, less the first share of the distance in lengths of the trunk. Fitted to 13000 joints of
@@ -115,9 +114,7 @@ def _rate(detection: Detection, keypoints: Array) -> float:
 
 def _believe(detection: Detection, keypoints: Array) -> Array:
     """Return how far each keypoint (17) can be believed, by one detection."""
-    trunk = max(trunk_length(detection.keypoints), trunk_length(keypoints))
-    away = np.minimum(distances(detection.keypoints, keypoints) / trunk, 1.0)
-    score = detection.keypoints[:, 2] - _SCORE_PER_DISTANCE * away
+    score = detection.keypoints[:, 2] - _SCORE_PER_DISTANCE * detection.distances(keypoints)
     return np.asarray(np.clip(_MIN_BELIEF + _BELIEF_PER_SCORE * score, 0.0, 1.0))
 
 
@@ -131,4 +128,4 @@ def _shares(one: Array, other: Array) -> Array:
 
 def _to_joints(belief: Array) -> Array:
     """Return the belief (24) in joints from that in keypoints (17)."""
-    return np.where(_KEYPOINTS[:NUM_JOINTS] >= 0, belief[_KEYPOINTS[:NUM_JOINTS]], 1.0)
+    return np.where(_KEYPOINTS >= 0, belief[_KEYPOINTS], 1.0)

@@ -118,10 +118,16 @@ class Detection:
         weights = np.where(scores >= _MIN_SCORE, scores, 0.0)
         if not weights.any():
             return 1.0
+        return float(np.average(self.distances(keypoints), weights=weights))
+
+    def distances(self, keypoints: Array) -> Array:
+        """Return the distance (17) of each keypoint from others (17, 3), in lengths of the trunk.
+
+        Each is 1 at most, and to the nearer side of the body.
+        """
         # For a bust, the landmarks' trunk is often much too short.
         trunk = max(trunk_length(self.keypoints), trunk_length(keypoints))
-        away = distances(self.keypoints, keypoints) / trunk
-        return float(np.average(np.minimum(away, 1.0), weights=weights))
+        return np.minimum(_distances(self.keypoints, keypoints) / trunk, 1.0)
 
     def region(self) -> Region:
         """Return the square region around the whole person, upright along the trunk."""
@@ -268,7 +274,7 @@ def same_person(first: Array, second: Array, min_share: float = SAME_KEYPOINTS) 
     if not weights.any():
         return False
     trunk = min(trunk_length(first), trunk_length(second))
-    near = distances(first, second) < _SAME_KEYPOINT_DISTANCE * trunk
+    near = _distances(first, second) < _SAME_KEYPOINT_DISTANCE * trunk
     return bool(np.average(near, weights=weights) >= min_share)
 
 
@@ -279,7 +285,7 @@ def trunk_length(keypoints: Array) -> float:
     return max(length, float(np.linalg.norm(shoulders[0] - shoulders[1])), 1.0)
 
 
-def distances(first: Array, second: Array) -> Array:
+def _distances(first: Array, second: Array) -> Array:
     """Return the distances (17) of keypoints (17, 3) in pixels, to the nearer side of the body."""
     both_ways = np.stack([second, second[list(coco.MIRROR)]])[..., :2]
     return np.asarray(np.linalg.norm(first[:, :2] - both_ways, axis=2).min(axis=0))

@@ -15,6 +15,11 @@ from hybrik_ros.perception.detector import Detection
 SEEN = 0.5  # Minimum confidence of a joint or landmark that counts as seen; below it is inferred.
 
 
+def only_seen(confidence: Array) -> Array:
+    """Return confidences with 0 for joints that do not count as seen."""
+    return np.where(confidence >= SEEN, confidence, 0.0)
+
+
 class Observation(Protocol):
     """One person's N landmarks in one image, in the camera's optical frame.
 
