@@ -193,8 +193,8 @@ class Pipeline:
 
     @property
     def is_full(self) -> bool:
-        """Whether as many people are tracked as can be: people farther away are left out."""
-        return len(self._tracker.followed) >= self._settings.max_people
+        """Whether people are left out, as max_people nearer ones are followed."""
+        return self._observer.has_left_out
 
     @property
     def with_vertices(self) -> bool:

@@ -99,12 +99,18 @@ def test_all_people_in_a_photo_are_reported(
     assert FULL_NOTE not in capsys.readouterr().err
 
 
-def test_the_maximum_of_people_in_a_video_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize('people', [1, 2])
+def test_people_beyond_the_maximum_in_a_recording_are_said(
+    people: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clip, output = str(CLIP), str(tmp_path / 'bag')
-    assert main(['bag', clip, '-o', output, '-p', 'max_people:=1']) == 0
-    assert FULL_NOTE in capsys.readouterr().err.splitlines()
+    images, output = tmp_path / 'images', str(tmp_path / 'bag')
+    images.mkdir()
+    for number, frame in enumerate(read_frames(90, 12)):
+        walker = np.hstack([frame[60:590, 700:1300, ::-1]] * people)
+        cv2.imwrite(str(images / f'{number:02}.png'), walker)
+    options = ['--rate', '30', '-p', 'max_people:=1']
+    assert main(['bag', str(images), '-o', output, *options]) == 0
+    assert (FULL_NOTE in capsys.readouterr().err.splitlines()) == (people > 1)
 
 
 def test_unusable_files_are_named_before_networks_are_loaded(

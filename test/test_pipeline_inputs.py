@@ -321,14 +321,17 @@ def test_nearest_of_more_people_than_the_maximum_are_reported(create, frames, al
     before = pipeline(far, camera, 0.0, boxes=boxes[:5])
     assert (len(before), pipeline.is_full) == (5, False)
     before = pipeline(far, camera, 0.03, boxes=boxes)
-    assert (len(before), pipeline.is_full) == (6, True)
+    assert (len(before), pipeline.is_full) == (6, False)
     near, boxes = crowd(frames[0], alone[0], True)
     after = pipeline(near, camera, 0.06, boxes=boxes)
     distances = sorted(human.joints[PELVIS, 2] for human in after)
-    assert len(after) == 6
+    assert (len(after), pipeline.is_full) == (6, True)
     assert distances[0] < 0.6 * distances[1]
     known = {human.id for human in before}
     assert len(known & {human.id for human in after}) == 5
+    pipeline.adjust(max_people=24)
+    pipeline(near, camera, 0.09, boxes=boxes)
+    assert not pipeline.is_full
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from shown import landmark_points, landmarks_of
 from hybrik_ros.body import BodyModel
 from hybrik_ros.body.betas import BETA_LIMITS
 from hybrik_ros.camera import Camera, Region
+from hybrik_ros.perception.agreement import Agreement
 from hybrik_ros.perception.landmarks import observe
 from hybrik_ros.posing import keep_sides, move, start_memory, take_distance
 from hybrik_ros.settings import Settings
@@ -362,6 +363,17 @@ def test_person_away_for_a_second_keeps_the_id(tracker):
 
     found = ids_along(tracker, [[path(s)] for s in stamps_of(3)], stamps_of(3))
     assert {id for [id] in found} == {'p1', None}
+
+
+@pytest.mark.parametrize(('support', 'doubtful'), [(0.9, False), (0.6, True)])
+def test_detector_is_asked_more_often_about_a_person_that_it_hardly_sees(
+    body, tracker, support, doubtful
+):
+    agreement = Agreement(support, np.ones(24))
+    where = replace(sighting((0, 0, 4)), agreement=agreement)
+    memory = start_memory(body)
+    tracker.update([Seen(None, where, REGION, memory)], 0.0)
+    assert tracker.is_searching == doubtful
 
 
 def test_person_away_for_long_is_forgotten(tracker):

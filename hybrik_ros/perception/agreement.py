@@ -22,7 +22,7 @@ _MIN_BELIEF, _BELIEF_PER_SCORE, _SCORE_PER_DISTANCE = 0.45, 2.4, 0.4
 # Score of a detection that is certainly a person. Of the people in the stills of `hybrik bench
 # perception`, three quarters have more; of what is taken for a person in the other stills, if they
 # are mirrored, dark, grey or noisy, all but apes have less than 0.26, half less than 0.2.
-_SURE_SCORE = 0.3
+SURE_SCORE = 0.3
 # Distance of the keypoints of two people, in lengths of the shorter trunk, below which they are on
 # one limb.
 _SHARED_DISTANCE = 0.25
@@ -109,7 +109,7 @@ def doubt_shared_limbs(people: Sequence[Array], support: Sequence[float]) -> lis
 
 def _rate(detection: Detection, keypoints: Array) -> float:
     """Return how well one detection agrees, in [0, 1]."""
-    return min(1.0, detection.score / _SURE_SCORE) * (1 - detection.distance(keypoints))
+    return min(1.0, detection.score / SURE_SCORE) * (1 - detection.distance(keypoints))
 
 
 def _believe(detection: Detection, keypoints: Array) -> Array:

@@ -7,20 +7,27 @@ from typing import NamedTuple
 
 from hybrik_ros.arrays import Array, Image
 from hybrik_ros.camera import Camera, Region
-from hybrik_ros.perception.agreement import Agreement, compare
+from hybrik_ros.perception.agreement import SURE_SCORE, Agreement, compare
 from hybrik_ros.perception.detector import (
     CROWD,
     Detection,
     PersonDetector,
     halves,
     same_box,
-    same_person,
 )
 from hybrik_ros.perception.estimator import Estimator, Observation
 from hybrik_ros.perception.frame import Boxes
 from hybrik_ros.perception.heads import find_head, heads_of_others
 from hybrik_ros.perception.looks import NEVER, Situation, choose_looks
-from hybrik_ros.perception.selection import SAME_TRACKED, distinct, is_among, join, select_largest
+from hybrik_ros.perception.selection import (
+    SAME_TRACKED,
+    Trial,
+    distinct,
+    group_by_person,
+    is_among,
+    select_largest,
+    select_nearest,
+)
 from hybrik_ros.settings import Settings
 from hybrik_ros.timing import StageTimer
 
@@ -28,6 +35,9 @@ from hybrik_ros.timing import StageTimer
 _HYSTERESIS = 0.4
 # Minimum support of a tracked person whose low score is enough.
 MIN_SUPPORT = 0.5
+# Minimum support of a new person that takes a tracked one's place, and of a tracked person for whom
+# the detector need not look more often.
+SURE_SUPPORT = 0.7
 # Minimum confidence of a face, and score of a detected one, that shows where a head is, and maximum
 # age in seconds of the place.
 _MIN_HEAD_CONFIDENCE, _MIN_HEAD_SCORE = 0.5, 0.25
@@ -40,9 +50,6 @@ _MAX_EMPTY_BOXES = 5
 _MAX_DISAGREEMENT = 0.2
 _REGION_SCALES = (1.0, 0.8)
 _MAX_TRIALS = 3  # detections of one person whose regions are tried
-
-
-_Trial = tuple[Detection, Region]
 
 
 class Expected(NamedTuple):
@@ -101,6 +108,16 @@ class Found(NamedTuple):
     observation: Observation
     agreement: Agreement | None = None
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether a new person may take the place of another one."""
+        return self.agreement is None or self.agreement.support >= SURE_SUPPORT
+
+    @property
+    def keypoints(self) -> Array:
+        """COCO's keypoints (17, 3): u and v in pixels, and confidence in [0, 1]."""
+        return self.observation.keypoints
+
 
 class Observer:
     """Runs the pose estimator on every frame, and the detector on some.
@@ -122,6 +139,8 @@ class Observer:
         Number of frames with boxes of another detector since one of them held a person.
     has_box_held : bool
         Whether a box of another detector ever held a tracked person.
+    has_left_out : bool
+        Whether more people were there since settings.max_people of them are followed.
     """
 
     def __init__(self, detector: PersonDetector, estimator: Estimator, timer: StageTimer) -> None:
@@ -135,6 +154,7 @@ class Observer:
         self.last_look = NEVER
         self.empty_boxes = 0
         self.has_box_held = False
+        self.has_left_out = False
 
     def observe(
         self,
@@ -167,24 +187,24 @@ class Observer:
         """
         threshold = settings.presence_threshold
         people = self._follow(rgb, camera, expected, settings)
+        self.has_left_out &= len(people) >= settings.max_people
         if boxes is not None:
             people = self._look_in_boxes(rgb, camera, people, boxes, settings)
             if self.has_box_held or self.empty_boxes < _MAX_EMPTY_BOXES:
-                return [Found(person) for person in people]
-        if any(person.score < threshold for person in people):
+                return people
+        if any(person.observation.score < threshold for person in people):
             expected = expected._replace(is_searching=True)
         sizes = self._choose_looks(expected, len(people), settings.detector_interval)
         if not sizes:
-            return [Found(person) for person in people]
-        is_full = len(people) >= settings.max_people
-        looks = self._detect(rgb, sizes, is_full)
+            return people
+        looks = self._detect(rgb, sizes, len(people) >= settings.max_people)
         new = self._find_new(rgb, camera, looks, people, settings)
-        joined = join(people, new, settings.max_people)
-        return [Found(person, compare(looks, person.keypoints)) for person in joined]
+        rated = [person._replace(agreement=compare(looks, person.keypoints)) for person in people]
+        return self._select(rated, new, settings.max_people)
 
     def _follow(
         self, rgb: Image, camera: Camera, expected: Expectation, settings: Settings
-    ) -> list[Observation]:
+    ) -> list[Found]:
         """Observe the tracked people where they are expected, best first."""
         threshold = settings.presence_threshold
         expectations = expected.people[: settings.max_people]
@@ -195,27 +215,24 @@ class Observer:
             regions = _cover(regions, heads_of_others(heads, support))
         observed = self._observe(rgb, regions, camera, _HYSTERESIS * threshold)
         kept = [
-            person
+            Found(person)
             for person, expectation in zip(observed, expectations, strict=True)
             if person and (expectation.support >= MIN_SUPPORT or person.score >= threshold)
         ]
-        return distinct(sorted(kept, key=lambda person: -person.score), SAME_TRACKED)
+        return distinct(sorted(kept, key=lambda person: -person.observation.score), SAME_TRACKED)
 
     def _look_in_boxes(
-        self,
-        rgb: Image,
-        camera: Camera,
-        people: list[Observation],
-        boxes: Boxes,
-        settings: Settings,
-    ) -> list[Observation]:
+        self, rgb: Image, camera: Camera, people: list[Found], boxes: Boxes, settings: Settings
+    ) -> list[Found]:
         """Return the tracked people, and those that another detector found."""
         regions = self._regions_in(boxes.inside, camera, people)
-        chosen = [regions[i] for i in select_largest(regions, people, settings.max_people)]
-        observed = self._observe(rgb, chosen, camera, settings.presence_threshold)
+        chosen = self._choose(regions, [True] * len(regions), people, settings.max_people)
+        observed = self._observe(
+            rgb, [regions[i] for i in chosen], camera, settings.presence_threshold
+        )
         new = sorted(filter(None, observed), key=lambda person: -person.score)
         self._judge_boxes(boxes, len(regions), people, new)
-        return join(people, new, settings.max_people)
+        return self._select(people, [Found(person) for person in new], settings.max_people)
 
     def _observe(
         self, rgb: Image, regions: Sequence[Region], camera: Camera, min_score: float
@@ -226,7 +243,7 @@ class Observer:
         return [person if person and person.shows_trunk else None for person in found]
 
     def _judge_boxes(
-        self, boxes: Boxes, unmatched: int, people: list[Observation], new: list[Observation]
+        self, boxes: Boxes, unmatched: int, people: list[Found], new: list[Observation]
     ) -> None:
         """Note whether boxes of another detector hold people.
 
@@ -239,8 +256,10 @@ class Observer:
             The boxes.
         unmatched : int
             Number of them that are none of the tracked people.
-        people, new : list of Observation
-            The tracked people, and what the unmatched boxes hold.
+        people : list of Found
+            The tracked people.
+        new : list of Observation
+            What the unmatched boxes hold.
         """
         is_held = unmatched < len(boxes.inside) or any(
             is_among(person.keypoints, new) for person in people
@@ -278,9 +297,9 @@ class Observer:
         rgb: Image,
         camera: Camera,
         looks: Sequence[Sequence[Detection]],
-        people: Sequence[Observation],
+        people: Sequence[Found],
         settings: Settings,
-    ) -> list[Observation]:
+    ) -> list[Found]:
         """Observe the people that the detector found and that are none of the tracked ones.
 
         Where people overlap, the landmarks in a region may be another person's, or of two people at
@@ -293,12 +312,16 @@ class Observer:
             The image and its camera.
         looks : sequence of sequence of Detection
             The people that the detector found at each size.
-        people : sequence of Observation
+        people : sequence of Found
             The tracked people.
         settings : Settings
             Thresholds.
         """
-        groups = self._group_new(looks, people, settings.max_people)
+        trials = [trial for look in looks for trial in self._regions_of(look)]
+        groups = group_by_person(trials, people)
+        regions = [group[0].region for group in groups]
+        are_sure = [group[0].detection.score >= SURE_SCORE for group in groups]
+        groups = [groups[i] for i in self._choose(regions, are_sure, people, settings.max_people)]
         found: list[Observation] = []
         for scale in _REGION_SCALES:
             trials = [trial for group in groups for trial in group[:_MAX_TRIALS]]
@@ -306,45 +329,45 @@ class Observer:
             observed = self._observe(rgb, regions, camera, settings.presence_threshold)
             agreeing = _agreeing([detection for detection, _ in trials], observed)
             found += [each for each in distinct(agreeing) if not is_among(each.keypoints, found)]
-            groups = [g for g in groups if not is_among(g[0][0].keypoints, found)]
-        return found
+            groups = [g for g in groups if not is_among(g[0].detection.keypoints, found)]
+        return [Found(person, compare(looks, person.keypoints)) for person in found]
 
-    def _group_new(
-        self, looks: Sequence[Sequence[Detection]], people: Sequence[Observation], max_people: int
-    ) -> list[list[_Trial]]:
-        """Return the detections that may be new people among the nearest ones, with their regions.
+    def _choose(
+        self,
+        regions: Sequence[Region],
+        are_sure: Sequence[bool],
+        people: Sequence[Found],
+        max_people: int,
+    ) -> list[int]:
+        """Return which regions may show one of the nearest people; note whether others are left."""
+        tracked = [person.observation for person in people]
+        chosen = select_largest(regions, are_sure, tracked, max_people)
+        self.has_left_out |= any(sure and i not in chosen for i, sure in enumerate(are_sure))
+        return chosen
 
-        Each group is of one person, seen at several sizes, the best detection first.
-        """
-        groups: list[list[_Trial]] = []
-        found = [pair for look in looks for pair in self._regions_of(look)]
-        for detection, region in sorted(found, key=lambda pair: -pair[0].score):
-            if is_among(detection.keypoints, people):
-                continue
-            for group in groups:
-                if same_person(detection.keypoints, group[0][0].keypoints):
-                    group.append((detection, region))
-                    break
-            else:
-                groups.append([(detection, region)])
-        largest = select_largest([group[0][1] for group in groups], people, max_people)
-        return [groups[index] for index in largest]
+    def _select(self, people: list[Found], new: list[Found], max_people: int) -> list[Found]:
+        """Return the nearest of tracked and new people; note whether others are left out."""
+        others = [person for person in distinct(new) if not is_among(person.keypoints, people)]
+        every = people + others
+        observations = [person.observation for person in every]
+        are_sure = [True] * len(people) + [person.is_sure for person in others]
+        kept = select_nearest(observations, len(people), are_sure, max_people)
+        self.has_left_out |= any(sure and i not in kept for i, sure in enumerate(are_sure))
+        return [every[i] for i in kept]
 
-    def _regions_of(self, look: Sequence[Detection]) -> list[_Trial]:
+    def _regions_of(self, look: Sequence[Detection]) -> list[Trial]:
         """Return the detections at one size with their regions, the heads of others covered."""
         heads = [find_head(detection.keypoints, _MIN_HEAD_SCORE) for detection in look]
         regions = [self._estimator.region_of(detection) for detection in look]
         covered = heads_of_others(heads, [0.0] * len(look))  # All are as likely to own a head.
-        return list(zip(look, _cover(regions, covered), strict=True))
+        return [Trial(*pair) for pair in zip(look, _cover(regions, covered), strict=True)]
 
-    def _regions_in(
-        self, boxes: Array, camera: Camera, people: Sequence[Observation]
-    ) -> list[Region]:
+    def _regions_in(self, boxes: Array, camera: Camera, people: Sequence[Found]) -> list[Region]:
         """Return the regions of another detector's boxes (N, 4) that are none of these people."""
         return [
             self._estimator.region_around(box, camera)
             for box in boxes
-            if not any(same_box(box, person.box) for person in people)
+            if not any(same_box(box, person.observation.box) for person in people)
         ]
 
 

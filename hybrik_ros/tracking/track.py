@@ -11,7 +11,7 @@ from hybrik_ros.camera import Region
 from hybrik_ros.perception.agreement import Agreement
 from hybrik_ros.perception.appearance import NOT_SEEN
 from hybrik_ros.perception.estimator import Observation
-from hybrik_ros.perception.observer import MIN_SUPPORT, Expected
+from hybrik_ros.perception.observer import MIN_SUPPORT, SURE_SUPPORT, Expected
 from hybrik_ros.skeleton import NUM_JOINTS
 from hybrik_ros.smoothing import FilterState
 from hybrik_ros.tracking.shape import ShapeEstimate
@@ -204,6 +204,11 @@ class Track:
     def is_supported(self) -> bool:
         """Whether the detector has seen the person lately."""
         return self.support >= MIN_SUPPORT
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the detector hardly agreed lately: it has to look more often."""
+        return self.support < SURE_SUPPORT
 
     @property
     def expected(self) -> Expected:
