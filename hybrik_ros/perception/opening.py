@@ -16,10 +16,7 @@ from hybrik_ros.settings import Settings
 
 _LOGGER = logging.getLogger(__name__)
 
-FULL_NOTE = (
-    'the maximum number of people (max_people) is found: of more people in an image only the '
-    'nearest ones are reported'
-)
+FULL_NOTE = 'there are more people than max_people: only the nearest ones are reported'
 
 
 def open_detector(settings: Settings) -> PersonDetector:
