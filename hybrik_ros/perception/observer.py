@@ -35,8 +35,8 @@ from hybrik_ros.timing import StageTimer
 _HYSTERESIS = 0.4
 # Minimum support of a tracked person whose low score is enough.
 MIN_SUPPORT = 0.5
-# Minimum support of a new person that takes a tracked one's place, and of a tracked person for whom
-# the detector need not look more often.
+# Minimum support of a new person that takes a tracked one's place, and of a tracked person that the
+# detector need not look at more often.
 SURE_SUPPORT = 0.7
 # Minimum confidence of a face, and score of a detected one, that shows where a head is, and maximum
 # age in seconds of the place.
