@@ -32,6 +32,9 @@ from hybrik_ros.warm_up import warm_up
 
 _LOGGER = logging.getLogger(__name__)
 
+# Time for which people count as left out after a look that showed them; not every size does.
+_LEFT_OUT_SECONDS = 1.0
+
 compiling.require_numba()  # Missing libraries are found when this is imported, numba too.
 
 
@@ -78,7 +81,7 @@ class Pipeline:
         names = (f'{settings.id_prefix}{number}' for number in ids or count(1))
         self._tracker = Tracker(settings.confirm_after, settings.forget_after, names)
         self._reconstructor = Reconstructor(body, self._tracker)
-        self._stamp = -np.inf
+        self._stamp = self._last_left_out = -np.inf
 
     @classmethod
     def create(cls, *, ids: Iterator[int] | None = None, **settings: Value) -> 'Pipeline':
@@ -176,6 +179,8 @@ class Pipeline:
             elapsed,
         )
         people = self._observer.observe(rgb, camera, expected, found, self._settings)
+        if self._observer.has_left_out:
+            self._last_left_out = stamp
         with self._timer.measure('solve'):
             return self._reconstructor.reconstruct(
                 people, rgb, camera, stamp, depth, upwards, self._settings
@@ -189,12 +194,12 @@ class Pipeline:
     @property
     def empty_boxes(self) -> int:
         """Number of frames with boxes of another detector since one of them held a person."""
-        return self._observer.empty_boxes
+        return self._observer.state.empty_boxes
 
     @property
     def is_full(self) -> bool:
-        """Whether people are left out, as max_people nearer ones are followed."""
-        return self._observer.has_left_out
+        """Whether people were left out within the last second, as max_people are followed."""
+        return self._stamp - self._last_left_out <= _LEFT_OUT_SECONDS
 
     @property
     def with_vertices(self) -> bool:
@@ -242,6 +247,7 @@ class Pipeline:
         """Forget all tracks."""
         self._tracker.reset()
         self._observer.reset()
+        self._last_left_out = -np.inf
         self._reconstructor.observations = []
 
     @property
@@ -251,13 +257,8 @@ class Pipeline:
 
     def state(self) -> Plain:
         """Return what is known of people as plain data, for `restore`; json can store it."""
-        observer = self._observer
         snapshot = Snapshot(
-            self._tracker.tracks,
-            observer.last_look,
-            observer.empty_boxes,
-            observer.has_box_held,
-            self._stamp,
+            self._tracker.tracks, self._observer.state, self._last_left_out, self._stamp
         )
         return to_plain(snapshot, self._estimator.observation_type)
 
@@ -271,9 +272,7 @@ class Pipeline:
         """
         known = from_plain(state, self._estimator.observation_type)
         self._tracker.tracks, self._stamp = known.tracks, known.stamp
-        self._observer.last_look = known.last_look
-        self._observer.empty_boxes = known.empty_boxes
-        self._observer.has_box_held = known.has_box_held
+        self._observer.state, self._last_left_out = known.observer, known.last_left_out
 
     def close(self) -> None:
         """Free the networks."""

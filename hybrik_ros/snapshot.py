@@ -16,11 +16,12 @@ from hybrik_ros.body.proportions import Proportions
 from hybrik_ros.camera import Region
 from hybrik_ros.perception.agreement import Agreement
 from hybrik_ros.perception.estimator import Observation
+from hybrik_ros.perception.observer import ObserverState
 from hybrik_ros.smoothing import FilterState
 from hybrik_ros.tracking import Memory, ShapeEstimate, Sighting, State, Track
 from hybrik_ros.tracking.track import FilterStates
 
-VERSION = 5  # To be raised when a class below changes its fields.
+VERSION = 6  # To be raised when a class below changes its fields.
 
 # What json can store.
 Plain: TypeAlias = bool | int | float | str | list['Plain'] | dict[str, 'Plain'] | None
@@ -34,26 +35,23 @@ class Snapshot:
     ----------
     tracks : list of Track
         All tracks.
-    last_look : float
-        As of Observer.
-    empty_boxes : int
-        As of Observer.
-    has_box_held : bool
-        As of Observer.
+    observer : ObserverState
+        What the observer knows.
+    last_left_out : float
+        Time in seconds of the last frame that showed more people than max_people.
     stamp : float
         Time of the last frame in seconds.
     """
 
     tracks: list[Track]
-    last_look: float
-    empty_boxes: int
-    has_box_held: bool
+    observer: ObserverState
+    last_left_out: float
     stamp: float
 
 
 _CLASSES: tuple[type, ...] = (
-    Snapshot, Track, Memory, ShapeEstimate, Sighting, Agreement, Region, FilterStates,
-    FilterState, Proportions,
+    Snapshot, ObserverState, Track, Memory, ShapeEstimate, Sighting, Agreement, Region,
+    FilterStates, FilterState, Proportions,
 )  # fmt: skip
 _PLAIN = (bool, int, float, str, type(None))
 
@@ -98,7 +96,8 @@ def from_plain(plain: Plain, observation_type: type[Observation]) -> Snapshot:
         if not (
             isinstance(found, Snapshot)
             and all(isinstance(track, Track) for track in found.tracks)
-            and isinstance(found.last_look, float)
+            and isinstance(found.observer, ObserverState)
+            and isinstance(found.last_left_out, float)
             and isinstance(found.stamp, float)
         ):
             raise ValueError('its content is of other types')

@@ -329,8 +329,13 @@ def test_nearest_of_more_people_than_the_maximum_are_reported(create, frames, al
     assert distances[0] < 0.6 * distances[1]
     known = {human.id for human in before}
     assert len(known & {human.id for human in after}) == 5
+    pipeline.restore(json.loads(json.dumps(pipeline.state())))
+    assert pipeline.is_full
     pipeline.adjust(max_people=24)
-    pipeline(near, camera, 0.09, boxes=boxes)
+    for stamp, is_full in ((0.5, True), (1.5, False)):
+        pipeline(near, camera, stamp, boxes=boxes)
+        assert pipeline.is_full == is_full
+    pipeline.reset()
     assert not pipeline.is_full
 
 

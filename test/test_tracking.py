@@ -365,15 +365,13 @@ def test_person_away_for_a_second_keeps_the_id(tracker):
     assert {id for [id] in found} == {'p1', None}
 
 
-@pytest.mark.parametrize(('support', 'doubtful'), [(0.9, False), (0.6, True)])
-def test_detector_is_asked_more_often_about_a_person_that_it_hardly_sees(
-    body, tracker, support, doubtful
-):
-    agreement = Agreement(support, np.ones(24))
-    where = replace(sighting((0, 0, 4)), agreement=agreement)
-    memory = start_memory(body)
-    tracker.update([Seen(None, where, REGION, memory)], 0.0)
-    assert tracker.is_searching == doubtful
+def test_detector_that_was_once_sure_of_a_person_stays_sure(body, tracker):
+    memory = move(start_memory(body), np.array([0.0, 0, 4]), np.inf)
+    for stamp, support, is_sure in ((0.0, 0.6, False), (0.1, 0.8, True), (0.2, 0.0, True)):
+        where = replace(sighting((0, 0, 4)), agreement=Agreement(support, np.ones(24)))
+        [known] = tracker.assign([where], stamp)
+        [track] = tracker.update([Seen(known, where, REGION, memory)], stamp)
+        assert track.is_sure == is_sure
 
 
 def test_person_away_for_long_is_forgotten(tracker):

@@ -1,7 +1,7 @@
 """Observes the people in an image: tracked ones where they are expected, new ones by detection."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -35,8 +35,7 @@ from hybrik_ros.timing import StageTimer
 _HYSTERESIS = 0.4
 # Minimum support of a tracked person whose low score is enough.
 MIN_SUPPORT = 0.5
-# Minimum support of a new person that takes a tracked one's place, and of a tracked person that the
-# detector need not look at more often.
+# Minimum support of a person that the detector is sure of. Others take no place of tracked people.
 SURE_SUPPORT = 0.7
 # Minimum confidence of a face, and score of a detected one, that shows where a head is, and maximum
 # age in seconds of the place.
@@ -119,6 +118,25 @@ class Found(NamedTuple):
         return self.observation.keypoints
 
 
+@dataclass
+class ObserverState:
+    """What an observer knows from earlier frames.
+
+    Attributes
+    ----------
+    last_look : float
+        Stamp in seconds of the last frame that the detector looked at.
+    empty_boxes : int
+        Number of frames with boxes of another detector since one of them held a person.
+    has_box_held : bool
+        Whether a box of another detector ever held a tracked person.
+    """
+
+    last_look: float = NEVER
+    empty_boxes: int = 0
+    has_box_held: bool = False
+
+
 class Observer:
     """Runs the pose estimator on every frame, and the detector on some.
 
@@ -133,14 +151,11 @@ class Observer:
 
     Attributes
     ----------
-    last_look : float
-        Stamp in seconds of the last frame that the detector looked at.
-    empty_boxes : int
-        Number of frames with boxes of another detector since one of them held a person.
-    has_box_held : bool
-        Whether a box of another detector ever held a tracked person.
+    state : ObserverState
+        What is known from earlier frames.
     has_left_out : bool
-        Whether more people were there since settings.max_people of them are followed.
+        Whether the last frame showed more people than settings.max_people. Boxes of another
+        detector count as people.
     """
 
     def __init__(self, detector: PersonDetector, estimator: Estimator, timer: StageTimer) -> None:
@@ -151,9 +166,7 @@ class Observer:
 
     def reset(self) -> None:
         """Begin anew: look at the next frame, and judge the boxes of another detector anew."""
-        self.last_look = NEVER
-        self.empty_boxes = 0
-        self.has_box_held = False
+        self.state = ObserverState()
         self.has_left_out = False
 
     def observe(
@@ -186,11 +199,11 @@ class Observer:
             Different people, at most settings.max_people: the nearest ones.
         """
         threshold = settings.presence_threshold
+        self.has_left_out = False
         people = self._follow(rgb, camera, expected, settings)
-        self.has_left_out &= len(people) >= settings.max_people
         if boxes is not None:
             people = self._look_in_boxes(rgb, camera, people, boxes, settings)
-            if self.has_box_held or self.empty_boxes < _MAX_EMPTY_BOXES:
+            if self.state.has_box_held or self.state.empty_boxes < _MAX_EMPTY_BOXES:
                 return people
         if any(person.observation.score < threshold for person in people):
             expected = expected._replace(is_searching=True)
@@ -264,20 +277,20 @@ class Observer:
         is_held = unmatched < len(boxes.inside) or any(
             is_among(person.keypoints, new) for person in people
         )
-        self.has_box_held |= is_held
+        self.state.has_box_held |= is_held
         if is_held:
-            self.empty_boxes = 0
+            self.state.empty_boxes = 0
         elif boxes.given and not new:
-            self.empty_boxes += 1
+            self.state.empty_boxes += 1
 
     def _choose_looks(self, expected: Expectation, seen: int, interval: float) -> Sequence[int]:
         """Return the sizes at which the detector looks at this frame, and note a look."""
         now = Situation(
             expected.stamp, expected.elapsed, expected.followed, seen, expected.is_searching
         )
-        sizes = choose_looks(now, self.last_look, interval, self._detector.sizes)
+        sizes = choose_looks(now, self.state.last_look, interval, self._detector.sizes)
         if sizes:
-            self.last_look = expected.stamp
+            self.state.last_look = expected.stamp
         return sizes
 
     def _detect(self, rgb: Image, sizes: Sequence[int], is_full: bool) -> list[list[Detection]]:

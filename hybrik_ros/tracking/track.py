@@ -149,6 +149,8 @@ class Track:
         Where in its life the track is.
     support : float
         How well the detector has agreed lately, in [0, 1].
+    best_support : float
+        How well it agreed at best.
     belief : ndarray
         How far each joint (24) could be believed lately, by the detector, in [0, 1].
     """
@@ -163,6 +165,7 @@ class Track:
     memory: Memory
     state: State = State.TENTATIVE
     support: float = 1.0
+    best_support: float = 1.0
     belief: Array = field(default_factory=lambda: np.ones(NUM_JOINTS))
 
     @classmethod
@@ -195,7 +198,7 @@ class Track:
         clothes = NOT_SEEN if is_occluded else sighting.clothes
         track = cls(id, stamp, stamp, sighting, clothes, is_occluded, region, memory)
         if sighting.agreement is not None:
-            track.support = sighting.agreement.support
+            track.support = track.best_support = sighting.agreement.support
             if sighting.agreement.belief is not None:
                 track.belief = sighting.agreement.belief
         return track
@@ -206,9 +209,9 @@ class Track:
         return self.support >= MIN_SUPPORT
 
     @property
-    def is_doubtful(self) -> bool:
-        """Whether the detector hardly agreed lately: it has to look more often."""
-        return self.support < SURE_SUPPORT
+    def is_sure(self) -> bool:
+        """Whether the detector was ever sure of the person."""
+        return self.best_support >= SURE_SUPPORT
 
     @property
     def expected(self) -> Expected:
@@ -259,6 +262,7 @@ class Track:
 
     def _remember_agreement(self, agreement: Agreement) -> None:
         self.support = max(agreement.support, _KEPT_SUPPORT * self.support)
+        self.best_support = max(agreement.support, self.best_support)
         if agreement.belief is not None:
             self.belief = np.maximum(agreement.belief, _KEPT_SUPPORT * self.belief)
 

@@ -76,7 +76,7 @@ class Tracker:
     def is_searching(self) -> bool:
         """Whether a track is lost or in doubt, or there is none."""
         return not self.tracks or any(
-            track.state is State.LOST or track.is_doubtful for track in self.tracks
+            track.state is State.LOST or not track.is_supported for track in self.tracks
         )
 
     def expected(self, stamp: float) -> list[Track]:
