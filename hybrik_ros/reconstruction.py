@@ -22,7 +22,7 @@ from hybrik_ros.tracking import Seen, State, Track, Tracker, sight
 # Factor of a translation's confidence where the intrinsics were assumed, not measured.
 _ASSUMED_CONFIDENCE = 0.5
 # Minimum confidence of a body that the detector has not seen lately and that is reported.
-_MIN_CONFIDENCE = 0.1
+_MIN_CONFIDENCE = 0.04
 # Factor of the support of a person that the detector was never sure of: of what is taken for a
 # person in images without people, it is sure of apes only.
 _NEVER_SURE = 0.6
