@@ -44,6 +44,8 @@ class Human:
         Velocity (3) of the pelvis in metres per second.
     vertices : ndarray or None
         Vertices (V, 3) of the mesh, float32; None where they were not requested.
+    joint_sigma : ndarray or None
+        Standard deviation (24) in metres of each joint in its worst direction; None if unknown.
     """
 
     id: str
@@ -58,3 +60,47 @@ class Human:
     translation_confidence: float
     velocity: Array
     vertices: NDArray[np.float32] | None = None
+    joint_sigma: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class HumanObservation:
+    """What one image shows of one person, before a body is posed: for the fusion of cameras.
+
+    Attributes
+    ----------
+    id : str
+        Id of the track, unique in the stream.
+    confidence : float
+        As of Human.
+    landmarks : str
+        Set of the N landmarks: 'blazepose' (33) or 'smpl' (29 joints and leaves).
+    rays : ndarray
+        Rays (N, 2) of the landmarks in the optical frame: x / z and y / z, without distortion.
+    landmark_confidence : ndarray
+        Confidence (N) in [0, 1]; 0 outside of the image.
+    depths, depth_sigmas : ndarray
+        Depths (N) in metres relative to the distance, and their standard deviations (N).
+    distance, distance_sigma : float
+        Distance of the middle of the body along the optical axis in metres, and its standard
+        deviation.
+    clothes : ndarray
+        Colours (2, 3) of shirt and trousers; NaN where they are not seen.
+    twist : ndarray or None
+        Cosine and sine (23, 2) of the twist, where the network estimates it.
+    betas : ndarray or None
+        Shape parameters (10) in SMPL's shape space, where the network estimates them.
+    """
+
+    id: str
+    confidence: float
+    landmarks: str
+    rays: Array
+    landmark_confidence: Array
+    depths: Array
+    depth_sigmas: Array
+    distance: float
+    distance_sigma: float
+    clothes: Array
+    twist: Array | None = None
+    betas: Array | None = None

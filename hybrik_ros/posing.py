@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hybrik_ros.arrays import Array
 from hybrik_ros.body import BodyModel
 from hybrik_ros.body.proportions import Proportions
 from hybrik_ros.camera import IMAGE_UP, ImpossiblePoseError, locate
 from hybrik_ros.kinematics import forward, solve
-from hybrik_ros.perception.estimator import Observation, only_seen
+from hybrik_ros.perception.estimator import BodyPoints, Observation, only_seen
 from hybrik_ros.rotations import from_rotation_vector, to_rotation_vector
 from hybrik_ros.settings import Settings
 from hybrik_ros.skeleton import (
@@ -35,6 +36,10 @@ from hybrik_ros.tracking.track import GLANCE_SECONDS, MEMORY_SECONDS, FilterStat
 # Returns measured over apparent distance of a body with these vertices (V, 3) and joint confidence
 # (24); None where it was not measured.
 MeasureDistance = Callable[[NDArray[np.float32], Array], float | None]
+
+# The depth_weight and the sight of joints, as of solve.
+Sight = tuple[ArrayLike, Array | None]
+FindSight = Callable[[Array], Sight]
 
 # Minimum weight of the trunk's joints and of seen ones: the network's guess of a hidden joint is
 # better than none.
@@ -121,6 +126,25 @@ class Posed:
     memory: Memory
 
 
+class Solved(NamedTuple):
+    """A body that is posed like landmarks, wherever it is.
+
+    Attributes
+    ----------
+    joints, confidence : ndarray
+        Joints and leaves (29, 3) in metres, as seen, and their confidence (29) in [0, 1].
+    rotations : ndarray
+        Parent-relative rotations (24, 3, 3), not smoothed.
+    memory : Memory
+        What to remember of the person.
+    """
+
+    joints: Array
+    confidence: Array
+    rotations: Array
+    memory: Memory
+
+
 @dataclass(frozen=True)
 class _Filters:
     """The filters of one person, as the settings have them."""
@@ -194,14 +218,45 @@ def pose(
     if options.smoothing:
         observation, memory = keep_sides(observation, memory, elapsed)
     smooth, memory = _smooth_depths(observation, memory, _Filters.of(options), elapsed)
-    joints, confidence = smooth.joints(memory.proportions, up)
-    memory = _update_shape(smooth, joints, confidence, memory, body, elapsed)
-    solved = _solve(smooth, joints, confidence, memory, options, elapsed)
-    memory = replace(memory, rotations=solved)
+    solved = solve_body(smooth, memory, body, options, elapsed, up, lambda _: (_DEPTH_WEIGHT, None))
+    return _place(observation, solved, body, options, elapsed, measure_distance)
 
-    return _place(
-        observation, joints, confidence, solved, memory, body, options, elapsed, measure_distance
-    )
+
+def solve_body(
+    points: BodyPoints,
+    memory: Memory,
+    body: BodyModel,
+    options: Settings,
+    elapsed: float,
+    up: Array,
+    find_sight: FindSight,
+    spread: float = 1.0,
+) -> Solved:
+    """Return the pose of a body of the person's proportions that is like the landmarks.
+
+    Parameters
+    ----------
+    points : BodyPoints
+        The landmarks.
+    memory : Memory
+        What is remembered of the person.
+    body : BodyModel
+        The body to pose.
+    options : Settings
+        Whether to smooth.
+    elapsed : float
+        Seconds since the memory; infinite for a new person.
+    up : ndarray
+        Unit vector (3) that points up, in the frame of the landmarks.
+    find_sight : callable
+        Returns in which directions joints (29, 3) are known badly.
+    spread : float
+        Ratio of the errors of lengths to those of one camera.
+    """
+    joints, confidence = points.joints(memory.proportions, up)
+    memory = _update_shape(points, joints, confidence, memory, body, elapsed, spread)
+    rotations = _solve(points, joints, confidence, memory, options, elapsed, find_sight(joints))
+    return Solved(joints, confidence, rotations, replace(memory, rotations=rotations))
 
 
 def keep_sides(
@@ -261,69 +316,72 @@ def _shape_estimator(body: BodyModel) -> ShapeEstimator:
 
 
 def _update_shape(
-    observation: Observation,
+    points: BodyPoints,
     joints: Array,
     confidence: Array,
     memory: Memory,
     body: BodyModel,
     elapsed: float,
+    spread: float,
 ) -> Memory:
     """Return the memory with the shape after this frame, and its proportions."""
     estimator = _shape_estimator(body)
-    if observation.betas is not None and not body.shape_names:  # SMPL's own shape space
-        betas = observation.betas[: body.num_betas]
+    if points.betas is not None and not body.shape_names:  # SMPL's own shape space
+        betas = points.betas[: body.num_betas]
         shape = estimator.take_betas(memory.shape, betas, float(confidence.mean()), elapsed)
     else:
-        shape = estimator.measure(memory.shape, *measure_lengths(joints, confidence), elapsed)
+        lengths = measure_lengths(joints, confidence)
+        shape = estimator.measure(memory.shape, *lengths, elapsed, spread)
     if shape.betas is memory.shape.betas:
         return replace(memory, shape=shape)
     return replace(memory, shape=shape, proportions=Proportions.of(body, shape.betas))
 
 
 def _solve(
-    observation: Observation,
+    points: BodyPoints,
     joints: Array,
     confidence: Array,
     memory: Memory,
     options: Settings,
     elapsed: float,
+    sight: Sight,
 ) -> Array:
     """Return the rotations (24, 3, 3) that pose the body like the joints (29, 3)."""
     proportions = memory.proportions
-    guesses = observation.guesses(joints, confidence, proportions)
+    guesses = points.guesses(joints, confidence, proportions)
     weights = _solver_weights(confidence, guesses)
     held = _relax(memory.rotations, weights, elapsed)
     is_smooth = options.smoothing and memory.rotations is not None
-    twist = observation.twist(joints, proportions, weights, held if is_smooth else None)
+    twist = points.twist(joints, proportions, weights, held if is_smooth else None)
+    depth_weight, directions = sight
     rotations = solve(
         joints, proportions.rest, twist, confidence=weights, previous=held,
         previous_weight=_PREVIOUS_WEIGHT if is_smooth else 0.0,
-        depth_weight=_DEPTH_WEIGHT,
+        depth_weight=depth_weight, sight=directions,
     )  # fmt: skip
-    return bend_evenly(rotations, observation.head_rotation(proportions))
+    return bend_evenly(rotations, points.head_rotation(proportions))
 
 
 def _place(
     observation: Observation,
-    joints: Array,
-    confidence: Array,
-    solved: Array,
-    memory: Memory,
+    solved: Solved,
     body: BodyModel,
     options: Settings,
     elapsed: float,
     measure_distance: MeasureDistance | None,
 ) -> Posed:
     """Return the solved body where its joints are seen, smoothed over time."""
-    rays, confidence = joints[:NUM_JOINTS, :2] / joints[:NUM_JOINTS, 2:], confidence[:NUM_JOINTS]
+    joints, confidence = solved.joints[:NUM_JOINTS], solved.confidence[:NUM_JOINTS]
+    rotations, memory = solved.rotations, solved.memory
+    rays = joints[:, :2] / joints[:, 2:]
     rest, filters = memory.proportions.rest, _Filters.of(options)
-    pelvis = _locate_pelvis(solved, rest, rays, confidence)
+    pelvis = _locate_pelvis(rotations, rest, rays, confidence)
     if measure_distance is not None:
         offset = pelvis - rest[PELVIS]
-        vertices = body.vertices(solved, memory.shape.betas, offset)
+        vertices = body.vertices(rotations, memory.shape.betas, offset)
         memory = take_distance(memory, options, measure_distance(vertices, confidence))
     pelvis, memory = _smooth_motion(pelvis * memory.distance_ratio, memory, filters, elapsed)
-    state = filters.rotations.step(memory.filters.rotations, solved, elapsed)
+    state = filters.rotations.step(memory.filters.rotations, rotations, elapsed)
     memory = replace(memory, filters=replace(memory.filters, rotations=state))
     posed, global_rotations = forward(state.value, rest)
     translation = pelvis - rest[PELVIS]
@@ -489,5 +547,9 @@ def _joint_confidence(confidence: Array, joints: Array, rays: Array) -> Array:
     It is the network's, and less where the solved joint is off the ray of the seen one.
     """
     missed = np.linalg.norm(joints[:, :2] - rays * joints[:, 2:], axis=1)
-    confidence = confidence * 0.5 ** ((missed / _HALF_CONFIDENCE_DISTANCE) ** 2)
-    return only_seen(confidence)
+    return only_seen(doubt_missed(confidence, missed))
+
+
+def doubt_missed(confidence: Array, distances: Array) -> Array:
+    """Return confidences, less where the solved joint is off the ray by a distance in metres."""
+    return np.asarray(confidence * 0.5 ** ((distances / _HALF_CONFIDENCE_DISTANCE) ** 2))

@@ -2,7 +2,7 @@
 
 from hybrik_ros.kinematics.forward import forward, global_rotations
 from hybrik_ros.kinematics.inverse import METHODS, Method, solve
-from hybrik_ros.kinematics.twist import Pointer, twist_from_pointers
+from hybrik_ros.kinematics.twist import Pointer, twist_from_pointers, twist_of
 
 __all__ = [
     'METHODS',
@@ -12,4 +12,5 @@ __all__ = [
     'global_rotations',
     'solve',
     'twist_from_pointers',
+    'twist_of',
 ]

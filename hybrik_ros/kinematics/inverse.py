@@ -28,6 +28,7 @@ _FAULTS = {
 }
 # Maximum coordinate in metres, to which larger ones are clipped; they would lose all precision.
 _MAX_COORDINATE = 1e9
+_MIN_SIGHT = 1e-12  # metres; shorter lines of sight have no direction
 
 
 def solve(
@@ -39,7 +40,8 @@ def solve(
     confidence: ArrayLike | None = None,
     previous: ArrayLike | None = None,
     previous_weight: float = 0.0,
-    depth_weight: float = 1.0,
+    depth_weight: ArrayLike = 1.0,
+    sight: ArrayLike | None = None,
 ) -> Array:
     """Return the rotations that pose a skeleton of fixed bone lengths like the given joints.
 
@@ -69,7 +71,7 @@ def solve(
     ----------
     joints : array_like
         Joints and leaves (..., 29, 3) in metres, in the order of hybrik_ros.skeleton, in any frame.
-        Their common offset does not matter, unless depth_weight is below 1.
+        Their common offset does not matter, unless depth_weight is below 1 and sight is None.
     rest_joints : array_like
         Joints and leaves (..., 29, 3) of the same body's T-pose in metres.
     twist : array_like, optional
@@ -90,10 +92,14 @@ def solve(
         Regularisation of 'refined' towards previous, in square metres: a turn of one radian away
         from it costs as much as an error of one joint of the square root of this value. A known
         twist is not regularised, nor is a joint that has turned by more than 120 degrees since.
-    depth_weight : float
+    depth_weight : array_like
         Weight in (0, 1], in 'refined', of an error along the line of sight relative to one across
-        it: a camera measures the position in the image well and the distance badly. For values
-        below 1, the joints must be in the camera's frame, with its origin at the camera.
+        it, for all joints or for each (..., 29): a camera measures the position in the image well
+        and the distance badly.
+    sight : array_like, optional
+        Directions (..., 29, 3) of the lines of sight, of any length. By default those from the
+        origin to the joints: then, for values of depth_weight below 1, the joints must be in the
+        camera's frame, with its origin at the camera.
 
     Returns
     -------
@@ -113,24 +119,54 @@ def solve(
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f'method must be one of {", ".join(METHODS)}, not {method!r}')
     weight = _to_number('previous_weight', previous_weight)
-    in_depth = _to_number('depth_weight', depth_weight)
     if not 0 <= weight < np.inf:
         raise ValueError(f'previous_weight must be finite and not below 0, not {previous_weight!r}')
-    if not 0 < in_depth <= 1:
-        raise ValueError(f'depth_weight must be a number in (0, 1], not {depth_weight!r}')
     if previous is None:
         weight = 0.0
     batch, (joints, rest_joints, twist, confidence, previous) = check_arguments(
         joints, rest_joints, twist, confidence, previous
     )
+    sights = _scale_sights(joints, depth_weight, sight, batch)
     rotations = np.empty((len(joints), NUM_JOINTS, 3, 3))
     steps = _MAX_STEPS if method == 'refined' else 0
     adaptive = method != 'naive'
     solver.solve_batch(
-        joints, rest_joints, twist, confidence, previous, weight, in_depth, adaptive, steps,
+        joints, rest_joints, twist, confidence, previous, weight, sights, adaptive, steps,
         rotations,
     )  # fmt: skip
     return rotations.reshape(*batch, NUM_JOINTS, 3, 3)
+
+
+def _scale_sights(
+    joints: Array, depth_weight: ArrayLike, sight: ArrayLike | None, batch: tuple[int, ...]
+) -> Array:
+    """Return the lines of sight (B, 29, 3) of joints (B, 29, 3), of length sqrt(1 - depth_weight).
+
+    Raises
+    ------
+    ValueError
+        As `solve`.
+    """
+    in_depth = to_real_array('depth_weight', depth_weight)
+    if not ((in_depth > 0) & (in_depth <= 1)).all():
+        raise ValueError(f'depth_weight must be in (0, 1], not {depth_weight!r}')
+    along = joints if sight is None else to_real_array('sight', sight)
+    try:
+        in_depth = np.broadcast_to(in_depth, (*batch, NUM_POINTS)).reshape(-1, NUM_POINTS, 1)
+        if sight is not None:
+            along = np.broadcast_to(along, (*batch, NUM_POINTS, 3)).reshape(-1, NUM_POINTS, 3)
+    except ValueError:
+        raise ValueError(
+            f'depth_weight and sight must have shapes (..., {NUM_POINTS}) and '
+            f'(..., {NUM_POINTS}, 3) with the batch dimensions {batch} of the joints'
+        ) from None
+    if sight is not None and not np.isfinite(along).all():
+        raise ValueError('sight contains NaN or infinity')
+    # A joint without confidence may be NaN or huge, and one at the origin has no line of sight.
+    with np.errstate(over='ignore', invalid='ignore'):
+        length = np.sqrt(np.sum(along * along, axis=-1, keepdims=True))
+        scaled = np.sqrt(1 - in_depth) * (along / np.maximum(length, _MIN_SIGHT))
+    return np.where((length > _MIN_SIGHT) & np.isfinite(scaled), scaled, 0.0)
 
 
 def _to_number(name: str, value: float) -> float:

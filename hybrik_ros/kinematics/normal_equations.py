@@ -3,7 +3,7 @@
 Unknowns are turns[i], a small rotation vector in the global frame of everything below joint i about
 that joint, and shift, a translation of the whole body. Joint j moves by the shift and the sum over
 its ancestors i of turns[i] x (q(j) - q(i)), where q are the rebuilt joints. The weight of a joint
-is confidence (I - (1 - depth_weight) s s.T), where s is its line of sight.
+is confidence (I - s s.T), where s is its row of sights: the line of sight, of a length up to 1.
 
 The normal matrix couples joints with their ancestors only, so that it is eliminated from the leaves
 to the root without fill-in.
@@ -24,7 +24,7 @@ from hybrik_ros.kinematics.matrices import (
 )
 from hybrik_ros.kinematics.tree import ANCESTORS, DEPTH, PARENT
 from hybrik_ros.skeleton import NUM_JOINTS, NUM_POINTS
-from hybrik_ros.vectors import cross, dot, norm
+from hybrik_ros.vectors import cross, dot
 
 _NUM_BLOCKS = NUM_JOINTS + 1  # block 0 is the shift, block i + 1 the turn of joint i
 
@@ -32,7 +32,7 @@ _NUM_BLOCKS = NUM_JOINTS + 1  # block 0 is the shift, block i + 1 the turn of jo
 @compiled
 def find_step(
     rebuilt: Array, target: Array, confidence: Array, parts: NDArray[np.int64], part: int,
-    moves: bool | np.bool_, depth_weight: float, damping: float, returns: Array,
+    moves: bool | np.bool_, sights: Array, damping: float, returns: Array,
     return_weight: float, turns: Array, shift: Array,
 ) -> None:  # fmt: skip
     """Fill turns (24, 3) and shift (3) of one Levenberg-Marquardt step of the joints of a part.
@@ -45,7 +45,6 @@ def find_step(
     levers = np.zeros((_NUM_BLOCKS, 3))
     chain = np.zeros(_NUM_BLOCKS, np.int64)
     residual = np.empty(3)
-    sight = np.zeros(3)
     # lever x sight: how a turn moves the joint along its line of sight.
     moments = np.zeros((_NUM_BLOCKS, 3))
     _start_equations(normal, gradient, parts, part, damping, returns, return_weight)
@@ -53,16 +52,14 @@ def find_step(
         weight = confidence[j]
         if not weight > 0:
             continue
-        sight_weight = _find_residual(j, target, rebuilt, weight, depth_weight, residual, sight)
+        sight = sights[j]
+        _find_residual(target[j], rebuilt[j], sight, residual)
         length = _find_levers(j, rebuilt, parts, part, chain, levers)
-        if sight_weight > 0:
-            for a in range(length):
-                cross(levers[a], sight, moments[a])
-        _add_turns(normal, gradient, chain, length, levers, moments, weight, sight_weight,
-                   residual)  # fmt: skip
+        for a in range(length):
+            cross(levers[a], sight, moments[a])
+        _add_turns(normal, gradient, chain, length, levers, moments, weight, residual)
         if moves:
-            _add_shift(normal, gradient, chain, length, levers, moments, weight, sight_weight,
-                       residual, sight)  # fmt: skip
+            _add_shift(normal, gradient, chain, length, levers, moments, weight, residual, sight)
     _solve_tree(normal, gradient)
     for k in range(3):
         shift[k] = gradient[0, k]
@@ -87,25 +84,13 @@ def _start_equations(
 
 
 @compiled
-def _find_residual(
-    j: int, target: Array, rebuilt: Array, weight: float, depth_weight: float, residual: Array,
-    sight: Array,
-) -> float:  # fmt: skip
-    """Fill the residual (3) of joint j, less of it along the line of sight, and the latter (3).
-
-    Return the weight by which errors along the line of sight are discounted.
-    """
+def _find_residual(target: Array, rebuilt: Array, sight: Array, residual: Array) -> None:
+    """Fill the residual (3) of a joint, less of it along the line of sight."""
     for k in range(3):
-        residual[k] = target[j, k] - rebuilt[j, k]
-    distance = norm(target[j])
-    if not (depth_weight < 1 and distance > TINY):
-        return 0.0
-    for k in range(3):
-        sight[k] = target[j, k] / distance
+        residual[k] = target[k] - rebuilt[k]
     along = dot(sight, residual)
     for k in range(3):
-        residual[k] -= (1 - depth_weight) * along * sight[k]
-    return weight * (1 - depth_weight)
+        residual[k] -= along * sight[k]
 
 
 @compiled
@@ -128,7 +113,7 @@ def _find_levers(
 @compiled
 def _add_turns(
     normal: Array, gradient: Array, chain: NDArray[np.int64], length: int, levers: Array,
-    moments: Array, weight: float, sight_weight: float, residual: Array,
+    moments: Array, weight: float, residual: Array,
 ) -> None:  # fmt: skip
     """Add a joint to the equations of the turns of its ancestors.
 
@@ -146,7 +131,7 @@ def _add_turns(
             product = x * levers[b, 0] + y * levers[b, 1] + z * levers[b, 2]
             for r in range(3):
                 lever = weight * levers[b, r]
-                moment = sight_weight * moments[a, r]
+                moment = weight * moments[a, r]
                 for c in range(3):
                     change = normal[row, column, r, c] - lever * levers[a, c]
                     normal[row, column, r, c] = change - moment * moments[b, c]
@@ -156,14 +141,14 @@ def _add_turns(
 @compiled
 def _add_shift(
     normal: Array, gradient: Array, chain: NDArray[np.int64], length: int, levers: Array,
-    moments: Array, weight: float, sight_weight: float, residual: Array, sight: Array,
+    moments: Array, weight: float, residual: Array, sight: Array,
 ) -> None:  # fmt: skip
     """Add a joint to the equations of the shift."""
     for r in range(3):
         normal[0, 0, r, r] += weight
         gradient[0, r] += weight * residual[r]
         for c in range(3):
-            normal[0, 0, r, c] -= sight_weight * sight[r] * sight[c]
+            normal[0, 0, r, c] -= weight * sight[r] * sight[c]
     for a in range(length):
         x, y, z = levers[a, 0], levers[a, 1], levers[a, 2]
         row = chain[a] + 1
@@ -175,7 +160,7 @@ def _add_shift(
         normal[row, 0, 2, 1] += weight * x
         for r in range(3):
             for c in range(3):
-                normal[row, 0, r, c] -= sight_weight * moments[a, r] * sight[c]
+                normal[row, 0, r, c] -= weight * moments[a, r] * sight[c]
 
 
 @compiled

@@ -30,7 +30,7 @@ _MAX_REMAINING_COST = 0.999
 @compiled
 def refine(
     part: int, moves: bool | np.bool_, parts: NDArray[np.int64], target: Array, rest: Array,
-    confidence: Array, previous: Array, previous_weight: float, depth_weight: float, steps: int,
+    confidence: Array, previous: Array, previous_weight: float, sights: Array, steps: int,
     rotations: Array, root: Array,
 ) -> None:  # fmt: skip
     """Change rotations and root by steps of the joints of a part, as long as the cost falls."""
@@ -45,19 +45,19 @@ def refine(
     damping = _DAMPING * weight  # Confidence is relative: a common factor changes nothing.
     if moves:
         _move_to_target(target, weights, joints, root)
-    cost = _find_cost(joints, rotations, target, weights, parts, part, depth_weight, previous,
+    cost = _find_cost(joints, rotations, target, weights, parts, part, sights, previous,
                       previous_weight)  # fmt: skip
     for _ in range(steps):
         if cost < TINY * weight:
             break
         if previous_weight > 0:
             _find_returns(rotations, previous, global_rotations, returns)
-        find_step(joints, target, weights, parts, part, moves, depth_weight, damping, returns,
+        find_step(joints, target, weights, parts, part, moves, sights, damping, returns,
                   previous_weight, turns, shift)  # fmt: skip
         _move(turns, shift, rotations, root, global_rotations, new_rotations, new_root)
         pose_at(new_rotations, rest, new_root, new_joints, new_global)
         new_cost = _find_cost(new_joints, new_rotations, target, weights, parts, part,
-                              depth_weight, previous, previous_weight)  # fmt: skip
+                              sights, previous, previous_weight)  # fmt: skip
         if not new_cost < cost:
             damping *= _DAMPING_INCREASE
             continue
@@ -101,7 +101,7 @@ def _move_to_target(target: Array, weights: Array, joints: Array, root: Array) -
 @compiled
 def _find_cost(
     rebuilt: Array, rotations: Array, target: Array, confidence: Array, parts: NDArray[np.int64],
-    part: int, depth_weight: float, previous: Array, previous_weight: float,
+    part: int, sights: Array, previous: Array, previous_weight: float,
 ) -> float:  # fmt: skip
     """Return the weighted squares of errors of a part's joints and of turns from previous ones.
 
@@ -110,15 +110,12 @@ def _find_cost(
     total = 0.0
     for j in range(NUM_POINTS):
         if confidence[j] > 0:
-            square = along = distance = 0.0
+            square = along = 0.0
             for k in range(3):
                 residual = target[j, k] - rebuilt[j, k]
                 square += residual * residual
-                along += residual * target[j, k]
-                distance += target[j, k] * target[j, k]
-            if depth_weight < 1 and distance > TINY:
-                square -= (1 - depth_weight) * along * along / distance
-            total += confidence[j] * square
+                along += residual * sights[j, k]
+            total += confidence[j] * (square - along * along)
     if previous_weight > 0:
         for i in range(NUM_JOINTS):
             if parts[i] == part:

@@ -48,11 +48,11 @@ def check_batch(
 
 @kernel(
     *(floats(3), floats(3), floats(3), floats(2), floats(4)),
-    *('float64', 'float64', 'boolean', 'int64', floats(4)),
+    *('float64', floats(3), 'boolean', 'int64', floats(4)),
 )
 def solve_batch(
     target: Array, rest: Array, twist: Array, confidence: Array, previous: Array,
-    previous_weight: float, depth_weight: float, adaptive: bool, steps: int, rotations: Array,
+    previous_weight: float, sights: Array, adaptive: bool, steps: int, rotations: Array,
 ) -> None:  # fmt: skip
     """Fill rotations (B, 24, 3, 3): aim all bones, then refine by a maximum number of steps."""
     held = np.empty((NUM_JOINTS, 3, 3))
@@ -74,7 +74,7 @@ def solve_batch(
         if steps > 0:
             for k in range(3):
                 root[k] = rebuilt[0, k]
-            _refine_parts(target[b], rest[b], weights, held, held_weight, depth_weight, steps,
+            _refine_parts(target[b], rest[b], weights, held, held_weight, sights[b], steps,
                           rotations[b], root)  # fmt: skip
             # The steps also turn bones about themselves, for which joints give no evidence. This
             # would accumulate from frame to frame; so aim at the joints of the result.
@@ -103,7 +103,7 @@ def _scale_confidence(confidence: Array, weights: Array) -> float:
 @compiled
 def _refine_parts(
     target: Array, rest: Array, weights: Array, previous: Array, previous_weight: float,
-    depth_weight: float, steps: int, rotations: Array, root: Array,
+    sights: Array, steps: int, rotations: Array, root: Array,
 ) -> None:  # fmt: skip
     """Refine the rotations (24, 3, 3) and the root (3) of all parts of the body, in place."""
     parts = np.empty(NUM_JOINTS, np.int64)
@@ -112,4 +112,4 @@ def _refine_parts(
     for part in range(NUM_JOINTS):
         if parts[part] == part:
             refine(part, part == moving, parts, target, rest, weights, previous, previous_weight,
-                   depth_weight, steps, rotations, root)  # fmt: skip
+                   sights, steps, rotations, root)  # fmt: skip

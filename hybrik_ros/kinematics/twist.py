@@ -17,8 +17,8 @@ from hybrik_ros.arrays import Array
 from hybrik_ros.kinematics.inverse import check_arguments
 from hybrik_ros.kinematics.twist_estimation import estimate_twist
 from hybrik_ros.kinematics.validation import to_real_array
-from hybrik_ros.rotations import scaled
-from hybrik_ros.skeleton import NUM_JOINTS
+from hybrik_ros.rotations import scaled, to_quaternion, unit
+from hybrik_ros.skeleton import BONE_TARGETS, NUM_JOINTS
 
 # The twist is the weighted mean of the observed, no and the previous twist. The weight of an
 # observed direction is the square of the sine of its angle to the bone: a nearly straight elbow
@@ -26,6 +26,7 @@ from hybrik_ros.skeleton import NUM_JOINTS
 _NO_TWIST_SINE = 0.15
 _PREVIOUS_SINE = 0.5
 _MAX_LENGTH_ERROR = 1e-6  # of a unit vector in single precision
+_TINY = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,3 +155,26 @@ def twist_from_pointers(
         _NO_TWIST_SINE**2, 0.0 if previous is None else _PREVIOUS_SINE**2, twist,
     )  # fmt: skip
     return twist
+
+
+def twist_of(rotations: Array, rest_joints: Array) -> Array:
+    """Return the twist of each joint about its bone, as `solve` takes it.
+
+    Parameters
+    ----------
+    rotations : ndarray
+        Parent-relative rotations (24, 3, 3).
+    rest_joints : ndarray
+        Joints and leaves (29, 3) of the T-pose in metres.
+
+    Returns
+    -------
+    ndarray
+        Cosine and sine (23, 2) of the angle of joint i in row i - 1.
+    """
+    bones = rest_joints[list(BONE_TARGETS[1:NUM_JOINTS])] - rest_joints[1:NUM_JOINTS]
+    quaternions = to_quaternion(rotations[1:])
+    along = np.sum(unit(bones) * quaternions[:, :3], axis=1)
+    across = quaternions[:, 3]
+    length = np.maximum(along**2 + across**2, _TINY)  # 0 for a half turn about another axis
+    return np.stack([across**2 - along**2, 2 * along * across], axis=1) / length[:, None]

@@ -20,12 +20,106 @@ def only_seen(confidence: Array) -> Array:
     return np.where(confidence >= SEEN, confidence, 0.0)
 
 
-class Observation(Protocol):
-    """One person's N landmarks in one image, in the camera's optical frame.
+class BodyPoints(Protocol):
+    """N landmarks of one person in metres, in any frame.
 
     Which landmarks these are is the estimator's matter: `joints` turns them to the solver's joints.
-    An observation is never changed.
+    They are never changed.
     """
+
+    @property
+    def landmarks(self) -> str:
+        """Name of the set of landmarks."""
+
+    @property
+    def sources(self) -> NDArray[np.int64]:
+        """The landmarks (29, K) that each joint and leaf is taken from."""
+
+    @property
+    def hips_at(self) -> Sequence[int]:
+        """The landmarks of the hips."""
+
+    @property
+    def limbs_at(self) -> Sequence[int]:
+        """The landmarks of shoulders, elbows, wrists, hips, knees and ankles."""
+
+    @property
+    def confidence(self) -> Array:
+        """Confidence (N) of the landmarks in [0, 1]; 0 where no image shows them."""
+
+    @property
+    def betas(self) -> Array | None:
+        """Shape parameters (10) in SMPL's shape space; None where the network has none."""
+
+    def joints(self, body: Proportions, up: Array = IMAGE_UP) -> tuple[Array, Array]:
+        """Return the solver's joints.
+
+        Parameters
+        ----------
+        body : Proportions
+            Proportions of the person, as estimated so far.
+        up : ndarray
+            Unit vector (3) that points up, for what is not seen of the trunk.
+
+        Returns
+        -------
+        joints : ndarray
+            Joints and leaves (29, 3) in metres, in the order of hybrik_ros.skeleton.
+        confidence : ndarray
+            Confidence (29) of the joints in [0, 1]; 0 where no image shows them.
+
+        Raises
+        ------
+        ImpossiblePoseError
+            No person in front of the camera has such joints.
+        """
+
+    def guesses(self, joints: Array, confidence: Array, body: Proportions) -> NDArray[np.bool_]:
+        """Return which joints are no better than a guess; the solver ignores them.
+
+        Parameters
+        ----------
+        joints, confidence : ndarray
+            Result of `joints` for the same body: (29, 3) in metres, and (29).
+        body : Proportions
+            Proportions of the person.
+
+        Returns
+        -------
+        ndarray
+            Whether each joint (29) is a guess, bool.
+        """
+
+    def head_rotation(self, body: Proportions) -> Array | None:
+        """Return the global rotation (3, 3) of the head; None where no image shows it."""
+
+    def twist(
+        self, joints: Array, body: Proportions, weights: Array, previous: Array | None
+    ) -> Array:
+        """Return the twist of each joint about its bone.
+
+        Parameters
+        ----------
+        joints : ndarray
+            Joints and leaves (29, 3) in metres, from `joints`.
+        body : Proportions
+            Proportions of the person.
+        weights : ndarray
+            Weights (29) of the joints in the solver, in [0, 1].
+        previous : ndarray or None
+            Parent-relative rotations (24, 3, 3) of the frame before, towards which the twist is
+            smoothed; None for no smoothing.
+
+        Returns
+        -------
+        ndarray
+            Cosine and sine (23, 2) of the angle of joint i in row i - 1, as `kinematics.solve`
+            takes them; NaN where the twist is unknown.
+        """
+
+
+class Observation(BodyPoints, Protocol):
+    """One person's landmarks in one image, in the camera's optical frame."""
 
     @property
     def score(self) -> float:
@@ -48,20 +142,12 @@ class Observation(Protocol):
         """Rays (N, 2) of the landmarks: x / z and y / z."""
 
     @property
-    def confidence(self) -> Array:
-        """Confidence (N) of the landmarks in [0, 1]; 0 outside of the image."""
-
-    @property
     def depths(self) -> Array:
         """Depths (N) of the landmarks in metres, relative to the middle of the body."""
 
     @property
     def distance(self) -> float:
         """Distance of the middle of the body along the optical axis in metres."""
-
-    @property
-    def betas(self) -> Array | None:
-        """Shape parameters (10) in SMPL's shape space; None where the network has none."""
 
     @property
     def hips(self) -> Array:
@@ -101,72 +187,6 @@ class Observation(Protocol):
         -------
         float
             Mean distance across the line of sight, in metres at the person's distance.
-        """
-
-    def joints(self, body: Proportions, up: Array = IMAGE_UP) -> tuple[Array, Array]:
-        """Return the solver's joints.
-
-        Parameters
-        ----------
-        body : Proportions
-            Proportions of the person, as estimated so far.
-        up : ndarray
-            Unit vector (3) that points up, optical frame, for what is not seen of the trunk.
-
-        Returns
-        -------
-        joints : ndarray
-            Joints and leaves (29, 3) in metres, optical frame, in the order of hybrik_ros.skeleton.
-        confidence : ndarray
-            Confidence (29) of the joints in [0, 1]; 0 outside of the image.
-
-        Raises
-        ------
-        ImpossiblePoseError
-            No person in front of the camera has such joints.
-        """
-
-    def guesses(self, joints: Array, confidence: Array, body: Proportions) -> NDArray[np.bool_]:
-        """Return which joints are no better than a guess; the solver ignores them.
-
-        Parameters
-        ----------
-        joints, confidence : ndarray
-            Result of `joints` for the same body: (29, 3) in metres, optical frame, and (29).
-        body : Proportions
-            Proportions of the person.
-
-        Returns
-        -------
-        ndarray
-            Whether each joint (29) is a guess, bool.
-        """
-
-    def head_rotation(self, body: Proportions) -> Array | None:
-        """Return the global rotation (3, 3) of the head; None where the image does not show it."""
-
-    def twist(
-        self, joints: Array, body: Proportions, weights: Array, previous: Array | None
-    ) -> Array:
-        """Return the twist of each joint about its bone.
-
-        Parameters
-        ----------
-        joints : ndarray
-            Joints and leaves (29, 3) in metres, optical frame, from `joints`.
-        body : Proportions
-            Proportions of the person.
-        weights : ndarray
-            Weights (29) of the joints in the solver, in [0, 1].
-        previous : ndarray or None
-            Parent-relative rotations (24, 3, 3) of the frame before, towards which the twist is
-            smoothed; None for no smoothing.
-
-        Returns
-        -------
-        ndarray
-            Cosine and sine (23, 2) of the angle of joint i in row i - 1, as `kinematics.solve`
-            takes them; NaN where the twist is unknown.
         """
 
 

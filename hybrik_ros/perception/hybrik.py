@@ -32,7 +32,7 @@ from hybrik_ros.kinematics import forward, solve
 from hybrik_ros.perception.coco import KEYPOINT_NAMES
 from hybrik_ros.perception.detector import Detection
 from hybrik_ros.perception.estimator import SEEN, Observation
-from hybrik_ros.skeleton import JOINT_NAMES, MIRROR, NUM_JOINTS, SHOULDERS
+from hybrik_ros.skeleton import JOINT_NAMES, MIRROR, NUM_JOINTS, NUM_POINTS, SHOULDERS
 
 _SIDE = 256  # of the crop in pixels
 _MARGIN = 1.25  # ratio of the side of the crop to the longer side of a person's box, as in training
@@ -48,6 +48,11 @@ _OUTPUTS = {
 _MAX_SIGMA = 0.1  # of a joint that counts for the distance
 
 _HIPS = [1, 2]
+_LIMBS = [
+    JOINT_NAMES.index(f'{side}_{name}')
+    for side in ('left', 'right')
+    for name in ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
+]
 # The joint of each of COCO's keypoints; the head for those of the face.
 _COCO = [JOINT_NAMES.index(name if name in JOINT_NAMES else 'head') for name in KEYPOINT_NAMES]
 
@@ -91,8 +96,63 @@ class Prediction:
         return region_around(np.concatenate([low, high]))
 
 
+class JointBody:
+    """What SMPL's joints show of a body; see BodyPoints.
+
+    Attributes
+    ----------
+    seen_twist : ndarray
+        Cosine and sine (23, 2) of the twist.
+    """
+
+    landmarks = 'smpl'
+    sources = np.arange(NUM_POINTS)[:, None]
+    hips_at, limbs_at = _HIPS, _LIMBS
+
+    seen_twist: Array
+
+    def guesses(self, joints: Array, confidence: Array, body: Proportions) -> NDArray[np.bool_]:
+        """Return which joints (29) are no better than a guess: none."""
+        return np.zeros(len(joints), bool)
+
+    def head_rotation(self, body: Proportions) -> None:
+        """Return None: nothing tells it besides the joints."""
+
+    def twist(
+        self, joints: Array, body: Proportions, weights: Array, previous: Array | None
+    ) -> Array:
+        """Return the twist (23, 2), as solve takes it."""
+        return self.seen_twist
+
+
 @dataclass(frozen=True, eq=False)
-class JointObservation:
+class JointPoints(JointBody):
+    """SMPL's joints of one person that several images show; see BodyPoints.
+
+    Attributes
+    ----------
+    points : ndarray
+        Joints and leaves (29, 3) in metres.
+    confidence : ndarray
+        Confidence (29) in [0, 1].
+    seen_twist : ndarray
+        Cosine and sine (23, 2) of the twist.
+    betas : ndarray or None
+        Shape parameters (10) in SMPL's shape space; None if unknown.
+    """
+
+    points: Array
+    confidence: Array
+    seen_twist: Array
+    betas: Array | None = None
+
+    def joints(self, body: Proportions, up: Array = IMAGE_UP) -> tuple[Array, Array]:
+        """Return joints and leaves (29, 3) in metres, and their confidence (29)."""
+        return self.points, self.confidence
+
+
+@dataclass(frozen=True, eq=False)
+class JointObservation(JointBody):
     """HybrIK's joints of one person, on the rays of their pixels; see Observation.
 
     Attributes
@@ -170,19 +230,6 @@ class JointObservation:
         distance = posed[0, 2] + locate(posed, self.rays, weights)[2]
         points = on_rays(self.rays, self.depths - self.depths[0] + distance)
         return points, self.confidence
-
-    def guesses(self, joints: Array, confidence: Array, body: Proportions) -> NDArray[np.bool_]:
-        """Return which joints (29) are no better than a guess: none."""
-        return np.zeros(len(joints), bool)
-
-    def head_rotation(self, body: Proportions) -> None:
-        """Return None: the network has no output for it besides the joints."""
-
-    def twist(
-        self, joints: Array, body: Proportions, weights: Array, previous: Array | None
-    ) -> Array:
-        """Return the twist (23, 2) that the network estimates, as solve takes it."""
-        return self.seen_twist
 
 
 def observe(prediction: Prediction, camera: Camera) -> JointObservation:

@@ -83,7 +83,7 @@ def _sources() -> NDArray[np.int64]:
     return np.array([np.resize(sources[point], 4) for point in range(len(JOINT))])
 
 
-_SOURCES = _sources()
+SOURCES = _sources()
 
 # The landmarks of the surface points that tell how rigid parts lie.
 _SURFACE = np.array([bp.INDEX[name] for name in SURFACE_POINT])
@@ -192,7 +192,7 @@ def place_joints(
     for name, share in _SPINE_SHARES.items():
         spine = JOINT[name]
         joints[spine] = (1 - share) * with_hips[spine] + share * with_chest[spine]
-    joint_confidence = seen[_SOURCES].min(axis=1)
+    joint_confidence = seen[SOURCES].min(axis=1)
     for hand, belief in zip(_HAND_JOINTS, _believe_hands(seen_points, body.rest), strict=True):
         joint_confidence[hand[1:]] *= belief
     return joints, joint_confidence

@@ -27,6 +27,7 @@ from hybrik_ros.perception.blazepose import BlazePose, Landmarks
 from hybrik_ros.perception.detector import Detection, region_around_box
 from hybrik_ros.perception.estimator import SEEN, Observation
 from hybrik_ros.perception.landmark_joints import (
+    SOURCES,
     find_guesses,
     find_pointers,
     head_rotation,
@@ -71,8 +72,56 @@ DEPTH_GAINS[: bp.LEFT_ELBOW] = 1.07
 DEPTH_GAINS[bp.LEFT_ANKLE :] = 0.95
 
 
+class LandmarkBody:
+    """What BlazePose's landmarks show of a body, in any frame; see BodyPoints.
+
+    Attributes
+    ----------
+    points : ndarray
+        Landmarks (33, 3) in metres.
+    confidence : ndarray
+        Confidence (33) of the landmarks in [0, 1].
+    """
+
+    landmarks = 'blazepose'
+    sources = SOURCES
+    hips_at, limbs_at = _HIPS, _LIMBS
+
+    points: Array
+    confidence: Array
+    betas: None = None  # BlazePose does not estimate them.
+
+    def joints(self, body: Proportions, up: Array = IMAGE_UP) -> tuple[Array, Array]:
+        """Return joints (29, 3) and confidence (29), as place_joints does."""
+        return place_joints(self.points, self.confidence, body, up)
+
+    def guesses(self, joints: Array, confidence: Array, body: Proportions) -> NDArray[np.bool_]:
+        """Return which joints (29) are no better than a guess, as find_guesses does."""
+        return find_guesses(joints, confidence, body)
+
+    def head_rotation(self, body: Proportions) -> Array | None:
+        """Return the global rotation (3, 3) of the head; None where the face is not seen."""
+        return head_rotation(self.points, self.confidence, body)
+
+    def twist(
+        self, joints: Array, body: Proportions, weights: Array, previous: Array | None
+    ) -> Array:
+        """Return the twist (23, 2) by hinges, hands, feet and face, as solve takes it."""
+        pointers = find_pointers(self.points, self.confidence, body)
+        return twist_from_pointers(joints, body.rest, pointers, weights, previous)
+
+
 @dataclass(frozen=True, eq=False)
-class LandmarkObservation:
+class LandmarkPoints(LandmarkBody):
+    """BlazePose's landmarks of one person that several images show; see BodyPoints."""
+
+    points: Array
+    confidence: Array
+    betas: None = None
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkObservation(LandmarkBody):
     """BlazePose's landmarks of one person; see Observation.
 
     Attributes
@@ -93,7 +142,6 @@ class LandmarkObservation:
     confidence: Array
     rays: Array
     distance: float
-    betas: None = None  # BlazePose does not estimate them.
 
     @property
     def depths(self) -> Array:
@@ -140,25 +188,6 @@ class LandmarkObservation:
         weights = np.minimum(self.confidence, other.confidence)[_LIMBS]
         away = np.linalg.norm(self.rays[_LIMBS] - other.rays[_LIMBS], axis=1)
         return float(self.distance * np.sum(weights * away) / max(np.sum(weights), _TINY))
-
-    def joints(self, body: Proportions, up: Array = IMAGE_UP) -> tuple[Array, Array]:
-        """Return joints (29, 3) and confidence (29), as place_joints does."""
-        return place_joints(self.points, self.confidence, body, up)
-
-    def guesses(self, joints: Array, confidence: Array, body: Proportions) -> NDArray[np.bool_]:
-        """Return which joints (29) are no better than a guess, as find_guesses does."""
-        return find_guesses(joints, confidence, body)
-
-    def head_rotation(self, body: Proportions) -> Array | None:
-        """Return the global rotation (3, 3) of the head; None where the face is not seen."""
-        return head_rotation(self.points, self.confidence, body)
-
-    def twist(
-        self, joints: Array, body: Proportions, weights: Array, previous: Array | None
-    ) -> Array:
-        """Return the twist (23, 2) by hinges, hands, feet and face, as solve takes it."""
-        pointers = find_pointers(self.points, self.confidence, body)
-        return twist_from_pointers(joints, body.rest, pointers, weights, previous)
 
 
 class BlazePoseEstimator:

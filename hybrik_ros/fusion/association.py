@@ -1,0 +1,117 @@
+"""Which camera's people are which person."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from hybrik_ros.arrays import Array
+from hybrik_ros.fusion.view import Sight
+
+# Maximum mean distance in metres of a known person's limbs from the rays of a camera's person, and
+# what is taken off if the camera saw the person under this id.
+_GATE, _SAME_ID = 0.25, 0.05
+# Maximum mean distance in metres of the rays of two cameras' people that are one new person, and
+# that of all pairs of cameras.
+_NEW, _ALL_NEW = 0.12, 0.18
+_MAX_DEPTH_RATIO = 2.0  # of where two rays meet to the distance that a camera estimates
+_MIN_CONFIDENCE, _MIN_LIMBS = 0.2, 4  # of limbs that two cameras see both
+_MAX_AWAY, _MAX_APART = 0.6, 0.5  # metres that a limb counts at most
+_TINY = 1e-6
+
+
+def distance_from_rays(points: Array, sight: Sight, limbs: Sequence[int]) -> float:
+    """Return the mean distance in metres of landmarks (N, 3) from a camera's rays, over limbs."""
+    limbs = list(limbs)
+    offsets = points[limbs] - sight.centre
+    away = np.linalg.norm(np.cross(offsets, sight.rays[limbs]), axis=1)
+    weights = sight.landmark_confidence[limbs] + 1e-3
+    return float(np.sum(weights * np.minimum(away, _MAX_AWAY)) / weights.sum())
+
+
+def distance_of_rays(one: Sight, other: Sight, limbs: Sequence[int]) -> float:
+    """Return the mean distance in metres of two cameras' rays, over limbs that both see.
+
+    It is infinite where they see fewer than four limbs, or where the rays do not meet near the
+    distances that the cameras estimate.
+    """
+    limbs = list(limbs)
+    first, second = one.rays[limbs], other.rays[limbs]
+    weights = np.minimum(one.landmark_confidence[limbs], other.landmark_confidence[limbs])
+    seen = weights > _MIN_CONFIDENCE
+    if seen.sum() < _MIN_LIMBS:
+        return np.inf
+    base = other.centre - one.centre
+    normal = np.cross(first, second)
+    apart = np.abs(normal @ base) / np.maximum(np.linalg.norm(normal, axis=1), _TINY)
+    cosine = np.sum(first * second, axis=1)
+    sine_square = np.maximum(1 - cosine**2, _TINY)
+    depth = (first @ base - cosine * (second @ base)) / sine_square
+    other_depth = (cosine * (first @ base) - second @ base) / sine_square
+    for along, sight in ((depth, one), (other_depth, other)):
+        ratio = np.median(along[seen]) / sight.distance
+        if not 1 / _MAX_DEPTH_RATIO < ratio < _MAX_DEPTH_RATIO:
+            return np.inf
+    weights = weights[seen]
+    return float(np.sum(weights * np.minimum(apart[seen], _MAX_APART)) / weights.sum())
+
+
+def assign(
+    expected: Sequence[Array], ids: Sequence[str], sights: Sequence[Sight], limbs: Sequence[int]
+) -> dict[int, int]:
+    """Return which known person (value) each person of one camera (key) is, by indices.
+
+    Parameters
+    ----------
+    expected : sequence of ndarray
+        Where the landmarks (N, 3) of each known person should be, in metres, fixed frame.
+    ids : sequence of str
+        The id of each known person in this camera; '' if the camera did not see it last.
+    sights : sequence of Sight
+        The people that the camera sees.
+    limbs : sequence of int
+        The landmarks of the limbs.
+    """
+    if not expected or not sights:
+        return {}
+    costs = np.array(
+        [
+            [
+                distance_from_rays(points, sight, limbs) - _SAME_ID * (id == sight.id != '')
+                for sight in sights
+            ]
+            for points, id in zip(expected, ids, strict=True)
+        ]
+    )
+    pairs = zip(*linear_sum_assignment(np.minimum(costs, 2 * _GATE)), strict=True)
+    return {int(column): int(row) for row, column in pairs if costs[row, column] < _GATE}
+
+
+def group(sights: Sequence[Sight], limbs: Sequence[int]) -> list[list[Sight]]:
+    """Return the people of all cameras, those of one person together.
+
+    Two are of one person where their rays nearly meet, and so are those of all pairs in a group. A
+    camera sees a person once.
+    """
+    pairs = sorted(
+        (distance_of_rays(one, other, limbs), i, i + 1 + k)
+        for i, one in enumerate(sights)
+        for k, other in enumerate(sights[i + 1 :])
+        if one.camera != other.camera
+    )
+    groups = {i: [i] for i in range(len(sights))}
+    apart = {(i, j): gap for gap, i, j in pairs}
+    for gap, i, j in pairs:
+        if gap > _NEW:
+            break
+        if groups[i] is groups[j]:
+            continue
+        joined = groups[i] + groups[j]
+        cameras = {sights[k].camera for k in joined}
+        across = [apart[min(a, b), max(a, b)] for a in groups[i] for b in groups[j]
+                  if (min(a, b), max(a, b)) in apart]  # fmt: skip
+        if len(cameras) == len(joined) and max(across) <= _ALL_NEW:
+            for k in joined:
+                groups[k] = joined
+    unique = {id(members): members for members in groups.values()}
+    return [[sights[k] for k in members] for members in unique.values()]

@@ -1,0 +1,126 @@
+"""Fusion of cameras: people over time, in a fixed frame."""
+
+from collections.abc import Mapping
+from itertools import count
+
+import numpy as np
+
+from hybrik_ros.body import BodyModel
+from hybrik_ros.camera import ImpossiblePoseError
+from hybrik_ros.fusion.association import assign, group
+from hybrik_ros.fusion.person import Person, PersonMemory, pose_person
+from hybrik_ros.fusion.view import Sight, View, see
+from hybrik_ros.human import Human
+from hybrik_ros.perception.landmarks import LandmarkPoints
+from hybrik_ros.posing import start_memory
+from hybrik_ros.settings import Settings, Value
+
+_UP = np.array([0.0, 0.0, 1.0])  # of the fixed frame (REP-103)
+_ALONE_SECONDS = 0.25  # for which a person must be seen that only one camera sees
+_FORGET_SECONDS = 1.5
+# Maximum mean distance in metres of the limbs of two persons that are one.
+_SAME_DISTANCE = 0.15
+
+
+class Fusion:
+    """Follows the people that several cameras see.
+
+    Parameters
+    ----------
+    body : BodyModel, optional
+        The body of all people; the embedded one by default.
+    **settings
+        Fields of Settings.
+    """
+
+    def __init__(self, body: BodyModel | None = None, **settings: Value) -> None:
+        self._body = BodyModel.load() if body is None else body
+        self._options = Settings().changed(**settings)
+        self._ids = (f'f{number}' for number in count(1))
+        self.people: list[Person] = []
+        self._alone: dict[tuple[str, str], float] = {}
+
+    def __call__(self, views: Mapping[str, View], stamp: float | None = None) -> list[Human]:
+        """Return the people at a time, in the fixed frame.
+
+        Parameters
+        ----------
+        views : mapping
+            What each camera sees, by its name.
+        stamp : float, optional
+            The time in seconds; that of the latest view by default.
+        """
+        now = max(view.stamp for view in views.values()) if stamp is None else stamp
+        seen = {name: see(name, view, self._body) for name, view in views.items()}
+        self.people = [person for person in self.people if now - person.last <= _FORGET_SECONDS]
+        taken, new = self._assign(seen, now)
+        found = [
+            self._update(person, sights, now)
+            for person, sights in zip(self.people, taken, strict=True)
+            if sights
+        ]
+        for sights in self._start(new, now):
+            person = Person(next(self._ids), PersonMemory(start_memory(self._body)))
+            human = self._update(person, sights, now)
+            if human is not None:
+                self.people.append(person)
+                found.append(human)
+        self._merge()
+        known = {person.id for person in self.people}
+        return [human for human in found if human is not None and human.id in known]
+
+    def _assign(
+        self, seen: Mapping[str, list[Sight]], stamp: float
+    ) -> tuple[list[list[Sight]], list[Sight]]:
+        """Return the sights of each known person, and those of new people."""
+        taken: list[list[Sight]] = [[] for _ in self.people]
+        new: list[Sight] = []
+        expected = [person.predict(stamp) for person in self.people]
+        limbs = LandmarkPoints.limbs_at
+        for camera, sights in seen.items():
+            ids = [person.ids.get(camera, '') for person in self.people]
+            matches = assign(expected, ids, sights, limbs)
+            for index, sight in enumerate(sights):
+                if index in matches:
+                    taken[matches[index]].append(sight)
+                else:
+                    new.append(sight)
+        return taken, new
+
+    def _start(self, new: list[Sight], stamp: float) -> list[list[Sight]]:
+        """Return the sights of people that are new from now on."""
+        started = []
+        for sights in group(new, LandmarkPoints.limbs_at):
+            if len(sights) > 1:
+                started.append(sights)
+                continue
+            key = (sights[0].camera, sights[0].id)
+            if stamp - self._alone.setdefault(key, stamp) >= _ALONE_SECONDS:
+                started.append(sights)
+                del self._alone[key]
+        return started
+
+    def _update(self, person: Person, sights: list[Sight], stamp: float) -> Human | None:
+        elapsed = stamp - person.last
+        try:
+            human, memory = pose_person(
+                person.id, sights, person.memory, self._body, self._options, elapsed, _UP
+            )
+        except ImpossiblePoseError:  # As if nothing had been seen.
+            return None
+        person.remember(memory, sights, stamp)
+        return human
+
+    def _merge(self) -> None:
+        """Forget people that are where an older one is."""
+        kept: list[Person] = []
+        limbs = list(LandmarkPoints.limbs_at)
+        for person in self.people:
+            away = [
+                np.linalg.norm(person.points[limbs] - other.points[limbs], axis=1).mean()
+                for other in kept
+                if other.last == person.last
+            ]
+            if min(away, default=np.inf) >= _SAME_DISTANCE:
+                kept.append(person)
+        self.people = kept

@@ -1,0 +1,289 @@
+"""One person over time: from what several cameras see to a posed body in the fixed frame."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from hybrik_ros.arrays import Array
+from hybrik_ros.body import BodyModel
+from hybrik_ros.fusion.landmarks import Fused, Prior, fuse
+from hybrik_ros.fusion.placing import Cameras, information, locate, missed
+from hybrik_ros.fusion.view import Sight
+from hybrik_ros.human import Human
+from hybrik_ros.kinematics import forward
+from hybrik_ros.perception.estimator import BodyPoints, only_seen
+from hybrik_ros.perception.hybrik import JointPoints
+from hybrik_ros.perception.landmarks import LandmarkPoints
+from hybrik_ros.posing import Sight as Unsure
+from hybrik_ros.posing import Solved, doubt_missed, move, solve_body
+from hybrik_ros.settings import Settings
+from hybrik_ros.skeleton import NUM_JOINTS, PELVIS
+from hybrik_ros.smoothing import FilterState, VectorFilter
+from hybrik_ros.tracking.track import MEMORY_SECONDS, Memory
+
+# One-Euro filters of the landmarks relative to the hips, and of the pelvis: minimum cutoff in Hz,
+# beta in Hz per m/s, cutoff of the velocity in Hz. Both move on with the motion. Rotations are not
+# smoothed: they would lag.
+_LANDMARK_FILTER = VectorFilter(1.5, 2.0, 3.0, predict=True)
+_PELVIS_FILTER = VectorFilter(2.0, 10.0, 0.5, predict=True)
+# Standard deviation in metres of where motion tells that a landmark is, and its growth in metres
+# per second from a time without images on; time constant in seconds of that motion, and maximum
+# time for which it continues.
+_PRIOR_SIGMA, _PRIOR_GROWTH, _PRIOR_SECONDS = 0.1, 2.0, 0.05
+_MOTION_SECONDS, _MAX_MOTION_SECONDS = 0.05, 0.1
+# Minimum ratio of the errors of lengths to those of one camera.
+_MIN_SPREAD = 0.3
+
+_KINDS: dict[str, type[LandmarkPoints] | type[JointPoints]] = {
+    kind.landmarks: kind for kind in (LandmarkPoints, JointPoints)
+}
+
+
+@dataclass(frozen=True, eq=False)
+class PersonMemory:
+    """What is remembered of a person from time to time. Never changed.
+
+    Attributes
+    ----------
+    body : Memory
+        Shape, last rotations, position and velocity.
+    points : ndarray or None
+        The last landmarks (N, 3) in metres, fixed frame, not smoothed.
+    motion : ndarray or None
+        Their velocities (N, 3) in metres per second.
+    landmarks, pelvis : FilterState or None
+        States of the filters of landmarks and pelvis.
+    """
+
+    body: Memory
+    points: Array | None = None
+    motion: Array | None = None
+    landmarks: FilterState | None = None
+    pelvis: FilterState | None = None
+
+
+@dataclass(eq=False)
+class Person:
+    """A person that is followed. Only `remember` changes it.
+
+    Attributes
+    ----------
+    id : str
+        Short, starts with a letter, never used again.
+    memory : PersonMemory
+        The memory of the pose.
+    first, last : float
+        Times in seconds at which the person was first and last seen.
+    ids : dict
+        The id of the person in each camera that saw it last, by the name of the camera.
+    """
+
+    id: str
+    memory: PersonMemory
+    first: float = np.inf
+    last: float = -np.inf
+    ids: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def points(self) -> Array:
+        """The last landmarks (N, 3) in metres, fixed frame."""
+        assert self.memory.points is not None
+        return self.memory.points
+
+    def predict(self, stamp: float) -> Array:
+        """Return where the landmarks (N, 3) should be at this time."""
+        assert self.memory.motion is not None
+        return self.points + self.memory.motion * min(stamp - self.last, _MAX_MOTION_SECONDS)
+
+    def remember(self, memory: PersonMemory, sights: Sequence[Sight], stamp: float) -> None:
+        """Update the person with all that is seen at a time."""
+        self.memory = memory
+        self.first = min(self.first, stamp)
+        self.last = stamp
+        self.ids = {sight.camera: sight.id for sight in sights}
+
+
+def pose_person(
+    id: str,
+    sights: Sequence[Sight],
+    memory: PersonMemory,
+    body: BodyModel,
+    options: Settings,
+    elapsed: float,
+    up: Array,
+) -> tuple[Human, PersonMemory]:
+    """Pose a body where cameras see a person.
+
+    Parameters
+    ----------
+    id : str
+        Id of the person.
+    sights : sequence of Sight
+        What each camera sees of the person, at one time.
+    memory : PersonMemory
+        What is remembered of the person.
+    body : BodyModel
+        The body to pose.
+    options : Settings
+        Whether to smooth.
+    elapsed : float
+        Seconds since the memory; infinite for a new person.
+    up : ndarray
+        Unit vector (3) that points up, fixed frame.
+
+    Returns
+    -------
+    human : Human
+        The person, in the fixed frame.
+    memory : PersonMemory
+        The memory for the next time.
+
+    Raises
+    ------
+    ImpossiblePoseError
+        No person can look like that.
+    """
+    if elapsed >= MEMORY_SECONDS:
+        memory = PersonMemory(replace(memory.body, rotations=None))
+    cameras = Cameras(
+        np.stack([sight.centre for sight in sights]),
+        np.stack([sight.rotation for sight in sights]),
+    )
+    fused = _fuse(sights, _expect(memory, options, elapsed))
+    kind = _KINDS[sights[0].landmarks]
+    memory = _follow(memory, fused.points, elapsed)
+    points, memory = _smooth(fused.points, list(kind.hips_at), memory, options, elapsed)
+    shown = _show(kind, points, fused, sights)
+    raw = fused.weights[:, kind.sources].min(axis=2)
+    depths = np.stack([sight.depth_sigmas for sight in sights])[:, kind.sources].mean(axis=2)
+    shares = raw / np.maximum(raw.sum(axis=0), 1e-12)
+
+    def find_sight(joints: Array) -> Unsure:
+        values, vectors = np.linalg.eigh(information(joints, cameras, raw, depths**2))
+        return values[:, 0] / values[:, 2], vectors[:, :, 0]
+
+    spread = _find_spread(shown, memory, cameras, raw, depths, up)
+    solved = solve_body(shown, memory.body, body, options, elapsed, up, find_sight, spread)
+    distances = np.array([sight.distance_sigma for sight in sights])[:, None]
+    certainty = information(solved.joints, cameras, raw, depths**2 + distances**2)
+    sigma = 1 / np.sqrt(np.linalg.eigvalsh(certainty)[:NUM_JOINTS, 0])
+    return _place(id, solved, sights, cameras, shares, sigma, memory, options, elapsed)
+
+
+def _fuse(sights: Sequence[Sight], prior: Prior | None) -> Fused:
+    return fuse(
+        np.stack([sight.points for sight in sights]),
+        np.stack([sight.rays for sight in sights]),
+        np.stack([sight.landmark_confidence for sight in sights]),
+        np.stack([sight.depth_sigmas for sight in sights]),
+        np.array([sight.distance_sigma for sight in sights]),
+        prior,
+    )
+
+
+def _expect(memory: PersonMemory, options: Settings, elapsed: float) -> Prior | None:
+    """Return where motion tells that the landmarks are; None where it tells nothing."""
+    if not options.smoothing or memory.points is None or memory.motion is None:
+        return None
+    moved = memory.points + memory.motion * min(elapsed, _MAX_MOTION_SECONDS)
+    growth = _PRIOR_GROWTH * max(elapsed - _PRIOR_SECONDS, 0.0)
+    return Prior(moved, _PRIOR_SIGMA + growth)
+
+
+def _follow(memory: PersonMemory, points: Array, elapsed: float) -> PersonMemory:
+    """Return the memory with the landmarks of this time, and their motion."""
+    if memory.points is None or memory.motion is None:
+        return replace(memory, points=points, motion=np.zeros_like(points))
+    if elapsed <= 0:
+        return replace(memory, points=points)
+    share = -np.expm1(-elapsed / _MOTION_SECONDS)
+    change = (points - memory.points) / elapsed - memory.motion
+    return replace(memory, points=points, motion=memory.motion + share * change)
+
+
+def _smooth(
+    points: Array, hips: list[int], memory: PersonMemory, options: Settings, elapsed: float
+) -> tuple[Array, PersonMemory]:
+    """Return the landmarks, smoothed relative to the hips, and the memory of that."""
+    if not options.smoothing:
+        return points, memory
+    middle = points[hips].mean(axis=0)
+    state = _LANDMARK_FILTER.step(memory.landmarks, points - middle, elapsed)
+    return middle + state.value, replace(memory, landmarks=state)
+
+
+def _show(
+    kind: type[LandmarkPoints] | type[JointPoints],
+    points: Array,
+    fused: Fused,
+    sights: Sequence[Sight],
+) -> BodyPoints:
+    if kind is LandmarkPoints:
+        return LandmarkPoints(points, fused.confidence)
+    certainty = np.array([sight.confidence for sight in sights])[:, None, None]
+    twists = np.stack([sight.twist for sight in sights if sight.twist is not None])
+    twist = np.sum(certainty * twists, axis=0)
+    return JointPoints(points, fused.confidence, twist)
+
+
+def _find_spread(
+    shown: BodyPoints,
+    memory: PersonMemory,
+    cameras: Cameras,
+    raw: Array,
+    depths: Array,
+    up: Array,
+) -> float:
+    """Return the ratio of the errors of lengths to those of the best camera alone."""
+    joints, _ = shown.joints(memory.body.proportions, up)
+    together = np.linalg.eigvalsh(information(joints, cameras, raw, depths**2))[:, 0]
+    alone = (np.maximum(raw, 1e-3) / depths**2).max(axis=0)
+    ratio = float(np.median(np.sqrt(alone / together)))
+    return float(np.clip(ratio, _MIN_SPREAD, 1.0))
+
+
+def _place(
+    id: str,
+    solved: Solved,
+    sights: Sequence[Sight],
+    cameras: Cameras,
+    shares: Array,
+    sigma: Array,
+    memory: PersonMemory,
+    options: Settings,
+    elapsed: float,
+) -> tuple[Human, PersonMemory]:
+    """Return the solved body where its joints are seen, its pelvis smoothed over time."""
+    rest = solved.memory.proportions.rest
+    joints, confidence = solved.joints[:NUM_JOINTS], solved.confidence[:NUM_JOINTS]
+    posed, global_rotations = forward(solved.rotations, rest)
+    posed = posed[:NUM_JOINTS]
+    weights = shares[:, :NUM_JOINTS] * confidence
+    pelvis = rest[PELVIS] + locate(posed, joints, cameras, weights)
+    if options.smoothing:
+        state = _PELVIS_FILTER.step(memory.pelvis, pelvis, elapsed)
+        pelvis, memory = state.value, replace(memory, pelvis=state)
+    moved = move(solved.memory, pelvis, elapsed)
+    memory = replace(memory, body=moved)
+    translation = pelvis - rest[PELVIS]
+    posed = posed + translation
+    velocity = moved.filters.velocity
+    assert velocity is not None
+    human = Human(
+        id=id,
+        confidence=1 - float(np.prod([1 - sight.confidence for sight in sights])),
+        box=np.zeros(4),
+        joints=posed,
+        joint_confidence=only_seen(
+            doubt_missed(confidence, missed(posed, joints, cameras, weights))
+        ),
+        rotations=solved.rotations.copy(),
+        global_rotations=global_rotations,
+        betas=moved.shape.betas.copy(),
+        translation=translation,
+        translation_confidence=float(confidence.mean()),
+        velocity=velocity.value.copy(),
+        joint_sigma=sigma,
+    )
+    return human, memory

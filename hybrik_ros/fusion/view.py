@@ -1,0 +1,217 @@
+"""What one camera sees of people, and the same in the fixed frame."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hybrik_ros.arrays import Array
+from hybrik_ros.body import BodyModel
+from hybrik_ros.camera import on_rays
+from hybrik_ros.human import Human, HumanObservation
+from hybrik_ros.kinematics import forward, twist_of
+from hybrik_ros.perception.appearance import NOT_SEEN
+from hybrik_ros.perception.estimator import Observation
+from hybrik_ros.perception.hybrik import JointPoints
+from hybrik_ros.skeleton import NUM_JOINTS, PARENTS, PELVIS
+
+# Standard deviation in metres of a depth relative to the person's distance, and that of the
+# distance itself as a share of it.
+DEPTH_SIGMA, DISTANCE_ERROR = 0.12, 0.12
+LEAF_PARENTS = PARENTS[NUM_JOINTS:]
+_MAX_ROTATION_ERROR = 1e-3  # of the product of a rotation with its transpose
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """The people in one camera's image.
+
+    Attributes
+    ----------
+    stamp : float
+        Time of the image in seconds.
+    frame_from_camera : ndarray
+        Transform (4, 4) from the camera's optical frame to the fixed frame, in metres.
+    people : sequence of Observation, HumanObservation or Human
+        The people, in the optical frame: the observations of a pipeline, what a HumanObservation
+        message carries, or whole bodies where there are no observations.
+
+    Raises
+    ------
+    ValueError
+        The stamp is no finite number, or the transform is no rotation and translation.
+    """
+
+    stamp: float
+    frame_from_camera: Array
+    people: Sequence[Observation | HumanObservation | Human] = ()
+
+    def __post_init__(self) -> None:
+        transform = np.asarray(self.frame_from_camera, float)
+        object.__setattr__(self, 'frame_from_camera', _check_transform(transform))
+        if not np.isfinite(self.stamp):
+            raise ValueError(f'the stamp of a view must be a finite number, not {self.stamp!r}')
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """One person as one camera sees it, in the fixed frame.
+
+    Attributes
+    ----------
+    camera, id : str
+        Name of the camera, and its id of the person; '' if unknown.
+    confidence : float
+        Confidence of the person in [0, 1].
+    centre : ndarray
+        Centre (3) of the camera in metres.
+    rotation : ndarray
+        Rotation (3, 3) from the fixed frame to the optical frame.
+    landmarks : str
+        Name of the set of landmarks.
+    points : ndarray
+        Landmarks (N, 3) in metres.
+    rays : ndarray
+        Unit vectors (N, 3) from the camera to the landmarks.
+    landmark_confidence : ndarray
+        Confidence (N) in [0, 1].
+    depth_sigmas : ndarray
+        Standard deviation (N) in metres of each depth relative to the distance.
+    distance, distance_sigma : float
+        Distance of the person in metres, and its standard deviation.
+    """
+
+    camera: str
+    id: str
+    confidence: float
+    centre: Array
+    rotation: Array
+    landmarks: str
+    points: Array
+    rays: Array
+    landmark_confidence: Array
+    depth_sigmas: Array
+    distance: float
+    distance_sigma: float
+    twist: Array | None = None
+    betas: Array | None = None
+
+
+def see(camera: str, view: View, body: BodyModel) -> list[Sight]:
+    """Return the people in a view, in the fixed frame.
+
+    Parameters
+    ----------
+    camera : str
+        Name of the camera.
+    view : View
+        What it sees.
+    body : BodyModel
+        The body of whole people in the view.
+
+    Raises
+    ------
+    ValueError
+        A person has another body.
+    """
+    return [_place(camera, view, _observe(person, body)) for person in view.people]
+
+
+def _observe(person: Observation | HumanObservation | Human, body: BodyModel) -> HumanObservation:
+    if isinstance(person, HumanObservation):
+        return person
+    if isinstance(person, Human):
+        return _observe_body(person, body)
+    return describe(person)
+
+
+def describe(
+    observation: Observation, id: str = '', confidence: float = 1.0, clothes: Array = NOT_SEEN
+) -> HumanObservation:
+    """Return what the fusion of cameras needs of an observation.
+
+    Parameters
+    ----------
+    observation : Observation
+        The observation.
+    id : str
+        Id of the track.
+    confidence : float
+        Confidence of the person in [0, 1].
+    clothes : ndarray
+        Colours (2, 3) of the clothes.
+    """
+    return HumanObservation(
+        id=id,
+        confidence=confidence,
+        landmarks=observation.landmarks,
+        rays=observation.rays,
+        landmark_confidence=observation.confidence,
+        depths=observation.depths,
+        depth_sigmas=np.full(len(observation.depths), DEPTH_SIGMA),
+        distance=observation.distance,
+        distance_sigma=DISTANCE_ERROR * observation.distance,
+        clothes=clothes,
+        twist=None,
+        betas=observation.betas,
+    )
+
+
+def _observe_body(human: Human, body: BodyModel) -> HumanObservation:
+    """Return a whole body as an observation of its joints and leaves."""
+    if len(human.betas) != body.num_betas:
+        raise ValueError(
+            f'a person has {len(human.betas)} betas, and the body {body.name} has '
+            f'{body.num_betas}: all cameras and the fusion need the same body'
+        )
+    rest = body.rest_joints(human.betas)
+    points = forward(human.rotations, rest)[0]
+    points += human.joints[PELVIS] - points[PELVIS]
+    confidence = human.joint_confidence
+    distance = float(human.joints[PELVIS, 2])
+    return HumanObservation(
+        id=human.id,
+        confidence=human.confidence,
+        landmarks=JointPoints.landmarks,
+        rays=points[:, :2] / points[:, 2:],
+        landmark_confidence=np.append(confidence, confidence[list(LEAF_PARENTS)]),
+        depths=points[:, 2] - distance,
+        depth_sigmas=np.full(len(points), DEPTH_SIGMA),
+        distance=distance,
+        distance_sigma=DISTANCE_ERROR * distance,
+        clothes=NOT_SEEN,
+        twist=twist_of(human.rotations, rest),
+    )
+
+
+def _place(camera: str, view: View, seen: HumanObservation) -> Sight:
+    """Return an observation in the fixed frame."""
+    rotation, centre = view.frame_from_camera[:3, :3], view.frame_from_camera[:3, 3]
+    local = on_rays(seen.rays, seen.depths + seen.distance)
+    offsets = local @ rotation.T
+    return Sight(
+        camera=camera,
+        id=seen.id,
+        confidence=seen.confidence,
+        centre=centre,
+        rotation=rotation.T,
+        landmarks=seen.landmarks,
+        points=centre + offsets,
+        rays=offsets / np.linalg.norm(offsets, axis=1, keepdims=True),
+        landmark_confidence=seen.landmark_confidence,
+        depth_sigmas=seen.depth_sigmas,
+        distance=seen.distance,
+        distance_sigma=seen.distance_sigma,
+        twist=seen.twist,
+        betas=seen.betas,
+    )
+
+
+def _check_transform(transform: Array) -> Array:
+    rotation = transform[:3, :3] if transform.shape == (4, 4) else np.zeros((3, 3))
+    is_rotation = np.abs(rotation @ rotation.T - np.eye(3)).max() < _MAX_ROTATION_ERROR
+    if not (is_rotation and np.linalg.det(rotation) > 0 and np.isfinite(transform).all()):
+        raise ValueError(
+            'frame_from_camera must be a transform (4, 4) of a rotation and a translation'
+        )
+    return transform
