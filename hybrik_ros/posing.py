@@ -48,7 +48,7 @@ _MIN_WEIGHT = 0.1
 # by 12 cm. Halves the steps of rotations at no cost of accuracy.
 _PREVIOUS_WEIGHT = 0.12**2
 # The network's error in depth is six times that in the image.
-_DEPTH_WEIGHT = 1 / 6**2
+DEPTH_WEIGHT = 1 / 6**2
 # The joints of the trunk that no landmark shows by itself.
 _CORE = [joint for joint in TRUNK if joint not in SHOULDERS]
 _SPINE = tuple(JOINT_NAMES.index(name) for name in ('spine1', 'spine2', 'spine3'))
@@ -218,7 +218,7 @@ def pose(
     if options.smoothing:
         observation, memory = keep_sides(observation, memory, elapsed)
     smooth, memory = _smooth_depths(observation, memory, _Filters.of(options), elapsed)
-    solved = solve_body(smooth, memory, body, options, elapsed, up, lambda _: (_DEPTH_WEIGHT, None))
+    solved = solve_body(smooth, memory, body, options, elapsed, up, lambda _: (DEPTH_WEIGHT, None))
     return _place(observation, solved, body, options, elapsed, measure_distance)
 
 
@@ -230,7 +230,6 @@ def solve_body(
     elapsed: float,
     up: Array,
     find_sight: FindSight,
-    spread: float = 1.0,
 ) -> Solved:
     """Return the pose of a body of the person's proportions that is like the landmarks.
 
@@ -250,11 +249,9 @@ def solve_body(
         Unit vector (3) that points up, in the frame of the landmarks.
     find_sight : callable
         Returns in which directions joints (29, 3) are known badly.
-    spread : float
-        Ratio of the errors of lengths to those of one camera.
     """
     joints, confidence = points.joints(memory.proportions, up)
-    memory = _update_shape(points, joints, confidence, memory, body, elapsed, spread)
+    memory = _update_shape(points, joints, confidence, memory, body, elapsed)
     rotations = _solve(points, joints, confidence, memory, options, elapsed, find_sight(joints))
     return Solved(joints, confidence, rotations, replace(memory, rotations=rotations))
 
@@ -322,7 +319,6 @@ def _update_shape(
     memory: Memory,
     body: BodyModel,
     elapsed: float,
-    spread: float,
 ) -> Memory:
     """Return the memory with the shape after this frame, and its proportions."""
     estimator = _shape_estimator(body)
@@ -330,8 +326,7 @@ def _update_shape(
         betas = points.betas[: body.num_betas]
         shape = estimator.take_betas(memory.shape, betas, float(confidence.mean()), elapsed)
     else:
-        lengths = measure_lengths(joints, confidence)
-        shape = estimator.measure(memory.shape, *lengths, elapsed, spread)
+        shape = estimator.measure(memory.shape, *measure_lengths(joints, confidence), elapsed)
     if shape.betas is memory.shape.betas:
         return replace(memory, shape=shape)
     return replace(memory, shape=shape, proportions=Proportions.of(body, shape.betas))

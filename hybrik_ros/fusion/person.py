@@ -7,7 +7,7 @@ import numpy as np
 
 from hybrik_ros.arrays import Array
 from hybrik_ros.body import BodyModel
-from hybrik_ros.fusion.landmarks import Fused, Prior, fuse
+from hybrik_ros.fusion.landmarks import ACROSS, Fused, Prior, fuse
 from hybrik_ros.fusion.placing import Cameras, information, locate, missed
 from hybrik_ros.fusion.view import Sight
 from hybrik_ros.human import Human
@@ -15,8 +15,8 @@ from hybrik_ros.kinematics import forward
 from hybrik_ros.perception.estimator import BodyPoints, only_seen
 from hybrik_ros.perception.hybrik import JointPoints
 from hybrik_ros.perception.landmarks import LandmarkPoints
+from hybrik_ros.posing import DEPTH_WEIGHT, Solved, doubt_missed, move, solve_body
 from hybrik_ros.posing import Sight as Unsure
-from hybrik_ros.posing import Solved, doubt_missed, move, solve_body
 from hybrik_ros.settings import Settings
 from hybrik_ros.skeleton import NUM_JOINTS, PELVIS
 from hybrik_ros.smoothing import FilterState, VectorFilter
@@ -25,16 +25,13 @@ from hybrik_ros.tracking.track import MEMORY_SECONDS, Memory
 # One-Euro filters of the landmarks relative to the hips, and of the pelvis: minimum cutoff in Hz,
 # beta in Hz per m/s, cutoff of the velocity in Hz. Both move on with the motion. Rotations are not
 # smoothed: they would lag.
-_LANDMARK_FILTER = VectorFilter(1.5, 2.0, 3.0, predict=True)
-_PELVIS_FILTER = VectorFilter(2.0, 10.0, 0.5, predict=True)
+_LANDMARK_FILTER = VectorFilter(2.0, 2.5, 3.5, predict=True)
+_PELVIS_FILTER = VectorFilter(2.0, 10.0, 1.0, predict=True)
 # Standard deviation in metres of where motion tells that a landmark is, and its growth in metres
 # per second from a time without images on; time constant in seconds of that motion, and maximum
 # time for which it continues.
 _PRIOR_SIGMA, _PRIOR_GROWTH, _PRIOR_SECONDS = 0.1, 2.0, 0.05
 _MOTION_SECONDS, _MAX_MOTION_SECONDS = 0.05, 0.1
-# Minimum ratio of the errors of lengths to those of one camera.
-_MIN_SPREAD = 0.3
-
 _KINDS: dict[str, type[LandmarkPoints] | type[JointPoints]] = {
     kind.landmarks: kind for kind in (LandmarkPoints, JointPoints)
 }
@@ -160,14 +157,14 @@ def pose_person(
     shares = raw / np.maximum(raw.sum(axis=0), 1e-12)
 
     def find_sight(joints: Array) -> Unsure:
-        values, vectors = np.linalg.eigh(information(joints, cameras, raw, depths**2))
+        values, vectors = np.linalg.eigh(information(joints, cameras, raw, DEPTH_WEIGHT))
         return values[:, 0] / values[:, 2], vectors[:, :, 0]
 
-    spread = _find_spread(shown, memory, cameras, raw, depths, up)
-    solved = solve_body(shown, memory.body, body, options, elapsed, up, find_sight, spread)
+    solved = solve_body(shown, memory.body, body, options, elapsed, up, find_sight)
     distances = np.array([sight.distance_sigma for sight in sights])[:, None]
-    certainty = information(solved.joints, cameras, raw, depths**2 + distances**2)
-    sigma = 1 / np.sqrt(np.linalg.eigvalsh(certainty)[:NUM_JOINTS, 0])
+    depth_weights = ACROSS**2 / (depths**2 + distances**2)
+    certainty = information(solved.joints, cameras, raw, depth_weights)
+    sigma = ACROSS / np.sqrt(np.linalg.eigvalsh(certainty)[:NUM_JOINTS, 0])
     return _place(id, solved, sights, cameras, shares, sigma, memory, options, elapsed)
 
 
@@ -225,22 +222,6 @@ def _show(
     twists = np.stack([sight.twist for sight in sights if sight.twist is not None])
     twist = np.sum(certainty * twists, axis=0)
     return JointPoints(points, fused.confidence, twist)
-
-
-def _find_spread(
-    shown: BodyPoints,
-    memory: PersonMemory,
-    cameras: Cameras,
-    raw: Array,
-    depths: Array,
-    up: Array,
-) -> float:
-    """Return the ratio of the errors of lengths to those of the best camera alone."""
-    joints, _ = shown.joints(memory.body.proportions, up)
-    together = np.linalg.eigvalsh(information(joints, cameras, raw, depths**2))[:, 0]
-    alone = (np.maximum(raw, 1e-3) / depths**2).max(axis=0)
-    ratio = float(np.median(np.sqrt(alone / together)))
-    return float(np.clip(ratio, _MIN_SPREAD, 1.0))
 
 
 def _place(

@@ -6,7 +6,6 @@ import numpy as np
 
 from hybrik_ros.arrays import Array
 from hybrik_ros.camera import ImpossiblePoseError
-from hybrik_ros.fusion.landmarks import ACROSS
 
 _MIN_WEIGHT = 1e-3
 _MIN_DEPTH = 1e-6  # metres, of a joint in front of a camera
@@ -28,8 +27,10 @@ class Cameras(NamedTuple):
     rotations: Array
 
 
-def information(joints: Array, cameras: Cameras, weights: Array, depth_variances: Array) -> Array:
-    """Return the inverse covariance (J, 3, 3) of joints in the fixed frame, 1 per square metre.
+def information(
+    joints: Array, cameras: Cameras, weights: Array, depth_weights: Array | float
+) -> Array:
+    """Return the inverse covariance (J, 3, 3) of joints, in units of that across a ray.
 
     Parameters
     ----------
@@ -39,17 +40,16 @@ def information(joints: Array, cameras: Cameras, weights: Array, depth_variances
         The cameras.
     weights : ndarray
         Weight (V, J) of each view in [0, 1].
-    depth_variances : ndarray
-        Variances (V, J) in square metres along the rays.
+    depth_weights : ndarray or float
+        Weights (V, J) of errors along the rays, relative to those across them.
     """
     sight = joints - cameras.centres[:, None]
     sight /= np.linalg.norm(sight, axis=2, keepdims=True)
     believed = np.maximum(weights, _MIN_WEIGHT)
-    across = believed / ACROSS**2
-    less = across - believed / depth_variances
+    less = (1 - depth_weights) * believed
     found = -np.einsum('vj,vja,vjb->jab', less, sight, sight)
-    found[:, [0, 1, 2], [0, 1, 2]] += across.sum(axis=0)[:, None]
-    return found
+    found[:, [0, 1, 2], [0, 1, 2]] += believed.sum(axis=0)[:, None]
+    return np.asarray(found)
 
 
 def project(joints: Array, cameras: Cameras) -> tuple[Array, Array]:

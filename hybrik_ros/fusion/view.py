@@ -17,7 +17,7 @@ from hybrik_ros.skeleton import NUM_JOINTS, PARENTS, PELVIS
 
 # Standard deviation in metres of a depth relative to the person's distance, and that of the
 # distance itself as a share of it.
-DEPTH_SIGMA, DISTANCE_ERROR = 0.12, 0.12
+DEPTH_SIGMA, DISTANCE_ERROR = 0.2, 0.12
 LEAF_PARENTS = PARENTS[NUM_JOINTS:]
 _MAX_ROTATION_ERROR = 1e-3  # of the product of a rotation with its transpose
 

@@ -39,8 +39,8 @@ SHAPE_SIGMAS: Array = np.append(np.repeat(list(_MEASURED.values()), 2), 0.06)
 # Standard deviation in metres of the network's constant error of a length, which no number of
 # frames averages away.
 _LENGTH_BIAS = 0.015
-# Maximum standard deviation of the mean of a length that counts as known, relative to that error.
-_KNOWN_RATIO = 0.5
+# Maximum standard deviation in metres of the mean of a length that counts as known.
+_KNOWN_SIGMA = 0.5 * _LENGTH_BIAS
 _MIN_GROWTH = 1.05  # ratio of the total weight since the last fit that is worth another one
 _MIN_BETAS_WEIGHT = 30  # total confidence, in frames, of a mean of betas that counts as known
 _TRANSITION_SECONDS = 0.5  # in which the betas move to a new estimate
@@ -109,12 +109,7 @@ class ShapeEstimator:
         return ShapeEstimate(betas, betas, nothing, nothing, np.zeros(len(self._pairs), bool))
 
     def measure(
-        self,
-        shape: ShapeEstimate,
-        lengths: Array,
-        confidence: Array,
-        elapsed: float = np.inf,
-        spread: float = 1.0,
+        self, shape: ShapeEstimate, lengths: Array, confidence: Array, elapsed: float = np.inf
     ) -> ShapeEstimate:
         """Return the estimate after the lengths of a frame.
 
@@ -126,12 +121,10 @@ class ShapeEstimator:
             Measured lengths (N) in metres, and the confidence (N) of each in [0, 1].
         elapsed : float
             Seconds since the last frame; infinite for the first.
-        spread : float
-            Ratio of the errors of lengths to those of one camera.
         """
         new = np.where(shape.known, 0.0, confidence)
         if new.any():
-            shape = self._add(shape, lengths, new / spread**2, spread)
+            shape = self._add(shape, lengths, new)
         return _advance(shape, elapsed)
 
     def take_betas(
@@ -159,29 +152,26 @@ class ShapeEstimator:
             )
         return _advance(shape, elapsed)
 
-    def _add(
-        self, shape: ShapeEstimate, lengths: Array, added: Array, spread: float
-    ) -> ShapeEstimate:
-        """Add measurements by their weights (N), and fit the betas anew where that is worth it."""
-        weights, sums = shape.weights + added, shape.sums + added * lengths
+    def _add(self, shape: ShapeEstimate, lengths: Array, confidence: Array) -> ShapeEstimate:
+        """Add measurements, and fit the betas anew where that is worth it."""
+        weights, sums = shape.weights + confidence, shape.sums + confidence * lengths
         # Bodies are symmetric: the other side counts as well.
         both = weights + np.where(self._mirror >= 0, weights[self._mirror], 0.0)
-        bias = spread * _LENGTH_BIAS
-        known = shape.known | (self._sigmas <= _KNOWN_RATIO * bias * np.sqrt(both))
+        known = self._sigmas <= _KNOWN_SIGMA * np.sqrt(both)
         total = float(weights.sum())
         grown = total >= _MIN_GROWTH * shape.fitted_weight
         is_new = bool((known & ~shape.known).any())
         shape = replace(shape, weights=weights, sums=sums, known=known)
         if not (grown or is_new):
             return shape
-        target = self._fit(weights, sums, bias)
+        target = self._fit(weights, sums)
         return replace(shape, target=target, fitted_weight=total, remaining=_TRANSITION_SECONDS)
 
-    def _fit(self, weights: Array, sums: Array, bias: float) -> Array:
-        """Return the most probable betas, if lengths have a constant error of this many metres."""
+    def _fit(self, weights: Array, sums: Array) -> Array:
+        """Return the most probable betas."""
         seen = weights > 0
         safe = np.where(seen, weights, 1.0)
-        sigmas = np.where(seen, np.hypot(self._sigmas / np.sqrt(safe), bias), np.inf)
+        sigmas = np.where(seen, np.hypot(self._sigmas / np.sqrt(safe), _LENGTH_BIAS), np.inf)
         return fit_betas(self._body, self._pairs, sums / safe, sigmas)
 
 
