@@ -79,6 +79,9 @@ class HumanObservation:
         Rays (N, 2) of the landmarks in the optical frame: x / z and y / z, without distortion.
     landmark_confidence : ndarray
         Confidence (N) in [0, 1]; 0 outside of the image.
+    belief : ndarray
+        How far each joint (24) can be believed by the detector, and as none of another person's, in
+        [0, 1].
     depths, depth_sigmas : ndarray
         Depths (N) in metres relative to the distance, and their standard deviations (N).
     distance, distance_sigma : float
@@ -97,6 +100,7 @@ class HumanObservation:
     landmarks: str
     rays: Array
     landmark_confidence: Array
+    belief: Array
     depths: Array
     depth_sigmas: Array
     distance: float

@@ -12,7 +12,7 @@ from hybrik_ros import compiling
 from hybrik_ros.arrays import Image
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import IMAGE_UP, Camera
-from hybrik_ros.human import Human
+from hybrik_ros.human import Human, HumanObservation
 from hybrik_ros.perception.depth import check_depth
 from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.perception.estimator import Estimator, Observation
@@ -169,7 +169,7 @@ class Pipeline:
         if stamp < self._stamp:
             self.reset()
         elapsed, self._stamp = stamp - self._stamp, stamp
-        self._reconstructor.observations = []
+        self._reconstructor.forget()
         self._timer.restart()
         expected = Expectation(
             [track.expected for track in self._tracker.expected(stamp)],
@@ -190,6 +190,11 @@ class Pipeline:
     def observations(self) -> list[Observation]:
         """What each person of the last frame was posed from, in the order of the people."""
         return self._reconstructor.observations
+
+    @property
+    def human_observations(self) -> list[HumanObservation]:
+        """The same, as the fusion of cameras needs it."""
+        return self._reconstructor.human_observations
 
     @property
     def empty_boxes(self) -> int:
@@ -248,7 +253,7 @@ class Pipeline:
         self._tracker.reset()
         self._observer.reset()
         self._last_left_out = -np.inf
-        self._reconstructor.observations = []
+        self._reconstructor.forget()
 
     @property
     def has_tracks(self) -> bool:

@@ -10,9 +10,10 @@ from hybrik_ros.arrays import Array, Image
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, ImpossiblePoseError
 from hybrik_ros.confidence import body_confidence
-from hybrik_ros.human import Human
+from hybrik_ros.human import Human, HumanObservation
 from hybrik_ros.perception.agreement import doubt_shared_limbs
 from hybrik_ros.perception.depth import TorsoDistanceEstimator
+from hybrik_ros.perception.description import describe
 from hybrik_ros.perception.estimator import Observation, only_seen
 from hybrik_ros.perception.observer import Found
 from hybrik_ros.posing import Posed, pose, start_memory
@@ -43,16 +44,23 @@ class Reconstructor:
     observations : list of Observation
         What each person of the last frame was posed from, in the order of the people: left and
         right as they were taken, depths not smoothed.
+    human_observations : list of HumanObservation
+        The same, as the fusion of cameras needs it.
     with_vertices : bool
         Whether the people carry vertices.
     """
 
     def __init__(self, body: BodyModel, tracker: Tracker) -> None:
-        self.observations: list[Observation] = []
         self.with_vertices = False
         self._body = body
         self._tracker = tracker
         self._torso = TorsoDistanceEstimator(body)
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget the observations of the last frame."""
+        self.observations: list[Observation] = []
+        self.human_observations: list[HumanObservation] = []
 
     def reconstruct(
         self,
@@ -99,19 +107,24 @@ class Reconstructor:
             people.append((posed, Seen(track, sighting, observation.next_region, posed.memory)))
         vertices = [self._vertices(posed) for posed, _ in people]
         followed = self._tracker.update([seen for _, seen in people], stamp, refused)
-        reported: list[tuple[Observation, Human]] = []
+        humans: list[Human] = []
+        self.forget()
         beliefs = doubt_shared_limbs(
             [track.sighting.keypoints for track in followed], [track.support for track in followed]
         )
         for (posed, _), track, skin, belief in zip(
             people, followed, vertices, beliefs, strict=True
         ):
+            belief = np.minimum(track.belief, belief)
             human = _human(posed, track, belief, skin, camera)
             is_likely = track.is_supported or human.confidence >= _MIN_CONFIDENCE
             if track.state is State.TRACKED and is_likely:
-                reported.append((posed.observation, human))
-        self.observations = [observation for observation, _ in reported]
-        return [human for _, human in reported]
+                humans.append(human)
+                self.observations.append(posed.observation)
+                self.human_observations.append(
+                    describe(posed.observation, human.id, human.confidence, belief, track.clothes)
+                )
+        return humans
 
     def _vertices(self, posed: Posed) -> NDArray[np.float32] | None:
         if not self.with_vertices:
@@ -127,7 +140,7 @@ def _human(
     camera: Camera,
 ) -> Human:
     """Return the person, with joints that are believed as far as the detector and belief (24)."""
-    joint_confidence = only_seen(posed.joint_confidence * np.minimum(track.belief, belief))
+    joint_confidence = only_seen(posed.joint_confidence * belief)
     support = track.support * (1.0 if track.is_sure else _NEVER_SURE)
     return Human(
         id=track.id,

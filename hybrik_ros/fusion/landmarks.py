@@ -62,6 +62,7 @@ def fuse(
     points: Array,
     rays: Array,
     confidence: Array,
+    belief: Array,
     depth_sigmas: Array,
     distance_sigmas: Array,
     prior: Prior | None = None,
@@ -74,8 +75,8 @@ def fuse(
         Landmarks (V, N, 3) in metres as each of V views sees them, fixed frame.
     rays : ndarray
         Unit vectors (V, N, 3) from each camera to its landmarks.
-    confidence : ndarray
-        Confidence (V, N) in [0, 1].
+    confidence, belief : ndarray
+        Confidence (V, N) in [0, 1], and how far it is believed, in [0, 1].
     depth_sigmas : ndarray
         Standard deviation (V, N) in metres of each depth, relative to the person's distance.
     distance_sigmas : ndarray
@@ -83,11 +84,13 @@ def fuse(
     prior : Prior, optional
         Where motion tells that the landmarks are.
     """
-    fused, weights = np.empty(points.shape[1:]), np.empty(points.shape[:2])
+    fused, fits = np.empty(points.shape[1:]), np.empty(points.shape[:2])
     where, information = (points[0], 0.0) if prior is None else (prior.points, prior.sigma**-2)
     _fuse(
-        points, rays, confidence, depth_sigmas, distance_sigmas, where, information, fused, weights
-    )
+        points, rays, confidence * belief, depth_sigmas, distance_sigmas, where, information, fused,
+        fits,
+    )  # fmt: skip
+    weights = confidence * fits
     return Fused(fused, 1 - np.prod(1 - weights, axis=0), weights)
 
 
@@ -97,9 +100,9 @@ def fuse(
 )
 def _fuse(
     points: Array, rays: Array, confidence: Array, depth_sigmas: Array, distance_sigmas: Array,
-    prior: Array, prior_information: float, fused: Array, weights: Array,
+    prior: Array, prior_information: float, fused: Array, fits: Array,
 ) -> None:  # fmt: skip
-    """Fill fused (N, 3) and weights (V, N)."""
+    """Fill fused (N, 3), and how far each view fits it (V, N), in [0, 1]."""
     views, count = confidence.shape
     shifts = np.zeros(views)
     across, along = np.empty((views, count)), np.empty((views, count))
@@ -107,7 +110,7 @@ def _fuse(
         for n in range(count):
             weight = max(confidence[v, n], _MIN_CONFIDENCE)
             across[v, n], along[v, n] = weight / ACROSS**2, weight / depth_sigmas[v, n] ** 2
-            weights[v, n] = confidence[v, n]
+            fits[v, n] = 1.0
     for step in range(_STEPS):
         for n in range(count):
             _find_mean(n, points, rays, across, along, shifts, prior, prior_information, fused[n])
@@ -116,7 +119,7 @@ def _fuse(
         if views > 1 and step > 0:
             for v in range(views):
                 _doubt(points[v], rays[v], confidence[v], depth_sigmas[v], fused, shifts[v],
-                       across[v], along[v], weights[v])  # fmt: skip
+                       across[v], along[v], fits[v])  # fmt: skip
 
 
 @compiled
@@ -161,9 +164,9 @@ def _find_shift(
 @compiled
 def _doubt(
     points: Array, rays: Array, confidence: Array, depth_sigmas: Array, fused: Array, shift: float,
-    across: Array, along: Array, weights: Array,
+    across: Array, along: Array, fits: Array,
 ) -> None:  # fmt: skip
-    """Fill the information (N) of one view, and its weights (N), by its distance from fused."""
+    """Fill the information (N) of one view, and how far it fits (N), by its distance from fused."""
     gap = np.empty(3)
     for n in range(len(points)):
         for k in range(3):
@@ -171,7 +174,7 @@ def _doubt(
         depth = dot(gap, rays[n])
         aside = max(dot(gap, gap) - depth**2, 0.0) / _FAR_ACROSS**2
         away = ((depth - shift) / _FAR_ALONG) ** 2
-        weight, belief = max(confidence[n], _MIN_CONFIDENCE), 1 / (1 + aside) ** 2
-        across[n] = weight * belief / ACROSS**2
+        weight = max(confidence[n], _MIN_CONFIDENCE)
+        fits[n] = 1 / (1 + aside) ** 2
+        across[n] = weight * fits[n] / ACROSS**2
         along[n] = weight / (1 + away) / depth_sigmas[n] ** 2
-        weights[n] = confidence[n] * belief

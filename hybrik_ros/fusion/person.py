@@ -32,9 +32,10 @@ _PELVIS_FILTER = VectorFilter(2.0, 10.0, 1.0, predict=True)
 # time for which it continues.
 _PRIOR_SIGMA, _PRIOR_GROWTH, _PRIOR_SECONDS = 0.1, 2.0, 0.05
 _MOTION_SECONDS, _MAX_MOTION_SECONDS = 0.05, 0.1
-_KINDS: dict[str, type[LandmarkPoints] | type[JointPoints]] = {
-    kind.landmarks: kind for kind in (LandmarkPoints, JointPoints)
-}
+_TINY = 1e-12
+
+Kind = type[LandmarkPoints] | type[JointPoints]
+_KINDS: dict[str, Kind] = {kind.landmarks: kind for kind in (LandmarkPoints, JointPoints)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,14 +148,15 @@ def pose_person(
         np.stack([sight.centre for sight in sights]),
         np.stack([sight.rotation for sight in sights]),
     )
-    fused = _fuse(sights, _expect(memory, options, elapsed))
     kind = _KINDS[sights[0].landmarks]
+    fused = _fuse(kind, sights, _expect(memory, options, elapsed))
     memory = _follow(memory, fused.points, elapsed)
     points, memory = _smooth(fused.points, list(kind.hips_at), memory, options, elapsed)
     shown = _show(kind, points, fused, sights)
-    raw = fused.weights[:, kind.sources].min(axis=2)
+    seen, belief = _believe(kind, fused, sights)
+    raw = seen * belief
     depths = np.stack([sight.depth_sigmas for sight in sights])[:, kind.sources].mean(axis=2)
-    shares = raw / np.maximum(raw.sum(axis=0), 1e-12)
+    shares = raw / np.maximum(raw.sum(axis=0), _TINY)
 
     def find_sight(joints: Array) -> Unsure:
         values, vectors = np.linalg.eigh(information(joints, cameras, raw, DEPTH_WEIGHT))
@@ -165,14 +167,28 @@ def pose_person(
     depth_weights = ACROSS**2 / (depths**2 + distances**2)
     certainty = information(solved.joints, cameras, raw, depth_weights)
     sigma = ACROSS / np.sqrt(np.linalg.eigvalsh(certainty)[:NUM_JOINTS, 0])
-    return _place(id, solved, sights, cameras, shares, sigma, memory, options, elapsed)
+    believed = _combine(raw) / np.maximum(_combine(seen), _TINY)
+    return _place(id, solved, sights, cameras, shares, sigma, believed, memory, options, elapsed)
 
 
-def _fuse(sights: Sequence[Sight], prior: Prior | None) -> Fused:
+def _believe(kind: Kind, fused: Fused, sights: Sequence[Sight]) -> tuple[Array, Array]:
+    """Return how far each view shows each joint and leaf (V, 29), and how far it is believed."""
+    seen = fused.weights[:, kind.sources].min(axis=2)
+    belief = np.stack([sight.belief for sight in sights])
+    return seen, belief[:, JointPoints.shown_joints]
+
+
+def _combine(confidence: Array) -> Array:
+    """Return the confidence (J) of joints from that of each view (V, J)."""
+    return np.asarray(1 - np.prod(1 - confidence, axis=0))
+
+
+def _fuse(kind: Kind, sights: Sequence[Sight], prior: Prior | None) -> Fused:
     return fuse(
         np.stack([sight.points for sight in sights]),
         np.stack([sight.rays for sight in sights]),
         np.stack([sight.landmark_confidence for sight in sights]),
+        np.stack([sight.belief[kind.shown_joints] for sight in sights]),
         np.stack([sight.depth_sigmas for sight in sights]),
         np.array([sight.distance_sigma for sight in sights]),
         prior,
@@ -211,7 +227,7 @@ def _smooth(
 
 
 def _show(
-    kind: type[LandmarkPoints] | type[JointPoints],
+    kind: Kind,
     points: Array,
     fused: Fused,
     sights: Sequence[Sight],
@@ -231,6 +247,7 @@ def _place(
     cameras: Cameras,
     shares: Array,
     sigma: Array,
+    believed: Array,
     memory: PersonMemory,
     options: Settings,
     elapsed: float,
@@ -257,7 +274,8 @@ def _place(
         box=np.zeros(4),
         joints=posed,
         joint_confidence=only_seen(
-            doubt_missed(confidence, missed(posed, joints, cameras, weights))
+            believed[:NUM_JOINTS]
+            * doubt_missed(confidence, missed(posed, joints, cameras, weights))
         ),
         rotations=solved.rotations.copy(),
         global_rotations=global_rotations,

@@ -11,13 +11,11 @@ from hybrik_ros.camera import on_rays
 from hybrik_ros.human import Human, HumanObservation
 from hybrik_ros.kinematics import forward, twist_of
 from hybrik_ros.perception.appearance import NOT_SEEN
+from hybrik_ros.perception.description import DEPTH_SIGMA, DISTANCE_ERROR, describe
 from hybrik_ros.perception.estimator import Observation
 from hybrik_ros.perception.hybrik import JointPoints
 from hybrik_ros.skeleton import NUM_JOINTS, PARENTS, PELVIS
 
-# Standard deviation in metres of a depth relative to the person's distance, and that of the
-# distance itself as a share of it.
-DEPTH_SIGMA, DISTANCE_ERROR = 0.2, 0.12
 LEAF_PARENTS = PARENTS[NUM_JOINTS:]
 _MAX_ROTATION_ERROR = 1e-3  # of the product of a rotation with its transpose
 
@@ -75,6 +73,8 @@ class Sight:
         Unit vectors (N, 3) from the camera to the landmarks.
     landmark_confidence : ndarray
         Confidence (N) in [0, 1].
+    belief : ndarray
+        How far each joint (24) can be believed, in [0, 1].
     depth_sigmas : ndarray
         Standard deviation (N) in metres of each depth relative to the distance.
     distance, distance_sigma : float
@@ -90,6 +90,7 @@ class Sight:
     points: Array
     rays: Array
     landmark_confidence: Array
+    belief: Array
     depth_sigmas: Array
     distance: float
     distance_sigma: float
@@ -125,38 +126,6 @@ def _observe(person: Observation | HumanObservation | Human, body: BodyModel) ->
     return describe(person)
 
 
-def describe(
-    observation: Observation, id: str = '', confidence: float = 1.0, clothes: Array = NOT_SEEN
-) -> HumanObservation:
-    """Return what the fusion of cameras needs of an observation.
-
-    Parameters
-    ----------
-    observation : Observation
-        The observation.
-    id : str
-        Id of the track.
-    confidence : float
-        Confidence of the person in [0, 1].
-    clothes : ndarray
-        Colours (2, 3) of the clothes.
-    """
-    return HumanObservation(
-        id=id,
-        confidence=confidence,
-        landmarks=observation.landmarks,
-        rays=observation.rays,
-        landmark_confidence=observation.confidence,
-        depths=observation.depths,
-        depth_sigmas=np.full(len(observation.depths), DEPTH_SIGMA),
-        distance=observation.distance,
-        distance_sigma=DISTANCE_ERROR * observation.distance,
-        clothes=clothes,
-        twist=None,
-        betas=observation.betas,
-    )
-
-
 def _observe_body(human: Human, body: BodyModel) -> HumanObservation:
     """Return a whole body as an observation of its joints and leaves."""
     if len(human.betas) != body.num_betas:
@@ -175,6 +144,7 @@ def _observe_body(human: Human, body: BodyModel) -> HumanObservation:
         landmarks=JointPoints.landmarks,
         rays=points[:, :2] / points[:, 2:],
         landmark_confidence=np.append(confidence, confidence[list(LEAF_PARENTS)]),
+        belief=np.ones(NUM_JOINTS),
         depths=points[:, 2] - distance,
         depth_sigmas=np.full(len(points), DEPTH_SIGMA),
         distance=distance,
@@ -199,6 +169,7 @@ def _place(camera: str, view: View, seen: HumanObservation) -> Sight:
         points=centre + offsets,
         rays=offsets / np.linalg.norm(offsets, axis=1, keepdims=True),
         landmark_confidence=seen.landmark_confidence,
+        belief=seen.belief,
         depth_sigmas=seen.depth_sigmas,
         distance=seen.distance,
         distance_sigma=seen.distance_sigma,

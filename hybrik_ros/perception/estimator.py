@@ -36,6 +36,10 @@ class BodyPoints(Protocol):
         """The landmarks (29, K) that each joint and leaf is taken from."""
 
     @property
+    def shown_joints(self) -> NDArray[np.int64]:
+        """The joint (N) that tells how far each landmark can be believed."""
+
+    @property
     def hips_at(self) -> Sequence[int]:
         """The landmarks of the hips."""
 

@@ -32,7 +32,7 @@ from hybrik_ros.kinematics import forward, solve
 from hybrik_ros.perception.coco import KEYPOINT_NAMES
 from hybrik_ros.perception.detector import Detection
 from hybrik_ros.perception.estimator import SEEN, Observation
-from hybrik_ros.skeleton import JOINT_NAMES, MIRROR, NUM_JOINTS, NUM_POINTS, SHOULDERS
+from hybrik_ros.skeleton import JOINT_NAMES, MIRROR, NUM_JOINTS, NUM_POINTS, PARENTS, SHOULDERS
 
 _SIDE = 256  # of the crop in pixels
 _MARGIN = 1.25  # ratio of the side of the crop to the longer side of a person's box, as in training
@@ -55,6 +55,10 @@ _LIMBS = [
 ]
 # The joint of each of COCO's keypoints; the head for those of the face.
 _COCO = [JOINT_NAMES.index(name if name in JOINT_NAMES else 'head') for name in KEYPOINT_NAMES]
+
+
+# The joint that tells how far each joint or leaf can be believed.
+_SHOWN_JOINTS = np.append(np.arange(NUM_JOINTS), PARENTS[NUM_JOINTS:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +110,7 @@ class JointBody:
     """
 
     landmarks = 'smpl'
-    sources = np.arange(NUM_POINTS)[:, None]
+    sources, shown_joints = np.arange(NUM_POINTS)[:, None], _SHOWN_JOINTS
     hips_at, limbs_at = _HIPS, _LIMBS
 
     seen_twist: Array

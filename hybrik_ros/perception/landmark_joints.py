@@ -85,6 +85,23 @@ def _sources() -> NDArray[np.int64]:
 
 SOURCES = _sources()
 
+
+def _shown() -> NDArray[np.int64]:
+    """Return the joint (33) that tells how far each landmark can be believed."""
+    shown = np.full(bp.NUM_LANDMARKS, JOINT['head'])
+    for side in _SIDES:
+        by_joint = {
+            'shoulder': [side.shoulder], 'elbow': [side.elbow], 'hip': [side.hip],
+            'wrist': range(side.wrist, side.hip, 2), 'knee': [side.knee],
+            'ankle': [side.ankle, side.heel, side.toe],
+        }  # fmt: skip
+        for name, landmarks in by_joint.items():
+            shown[list(landmarks)] = side.point(name)
+    return shown
+
+
+SHOWN_JOINTS = _shown()
+
 # The landmarks of the surface points that tell how rigid parts lie.
 _SURFACE = np.array([bp.INDEX[name] for name in SURFACE_POINT])
 _CARRIED = {

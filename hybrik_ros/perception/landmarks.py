@@ -27,6 +27,7 @@ from hybrik_ros.perception.blazepose import BlazePose, Landmarks
 from hybrik_ros.perception.detector import Detection, region_around_box
 from hybrik_ros.perception.estimator import SEEN, Observation
 from hybrik_ros.perception.landmark_joints import (
+    SHOWN_JOINTS,
     SOURCES,
     find_guesses,
     find_pointers,
@@ -84,7 +85,7 @@ class LandmarkBody:
     """
 
     landmarks = 'blazepose'
-    sources = SOURCES
+    sources, shown_joints = SOURCES, SHOWN_JOINTS
     hips_at, limbs_at = _HIPS, _LIMBS
 
     points: Array
