@@ -188,7 +188,7 @@ def _fuse(kind: Kind, sights: Sequence[Sight], prior: Prior | None) -> Fused:
         np.stack([sight.points for sight in sights]),
         np.stack([sight.rays for sight in sights]),
         np.stack([sight.landmark_confidence for sight in sights]),
-        np.stack([sight.belief[kind.shown_joints] for sight in sights]),
+        np.stack([sight.confidence * sight.belief[kind.shown_joints] for sight in sights]),
         np.stack([sight.depth_sigmas for sight in sights]),
         np.array([sight.distance_sigma for sight in sights]),
         prior,
