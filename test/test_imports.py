@@ -20,7 +20,7 @@ LAYERS = (
     'deadline', 'compiling', 'vectors', 'share', 'stopping', 'timing', 'writing', 'skeleton',
     'rotations', 'human', 'settings', 'kinematics', 'camera', 'body', 'inference',
     'smoothing', 'confidence', 'perception', 'tracking', 'posing', 'reconstruction', 'snapshot',
-    'warm_up', 'pipeline', 'drawing', 'motion', 'comparison', 'findings', 'messages', 'media',
+    'warm_up', 'pipeline', 'fusion', 'drawing', 'motion', 'comparison', 'findings', 'messages', 'media',
     'node', 'network', 'bags',
     'recordings', 'cli',
 )  # fmt: skip
