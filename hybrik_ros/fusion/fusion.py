@@ -9,6 +9,7 @@ from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import ImpossiblePoseError
 from hybrik_ros.fusion.association import assign, group
 from hybrik_ros.fusion.person import Person, PersonMemory, pose_person
+from hybrik_ros.fusion.times import History
 from hybrik_ros.fusion.view import Sight, View, see
 from hybrik_ros.human import Human
 from hybrik_ros.perception.landmarks import LandmarkPoints
@@ -39,6 +40,8 @@ class Fusion:
         self._ids = (f'f{number}' for number in count(1))
         self.people: list[Person] = []
         self._alone: dict[tuple[str, str], float] = {}
+        self._histories: dict[str, History] = {}
+        self._stamp = -np.inf
 
     def __call__(self, views: Mapping[str, View], stamp: float | None = None) -> list[Human]:
         """Return the people at a time, in the fixed frame.
@@ -46,12 +49,21 @@ class Fusion:
         Parameters
         ----------
         views : mapping
-            What each camera sees, by its name.
+            What each camera sees, by its name; cameras without a new image are left out.
         stamp : float, optional
-            The time in seconds; that of the latest view by default.
+            The time in seconds, which resets everything if it is earlier than the last one. What a
+            camera sees then is interpolated between its images, or extrapolated by at most 0.1 s.
+            By default the time of the newest image so far.
         """
-        now = max(view.stamp for view in views.values()) if stamp is None else stamp
-        seen = {name: see(name, view, self._body) for name, view in views.items()}
+        placed = {name: see(name, view, self._body) for name, view in views.items()}
+        for name, people in placed.items():
+            self._histories.setdefault(name, History()).add(views[name].stamp, people)
+        newest = max((each.newest for each in self._histories.values()), default=-np.inf)
+        now = newest if stamp is None else stamp
+        if now < self._stamp:
+            self.people, self._alone = [], {}
+        self._stamp = now
+        seen = {name: history.at(now) for name, history in self._histories.items()}
         self.people = [person for person in self.people if now - person.last <= _FORGET_SECONDS]
         taken, new = self._assign(seen, now)
         found = [
