@@ -20,9 +20,8 @@ LAYERS = (
     'deadline', 'compiling', 'vectors', 'share', 'stopping', 'timing', 'writing', 'skeleton',
     'rotations', 'human', 'settings', 'kinematics', 'camera', 'body', 'inference',
     'smoothing', 'confidence', 'perception', 'tracking', 'posing', 'reconstruction', 'snapshot',
-    'warm_up', 'pipeline', 'fusion', 'drawing', 'motion', 'comparison', 'findings', 'messages', 'media',
-    'node', 'network', 'bags',
-    'recordings', 'cli',
+    'warm_up', 'pipeline', 'fusion', 'drawing', 'motion', 'comparison', 'findings', 'messages',
+    'media', 'node', 'network', 'bags', 'recordings', 'cli',
 )  # fmt: skip
 
 # These do not know each other, save that body uses kinematics.

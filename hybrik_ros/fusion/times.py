@@ -39,9 +39,11 @@ class History:
         return self.images[-1][0] if self.images else -np.inf
 
     def add(self, stamp: float, people: list[Sight]) -> None:
-        """Add an image. One that is not newer than the last one begins the history anew."""
-        if stamp <= self.newest:
+        """Add an image; one of the same time replaces the last, an earlier one begins anew."""
+        if stamp < self.newest:
             self.images = []
+        elif stamp == self.newest:
+            self.images.pop()
         self.images.append((stamp, people))
         self.images = [image for image in self.images if image[0] >= stamp - _MAX_GAP]
 

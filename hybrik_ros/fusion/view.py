@@ -7,7 +7,7 @@ import numpy as np
 
 from hybrik_ros.arrays import Array
 from hybrik_ros.body import BodyModel
-from hybrik_ros.camera import on_rays
+from hybrik_ros.camera import ImpossiblePoseError, on_rays
 from hybrik_ros.human import Human, HumanObservation
 from hybrik_ros.kinematics import forward, twist_of
 from hybrik_ros.perception.appearance import NOT_SEEN
@@ -99,7 +99,7 @@ class Sight:
 
 
 def see(camera: str, view: View, body: BodyModel) -> list[Sight]:
-    """Return the people in a view, in the fixed frame.
+    """Return the people in a view, in the fixed frame; none with a landmark behind the camera.
 
     Parameters
     ----------
@@ -115,7 +115,13 @@ def see(camera: str, view: View, body: BodyModel) -> list[Sight]:
     ValueError
         A person has another body.
     """
-    return [_place(camera, view, _observe(person, body)) for person in view.people]
+    found = []
+    for person in view.people:
+        try:
+            found.append(_place(camera, view, _observe(person, body)))
+        except ImpossiblePoseError:
+            continue
+    return found
 
 
 def _observe(person: Observation | HumanObservation | Human, body: BodyModel) -> HumanObservation:

@@ -1,0 +1,103 @@
+"""A common time of cameras that are not synchronised, on made people."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from views import around, standing, views
+
+from hybrik_ros.body import BodyModel
+from hybrik_ros.fusion import Fusion
+from hybrik_ros.fusion.times import History
+from hybrik_ros.fusion.view import see
+
+SPEED = np.array([1.0, 0.5, 0.0])  # metres per second
+
+
+@pytest.fixture(scope='module')
+def body():
+    return BodyModel.load()
+
+
+@pytest.fixture(scope='module')
+def points(body):
+    return standing(body)[1]
+
+
+def image(body, points, stamp, number=0, ids=True, people=1):
+    """What one of three cameras sees of people that move at a constant speed."""
+    moved = [points + SPEED * stamp + [0, 1.5 * i, 0] for i in range(people)]
+    view = views(moved, around(3), stamp)[f'camera{number}']
+    if not ids:
+        view = replace(view, people=[replace(each, id='') for each in view.people])
+    return see(f'camera{number}', view, body)
+
+
+def history(body, points, stamps, **options):
+    known = History()
+    for stamp in stamps:
+        known.add(stamp, image(body, points, stamp, **options))
+    return known
+
+
+@pytest.mark.parametrize('ids', [True, False])
+@pytest.mark.parametrize('stamp', [0.05, 0.1, 0.13, 0.2, 0.25, 0.3])
+def test_people_are_between_images_or_a_moment_later(body, points, stamp, ids):
+    people = history(body, points, (0, 0.1, 0.2), ids=ids, people=2).at(stamp)
+    expected = image(body, points, stamp, people=2)
+    assert len(people) == 2
+    for found, true in zip(people, expected, strict=True):
+        away = np.linalg.norm(np.cross(found.rays, true.rays), axis=1) * true.distance
+        assert away.max() < 0.004 if stamp <= 0.2 else away.max() < 0.015
+        np.testing.assert_allclose(np.linalg.norm(found.rays, axis=1), 1)
+
+
+@pytest.mark.parametrize('stamp', [-0.01, 0.301, 1.0])
+def test_a_camera_that_is_silent_shows_none(body, points, stamp):
+    assert history(body, points, (0, 0.1, 0.2)).at(stamp) == []
+
+
+def test_a_gap_is_not_bridged(body, points):
+    assert history(body, points, (0, 0.4)).at(0.2) == []
+    assert History().at(0.0) == []
+
+
+def test_a_person_of_one_image_alone_has_no_motion(body, points):
+    known = history(body, points, (0.0, 0.1))
+    known.images[-1][1][0] = replace(known.images[-1][1][0], id='another')
+    assert known.at(0.05) == []
+    assert len(known.at(0.1)) == 1
+
+
+def test_an_earlier_image_begins_anew_and_old_ones_are_forgotten(body, points):
+    known = history(body, points, 0.05 * np.arange(100))
+    assert len(known.images) < 10
+    known.add(1.0, image(body, points, 1.0))
+    assert [stamp for stamp, _ in known.images] == [1.0]
+    known.add(1.0, [])
+    assert known.images == [(1.0, [])]
+
+
+def error_of(body, points, stamp_of):
+    """Mean error in metres of a walking person whose cameras take turns, 15 images/s each."""
+    fusion = Fusion(body)
+    errors = []
+    for number in range(60):
+        stamp = number / 45
+        camera = number % 3
+        moved = points + SPEED * stamp
+        view = views([moved], around(3), stamp)[f'camera{camera}']
+        people = fusion({f'camera{camera}': view}, stamp_of(stamp))
+        if number > 20:
+            [human] = people
+            true = points[[23, 24]].mean(axis=0) + SPEED * stamp_of(stamp)
+            errors.append(np.linalg.norm(human.joints[[1, 2]].mean(axis=0) - true))
+    return float(np.mean(errors))
+
+
+def test_a_walker_is_where_cameras_that_take_turns_see_him(body, points):
+    between = error_of(body, points, lambda stamp: stamp - 0.05)
+    extrapolated = error_of(body, points, lambda stamp: stamp)
+    # Half the time between two images of a camera would be 37 mm.
+    assert between < 0.02
+    assert extrapolated < 0.025
