@@ -13,7 +13,7 @@ from views import around, blur, look_at, observe, standing, views
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.fusion import Fusion, View
-from hybrik_ros.fusion.landmarks import ACROSS, Prior, fuse
+from hybrik_ros.fusion.gaussians import ACROSS, Prior, fuse
 
 SHOWN = [4, 5, 7, 8, 16, 17, 18, 19, 20, 21]  # joints that a landmark shows
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import ImpossiblePoseError
-from hybrik_ros.fusion.association import assign, group
+from hybrik_ros.fusion.grouping import assign, group
 from hybrik_ros.fusion.person import Person, PersonMemory, pose_person
 from hybrik_ros.fusion.times import History
 from hybrik_ros.fusion.view import Sight, View, see

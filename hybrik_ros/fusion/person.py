@@ -7,16 +7,15 @@ import numpy as np
 
 from hybrik_ros.arrays import Array
 from hybrik_ros.body import BodyModel
-from hybrik_ros.fusion.landmarks import ACROSS, Fused, Prior, fuse
-from hybrik_ros.fusion.placing import Cameras, information, locate, missed
+from hybrik_ros.fusion.gaussians import Fused, Prior, fuse
+from hybrik_ros.fusion.placing import LinesOfSight
 from hybrik_ros.fusion.view import Sight
 from hybrik_ros.human import Human
 from hybrik_ros.kinematics import forward
 from hybrik_ros.perception.estimator import BodyPoints, only_seen
 from hybrik_ros.perception.hybrik import JointPoints
 from hybrik_ros.perception.landmarks import LandmarkPoints
-from hybrik_ros.posing import DEPTH_WEIGHT, Solved, doubt_missed, move, solve_body
-from hybrik_ros.posing import Sight as Unsure
+from hybrik_ros.posing import Solved, doubt_missed, move, solve_body
 from hybrik_ros.settings import Settings
 from hybrik_ros.skeleton import NUM_JOINTS, PELVIS
 from hybrik_ros.smoothing import FilterState, VectorFilter
@@ -32,7 +31,6 @@ _PELVIS_FILTER = VectorFilter(2.0, 10.0, 1.0, predict=True)
 # time for which it continues.
 _PRIOR_SIGMA, _PRIOR_GROWTH, _PRIOR_SECONDS = 0.1, 2.0, 0.05
 _MOTION_SECONDS, _MAX_MOTION_SECONDS = 0.05, 0.1
-_TINY = 1e-12
 
 Kind = type[LandmarkPoints] | type[JointPoints]
 _KINDS: dict[str, Kind] = {kind.landmarks: kind for kind in (LandmarkPoints, JointPoints)}
@@ -144,43 +142,15 @@ def pose_person(
     """
     if elapsed >= MEMORY_SECONDS:
         memory = PersonMemory(replace(memory.body, rotations=None))
-    cameras = Cameras(
-        np.stack([sight.centre for sight in sights]),
-        np.stack([sight.rotation for sight in sights]),
-    )
     kind = _KINDS[sights[0].landmarks]
     fused = _fuse(kind, sights, _expect(memory, options, elapsed))
+    lines = _lines_of_sight(kind, fused, sights)
     memory = _follow(memory, fused.points, elapsed)
     points, memory = _smooth(fused.points, list(kind.hips_at), memory, options, elapsed)
     shown = _show(kind, points, fused, sights)
-    seen, belief = _believe(kind, fused, sights)
-    raw = seen * belief
-    depths = np.stack([sight.depth_sigmas for sight in sights])[:, kind.sources].mean(axis=2)
-    shares = raw / np.maximum(raw.sum(axis=0), _TINY)
-
-    def find_sight(joints: Array) -> Unsure:
-        values, vectors = np.linalg.eigh(information(joints, cameras, raw, DEPTH_WEIGHT))
-        return values[:, 0] / values[:, 2], vectors[:, :, 0]
-
-    solved = solve_body(shown, memory.body, body, options, elapsed, up, find_sight)
-    distances = np.array([sight.distance_sigma for sight in sights])[:, None]
-    depth_weights = ACROSS**2 / (depths**2 + distances**2)
-    certainty = information(solved.joints, cameras, raw, depth_weights)
-    sigma = ACROSS / np.sqrt(np.linalg.eigvalsh(certainty)[:NUM_JOINTS, 0])
-    believed = _combine(raw) / np.maximum(_combine(seen), _TINY)
-    return _place(id, solved, sights, cameras, shares, sigma, believed, memory, options, elapsed)
-
-
-def _believe(kind: Kind, fused: Fused, sights: Sequence[Sight]) -> tuple[Array, Array]:
-    """Return how far each view shows each joint and leaf (V, 29), and how far it is believed."""
-    seen = fused.weights[:, kind.sources].min(axis=2)
-    belief = np.stack([sight.belief for sight in sights])
-    return seen, belief[:, JointPoints.shown_joints]
-
-
-def _combine(confidence: Array) -> Array:
-    """Return the confidence (J) of joints from that of each view (V, J)."""
-    return np.asarray(1 - np.prod(1 - confidence, axis=0))
+    solved = solve_body(shown, memory.body, body, options, elapsed, up, lines.sight)
+    confidence = 1 - float(np.prod([1 - sight.confidence for sight in sights]))
+    return _place(id, confidence, solved, lines, memory, options, elapsed)
 
 
 def _fuse(kind: Kind, sights: Sequence[Sight], prior: Prior | None) -> Fused:
@@ -192,6 +162,19 @@ def _fuse(kind: Kind, sights: Sequence[Sight], prior: Prior | None) -> Fused:
         np.stack([sight.depth_sigmas for sight in sights]),
         np.array([sight.distance_sigma for sight in sights]),
         prior,
+    )
+
+
+def _lines_of_sight(kind: Kind, fused: Fused, sights: Sequence[Sight]) -> LinesOfSight:
+    depths = np.stack([sight.depth_sigmas for sight in sights])[:, kind.sources].mean(axis=2)
+    distances = np.array([sight.distance_sigma for sight in sights])[:, None]
+    belief = np.stack([sight.belief for sight in sights])
+    return LinesOfSight(
+        centres=np.stack([sight.centre for sight in sights]),
+        rotations=np.stack([sight.rotation for sight in sights]),
+        seen=fused.weights[:, kind.sources].min(axis=2),
+        belief=belief[:, JointPoints.shown_joints],
+        depth_variances=depths**2 + distances**2,
     )
 
 
@@ -242,47 +225,40 @@ def _show(
 
 def _place(
     id: str,
+    confidence: float,
     solved: Solved,
-    sights: Sequence[Sight],
-    cameras: Cameras,
-    shares: Array,
-    sigma: Array,
-    believed: Array,
+    lines: LinesOfSight,
     memory: PersonMemory,
     options: Settings,
     elapsed: float,
 ) -> tuple[Human, PersonMemory]:
     """Return the solved body where its joints are seen, its pelvis smoothed over time."""
     rest = solved.memory.proportions.rest
-    joints, confidence = solved.joints[:NUM_JOINTS], solved.confidence[:NUM_JOINTS]
+    joints, joint_confidence = solved.joints[:NUM_JOINTS], solved.confidence[:NUM_JOINTS]
     posed, global_rotations = forward(solved.rotations, rest)
     posed = posed[:NUM_JOINTS]
-    weights = shares[:, :NUM_JOINTS] * confidence
-    pelvis = rest[PELVIS] + locate(posed, joints, cameras, weights)
+    pelvis = rest[PELVIS] + lines.locate(posed, joints, joint_confidence)
     if options.smoothing:
         state = _PELVIS_FILTER.step(memory.pelvis, pelvis, elapsed)
         pelvis, memory = state.value, replace(memory, pelvis=state)
-    moved = move(solved.memory, pelvis, elapsed)
-    memory = replace(memory, body=moved)
+    memory = replace(memory, body=move(solved.memory, pelvis, elapsed))
     translation = pelvis - rest[PELVIS]
     posed = posed + translation
-    velocity = moved.filters.velocity
+    velocity = memory.body.filters.velocity
     assert velocity is not None
+    certain = lines.believed * doubt_missed(joint_confidence, lines.missed(posed, joints))
     human = Human(
         id=id,
-        confidence=1 - float(np.prod([1 - sight.confidence for sight in sights])),
+        confidence=confidence,
         box=np.zeros(4),
         joints=posed,
-        joint_confidence=only_seen(
-            believed[:NUM_JOINTS]
-            * doubt_missed(confidence, missed(posed, joints, cameras, weights))
-        ),
+        joint_confidence=only_seen(certain),
         rotations=solved.rotations.copy(),
         global_rotations=global_rotations,
-        betas=moved.shape.betas.copy(),
+        betas=memory.body.shape.betas.copy(),
         translation=translation,
-        translation_confidence=float(confidence.mean()),
+        translation_confidence=float(joint_confidence.mean()),
         velocity=velocity.value.copy(),
-        joint_sigma=sigma,
+        joint_sigma=lines.sigmas(solved.joints),
     )
     return human, memory
