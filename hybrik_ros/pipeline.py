@@ -171,13 +171,9 @@ class Pipeline:
         elapsed, self._stamp = stamp - self._stamp, stamp
         self._reconstructor.forget()
         self._timer.restart()
-        expected = Expectation(
-            [track.expected for track in self._tracker.expected(stamp)],
-            len(self._tracker.followed),
-            self._tracker.is_searching,
-            stamp,
-            elapsed,
-        )
+        tracker = self._tracker
+        known = [track.expected for track in tracker.expected(stamp)]
+        expected = Expectation(known, len(tracker.followed), tracker.is_searching, stamp, elapsed)
         people = self._observer.observe(rgb, camera, expected, found, self._settings)
         if self._observer.has_left_out:
             self._last_left_out = stamp

@@ -107,15 +107,23 @@ class Reconstructor:
             people.append((posed, Seen(track, sighting, observation.next_region, posed.memory)))
         vertices = [self._vertices(posed) for posed, _ in people]
         followed = self._tracker.update([seen for _, seen in people], stamp, refused)
+        return self._report([posed for posed, _ in people], followed, vertices, camera)
+
+    def _report(
+        self,
+        people: Sequence[Posed],
+        tracks: Sequence[Track],
+        vertices: Sequence[NDArray[np.float32] | None],
+        camera: Camera,
+    ) -> list[Human]:
+        """Return the people whose tracks are confirmed, and keep what they were posed from."""
         humans: list[Human] = []
         self.forget()
         beliefs = doubt_shared_limbs(
-            [track.sighting.keypoints for track in followed], [track.support for track in followed]
+            [track.sighting.keypoints for track in tracks], [track.support for track in tracks]
         )
-        for (posed, _), track, skin, belief in zip(
-            people, followed, vertices, beliefs, strict=True
-        ):
-            belief = np.minimum(track.belief, belief)
+        for posed, track, skin, shared in zip(people, tracks, vertices, beliefs, strict=True):
+            belief = np.minimum(track.belief, shared)
             human = _human(posed, track, belief, skin, camera)
             is_likely = track.is_supported or human.confidence >= _MIN_CONFIDENCE
             if track.state is State.TRACKED and is_likely:

@@ -23,7 +23,7 @@ from hybrik_ros.cli.terminal import Terminal
 MODULES = (
     'kinematics.solver', 'kinematics.twist_estimation', 'kinematics.tree',
     'perception.landmark_joints', 'perception.blazepose', 'rotations', 'camera',
-    'body.proportions', 'body.skinning', 'drawing',
+    'body.proportions', 'body.skinning', 'drawing', 'fusion.gaussians',
 )  # fmt: skip
 # Maximum number of processes. More are not faster: one kernel takes a third of the total time.
 _MAX_WORKERS = 4

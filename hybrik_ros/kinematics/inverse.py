@@ -147,19 +147,10 @@ def _scale_sights(
     ValueError
         As `solve`.
     """
-    in_depth = to_real_array('depth_weight', depth_weight)
+    in_depth = _spread('depth_weight', depth_weight, batch, (NUM_POINTS,))[..., None]
     if not ((in_depth > 0) & (in_depth <= 1)).all():
         raise ValueError(f'depth_weight must be in (0, 1], not {depth_weight!r}')
-    along = joints if sight is None else to_real_array('sight', sight)
-    try:
-        in_depth = np.broadcast_to(in_depth, (*batch, NUM_POINTS)).reshape(-1, NUM_POINTS, 1)
-        if sight is not None:
-            along = np.broadcast_to(along, (*batch, NUM_POINTS, 3)).reshape(-1, NUM_POINTS, 3)
-    except ValueError:
-        raise ValueError(
-            f'depth_weight and sight must have shapes (..., {NUM_POINTS}) and '
-            f'(..., {NUM_POINTS}, 3) with the batch dimensions {batch} of the joints'
-        ) from None
+    along = joints if sight is None else _spread('sight', sight, batch, (NUM_POINTS, 3))
     if sight is not None and not np.isfinite(along).all():
         raise ValueError('sight contains NaN or infinity')
     # A joint without confidence may be NaN or huge, and one at the origin has no line of sight.
@@ -167,6 +158,17 @@ def _scale_sights(
         length = np.sqrt(np.sum(along * along, axis=-1, keepdims=True))
         scaled = np.sqrt(1 - in_depth) * (along / np.maximum(length, _MIN_SIGHT))
     return np.where((length > _MIN_SIGHT) & np.isfinite(scaled), scaled, 0.0)
+
+
+def _spread(name: str, value: ArrayLike, batch: tuple[int, ...], core: tuple[int, ...]) -> Array:
+    """Return a value as an array (B, *core) for every element of a batch."""
+    array = to_real_array(name, value)
+    try:
+        return np.broadcast_to(array, batch + core).reshape(-1, *core)
+    except ValueError:
+        raise ValueError(
+            f'{name} must be of a shape that broadcasts to {batch + core}, not {array.shape}'
+        ) from None
 
 
 def _to_number(name: str, value: float) -> float:

@@ -87,10 +87,10 @@ class LandmarkBody:
     landmarks = 'blazepose'
     sources, shown_joints = SOURCES, SHOWN_JOINTS
     hips_at, limbs_at = _HIPS, _LIMBS
+    betas = None  # BlazePose does not estimate them.
 
     points: Array
     confidence: Array
-    betas: None = None  # BlazePose does not estimate them.
 
     def joints(self, body: Proportions, up: Array = IMAGE_UP) -> tuple[Array, Array]:
         """Return joints (29, 3) and confidence (29), as place_joints does."""
@@ -118,7 +118,6 @@ class LandmarkPoints(LandmarkBody):
 
     points: Array
     confidence: Array
-    betas: None = None
 
 
 @dataclass(frozen=True, eq=False)
