@@ -6,14 +6,16 @@ wrong; off in the direction of motion, its clock is.
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from hybrik_ros.arrays import Array
 from hybrik_ros.fusion.view import Sight
+
+_T = TypeVar('_T', bound=tuple[Any, ...])
 
 SECONDS = 2.0  # over which a camera is judged
 _MIN_SECONDS = 1.0  # of comparisons before a camera is judged
@@ -84,43 +86,51 @@ class CameraHealth(NamedTuple):
 
 @dataclass
 class HealthMonitor:
-    """Collects comparisons of each camera over the last two seconds."""
+    """Collects what cameras see over the last two seconds. Bounded in time and people."""
 
-    _comparisons: dict[str, deque[tuple[float, Comparison]]] = field(default_factory=dict)
+    _comparisons: dict[str, deque[tuple[float, str, Comparison]]] = field(default_factory=dict)
     _people: dict[str, deque[tuple[float, int, int]]] = field(default_factory=dict)
 
-    def add(self, camera: str, stamp: float, comparison: Comparison) -> None:
-        """Add a comparison of a camera's person."""
-        _append(self._comparisons.setdefault(camera, deque()), (stamp, comparison), stamp)
+    def add(self, camera: str, person: str, stamp: float, comparison: Comparison) -> None:
+        """Add a comparison of what a camera sees of a person."""
+        _append(self._comparisons.setdefault(camera, deque()), (stamp, person, comparison))
 
     def count(self, camera: str, stamp: float, people: int, matched: int) -> None:
         """Add how many people a camera sees, and how many of them others see too."""
-        _append(self._people.setdefault(camera, deque()), (stamp, people, matched), stamp)
+        _append(self._people.setdefault(camera, deque()), (stamp, people, matched))
 
-    def report(self) -> Mapping[str, CameraHealth]:
+    def report(self) -> dict[str, CameraHealth]:
         """Return the health of each camera."""
         return {name: self._judge(name) for name in sorted({*self._comparisons, *self._people})}
 
     def _judge(self, camera: str) -> CameraHealth:
-        known = self._comparisons.get(camera, deque())
         counts = self._people.get(camera, deque())
         seen = sum(people for _, people, _ in counts)
         matched = sum(both for _, _, both in counts) / seen if seen else np.nan
-        if not known or known[-1][0] - known[0][0] < _MIN_SECONDS:
-            return CameraHealth(np.nan, np.full(2, np.nan), np.nan, matched)
-        found = [comparison for _, comparison in known]
-        square = sum(each.square for each in found)
-        return CameraHealth(
-            distance=float(np.median([each.distance for each in found])),
-            offset=np.mean([each.offset for each in found], axis=0),
-            delay=sum(each.along for each in found) / square if square > 0 else np.nan,
-            matched=matched,
-        )
+        by_person: dict[str, list[tuple[float, Comparison]]] = {}
+        for stamp, person, comparison in self._comparisons.get(camera, ()):
+            by_person.setdefault(person, []).append((stamp, comparison))
+        judged = [
+            _summarise([comparison for _, comparison in known], matched)
+            for known in by_person.values()
+            if known[-1][0] - known[0][0] >= _MIN_SECONDS
+        ]
+        # Wrong extrinsics or clocks show in all people; the network may err with one of them.
+        unknown = CameraHealth(np.nan, np.full(2, np.nan), np.nan, matched)
+        return min(judged, key=lambda health: health.distance, default=unknown)
 
 
-def compare(
-    sight: Sight, points: Array, motion: Array, limbs: Sequence[int]
-) -> Comparison | None:
+def _summarise(found: Sequence[Comparison], matched: float) -> CameraHealth:
+    square = sum(each.square for each in found)
+    return CameraHealth(
+        distance=float(np.median([each.distance for each in found])),
+        offset=np.mean([each.offset for each in found], axis=0),
+        delay=sum(each.along for each in found) / square if square > 0 else np.nan,
+        matched=matched,
+    )
+
+
+def compare(sight: Sight, points: Array, motion: Array, limbs: Sequence[int]) -> Comparison | None:
     """Return what a camera sees of a person against all others; None if it sees too little.
 
     Parameters
@@ -151,7 +161,9 @@ def compare(
     )
 
 
-def _append(known: deque, item: tuple, stamp: float) -> None:
+def _append(known: deque[_T], item: _T) -> None:
+    """Append an item that begins with its stamp; forget those that are too old."""
+    stamp = item[0]
     if known and stamp < known[-1][0]:
         known.clear()
     known.append(item)
