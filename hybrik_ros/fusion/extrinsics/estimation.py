@@ -1,0 +1,398 @@
+"""Extrinsics and clock offsets of cameras, from the people that they see."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrik_ros.arrays import Array
+from hybrik_ros.body import BodyModel
+from hybrik_ros.fusion.extrinsics.adjustment import (
+    Scene,
+    adjust,
+    fuse_points,
+    ray_errors,
+    start,
+)
+from hybrik_ros.fusion.extrinsics.pairing import (
+    MIN_SHARED_SECONDS,
+    Link,
+    Transform,
+    join_people,
+    pair,
+)
+from hybrik_ros.fusion.extrinsics.tracks import (
+    HIPS_AT,
+    LAYOUTS,
+    Instants,
+    Stream,
+    Track,
+    find_instants,
+    find_tracks,
+)
+from hybrik_ros.fusion.extrinsics.world import (
+    Scale,
+    find_floor,
+    find_scale,
+    find_up,
+    foot_height,
+    measure_bones,
+    stand_up,
+)
+from hybrik_ros.rotations import angle_between
+
+MAX_OFFSET = 1.0  # default of the maximum clock offset in seconds
+_MAX_INSTANTS = 150
+_ROUNDS = 3  # of the adjustment, each with the clock offsets of the last
+# Maximum angle in radians between a link and the chain of other links.
+_MAX_INCONSISTENCY = np.radians(30)
+# Minimum RMS motion in metres of the limbs of a person who does not stand still, and minimum length
+# in metres of a walk: a person on one spot gives three times the error.
+_MIN_MOTION, _MIN_WALK = 0.06, 1.5
+# Maximum difference of two halves of a recording in radians and metres.
+_MAX_TURN, _MAX_SHIFT = np.radians(3.0), 0.3
+_MIN_HALF_INSTANTS = 8  # in which a camera sees a person, in each half
+# Maximum mean distance in metres of landmarks from a camera's rays that needs no note.
+_MAX_ERROR = 0.05
+
+
+class ExtrinsicsError(ValueError):
+    """The people do not tell where the cameras are. The message says why, and what to do."""
+
+
+class CameraPose(NamedTuple):
+    """Where a camera is, and how late its clock is.
+
+    Attributes
+    ----------
+    frame_from_camera : ndarray
+        Transform (4, 4) from the optical frame to the fixed frame, in metres.
+    clock_offset : float
+        Seconds to add to its stamps to get those of the first camera.
+    """
+
+    frame_from_camera: Array
+    clock_offset: float
+
+
+class Difference(NamedTuple):
+    """How two poses of a camera differ.
+
+    Attributes
+    ----------
+    turn : float
+        Angle in radians.
+    shift : float
+        Distance in metres.
+    """
+
+    turn: float
+    shift: float
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """How good extrinsics are.
+
+    Attributes
+    ----------
+    shared : dict
+        Seconds in which two cameras see the same person, by the names of both.
+    errors : dict
+        Mean distance in metres of the landmarks from the rays of each camera.
+    repeatability : dict
+        Difference of each camera in both halves of the recording, relative to the first camera;
+        without cameras that see a person in one half only.
+    scale : Scale
+        The scale, by the stature.
+    is_stature_given : bool
+        Whether the stature is given, not that of a mean body.
+    paths : list of ndarray
+        Positions (K, 3) of each person's hips in metres, fixed frame.
+    notes : list of str
+        What makes the extrinsics less accurate.
+    """
+
+    shared: dict[tuple[str, str], float]
+    errors: dict[str, float]
+    repeatability: dict[str, Difference]
+    scale: Scale
+    is_stature_given: bool
+    paths: list[Array]
+    notes: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Extrinsics:
+    """The cameras in a frame with z up and the floor at 0, below the first camera.
+
+    Attributes
+    ----------
+    cameras : dict
+        Pose of each camera, by its name.
+    report : Report
+        How good they are.
+    """
+
+    cameras: dict[str, CameraPose]
+    report: Report
+
+
+def estimate_extrinsics(
+    streams: Mapping[str, Stream],
+    *,
+    stature: float | None = None,
+    body: BodyModel | None = None,
+    max_offset: float = MAX_OFFSET,
+) -> Extrinsics:
+    """Return where cameras are and how their clocks differ, from the people that they see.
+
+    Parameters
+    ----------
+    streams : mapping
+        Stamps in seconds and people of the images of each camera, by its name.
+    stature : float, optional
+        Stature in metres of the person who is seen most. Without it, the scale is that of a mean
+        body.
+    body : BodyModel, optional
+        The body of people; the embedded one by default.
+    max_offset : float
+        Maximum clock offset between two cameras in seconds.
+
+    Raises
+    ------
+    ExtrinsicsError
+        The people do not determine it, or two halves of the recording disagree.
+    """
+    body = BodyModel.load() if body is None else body
+    tracks = _find_all_tracks(streams)
+    cameras = list(tracks)
+    links = {
+        (one, other): link
+        for one, other in itertools.combinations(cameras, 2)
+        if (link := pair(tracks[one], tracks[other], max_offset)) is not None
+    }
+    shared = {
+        names: links[names].seconds if names in links else 0.0
+        for names in itertools.combinations(cameras, 2)
+    }
+    transforms, offsets = _chain(cameras, links, shared)
+    people = join_people(_consistent(cameras, transforms, links))
+    scene, instants = _adjust(people, cameras, transforms, offsets)
+    _check_motion(scene, instants)
+    repeatability = _repeat(scene, instants, cameras)
+    return _place(scene, instants, cameras, people, shared, repeatability, stature, body)
+
+
+def _find_all_tracks(streams: Mapping[str, Stream]) -> dict[str, list[Track]]:
+    if len(streams) < 2:
+        raise ExtrinsicsError('calibration needs two cameras or more')
+    tracks = {camera: find_tracks(camera, stream) for camera, stream in streams.items()}
+    for camera, found in tracks.items():
+        if not found:
+            raise ExtrinsicsError(
+                f'camera {camera} sees no person for half a second: walk through its view'
+            )
+    kinds = {track.landmarks for found in tracks.values() for track in found}
+    if len(kinds) > 1:
+        raise ExtrinsicsError(
+            f'the cameras have different landmarks ({", ".join(sorted(kinds))}): use the same '
+            f'estimator for all'
+        )
+    return tracks
+
+
+def _chain(
+    cameras: Sequence[str],
+    links: Mapping[tuple[str, str], Link],
+    shared: Mapping[tuple[str, str], float],
+) -> tuple[list[Transform], Array]:
+    """Return transforms from the first camera to each, and clock offsets, by the best links."""
+    usable = {names: link for names, link in links.items() if link.seconds >= MIN_SHARED_SECONDS}
+    found = {cameras[0]: (Transform(np.eye(3), np.zeros(3)), 0.0)}
+    while len(found) < len(cameras):
+        next_to = [names for names in usable if (names[0] in found) != (names[1] in found)]
+        if not next_to:
+            raise _not_linked([name for name in cameras if name not in found], list(found), shared)
+        best = max(next_to, key=lambda names: usable[names].seconds / usable[names].residual ** 2)
+        link = usable[best]
+        if best[0] in found:
+            known, new, step, late = *best, link.transform, link.offset
+        else:
+            new, known, step, late = *best, link.transform.inverse(), -link.offset
+        transform, offset = found[known]
+        found[new] = step.after(transform), offset + late
+    return [found[name][0] for name in cameras], np.array([found[name][1] for name in cameras])
+
+
+def _not_linked(
+    missing: Sequence[str], linked: Sequence[str], shared: Mapping[tuple[str, str], float]
+) -> ExtrinsicsError:
+    seconds, names = max(
+        (seconds, names)
+        for names, seconds in shared.items()
+        if (names[0] in missing) != (names[1] in missing)
+    )
+    which = f'camera {missing[0]}' if len(missing) == 1 else f'cameras {", ".join(missing)}'
+    return ExtrinsicsError(
+        f'{which} and {", ".join(linked)} have not seen the same person for at least '
+        f'{MIN_SHARED_SECONDS:g} s (at most {seconds:.1f} s, cameras {names[0]} and {names[1]}): '
+        f'walk where both see the whole body'
+    )
+
+
+def _consistent(
+    cameras: Sequence[str],
+    transforms: Sequence[Transform],
+    links: Mapping[tuple[str, str], Link],
+) -> list[Link]:
+    """Return the links that agree with the transforms from the first camera to each."""
+    rotations = dict(zip(cameras, (transform.rotation for transform in transforms), strict=True))
+    return [
+        link
+        for (one, other), link in links.items()
+        if angle_between(link.transform.rotation, rotations[other] @ rotations[one].T)
+        < _MAX_INCONSISTENCY
+    ]
+
+
+def _adjust(
+    people: Sequence[Sequence[Track]],
+    cameras: Sequence[str],
+    transforms: Sequence[Transform],
+    offsets: Array,
+) -> tuple[Scene, Instants]:
+    """Return the adjusted scene, and the instants at its offsets."""
+    for _ in range(_ROUNDS):
+        instants = find_instants(people, cameras, offsets, _MAX_INSTANTS)
+        scene = adjust(instants, start(instants, transforms, offsets))
+        offsets = scene.offsets
+        transforms = [
+            Transform(*motion) for motion in zip(scene.rotations, scene.translations, strict=True)
+        ]
+    return scene, instants
+
+
+def _check_motion(scene: Scene, instants: Instants) -> None:
+    limbs = scene.points[:, : len(instants.layout.limbs)]
+    motion = max(
+        float(np.sqrt(np.mean(np.sum(np.var(limbs[instants.people == person], axis=0), axis=1))))
+        for person in np.unique(instants.people)
+    )
+    if motion < _MIN_MOTION:
+        raise ExtrinsicsError(
+            f'the person stands still (limbs move by {100 * motion:.0f} cm): walk through the '
+            f'views of all cameras'
+        )
+
+
+def _repeat(scene: Scene, instants: Instants, cameras: Sequence[str]) -> dict[str, Difference]:
+    """Return how cameras differ between both halves; refuse those that disagree."""
+    middle = np.median(instants.times)
+    halves = [instants.times < middle, instants.times >= middle]
+    parts = [instants.take(half) for half in halves]
+    scenes = [adjust(part, _part(scene, half)) for part, half in zip(parts, halves, strict=True)]
+    seen = np.min([part.seen_by().sum(axis=0) for part in parts], axis=0)
+    found = {}
+    for at, name in enumerate(cameras):
+        if min(seen[0], seen[at]) < _MIN_HALF_INSTANTS:
+            continue
+        centres = [-one.rotations[at].T @ one.translations[at] for one in scenes]
+        found[name] = Difference(
+            float(angle_between(*(one.rotations[at] for one in scenes))),
+            float(np.linalg.norm(centres[0] - centres[1])),
+        )
+    for name, difference in found.items():
+        if difference.turn > _MAX_TURN or difference.shift > _MAX_SHIFT:
+            raise ExtrinsicsError(
+                f'both halves of the recording disagree about camera {name} by '
+                f'{np.degrees(difference.turn):.1f} degrees and {100 * difference.shift:.0f} cm: '
+                f'walk longer, in all parts of the views that cameras share'
+            )
+    return found
+
+
+def _part(scene: Scene, half: NDArray[np.bool_]) -> Scene:
+    return Scene(
+        scene.rotations, scene.translations, scene.offsets, scene.points[half], scene.lengths
+    )
+
+
+def _place(
+    scene: Scene,
+    instants: Instants,
+    cameras: Sequence[str],
+    people: Sequence[Sequence[Track]],
+    shared: dict[tuple[str, str], float],
+    repeatability: dict[str, Difference],
+    stature: float | None,
+    body: BodyModel,
+) -> Extrinsics:
+    """Return the extrinsics of an adjusted scene, in metres and upright."""
+    landmarks = people[0][0].landmarks
+    layout = LAYOUTS[landmarks]
+    count = instants.rays.shape[2]
+    points, confidence = fuse_points(instants, scene.rotations, scene.translations, range(count))
+    points[:, layout.used] = scene.points
+    up = find_up(points[:, layout.limbs])
+    main = instants.people == np.bincount(instants.people).argmax()
+    lengths = measure_bones(landmarks, points[main], confidence[main], up, body)
+    scale = find_scale(lengths, body, stature)
+    up, floor = find_floor(scale.factor * points[:, layout.feet], up)
+    floor -= foot_height(landmarks, body)
+    inverses = [
+        Transform(rotation, scale.factor * translation).inverse()
+        for rotation, translation in zip(scene.rotations, scene.translations, strict=True)
+    ]
+    poses = stand_up([_matrix(transform) for transform in inverses], up, floor)
+    hips = scale.factor * points[:, layout.limbs][:, HIPS_AT].mean(axis=1)
+    hips = hips @ poses[0][:3, :3].T + poses[0][:3, 3]
+    paths = [hips[instants.people == person] for person in np.unique(instants.people)]
+    away = scale.factor * ray_errors(instants, scene)
+    errors = {name: float(np.nanmean(away[:, at])) for at, name in enumerate(cameras)}
+    difference = {
+        name: Difference(one.turn, scale.factor * one.shift) for name, one in repeatability.items()
+    }
+    report = Report(
+        shared, errors, difference, scale, stature is not None, paths,
+        _notes(errors, difference, paths),
+    )  # fmt: skip
+    found = {
+        name: CameraPose(pose, float(offset))
+        for name, pose, offset in zip(cameras, poses, scene.offsets, strict=True)
+    }
+    return Extrinsics(found, report)
+
+
+def _matrix(transform: Transform) -> Array:
+    found = np.eye(4)
+    found[:3, :3], found[:3, 3] = transform
+    return found
+
+
+def _notes(
+    errors: Mapping[str, float], repeatability: Mapping[str, Difference], paths: Sequence[Array]
+) -> list[str]:
+    """Return what makes extrinsics less accurate than they can be."""
+    notes = []
+    walk = max(float(np.linalg.norm(np.ptp(path[:, :2], axis=0))) for path in paths)
+    if walk < _MIN_WALK:
+        notes.append(
+            f'the people stay within {walk:.1f} m: after a walk through all views, errors are '
+            f'three times smaller'
+        )
+    for name, error in errors.items():
+        if name not in repeatability:
+            notes.append(
+                f'camera {name} shares people with others in one half of the recording only, so '
+                f'its repeatability is unknown'
+            )
+        if error > _MAX_ERROR:
+            notes.append(
+                f'people are {1e3 * error:.0f} mm from the rays of camera {name}: check its '
+                f'intrinsics and its clock'
+            )
+    return notes

@@ -1,0 +1,257 @@
+"""Extrinsics and clocks of cameras from simulated people."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.optimize import least_squares
+from scipy.spatial.transform import Rotation
+from walkers import Walker, corners, looking_at, on_eight, on_spot, record
+
+from hybrik_ros.body import BodyModel
+from hybrik_ros.fusion.extrinsics import ExtrinsicsError, estimate_extrinsics
+from hybrik_ros.fusion.extrinsics.adjustment import Scene, adjust, start
+from hybrik_ros.fusion.extrinsics.pairing import Transform, fit_motion
+from hybrik_ros.fusion.extrinsics.tracks import BONES, find_instants, find_tracks
+from hybrik_ros.fusion.extrinsics.world import stature_of
+
+CAMERAS = corners()
+
+
+@pytest.fixture(scope='module')
+def body():
+    return BodyModel.load()
+
+
+@pytest.fixture(scope='module')
+def walker(body):
+    return Walker(body)
+
+
+def relative(poses):
+    """Return rotations and translations from the first camera to each."""
+    return [np.linalg.inv(pose) @ poses[0] for pose in poses]
+
+
+def errors(found, cameras, with_scale=True):
+    """Return the maximum errors of cameras relative to the first, in degrees and metres."""
+    own = relative([pose.frame_from_camera for pose in found.cameras.values()])
+    true = relative(cameras)
+    scale = 1.0
+    if not with_scale:
+        ours, theirs = (np.array([pose[:3, 3] for pose in poses]) for poses in (own, true))
+        scale = np.sum(ours * theirs) / np.sum(ours**2)
+    turns = [
+        Rotation.from_matrix(a[:3, :3].T @ b[:3, :3]).magnitude()
+        for a, b in zip(own, true, strict=True)
+    ]
+    shifts = [np.linalg.norm(scale * a[:3, 3] - b[:3, 3]) for a, b in zip(own, true, strict=True)]
+    return np.degrees(max(turns)), max(shifts)
+
+
+@pytest.mark.parametrize('count', [2, 4])
+def test_exact_rays_give_exact_extrinsics(walker, count) -> None:
+    streams = record([walker], CAMERAS[:count], 4.0)
+    found = estimate_extrinsics(streams)
+    turn, shift = errors(found, CAMERAS[:count], with_scale=False)
+    assert np.radians(turn) < 1e-6
+    assert shift < 1e-6
+    assert max(abs(pose.clock_offset) for pose in found.cameras.values()) < 1e-6
+    assert found.report.notes == []
+
+
+def test_frame_is_upright_with_the_floor_at_zero_below_the_first_camera(walker, body) -> None:
+    found = estimate_extrinsics(
+        record([walker], CAMERAS, 7.0), stature=stature_of(body, walker.betas)
+    )
+    for pose, true in zip(found.cameras.values(), CAMERAS, strict=True):
+        assert pose.frame_from_camera[2, 3] == pytest.approx(true[2, 3], abs=0.04)
+        own, up = pose.frame_from_camera[2, :3], true[2, :3]
+        assert np.degrees(np.arccos(own @ up)) < 1.0
+    first = found.cameras['c1'].frame_from_camera
+    assert np.abs(first[:2, 3]).max() < 1e-9
+    assert abs(first[1, 2]) < 0.02 < first[0, 2]
+
+
+@pytest.mark.parametrize('betas', [-1.5, 1.5])
+def test_stature_gives_the_scale(body, betas) -> None:
+    walker = Walker(body, betas * np.eye(body.num_betas)[0])
+    stature = stature_of(body, walker.betas)
+    streams = record([walker], CAMERAS, 4.0)
+    found = estimate_extrinsics(streams, stature=stature)
+    distance = np.linalg.norm(CAMERAS[1][:3, 3] - CAMERAS[0][:3, 3])
+
+    def scale(found):
+        poses = [found.cameras[name].frame_from_camera[:3, 3] for name in ('c1', 'c2')]
+        return np.linalg.norm(poses[1] - poses[0]) / distance
+
+    assert scale(found) == pytest.approx(1, abs=0.01)
+    assert found.report.is_stature_given
+    assert found.report.scale.sigma < 0.02
+    unknown = estimate_extrinsics(streams)
+    assert not unknown.report.is_stature_given
+    assert 0.05 < unknown.report.scale.sigma < 0.08
+    assert abs(scale(unknown) - 1) < 2 * unknown.report.scale.sigma
+    assert abs(scale(unknown) - 1) > abs(scale(found) - 1)
+
+
+def test_noise_gives_small_errors_that_the_halves_show(walker, body) -> None:
+    found = estimate_extrinsics(
+        record([walker], CAMERAS, 6.0, across=0.02, deep=0.1),
+        stature=stature_of(body, walker.betas),
+    )
+    turn, shift = errors(found, CAMERAS)
+    assert turn < 0.3
+    assert shift < 0.06
+    assert found.report.repeatability['c1'] == (0, 0)
+    for name in ('c2', 'c3', 'c4'):
+        assert 0.01 < np.degrees(found.report.repeatability[name].turn) < 1
+    assert all(0.01 < error < 0.03 for error in found.report.errors.values())
+
+
+def test_clock_offsets_of_unsynchronised_cameras_are_found(walker) -> None:
+    late = (0.0, 0.35, -0.2, 0.71)
+    streams = record(
+        [walker], CAMERAS, 5.0, late=late, phases=(0, 0.3, 0.6, 0.8), across=0.01, deep=0.1
+    )
+    found = estimate_extrinsics(streams)
+    for pose, shift in zip(found.cameras.values(), late, strict=True):
+        assert pose.clock_offset == pytest.approx(-shift, abs=0.008)
+    assert errors(found, CAMERAS, with_scale=False)[0] < 0.4
+
+
+def test_two_people_are_matched_and_both_count(body) -> None:
+    walkers = [Walker(body), Walker(body, start=3.5, path=lambda t: (on_eight(t)[0][::-1], 0.0))]
+    streams = record(walkers, CAMERAS[:3], 4.0, across=0.01, deep=0.1)
+    found = estimate_extrinsics(streams)
+    assert len(found.report.paths) == 2
+    assert found.report.shared['c1', 'c2'] == pytest.approx(8, abs=0.5)
+    assert errors(found, CAMERAS[:3], with_scale=False)[0] < 0.3
+
+
+def test_joints_serve_as_landmarks_do(walker) -> None:
+    found = estimate_extrinsics(record([walker], CAMERAS[:3], 3.0, joints=True))
+    assert np.radians(errors(found, CAMERAS[:3], with_scale=False)[0]) < 1e-6
+
+
+def test_a_chain_of_cameras_suffices(walker) -> None:
+    streams = record([walker], CAMERAS[:3], 6.0)
+    streams['c1'] = streams['c1'][:60]
+    streams['c3'] = streams['c3'][60:]
+    found = estimate_extrinsics(streams, max_offset=0.2)
+    assert found.report.shared['c1', 'c3'] == 0
+    assert np.radians(errors(found, CAMERAS[:3], with_scale=False)[0]) < 1e-6
+    assert any('repeatability is unknown' in note for note in found.report.notes)
+
+
+def test_a_camera_that_shares_no_person_is_named(walker) -> None:
+    streams = record([walker], CAMERAS[:3], 4.0)
+    streams['c3'] = [(stamp + 100, people) for stamp, people in streams['c3']]
+    with pytest.raises(ExtrinsicsError, match=r'camera c3 and c1, c2 have not seen the same'):
+        estimate_extrinsics(streams)
+
+
+def test_too_little_shared_time_is_named_with_the_pair(walker) -> None:
+    streams = record([walker], CAMERAS[:2], 4.0)
+    streams['c2'] = [(stamp, people if stamp < 0.7 else []) for stamp, people in streams['c2']]
+    with pytest.raises(ExtrinsicsError, match=r'at most 0\.[67] s, cameras c1 and c2'):
+        estimate_extrinsics(streams, max_offset=0.2)
+
+
+def test_a_camera_without_people_is_named(walker) -> None:
+    streams = record([walker], CAMERAS[:2], 2.0)
+    streams['c2'] = [(stamp, []) for stamp, _ in streams['c2']]
+    with pytest.raises(ExtrinsicsError, match='camera c2 sees no person'):
+        estimate_extrinsics(streams)
+
+
+def test_a_single_camera_is_refused(walker) -> None:
+    with pytest.raises(ExtrinsicsError, match='two cameras'):
+        estimate_extrinsics(record([walker], CAMERAS[:1], 2.0))
+
+
+def test_different_landmarks_are_refused(walker) -> None:
+    streams = record([walker], CAMERAS[:2], 2.0)
+    streams['c2'] = record([walker], CAMERAS[:2], 2.0, joints=True)['c2']
+    with pytest.raises(ExtrinsicsError, match='blazepose, smpl'):
+        estimate_extrinsics(streams)
+
+
+def test_standing_still_is_refused(body) -> None:
+    standing = Walker(body, path=on_spot, lift=0.0)
+    with pytest.raises(ExtrinsicsError, match='stands still'):
+        estimate_extrinsics(record([standing], CAMERAS[:2], 3.0, across=0.01, deep=0.1))
+
+
+def test_walking_on_one_spot_is_noted(body) -> None:
+    found = estimate_extrinsics(record([Walker(body, path=on_spot)], CAMERAS, 4.0))
+    assert any('walk through all views' in note for note in found.report.notes)
+
+
+def test_a_camera_that_moves_during_the_recording_is_refused(walker) -> None:
+    moved = [*CAMERAS[:2], looking_at(CAMERAS[2][:3, 3] + [0.3, 0.5, 0.2])]
+    before, after = (record([walker], cameras, 6.0) for cameras in (CAMERAS[:3], moved))
+    streams = before | {'c3': before['c3'][:45] + after['c3'][45:]}
+    with pytest.raises(ExtrinsicsError, match='halves of the recording disagree about camera c3'):
+        estimate_extrinsics(streams)
+
+
+def test_kabsch_finds_an_exact_motion_in_spite_of_outliers() -> None:
+    rng = np.random.default_rng(1)
+    rotation = Rotation.from_rotvec([0.3, -1.2, 2.0]).as_matrix()
+    points = rng.normal(size=(200, 3))
+    others = points @ rotation.T + [1, 2, 3]
+    others[::10] += rng.normal(0, 3, (20, 3))
+    transform, _ = fit_motion(points, others, np.ones(200))
+    assert transform.rotation == pytest.approx(rotation, abs=0.01)
+
+
+def test_adjustment_agrees_with_plain_least_squares(walker) -> None:
+    streams = record([walker], CAMERAS[:2], 1.0, across=0.02, deep=0.1)
+    tracks = [find_tracks(name, stream)[0] for name, stream in streams.items()]
+    instants = find_instants([tracks], ['c1', 'c2'], np.zeros(2), 2)
+    limbs = instants.layout.limbs  # Few unknowns, as derivatives are numerical.
+    instants = replace(instants, layout=instants.layout._replace(used=limbs))
+    pose = relative(CAMERAS[:2])
+    transforms = [Transform(one[:3, :3], one[:3, 3]) for one in pose]
+    begin = start(instants, transforms, np.zeros(2))
+    found = adjust(instants, begin)
+    used, total = instants.layout.used, begin.lengths.sum()
+    count, shape = begin.points.size, begin.points.shape
+
+    def unpack(values):
+        turn = Rotation.from_rotvec(values[:3]).as_matrix() @ begin.rotations[1]
+        return Scene(
+            np.stack([begin.rotations[0], turn]),
+            np.stack([begin.translations[0], values[3:6]]),
+            np.array([0.0, values[6]]),
+            values[7 : 7 + count].reshape(shape),
+            values[7 + count :].reshape(begin.lengths.shape),
+        )
+
+    def pack(scene):
+        turn = Rotation.from_matrix(scene.rotations[1] @ begin.rotations[1].T).as_rotvec()
+        parts = (turn, scene.translations[1], scene.offsets[1:], scene.points.ravel(),
+                 scene.lengths.ravel())  # fmt: skip
+        return np.concatenate(parts)
+
+    def misfit(values):
+        scene = unpack(values)
+        residuals = []
+        for camera in range(2):
+            local = scene.points @ scene.rotations[camera].T + scene.translations[camera]
+            late = scene.offsets[camera] * instants.velocities[:, camera, used]
+            seen = instants.rays[:, camera, used] - late
+            residuals.append((local[..., :2] / local[..., 2:] - seen) / 0.006)
+        squares = np.sum(np.square(residuals), axis=-1).ravel()
+        lengths = np.linalg.norm(np.diff(scene.points[:, BONES], axis=2)[:, :, 0], axis=2)
+        bones = ((lengths - scene.lengths) / 0.03).ravel()
+        robust = [np.sqrt(2 * (np.sqrt(1 + x) - 1)) for x in (squares, bones**2)]
+        return np.concatenate([*robust, [(scene.lengths.sum() - total) / 1e-3]])
+
+    def cost(scene):
+        return np.sum(misfit(pack(scene)) ** 2)
+
+    oracle = least_squares(misfit, pack(begin), x_scale='jac', max_nfev=15)
+    assert cost(found) < 0.95 * cost(begin)
+    assert cost(found) <= 2 * oracle.cost * (1 + 1e-3)
