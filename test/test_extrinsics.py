@@ -9,7 +9,13 @@ from scipy.spatial.transform import Rotation
 from walkers import Walker, corners, looking_at, on_eight, on_spot, record
 
 from hybrik_ros.body import BodyModel
-from hybrik_ros.fusion.extrinsics import ExtrinsicsError, estimate_extrinsics
+from hybrik_ros.fusion.extrinsics import (
+    CameraPose,
+    ExtrinsicsError,
+    check_extrinsics,
+    estimate_extrinsics,
+    shared_seconds,
+)
 from hybrik_ros.fusion.extrinsics.adjustment import Scene, adjust, start
 from hybrik_ros.fusion.extrinsics.pairing import Transform, fit_motion
 from hybrik_ros.fusion.extrinsics.tracks import BONES, find_instants, find_tracks
@@ -125,6 +131,7 @@ def test_two_people_are_matched_and_both_count(body) -> None:
     streams = record(walkers, CAMERAS[:3], 4.0, across=0.01, deep=0.1)
     found = estimate_extrinsics(streams)
     assert len(found.report.paths) == 2
+    assert any('2 people are used' in note for note in found.report.notes)
     assert found.report.shared['c1', 'c2'] == pytest.approx(8, abs=0.5)
     assert errors(found, CAMERAS[:3], with_scale=False)[0] < 0.3
 
@@ -255,3 +262,35 @@ def test_adjustment_agrees_with_plain_least_squares(walker) -> None:
     oracle = least_squares(misfit, pack(begin), x_scale='jac', max_nfev=15)
     assert cost(found) < 0.95 * cost(begin)
     assert cost(found) <= 2 * oracle.cost * (1 + 1e-3)
+
+
+def test_a_check_names_the_camera_that_was_moved(walker) -> None:
+    streams = record([walker], CAMERAS, 4.0, across=0.01, deep=0.1)
+    known = {f'c{at + 1}': CameraPose(pose, 0.0) for at, pose in enumerate(CAMERAS)}
+    good = check_extrinsics(streams, known)
+    assert all(agreement.is_good for agreement in good.values())
+    assert all(0.005 < agreement.distance < 0.03 for agreement in good.values())
+    turned = CAMERAS[2].copy()
+    turned[:3, :3] = turned[:3, :3] @ Rotation.from_rotvec([0, 0.02, 0]).as_matrix()
+    bad = check_extrinsics(streams, known | {'c3': CameraPose(turned, 0.0)})
+    assert not bad['c3'].is_good
+    assert max(bad, key=lambda name: bad[name].direction) == 'c3'
+
+
+def test_a_check_uses_clock_offsets(walker) -> None:
+    streams = record([walker], CAMERAS[:2], 4.0, late=(0.0, 0.4))
+    known = {'c1': CameraPose(CAMERAS[0], 0.0), 'c2': CameraPose(CAMERAS[1], -0.4)}
+    found = check_extrinsics(streams, known)
+    assert max(agreement.distance for agreement in found.values()) < 1e-3
+
+
+def test_a_check_without_extrinsics_of_a_camera_is_refused(walker) -> None:
+    streams = record([walker], CAMERAS[:2], 2.0)
+    with pytest.raises(ExtrinsicsError, match='no extrinsics are known of c2, only of c1'):
+        check_extrinsics(streams, {'c1': CameraPose(CAMERAS[0], 0.0)})
+
+
+def test_shared_time_is_told_before_all_cameras_are_known(walker) -> None:
+    streams = record([walker], CAMERAS[:2], 4.0)
+    streams['c2'] = streams['c2'][:30]
+    assert shared_seconds(*streams.values(), max_offset=0.2) == pytest.approx(2, abs=0.2)

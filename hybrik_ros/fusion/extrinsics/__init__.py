@@ -1,10 +1,28 @@
 """Extrinsics and clock offsets of cameras, from the people that they see. No ROS."""
 
+from hybrik_ros.fusion.extrinsics.checking import Agreement, check_extrinsics
 from hybrik_ros.fusion.extrinsics.estimation import (
+    MAX_OFFSET,
     CameraPose,
+    Difference,
     Extrinsics,
     ExtrinsicsError,
+    Report,
     estimate_extrinsics,
+    shared_seconds,
 )
+from hybrik_ros.fusion.extrinsics.tracks import Stream
 
-__all__ = ['CameraPose', 'Extrinsics', 'ExtrinsicsError', 'estimate_extrinsics']
+__all__ = [
+    'MAX_OFFSET',
+    'Agreement',
+    'CameraPose',
+    'Difference',
+    'Extrinsics',
+    'ExtrinsicsError',
+    'Report',
+    'Stream',
+    'check_extrinsics',
+    'estimate_extrinsics',
+    'shared_seconds',
+]

@@ -20,8 +20,10 @@ from hybrik_ros.fusion.extrinsics.adjustment import (
 from hybrik_ros.fusion.extrinsics.pairing import (
     MIN_SHARED_SECONDS,
     Link,
+    Match,
     Transform,
     join_people,
+    match_by_rays,
     pair,
 )
 from hybrik_ros.fusion.extrinsics.tracks import (
@@ -46,7 +48,7 @@ from hybrik_ros.rotations import angle_between
 
 MAX_OFFSET = 1.0  # default of the maximum clock offset in seconds
 _MAX_INSTANTS = 150
-_ROUNDS = 3  # of the adjustment, each with the clock offsets of the last
+_ROUNDS = 2  # of the adjustment, each with the clock offsets of the last
 # Maximum angle in radians between a link and the chain of other links.
 _MAX_INCONSISTENCY = np.radians(30)
 # Minimum RMS motion in metres of the limbs of a person who does not stand still, and minimum length
@@ -155,8 +157,8 @@ def estimate_extrinsics(
     streams : mapping
         Stamps in seconds and people of the images of each camera, by its name.
     stature : float, optional
-        Stature in metres of the person who is seen most. Without it, the scale is that of a mean
-        body.
+        Stature in metres of the person that is seen most, by most cameras; also the floor is that
+        person's. Without it, the scale is that of a mean body.
     body : BodyModel, optional
         The body of people; the embedded one by default.
     max_offset : float
@@ -168,26 +170,32 @@ def estimate_extrinsics(
         The people do not determine it, or two halves of the recording disagree.
     """
     body = BodyModel.load() if body is None else body
-    tracks = _find_all_tracks(streams)
+    tracks = find_all_tracks(streams)
     cameras = list(tracks)
-    links = {
-        (one, other): link
-        for one, other in itertools.combinations(cameras, 2)
-        if (link := pair(tracks[one], tracks[other], max_offset)) is not None
-    }
+    links = link_cameras(tracks, max_offset)
     shared = {
         names: links[names].seconds if names in links else 0.0
         for names in itertools.combinations(cameras, 2)
     }
     transforms, offsets = _chain(cameras, links, shared)
     people = join_people(_consistent(cameras, transforms, links))
-    scene, instants = _adjust(people, cameras, transforms, offsets)
+    scene, instants = _adjust(people, cameras, transforms, offsets, 1)
+    transforms, offsets = _motions(scene), scene.offsets
+    people = join_people(_match_by_rays(tracks, transforms, offsets)) or people
+    scene, instants = _adjust(people, cameras, transforms, offsets, _ROUNDS)
     _check_motion(scene, instants)
     repeatability = _repeat(scene, instants, cameras)
     return _place(scene, instants, cameras, people, shared, repeatability, stature, body)
 
 
-def _find_all_tracks(streams: Mapping[str, Stream]) -> dict[str, list[Track]]:
+def find_all_tracks(streams: Mapping[str, Stream]) -> dict[str, list[Track]]:
+    """Return the tracks of each camera.
+
+    Raises
+    ------
+    ExtrinsicsError
+        There are fewer than two cameras, one sees no person, or they have different landmarks.
+    """
     if len(streams) < 2:
         raise ExtrinsicsError('calibration needs two cameras or more')
     tracks = {camera: find_tracks(camera, stream) for camera, stream in streams.items()}
@@ -203,6 +211,23 @@ def _find_all_tracks(streams: Mapping[str, Stream]) -> dict[str, list[Track]]:
             f'estimator for all'
         )
     return tracks
+
+
+def link_cameras(
+    tracks: Mapping[str, Sequence[Track]], max_offset: float
+) -> dict[tuple[str, str], Link]:
+    """Return the links of cameras that see the same people, by the names of both."""
+    found = {
+        (one, other): pair(tracks[one], tracks[other], max_offset)
+        for one, other in itertools.combinations(tracks, 2)
+    }
+    return {names: link for names, link in found.items() if link is not None}
+
+
+def shared_seconds(first: Stream, second: Stream, max_offset: float = MAX_OFFSET) -> float:
+    """Return the time in seconds in which two cameras see the same person."""
+    link = pair(find_tracks('first', first), find_tracks('second', second), max_offset)
+    return 0.0 if link is None else link.seconds
 
 
 def _chain(
@@ -248,15 +273,33 @@ def _consistent(
     cameras: Sequence[str],
     transforms: Sequence[Transform],
     links: Mapping[tuple[str, str], Link],
-) -> list[Link]:
-    """Return the links that agree with the transforms from the first camera to each."""
+) -> list[Match]:
+    """Return the matches that agree with the transforms from the first camera to each."""
     rotations = dict(zip(cameras, (transform.rotation for transform in transforms), strict=True))
     return [
-        link
+        match
         for (one, other), link in links.items()
+        for match in link.matches
         if angle_between(link.transform.rotation, rotations[other] @ rotations[one].T)
         < _MAX_INCONSISTENCY
     ]
+
+
+def _match_by_rays(
+    tracks: Mapping[str, Sequence[Track]], transforms: Sequence[Transform], offsets: Array
+) -> list[Match]:
+    """Return the tracks that are one person by approximate transforms from the first camera."""
+    known = dict(zip(tracks, zip(transforms, offsets, strict=True), strict=True))
+    found = []
+    for one, other in itertools.combinations(tracks, 2):
+        (first, early), (second, late) = known[one], known[other]
+        across = second.after(first.inverse())
+        found += match_by_rays(tracks[one], tracks[other], across, late - early)
+    return found
+
+
+def _motions(scene: Scene) -> list[Transform]:
+    return [Transform(*motion) for motion in zip(scene.rotations, scene.translations, strict=True)]
 
 
 def _adjust(
@@ -264,15 +307,13 @@ def _adjust(
     cameras: Sequence[str],
     transforms: Sequence[Transform],
     offsets: Array,
+    rounds: int,
 ) -> tuple[Scene, Instants]:
     """Return the adjusted scene, and the instants at its offsets."""
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         instants = find_instants(people, cameras, offsets, _MAX_INSTANTS)
         scene = adjust(instants, start(instants, transforms, offsets))
-        offsets = scene.offsets
-        transforms = [
-            Transform(*motion) for motion in zip(scene.rotations, scene.translations, strict=True)
-        ]
+        transforms, offsets = _motions(scene), scene.offsets
     return scene, instants
 
 
@@ -337,11 +378,13 @@ def _place(
     count = instants.rays.shape[2]
     points, confidence = fuse_points(instants, scene.rotations, scene.translations, range(count))
     points[:, layout.used] = scene.points
-    up = find_up(points[:, layout.limbs])
-    main = instants.people == np.bincount(instants.people).argmax()
+    views = instants.seen_by().sum(axis=1) - 1
+    seen = np.bincount(instants.people, views)
+    main = instants.people == seen.argmax()
+    up = find_up(points[main][:, layout.limbs])
     lengths = measure_bones(landmarks, points[main], confidence[main], up, body)
     scale = find_scale(lengths, body, stature)
-    up, floor = find_floor(scale.factor * points[:, layout.feet], up)
+    up, floor = find_floor(scale.factor * points[main][:, layout.feet], up)
     floor -= foot_height(landmarks, body)
     inverses = [
         Transform(rotation, scale.factor * translation).inverse()
@@ -356,9 +399,15 @@ def _place(
     difference = {
         name: Difference(one.turn, scale.factor * one.shift) for name, one in repeatability.items()
     }
+    notes = _notes(errors, difference, paths)
+    if len(paths) > 1:
+        ids = ', '.join(f'{track.id} of {track.camera}' for track in people[int(np.argmax(seen))])
+        notes.append(
+            f'{len(paths)} people are used; stature and floor are those of the one seen most ({ids})'
+        )
     report = Report(
         shared, errors, difference, scale, stature is not None, paths,
-        _notes(errors, difference, paths),
+        notes,
     )  # fmt: skip
     found = {
         name: CameraPose(pose, float(offset))

@@ -12,6 +12,7 @@ import numpy as np
 
 from hybrik_ros.arrays import Array
 from hybrik_ros.fusion.extrinsics.tracks import LAYOUTS, Track, is_seen
+from hybrik_ros.rotations import unit
 
 MIN_SHARED_SECONDS = 1.0  # minimum time in which two cameras must see the same person
 _MIN_PAIR_SECONDS = 0.4  # in which both of two tracks are seen
@@ -22,6 +23,8 @@ _STEPS = 6
 _FAR = 0.2  # residual in metres at which a landmark counts half
 # Maximum mean residual in metres of one person, and its ratio to that of the best pair.
 _MAX_RESIDUAL, _MAX_RESIDUAL_RATIO = 0.6, 1.6
+# Maximum mean distance in metres of the rays of one person, by approximate extrinsics.
+_MAX_GAP = 0.2
 
 
 class Transform(NamedTuple):
@@ -208,10 +211,9 @@ def overlap(one: Track, other: Track) -> bool:
     return bool(one.stamps[0] <= other.stamps[-1] and other.stamps[0] <= one.stamps[-1])
 
 
-def join_people(links: Iterable[Link]) -> list[list[Track]]:
+def join_people(matches: Iterable[Match]) -> list[list[Track]]:
     """Return the tracks of each person, most certain matches first."""
     groups: dict[int, list[Track]] = {}
-    matches = [match for link in links for match in link.matches]
     for match in sorted(matches, key=lambda match: match.residual):
         one = groups.setdefault(id(match.first), [match.first])
         other = groups.setdefault(id(match.second), [match.second])
@@ -224,3 +226,46 @@ def join_people(links: Iterable[Link]) -> list[list[Track]]:
             groups[id(track)] = one
     unique = {id(group): group for group in groups.values()}
     return [group for group in unique.values() if len({track.camera for track in group}) > 1]
+
+
+def match_by_rays(
+    first: Sequence[Track], second: Sequence[Track], transform: Transform, offset: float
+) -> list[Match]:
+    """Return the tracks of two cameras whose rays nearly meet, by known extrinsics.
+
+    Parameters
+    ----------
+    first, second : sequence of Track
+        The tracks of two cameras.
+    transform : Transform
+        From the first camera to the second.
+    offset : float
+        Seconds to add to stamps of the second camera to get those of the first.
+    """
+    found = []
+    for one in first:
+        for other in second:
+            points, others, weights, seconds = _common(one, other, offset)
+            if seconds < _MIN_PAIR_SECONDS:
+                continue
+            gap = _ray_gap(points @ transform.rotation.T, others, transform.translation, weights)
+            if gap < _MAX_GAP:
+                found.append(Match(one, other, transform, offset, gap, seconds))
+    return found
+
+
+def _ray_gap(rays: Array, others: Array, centre: Array, weights: Array) -> float:
+    """Return the mean distance in metres of rays (M, 3) from a centre (3) to those from 0.
+
+    It is infinite where they do not meet in front of the cameras.
+    """
+    rays, others = unit(rays), unit(others)
+    normals = np.cross(rays, others)
+    sine = np.maximum(np.linalg.norm(normals, axis=1), 1e-3)
+    gaps = np.abs(normals @ centre) / sine
+    # The depths at which the rays are nearest to each other.
+    depths = np.sum(np.cross(others, centre) * normals, axis=1)
+    other_depths = np.sum(np.cross(rays, centre) * normals, axis=1)
+    if np.median(depths) < 0 or np.median(other_depths) < 0:
+        return np.inf
+    return float(np.sum(weights * np.minimum(gaps, 1.0)) / weights.sum())
