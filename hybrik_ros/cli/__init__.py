@@ -18,8 +18,8 @@ from hybrik_ros.limits import MAX_PHOTO_PIXELS
 
 # The modules of the commands, in the order of the help; each has a function add_parser.
 COMMANDS = (
-    'demo', 'image', 'video', 'bag', 'motion', 'compare', 'doctor', 'compile', 'export', 'engine',
-    'bench',
+    'demo', 'image', 'video', 'bag', 'motion', 'compare', 'calibrate', 'doctor', 'compile',
+    'export', 'engine', 'bench',
 )  # fmt: skip
 
 # Environment variables that OpenCV reads when it is loaded: it refuses larger pictures of every

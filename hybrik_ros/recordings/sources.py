@@ -3,7 +3,7 @@
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -367,13 +367,7 @@ class BagSource(PictureSource):
             if name not in images:
                 raise self._missing_topic('image', name, images)
             return images[name]
-        found = {
-            name: topic
-            for name, topic in images.items()
-            if topic.length
-            and not _NO_COLOURS.search(name)
-            and name.removesuffix('/compressed') not in images.keys() - {name}
-        }
+        found = colour_topics(topics)
         if len(found) != 1:
             raise self._ambiguous_images(images, bool(found))
         [topic] = found.values()
@@ -463,6 +457,18 @@ class BagSource(PictureSource):
 
     def _decode(self, image: Any) -> NDArray[np.uint8]:
         return decompress(image) if self.image.type_name == _COMPRESSED else to_rgb(image)
+
+
+def colour_topics(topics: Mapping[str, Topic]) -> dict[str, Topic]:
+    """Return the topics of a bag that have colour images, each camera's once, by name."""
+    images = {t.name: t for t in topics.values() if t.type_name in IMAGE_TYPES}
+    return {
+        name: topic
+        for name, topic in images.items()
+        if topic.length
+        and not _NO_COLOURS.search(name)
+        and name.removesuffix('/compressed') not in images.keys() - {name}
+    }
 
 
 def is_usable_calibration(calibration: bytes | memoryview) -> bool:

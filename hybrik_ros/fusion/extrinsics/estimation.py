@@ -44,7 +44,7 @@ from hybrik_ros.fusion.extrinsics.world import (
     measure_bones,
     stand_up,
 )
-from hybrik_ros.rotations import angle_between
+from hybrik_ros.rotations import angle_between, unit
 
 MAX_OFFSET = 1.0  # default of the maximum clock offset in seconds
 _MAX_INSTANTS = 150
@@ -54,6 +54,8 @@ _MAX_INCONSISTENCY = np.radians(30)
 # Minimum RMS motion in metres of the limbs of a person who does not stand still, and minimum length
 # in metres of a walk: a person on one spot gives three times the error.
 _MIN_MOTION, _MIN_WALK = 0.06, 1.5
+# Minimum angle in radians between the two cameras that are farthest apart, as the person sees them.
+_MIN_ANGLE = np.radians(3)
 # Maximum difference of two halves of a recording in radians and metres.
 _MAX_TURN, _MAX_SHIFT = np.radians(3.0), 0.3
 _MIN_HALF_INSTANTS = 8  # in which a camera sees a person, in each half
@@ -184,6 +186,7 @@ def estimate_extrinsics(
     people = join_people(_match_by_rays(tracks, transforms, offsets)) or people
     scene, instants = _adjust(people, cameras, transforms, offsets, _ROUNDS)
     _check_motion(scene, instants)
+    _check_angles(scene, cameras)
     repeatability = _repeat(scene, instants, cameras)
     return _place(scene, instants, cameras, people, shared, repeatability, stature, body)
 
@@ -330,6 +333,18 @@ def _check_motion(scene: Scene, instants: Instants) -> None:
         )
 
 
+def _check_angles(scene: Scene, cameras: Sequence[str]) -> None:
+    """Refuse cameras that all look from the same place: distances are unknown then."""
+    centres = -np.einsum('cji,cj->ci', scene.rotations, scene.translations)
+    sights = unit(scene.points.mean(axis=(0, 1)) - centres)
+    angle = np.arccos(np.clip((sights @ sights.T).min(), -1.0, 1.0))
+    if angle < _MIN_ANGLE:
+        raise ExtrinsicsError(
+            f'cameras {", ".join(cameras)} see the person from nearly the same direction '
+            f'({np.degrees(angle):.1f} degrees apart): move them apart'
+        )
+
+
 def _repeat(scene: Scene, instants: Instants, cameras: Sequence[str]) -> dict[str, Difference]:
     """Return how cameras differ between both halves; refuse those that disagree."""
     middle = np.median(instants.times)
@@ -403,7 +418,8 @@ def _place(
     if len(paths) > 1:
         ids = ', '.join(f'{track.id} of {track.camera}' for track in people[int(np.argmax(seen))])
         notes.append(
-            f'{len(paths)} people are used; stature and floor are those of the one seen most ({ids})'
+            f'{len(paths)} people are used; stature and floor are those of the one that is '
+            f'seen most ({ids})'
         )
     report = Report(
         shared, errors, difference, scale, stature is not None, paths,
