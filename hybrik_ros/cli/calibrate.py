@@ -157,7 +157,7 @@ def _run(args: argparse.Namespace, console: Terminal) -> int:
     with console.status('Adjusting cameras and people ...'):
         found = estimate_extrinsics(streams, stature=args.stature, body=body, max_offset=max_offset)
     _tell(found, console)
-    _write(args.output, found, frame_ids)
+    write_extrinsics(args.output, found, frame_ids)
     console.print(f'Written to {args.output}.', soft_wrap=True)
     return 0
 
@@ -282,7 +282,8 @@ def _tell(found: Extrinsics, console: Terminal) -> None:
         console.print(note, soft_wrap=True)
 
 
-def _write(folder: Path, found: Extrinsics, frame_ids: Mapping[str, str]) -> None:
+def write_extrinsics(folder: Path, found: Extrinsics, frame_ids: Mapping[str, str]) -> None:
+    """Write all files into a new folder; frame_ids has the optical frame of each camera."""
     with writing(folder):
         folder.mkdir(parents=True)
     poses = {name: pose.frame_from_camera for name, pose in found.cameras.items()}
