@@ -1,4 +1,4 @@
-"""Simulated people who walk in front of simulated cameras, as the cameras' pipelines show them."""
+"""Simulated people in front of simulated cameras, as the cameras' pipelines show them."""
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -33,7 +33,7 @@ def corners(count=4, radius=4.0, height=2.2):
 
 
 def stride(time, lift=1.0):
-    """Return the rotations (24, 3, 3) of a person who walks, z up, to the front of the x axis."""
+    """Return the rotations (24, 3, 3) of a walking person, z up, to the front of the x axis."""
     phase = 2 * np.pi * time / STRIDE
     angles = np.zeros((24, 3))
     for side, sign in (('left', 1), ('right', -1)):
@@ -56,7 +56,7 @@ def on_eight(time):
 
 
 def on_spot(time):
-    """Return position (2) and heading of a person who stays."""
+    """Return position (2) and heading of a person that stays."""
     return np.zeros(2), 0.3
 
 

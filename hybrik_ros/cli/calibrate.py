@@ -1,4 +1,4 @@
-"""`hybrik calibrate`: find where cameras are from a person who walks in front of them."""
+"""`hybrik calibrate`: find where cameras are, from a person walking in front of them."""
 
 import argparse
 import re
@@ -47,9 +47,9 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     """Add the calibrate command."""
     parser = subparsers.add_parser(
         'calibrate',
-        help='find where cameras are, from a person who walks through their views',
+        help='find where cameras are, from a person walking through their views',
         description='Finds position, direction and clock offset of two cameras or more from the '
-        'people that they see, without a board. Record a person who walks for 15 s or longer '
+        'people that they see, without a board. Record a person walking for 15 s or longer '
         'where the cameras share their views, visible from head to feet. Writes '
         f'{EXTRINSICS}, {LAUNCH} with static transforms, and {TOP_VIEW}.',
     )
@@ -76,6 +76,13 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         help='stature of the person, which gives the scale (default: that of a mean body, with '
         'an uncertainty of 6 %%)',
     )
+    _add_recording_options(parser)
+    add_param(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_recording_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options to read recordings."""
     parser.add_argument(
         '--field-of-view',
         type=degrees,
@@ -96,8 +103,6 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         default=0.0,
         help='images per second of folders with the frames of a video (default: 30)',
     )
-    add_param(parser)
-    parser.set_defaults(run=run)
 
 
 def stature(text: str) -> float:

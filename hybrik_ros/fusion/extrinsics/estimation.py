@@ -51,7 +51,7 @@ _MAX_INSTANTS = 150
 _ROUNDS = 2  # of the adjustment, each with the clock offsets of the last
 # Maximum angle in radians between a link and the chain of other links.
 _MAX_INCONSISTENCY = np.radians(30)
-# Minimum RMS motion in metres of the limbs of a person who does not stand still, and minimum length
+# Minimum RMS motion in metres of a walking person's limbs, and minimum length
 # in metres of a walk: a person on one spot gives three times the error.
 _MIN_MOTION, _MIN_WALK = 0.06, 1.5
 # Minimum angle in radians between the two cameras that are farthest apart, as the person sees them.
@@ -188,7 +188,19 @@ def estimate_extrinsics(
     _check_motion(scene, instants)
     _check_angles(scene, cameras)
     repeatability = _repeat(scene, instants, cameras)
-    return _place(scene, instants, cameras, people, shared, repeatability, stature, body)
+    world = _place(scene, instants, people[0][0].landmarks, stature, body)
+    factor = world.scale.factor
+    away = factor * ray_errors(instants, scene)
+    errors = {name: float(np.nanmean(away[:, at])) for at, name in enumerate(cameras)}
+    differences = {
+        name: Difference(one.turn, factor * one.shift) for name, one in repeatability.items()
+    }
+    notes = [*_note_people(people, world), *_note_cameras(errors, differences)]
+    report = Report(
+        shared, errors, differences, world.scale, stature is not None, world.paths, notes
+    )
+    poses = zip(cameras, world.poses, scene.offsets, strict=True)
+    return Extrinsics({name: CameraPose(pose, float(late)) for name, pose, late in poses}, report)
 
 
 def find_all_tracks(streams: Mapping[str, Stream]) -> dict[str, list[Track]]:
@@ -377,59 +389,53 @@ def _part(scene: Scene, half: NDArray[np.bool_]) -> Scene:
     )
 
 
+class _World(NamedTuple):
+    """The cameras and people of a scene in the fixed frame.
+
+    Attributes
+    ----------
+    scale : Scale
+        The scale.
+    poses : list of ndarray
+        Transform (4, 4) from each optical frame to the fixed frame.
+    paths : list of ndarray
+        As of Report.
+    main : int
+        Number of the person whose stature and feet are used.
+    """
+
+    scale: Scale
+    poses: list[Array]
+    paths: list[Array]
+    main: int
+
+
 def _place(
-    scene: Scene,
-    instants: Instants,
-    cameras: Sequence[str],
-    people: Sequence[Sequence[Track]],
-    shared: dict[tuple[str, str], float],
-    repeatability: dict[str, Difference],
-    stature: float | None,
-    body: BodyModel,
-) -> Extrinsics:
-    """Return the extrinsics of an adjusted scene, in metres and upright."""
-    landmarks = people[0][0].landmarks
+    scene: Scene, instants: Instants, landmarks: str, stature: float | None, body: BodyModel
+) -> _World:
+    """Return an adjusted scene in metres, upright and on the floor."""
     layout = LAYOUTS[landmarks]
     count = instants.rays.shape[2]
     points, confidence = fuse_points(instants, scene.rotations, scene.translations, range(count))
     points[:, layout.used] = scene.points
     views = instants.seen_by().sum(axis=1) - 1
-    seen = np.bincount(instants.people, views)
-    main = instants.people == seen.argmax()
-    up = find_up(points[main][:, layout.limbs])
-    lengths = measure_bones(landmarks, points[main], confidence[main], up, body)
+    main = int(np.bincount(instants.people, views).argmax())
+    own = instants.people == main
+    up = find_up(points[own][:, layout.limbs])
+    lengths = measure_bones(landmarks, points[own], confidence[own], up, body)
     scale = find_scale(lengths, body, stature)
-    up, floor = find_floor(scale.factor * points[main][:, layout.feet], up)
-    floor -= foot_height(landmarks, body)
+    up, floor = find_floor(scale.factor * points[own][:, layout.feet], up)
     inverses = [
         Transform(rotation, scale.factor * translation).inverse()
         for rotation, translation in zip(scene.rotations, scene.translations, strict=True)
     ]
-    poses = stand_up([_matrix(transform) for transform in inverses], up, floor)
+    poses = stand_up(
+        [_matrix(transform) for transform in inverses], up, floor - foot_height(landmarks, body)
+    )
     hips = scale.factor * points[:, layout.limbs][:, HIPS_AT].mean(axis=1)
     hips = hips @ poses[0][:3, :3].T + poses[0][:3, 3]
     paths = [hips[instants.people == person] for person in np.unique(instants.people)]
-    away = scale.factor * ray_errors(instants, scene)
-    errors = {name: float(np.nanmean(away[:, at])) for at, name in enumerate(cameras)}
-    difference = {
-        name: Difference(one.turn, scale.factor * one.shift) for name, one in repeatability.items()
-    }
-    notes = _notes(errors, difference, paths)
-    if len(paths) > 1:
-        ids = ', '.join(f'{track.id} of {track.camera}' for track in people[int(np.argmax(seen))])
-        notes.append(
-            f'{len(paths)} people are used; stature and floor are those of the one that is '
-            f'seen most ({ids})'
-        )
-    report = Report(
-        shared, errors, difference, scale, stature is not None, paths,
-        notes,
-    )  # fmt: skip
-    found = {
-        name: CameraPose(pose, float(offset))
-        for name, pose, offset in zip(cameras, poses, scene.offsets, strict=True)
-    }
-    return Extrinsics(found, report)
+    return _World(scale, poses, paths, main)
 
 
 def _matrix(transform: Transform) -> Array:
@@ -438,17 +444,29 @@ def _matrix(transform: Transform) -> Array:
     return found
 
 
-def _notes(
-    errors: Mapping[str, float], repeatability: Mapping[str, Difference], paths: Sequence[Array]
-) -> list[str]:
-    """Return what makes extrinsics less accurate than they can be."""
+def _note_people(people: Sequence[Sequence[Track]], world: _World) -> list[str]:
+    """Return what of the people makes extrinsics less accurate than they can be."""
     notes = []
-    walk = max(float(np.linalg.norm(np.ptp(path[:, :2], axis=0))) for path in paths)
+    walk = max(float(np.linalg.norm(np.ptp(path[:, :2], axis=0))) for path in world.paths)
     if walk < _MIN_WALK:
         notes.append(
             f'the people stay within {walk:.1f} m: after a walk through all views, errors are '
             f'three times smaller'
         )
+    if len(people) > 1:
+        ids = ', '.join(f'{track.id} of {track.camera}' for track in people[world.main])
+        notes.append(
+            f'{len(people)} people are used; stature and floor are those of the one that is seen '
+            f'most ({ids})'
+        )
+    return notes
+
+
+def _note_cameras(
+    errors: Mapping[str, float], repeatability: Mapping[str, Difference]
+) -> list[str]:
+    """Return the cameras that are less certain."""
+    notes = []
     for name, error in errors.items():
         if name not in repeatability:
             notes.append(

@@ -138,7 +138,7 @@ def find_up(limbs: Array) -> Array:
     Parameters
     ----------
     limbs : ndarray
-        Limbs (K, 12, 3) in metres, of people who stand or walk.
+        Limbs (K, 12, 3) in metres, of standing or walking people.
     """
     masses = np.tile(_MASSES, 2)
     centres = np.einsum('l,kla->ka', masses / masses.sum(), limbs)
