@@ -3,6 +3,7 @@
 import argparse
 import re
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from hybrik_ros.fusion.extrinsics import (
 from hybrik_ros.fusion.extrinsics.files import read_extrinsics, to_launch, to_yaml
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.recordings.observing import Observed, observe_people
+from hybrik_ros.recordings.prefetch import read_ahead
 from hybrik_ros.recordings.recording import Recording, RecordingError, is_bag
 from hybrik_ros.recordings.sources import colour_topics, open_source
 from hybrik_ros.settings import AUTO, INTRINSICS, parse_settings
@@ -142,10 +144,8 @@ def _run(args: argparse.Namespace, console: Terminal) -> int:
         raise RecordingError(f'{args.output} exists: choose another output')
     known = None if args.check is None else read_extrinsics(args.check)
     recordings = _recordings(args)
-    for recording in recordings.values():  # Otherwise errors would come after minutes.
-        with open_source(recording):
-            pass
     is_one_bag = len(args.input) == 1
+    frame_ids = _frame_ids(recordings, is_one_bag)  # Otherwise errors would come after minutes.
     max_offset = MAX_OFFSET if is_one_bag else _MAX_FILE_OFFSET
     observed, body = _observe(recordings, settings, max_offset, console)
     streams = {name: one.stream for name, one in observed.items()}
@@ -158,7 +158,6 @@ def _run(args: argparse.Namespace, console: Terminal) -> int:
                 f'{1e3 * agreement.direction:.0f} mm in one direction: {state}'
             )
         return 0 if all(agreement.is_good for agreement in agreements.values()) else 1
-    frame_ids = _frame_ids(observed, is_one_bag)
     with console.status('Adjusting cameras and people ...'):
         found = estimate_extrinsics(streams, stature=args.stature, body=body, max_offset=max_offset)
     _tell(found, console)
@@ -243,12 +242,16 @@ def _progress(console: Terminal) -> Progress:
     )
 
 
-def _frame_ids(observed: Mapping[str, Observed], is_one_bag: bool) -> dict[str, str]:
-    """Return the optical frame of each camera; files have none."""
-    found = {
-        name: one.frame_id if is_one_bag and one.frame_id else f'{name}_optical_frame'
-        for name, one in observed.items()
-    }
+def _frame_ids(recordings: Mapping[str, Recording], is_one_bag: bool) -> dict[str, str]:
+    """Return the optical frame of each camera by its first image; files have none."""
+    found = {}
+    for name, recording in recordings.items():
+        with open_source(recording) as source, closing(read_ahead(source.steps())) as steps:
+            frames = (step.picture.header.frame_id for step in steps if step.picture is not None)
+            frame = next(frames, None)
+        if frame is None:
+            raise RecordingError(f'{recording.path} has no usable image of camera {name}')
+        found[name] = frame if is_one_bag and frame else f'{name}_optical_frame'
     for frame in found.values():
         same = [name for name, other in found.items() if other == frame]
         if len(same) > 1:

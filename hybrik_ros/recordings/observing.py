@@ -1,6 +1,7 @@
 """What the pipeline observes of the people in a recording, for calibration and fusion."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import NamedTuple
 
 from hybrik_ros.human import HumanObservation
@@ -18,14 +19,11 @@ class Observed(NamedTuple):
     ----------
     stream : list of tuple
         Stamp in seconds and people of each image.
-    frame_id : str
-        Frame of the images; empty if they have none.
     notes : list of str
         Information for the user about the recording.
     """
 
     stream: list[tuple[float, Sequence[HumanObservation]]]
-    frame_id: str
     notes: list[str]
 
 
@@ -51,17 +49,16 @@ def observe_people(
         The recording cannot be read.
     """
     pipeline.reset()
-    found = Observed([], '', [])
+    found = Observed([], [])
     done, last = 0, -1
-    with open_source(recording) as source:
-        for step in read_ahead(source.steps()):
+    with open_source(recording) as source, closing(read_ahead(source.steps())) as steps:
+        for step in steps:
             picture = step.picture
             done += step.is_image
             if picture is not None and (stamp := nanoseconds(picture.header)) > last:
                 last = stamp
                 pipeline(picture.rgb, picture.camera, stamp * 1e-9)
                 found.stream.append((stamp * 1e-9, pipeline.human_observations))
-                found = found._replace(frame_id=picture.header.frame_id)
             progress(done, max(done, source.length))
         found.notes.extend(source.notes)
     return found
