@@ -1,6 +1,6 @@
 """Extrinsics and clock offsets of cameras, from the people that they see. No ROS."""
 
-from hybrik_ros.fusion.extrinsics.checking import Agreement, check_extrinsics
+from hybrik_ros.fusion.extrinsics.checking import CameraAgreement, check_extrinsics
 from hybrik_ros.fusion.extrinsics.estimation import (
     MAX_OFFSET,
     CameraPose,
@@ -15,7 +15,7 @@ from hybrik_ros.fusion.extrinsics.tracks import Stream
 
 __all__ = [
     'MAX_OFFSET',
-    'Agreement',
+    'CameraAgreement',
     'CameraPose',
     'Difference',
     'Extrinsics',

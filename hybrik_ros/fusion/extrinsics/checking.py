@@ -24,7 +24,7 @@ _MAX_AWAY = 0.3  # metres that a landmark counts at most
 MAX_DIRECTION = 0.025
 
 
-class Agreement(NamedTuple):
+class CameraAgreement(NamedTuple):
     """How a camera agrees with the others.
 
     Attributes
@@ -48,7 +48,7 @@ class Agreement(NamedTuple):
 
 def check_extrinsics(
     streams: Mapping[str, Stream], cameras: Mapping[str, CameraPose]
-) -> dict[str, Agreement]:
+) -> dict[str, CameraAgreement]:
     """Return how well each camera agrees with the others.
 
     Parameters
@@ -99,7 +99,9 @@ def check_extrinsics(
     return found
 
 
-def _compare(instants: Instants, camera: int, rotations: Array, translations: Array) -> Agreement:
+def _compare(
+    instants: Instants, camera: int, rotations: Array, translations: Array
+) -> CameraAgreement:
     """Return how a camera, which sees all instants, agrees with the others."""
     limbs = instants.layout.limbs
     others = instants.weights.copy()
@@ -118,4 +120,4 @@ def _compare(instants: Instants, camera: int, rotations: Array, translations: Ar
     errors = errors * np.minimum(1, _MAX_AWAY / np.maximum(away, _MAX_AWAY))[..., None]
     mean = np.einsum('kl,kla->a', weights, errors) / weights.sum()
     distance = np.sum(weights * np.minimum(away, _MAX_AWAY)) / weights.sum()
-    return Agreement(float(distance), float(np.linalg.norm(mean)))
+    return CameraAgreement(float(distance), float(np.linalg.norm(mean)))

@@ -20,7 +20,7 @@ from hybrik_ros.fusion.extrinsics.adjustment import (
 from hybrik_ros.fusion.extrinsics.pairing import (
     MIN_SHARED_SECONDS,
     Link,
-    Match,
+    TrackMatch,
     Transform,
     join_people,
     match_by_rays,
@@ -29,9 +29,9 @@ from hybrik_ros.fusion.extrinsics.pairing import (
 from hybrik_ros.fusion.extrinsics.tracks import (
     HIPS_AT,
     LAYOUTS,
+    CameraTrack,
     Instants,
     Stream,
-    Track,
     find_instants,
     find_tracks,
 )
@@ -203,7 +203,7 @@ def estimate_extrinsics(
     return Extrinsics({name: CameraPose(pose, float(late)) for name, pose, late in poses}, report)
 
 
-def find_all_tracks(streams: Mapping[str, Stream]) -> dict[str, list[Track]]:
+def find_all_tracks(streams: Mapping[str, Stream]) -> dict[str, list[CameraTrack]]:
     """Return the tracks of each camera.
 
     Raises
@@ -229,7 +229,7 @@ def find_all_tracks(streams: Mapping[str, Stream]) -> dict[str, list[Track]]:
 
 
 def link_cameras(
-    tracks: Mapping[str, Sequence[Track]], max_offset: float
+    tracks: Mapping[str, Sequence[CameraTrack]], max_offset: float
 ) -> dict[tuple[str, str], Link]:
     """Return the links of cameras that see the same people, by the names of both."""
     found = {
@@ -288,7 +288,7 @@ def _consistent(
     cameras: Sequence[str],
     transforms: Sequence[Transform],
     links: Mapping[tuple[str, str], Link],
-) -> list[Match]:
+) -> list[TrackMatch]:
     """Return the matches that agree with the transforms from the first camera to each."""
     rotations = dict(zip(cameras, (transform.rotation for transform in transforms), strict=True))
     return [
@@ -301,8 +301,8 @@ def _consistent(
 
 
 def _match_by_rays(
-    tracks: Mapping[str, Sequence[Track]], transforms: Sequence[Transform], offsets: Array
-) -> list[Match]:
+    tracks: Mapping[str, Sequence[CameraTrack]], transforms: Sequence[Transform], offsets: Array
+) -> list[TrackMatch]:
     """Return the tracks that are one person by approximate transforms from the first camera."""
     known = dict(zip(tracks, zip(transforms, offsets, strict=True), strict=True))
     found = []
@@ -318,7 +318,7 @@ def _motions(scene: Scene) -> list[Transform]:
 
 
 def _adjust(
-    people: Sequence[Sequence[Track]],
+    people: Sequence[Sequence[CameraTrack]],
     cameras: Sequence[str],
     transforms: Sequence[Transform],
     offsets: Array,
@@ -444,7 +444,7 @@ def _matrix(transform: Transform) -> Array:
     return found
 
 
-def _note_people(people: Sequence[Sequence[Track]], world: _World) -> list[str]:
+def _note_people(people: Sequence[Sequence[CameraTrack]], world: _World) -> list[str]:
     """Return what of the people makes extrinsics less accurate than they can be."""
     notes = []
     walk = max(float(np.linalg.norm(np.ptp(path[:, :2], axis=0))) for path in world.paths)

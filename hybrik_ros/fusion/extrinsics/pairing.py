@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hybrik_ros.arrays import Array
-from hybrik_ros.fusion.extrinsics.tracks import LAYOUTS, Track, is_seen
+from hybrik_ros.fusion.extrinsics.tracks import LAYOUTS, CameraTrack, is_seen
 from hybrik_ros.rotations import unit
 
 MIN_SHARED_SECONDS = 1.0  # minimum time in which two cameras must see the same person
@@ -46,12 +46,12 @@ class Transform(NamedTuple):
         return Transform(self.rotation @ other.rotation, self.apply(other.translation))
 
 
-class Match(NamedTuple):
+class TrackMatch(NamedTuple):
     """Two tracks that may be one person.
 
     Attributes
     ----------
-    first, second : Track
+    first, second : CameraTrack
         Tracks of two cameras.
     transform : Transform
         From the first camera to the second.
@@ -63,8 +63,8 @@ class Match(NamedTuple):
         Time in which both are seen.
     """
 
-    first: Track
-    second: Track
+    first: CameraTrack
+    second: CameraTrack
     transform: Transform
     offset: float
     residual: float
@@ -76,13 +76,13 @@ class Link(NamedTuple):
 
     Attributes
     ----------
-    matches : list of Match
+    matches : list of TrackMatch
         The tracks that are one person.
     transform, offset, residual, seconds : Transform, float, float, float
-        As of Match, of all matches.
+        As of TrackMatch, of all matches.
     """
 
-    matches: list[Match]
+    matches: list[TrackMatch]
     transform: Transform
     offset: float
     residual: float
@@ -111,12 +111,14 @@ def _kabsch(points: Array, others: Array, weights: Array) -> Transform:
     return Transform(rotation, other_middle - rotation @ middle)
 
 
-def pair(first: Sequence[Track], second: Sequence[Track], max_offset: float) -> Link | None:
+def pair(
+    first: Sequence[CameraTrack], second: Sequence[CameraTrack], max_offset: float
+) -> Link | None:
     """Return how two cameras are linked by the people that both see; None if by none.
 
     Parameters
     ----------
-    first, second : sequence of Track
+    first, second : sequence of CameraTrack
         The tracks of two cameras.
     max_offset : float
         Maximum offset of their clocks in seconds.
@@ -131,7 +133,7 @@ def pair(first: Sequence[Track], second: Sequence[Track], max_offset: float) -> 
     return max(links, key=lambda link: (round(link.seconds, 1), -link.residual), default=None)
 
 
-def _search(first: Track, second: Track, max_offset: float) -> Match | None:
+def _search(first: CameraTrack, second: CameraTrack, max_offset: float) -> TrackMatch | None:
     """Return the most probable offset of two tracks; None if they share too little time."""
     coarse = np.arange(-np.floor(max_offset / _COARSE_SECONDS), max_offset / _COARSE_SECONDS + 0.5)
     best = _best(first, second, coarse * _COARSE_SECONDS)
@@ -141,7 +143,7 @@ def _search(first: Track, second: Track, max_offset: float) -> Match | None:
     return _best(first, second, best.offset + fine)
 
 
-def _best(first: Track, second: Track, offsets: Array) -> Match | None:
+def _best(first: CameraTrack, second: CameraTrack, offsets: Array) -> TrackMatch | None:
     matches = [_compare(first, second, offset) for offset in offsets]
     found = [match for match in matches if match is not None]
     longest = max((match.seconds for match in found), default=0.0)
@@ -149,7 +151,9 @@ def _best(first: Track, second: Track, offsets: Array) -> Match | None:
     return min(long, key=lambda match: match.residual, default=None)
 
 
-def _common(first: Track, second: Track, offset: float) -> tuple[Array, Array, Array, float]:
+def _common(
+    first: CameraTrack, second: CameraTrack, offset: float
+) -> tuple[Array, Array, Array, float]:
     """Return limbs (M, 3) of both, their weights (M), and the seconds in which both are seen."""
     layout = LAYOUTS[first.landmarks]
     begin = np.searchsorted(first.stamps, second.stamps[0] + offset)
@@ -164,15 +168,15 @@ def _common(first: Track, second: Track, offset: float) -> tuple[Array, Array, A
     return limbs[0], limbs[1], weights, float(both.sum() * stride * first.period)
 
 
-def _compare(first: Track, second: Track, offset: float) -> Match | None:
+def _compare(first: CameraTrack, second: CameraTrack, offset: float) -> TrackMatch | None:
     points, others, weights, seconds = _common(first, second, offset)
     if seconds < _MIN_PAIR_SECONDS:
         return None
     transform, residual = fit_motion(points, others, weights)
-    return Match(first, second, transform, float(offset), residual, seconds)
+    return TrackMatch(first, second, transform, float(offset), residual, seconds)
 
 
-def _support(best: Match, first: Sequence[Track], second: Sequence[Track]) -> Link:
+def _support(best: TrackMatch, first: Sequence[CameraTrack], second: Sequence[CameraTrack]) -> Link:
     """Return the link by a motion: all tracks that it lays on each other."""
     limit = min(_MAX_RESIDUAL, _MAX_RESIDUAL_RATIO * best.residual)
     candidates, parts = [], {}
@@ -184,10 +188,10 @@ def _support(best: Match, first: Sequence[Track], second: Sequence[Track]) -> Li
             away = np.linalg.norm(best.transform.apply(points) - others, axis=1)
             residual = float(np.sum(weights * away) / weights.sum())
             if residual <= limit or (one is best.first and other is best.second):
-                match = Match(one, other, best.transform, best.offset, residual, seconds)
+                match = TrackMatch(one, other, best.transform, best.offset, residual, seconds)
                 candidates.append(match)
                 parts[one, other] = points, others, weights
-    matches: list[Match] = []
+    matches: list[TrackMatch] = []
     for match in sorted(candidates, key=lambda match: match.residual):
         if not any(_contradict(match, other) for other in matches):
             matches.append(match)
@@ -197,7 +201,7 @@ def _support(best: Match, first: Sequence[Track], second: Sequence[Track]) -> Li
     return Link(matches, transform, best.offset, residual, sum(match.seconds for match in matches))
 
 
-def _contradict(match: Match, other: Match) -> bool:
+def _contradict(match: TrackMatch, other: TrackMatch) -> bool:
     """Return whether two matches take two people of one camera for one."""
     same_first, same_second = match.first is other.first, match.second is other.second
     if same_first == same_second:
@@ -206,14 +210,14 @@ def _contradict(match: Match, other: Match) -> bool:
     return overlap(one, two)
 
 
-def overlap(one: Track, other: Track) -> bool:
+def overlap(one: CameraTrack, other: CameraTrack) -> bool:
     """Return whether two tracks are seen at the same time."""
     return bool(one.stamps[0] <= other.stamps[-1] and other.stamps[0] <= one.stamps[-1])
 
 
-def join_people(matches: Iterable[Match]) -> list[list[Track]]:
+def join_people(matches: Iterable[TrackMatch]) -> list[list[CameraTrack]]:
     """Return the tracks of each person, most certain matches first."""
-    groups: dict[int, list[Track]] = {}
+    groups: dict[int, list[CameraTrack]] = {}
     for match in sorted(matches, key=lambda match: match.residual):
         one = groups.setdefault(id(match.first), [match.first])
         other = groups.setdefault(id(match.second), [match.second])
@@ -229,13 +233,13 @@ def join_people(matches: Iterable[Match]) -> list[list[Track]]:
 
 
 def match_by_rays(
-    first: Sequence[Track], second: Sequence[Track], transform: Transform, offset: float
-) -> list[Match]:
+    first: Sequence[CameraTrack], second: Sequence[CameraTrack], transform: Transform, offset: float
+) -> list[TrackMatch]:
     """Return the tracks of two cameras whose rays nearly meet, by known extrinsics.
 
     Parameters
     ----------
-    first, second : sequence of Track
+    first, second : sequence of CameraTrack
         The tracks of two cameras.
     transform : Transform
         From the first camera to the second.
@@ -250,7 +254,7 @@ def match_by_rays(
                 continue
             gap = _ray_gap(points @ transform.rotation.T, others, transform.translation, weights)
             if gap < _MAX_GAP:
-                found.append(Match(one, other, transform, offset, gap, seconds))
+                found.append(TrackMatch(one, other, transform, offset, gap, seconds))
     return found
 
 

@@ -67,7 +67,7 @@ BONES = np.array(
 
 
 @dataclass(frozen=True, eq=False)
-class Track:
+class CameraTrack:
     """One person in the images of one camera.
 
     Attributes
@@ -149,7 +149,7 @@ def _blend(values: Array, left: NDArray[np.intp], right: NDArray[np.intp], share
     return np.asarray((1 - share) * values[left] + share * values[right])
 
 
-def find_tracks(camera: str, stream: Stream) -> list[Track]:
+def find_tracks(camera: str, stream: Stream) -> list[CameraTrack]:
     """Return the people of one camera that are seen for half a second or more."""
     seen: dict[str, dict[float, HumanObservation]] = {}
     for stamp, people in stream:
@@ -159,11 +159,11 @@ def find_tracks(camera: str, stream: Stream) -> list[Track]:
     return [track for track in tracks if np.ptp(track.stamps) >= _MIN_TRACK_SECONDS]
 
 
-def _track(camera: str, id: str, frames: Mapping[float, HumanObservation]) -> Track:
+def _track(camera: str, id: str, frames: Mapping[float, HumanObservation]) -> CameraTrack:
     stamps = sorted(frames)
     people = [frames[stamp] for stamp in stamps]
     kind = LandmarkPoints if people[0].landmarks == LandmarkPoints.landmarks else JointPoints
-    return Track(
+    return CameraTrack(
         camera=camera,
         id=id,
         landmarks=people[0].landmarks,
@@ -228,13 +228,13 @@ class Instants:
 
 
 def find_instants(
-    people: Sequence[Sequence[Track]], cameras: Sequence[str], offsets: Array, count: int
+    people: Sequence[Sequence[CameraTrack]], cameras: Sequence[str], offsets: Array, count: int
 ) -> Instants:
     """Return at most count instants, evenly over the times at which two cameras see a person.
 
     Parameters
     ----------
-    people : sequence of sequence of Track
+    people : sequence of sequence of CameraTrack
         The tracks of each person.
     cameras : sequence of str
         Names of the C cameras.
@@ -252,7 +252,7 @@ def find_instants(
 
 
 def _find(
-    number: int, tracks: Sequence[Track], cameras: Sequence[str], offsets: Array
+    number: int, tracks: Sequence[CameraTrack], cameras: Sequence[str], offsets: Array
 ) -> tuple[NDArray[np.int64], Array, Array, Array, Array, Array]:
     """Return the fields of all instants of one person."""
     layout = LAYOUTS[tracks[0].landmarks]
