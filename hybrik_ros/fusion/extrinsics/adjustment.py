@@ -18,7 +18,7 @@ import numpy as np
 from hybrik_ros.arrays import Array
 from hybrik_ros.fusion.extrinsics.pairing import Transform
 from hybrik_ros.fusion.extrinsics.tracks import BONES, Instants
-from hybrik_ros.fusion.landmarks import fuse
+from hybrik_ros.fusion.gaussians import fuse
 from hybrik_ros.perception.description import DEPTH_SIGMA, DISTANCE_ERROR
 from hybrik_ros.rotations import from_rotation_vector, skew
 
