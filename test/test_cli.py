@@ -56,6 +56,8 @@ def test_split_ros_arguments(argv: list[str], own: list[str], ros: list[str]) ->
         'bench kinematics --output {}',
         'bench perception --footage {}',
         'bench perception --pictures {}',
+        'bench fusion --footage {}',
+        'bench fusion --pictures {}',
     ],
 )
 def test_an_empty_name_is_refused(

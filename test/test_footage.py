@@ -1,4 +1,4 @@
-"""Footage: where it comes from, what is kept of it, and `hybrik bench perception` on a part."""
+"""Footage: where it comes from, what is kept of it, and the benches of it on a part."""
 
 import hashlib
 import json
@@ -321,8 +321,8 @@ PART = {
 RATE_OF_CUTS = 10.0  # the only one, in pictures per second
 
 
-def measure(clips: list[Clip], folder: Path) -> dict[str, Any]:
-    """Run the bench on these clips alone; return the figures that it writes into the folder."""
+def measure(clips: list[Clip], folder: Path, kind: str = 'perception') -> dict[str, Any]:
+    """Run a bench on these clips alone; return the figures that it writes into the folder."""
     with pytest.MonkeyPatch.context() as patch:
         for name in bench.THREADS:
             patch.setenv(name, '1')  # as they are for its child, which is not needed here
@@ -330,7 +330,7 @@ def measure(clips: list[Clip], folder: Path) -> dict[str, Any]:
         patch.setattr(ghosts, '_RATES', (RATE_OF_CUTS,))
         arguments = {'--output': folder / 'figures.json', '--pictures': folder / 'pictures'}
         words = [str(word) for pair in arguments.items() for word in pair]
-        assert main(['bench', 'perception', *words]) == 0
+        assert main(['bench', kind, *words]) == 0
     return json.loads((folder / 'figures.json').read_text())
 
 
@@ -454,3 +454,76 @@ def test_frames_without_people_count_as_missed(tmp_path: Path) -> None:
     assert measured['empty']['raw']['frames tracked'] == 0
     assert measured['half']['raw']['frames tracked'] == 8 / 16
     assert 5 / 16 < measured['half']['hybrik_ros']['frames tracked'] < 8 / 16  # confirm_after
+
+
+# The bench of the fusion on a part of it
+
+FUSED_FRAMES = 24  # A person in one camera alone is reported after 0.25 s.
+CAMERAS = ('1', '2', '3', '4')
+
+
+@pytest.fixture(scope='module')
+def fused_output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp('fusion')
+
+
+@pytest.fixture(scope='module')
+def fused(clips: dict[str, Clip], fused_output: Path) -> dict[str, Any]:
+    part = [replace(clip, stop=FUSED_FRAMES) for clip in clips.values() if clip.number]
+    return measure(part, fused_output, 'fusion')
+
+
+def test_fusion_is_more_accurate_than_the_mean_of_skeletons(fused: dict[str, Any]) -> None:
+    means = fused['man']['means']
+    two, four = (means[f'{count} cameras'] for count in (2, 4))
+    for by_method in (two, four):
+        assert by_method['fusion']['abs'] < 0.6 * by_method['averaging']['abs']
+        assert by_method['fusion']['PA'] < 0.8 * by_method['averaging']['PA']
+    assert four['fusion']['abs'] < two['fusion']['abs'] < 60  # regression bound, millimetres
+    assert four['triangulation']['jitter'] > 2 * four['fusion']['jitter']
+    assert 'triangulation' not in means['1 cameras']
+
+
+def test_every_set_of_cameras_is_measured(fused: dict[str, Any]) -> None:
+    assert len(fused['man']['sets']) == 15
+    assert set(CAMERAS) < set(fused['man']['sets'])
+    assert len(fused['pair']) == 11
+    for row in fused['pair'].values():
+        # People are not reported before confirm_after has passed.
+        assert row['both'] == pytest.approx(1 - 3 / FUSED_FRAMES)
+        assert row['switches'] == row['ghosts'] == 0
+
+
+def test_faults_of_cameras_cost_accuracy(fused: dict[str, Any]) -> None:
+    faults = fused['faults']
+    whole = fused['man']['sets']['1+2+3+4']['fusion']['abs']
+    assert faults['extrinsics']['2.0° 4.0 cm, all']['abs'] > whole + 20
+    late = [faults['clocks'][f'{delay} ms, all']['abs'] for delay in (0, 100, 200)]
+    assert late == sorted(late)
+    lost = faults['loss']['1+2+3+4, 4 lost']
+    assert lost['switches'] == 0
+    assert lost['step'] < 4 * lost['usual step']
+    assert set(faults['unsynchronised']) == {
+        f'{rate} Hz, {cameras}, {method}'
+        for rate in ('15.0', '7.5')
+        for cameras in ('pairs', 'all')
+        for method in ('synchronous', 'between', 'extrapolate', 'newest of each')
+    }
+    half = faults['half a body']
+    assert {name.partition(',')[0] for name in half} == {
+        *('1', '1+2', '1+3', '1+4'),
+        *('3', '2+3', '3+4', '1+2+3+4'),
+    }
+    assert half['1+2+3+4, 1 cut']['abs'] < 1.5 * whole  # regression bound
+
+
+def test_fusion_is_timed_by_views(fused: dict[str, Any]) -> None:
+    assert list(fused['milliseconds']) == [f'{count} views' for count in (1, 2, 3, 4)]
+    for row in fused['milliseconds'].values():
+        assert 0 < row['without the solver'] < row['whole']
+
+
+def test_fused_people_are_drawn(fused: dict[str, Any], fused_output: Path) -> None:
+    pictures = {path.name: cv2.imread(str(path)) for path in (fused_output / 'pictures').iterdir()}
+    assert set(pictures) == {'man.png', 'man_above.png', 'pair.png', 'pair_above.png'}
+    assert min(picture.std() for picture in pictures.values()) > 20

@@ -11,6 +11,7 @@ from rich.table import Table
 from hybrik_ros.arrays import Array
 from hybrik_ros.cli.bench.footage import Clip
 from hybrik_ros.cli.bench.measures import (
+    BONES,
     bone_deviation,
     jitter,
     mean_distance,
@@ -29,8 +30,6 @@ from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.settings import Settings
 from hybrik_ros.skeleton import NUM_JOINTS, PARENTS
 
-# Upper arms, forearms, thighs and shanks: indices of their ends in TRUE_JOINTS.
-_BONES = ([0, 1, 2, 3, 6, 7, 8, 9], [2, 3, 4, 5, 8, 9, 10, 11])
 _MILLIMETRES = 1e3
 
 
@@ -75,7 +74,7 @@ def raw_figures(clip: Clip, truth: Truth | None, num_frames: int) -> dict[str, A
     return {
         'frames tracked': len(raw) / num_frames,
         **_accuracy(joints, list(raw), truth),
-        'bone SD': _MILLIMETRES * bone_deviation(joints, *_BONES),
+        'bone SD': _MILLIMETRES * bone_deviation(joints, *BONES),
     }
 
 

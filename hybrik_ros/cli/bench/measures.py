@@ -13,6 +13,11 @@ HIPS = [6, 7]  # indices in TRUE_JOINTS
 # The joints common to the ground truth, SMPL and BlazePose.
 TRUE_JOINTS = ('LShoulder', 'RShoulder', 'LElbow', 'RElbow', 'LWrist', 'RWrist',
                'LHip', 'RHip', 'LKnee', 'RKnee', 'LAnkle', 'RAnkle')  # fmt: skip
+# Upper arms, forearms, thighs and shanks: indices of their ends in TRUE_JOINTS.
+BONES = ([0, 1, 2, 3, 6, 7, 8, 9], [2, 3, 4, 5, 8, 9, 10, 11])
+
+# Range in frames in which a delay is searched.
+_MIN_DELAY, _MAX_DELAY = -4, 8
 
 
 def procrustes_aligned(points: Array, target: Array) -> Array:
@@ -96,6 +101,39 @@ def bone_deviation(points: Array, parents: Sequence[int], children: Sequence[int
         return float('nan')
     lengths = np.linalg.norm(points[:, children] - points[:, parents], axis=-1)
     return float(lengths.std(axis=0).mean())
+
+
+def delay(points: Array, numbers: Sequence[int], truth: Array) -> float:
+    """Return the delay of points: the shift in time at which they are nearest to the truth.
+
+    Parameters
+    ----------
+    points : ndarray
+        Points (N, 12, 3) of TRUE_JOINTS.
+    numbers : sequence of int
+        Frame numbers (N).
+    truth : ndarray
+        True joints (frames, 12, 3).
+
+    Returns
+    -------
+    float
+        Frames by which the points are late, by the least mean distance relative to the hips, with
+        the minimum of a parabola through it and its neighbours; NaN if there are no points.
+    """
+    relative, true = root_relative(points), root_relative(truth)
+    frames = np.array(numbers, int)
+    shifts = np.arange(_MIN_DELAY, _MAX_DELAY + 1)
+    known = [(frames >= shift) & (frames - shift < len(true)) for shift in shifts]
+    errors = [
+        mean_distance(relative[each], true[frames[each] - shift])
+        for shift, each in zip(shifts, known, strict=True)
+    ]
+    if not np.isfinite(errors).all():
+        return float('nan')
+    best = int(np.clip(np.argmin(errors), 1, len(shifts) - 2))
+    before, least, after = errors[best - 1 : best + 2]
+    return float(shifts[best] + (before - after) / 2 / (before - 2 * least + after))
 
 
 def switches(ids: Sequence[str]) -> int:

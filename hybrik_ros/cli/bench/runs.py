@@ -1,18 +1,18 @@
 """Runs of the pipeline over clips, and which of the people it finds is which real person."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from hybrik_ros.arrays import Array
+from hybrik_ros.cli.bench.covering import Excerpt
 from hybrik_ros.cli.bench.footage import Clip
 from hybrik_ros.cli.bench.measures import TRUE_JOINTS
 from hybrik_ros.cli.bench.triangulation import PersonView, triangulate
 from hybrik_ros.cli.bench.truth import BLAZEPOSE, Truth
-from hybrik_ros.human import Human
-from hybrik_ros.perception.estimator import Observation
+from hybrik_ros.human import Human, HumanObservation
 from hybrik_ros.pipeline import Pipeline
 
 Trajectory = dict[int, Human]  # estimates of one real person, by frame number
@@ -36,7 +36,7 @@ class Run:
 
     clip: Clip
     frames: dict[int, list[Human]]
-    observations: dict[int, list[Observation]]
+    observations: dict[int, list[HumanObservation]]
 
     def follow(self, man: Truth | None) -> list[Trajectory]:
         """Return the trajectories of the clip's people; with ground truth, the first is the man."""
@@ -54,19 +54,45 @@ class Run:
     def view(self, number: int, human: Human) -> PersonView:
         """Return where a human of a frame is in the image."""
         assert self.clip.extrinsics is not None
-        observation = self.observations[number][self.frames[number].index(human)]
+        observation = self._observation(number, human)
         return PersonView(
-            *self.clip.extrinsics, observation.rays[BLAZEPOSE], observation.confidence[BLAZEPOSE]
+            *self.clip.extrinsics,
+            observation.rays[BLAZEPOSE],
+            observation.landmark_confidence[BLAZEPOSE],
         )
 
+    def only(self, trajectory: Trajectory) -> 'Run':
+        """Return the run with one person and the frames of that person alone."""
+        return replace(
+            self,
+            frames={number: [human] for number, human in trajectory.items()},
+            observations={
+                number: [self._observation(number, human)] for number, human in trajectory.items()
+            },
+        )
 
-def run_pipeline(pipeline: Pipeline, clip: Clip) -> Run:
-    """Run the pipeline over all frames of a clip."""
+    def renumber(self, numbers: Mapping[int, int]) -> 'Run':
+        """Return a run that has, in each frame (key), what the camera saw in another (value)."""
+        return replace(
+            self,
+            frames={number: self.frames[seen] for number, seen in numbers.items()},
+            observations={number: self.observations[seen] for number, seen in numbers.items()},
+        )
+
+    def _observation(self, number: int, human: Human) -> HumanObservation:
+        """Return what a human of a frame was posed from."""
+        return self.observations[number][self.frames[number].index(human)]
+
+
+def run_pipeline(pipeline: Pipeline, clip: Clip, excerpt: Excerpt | None = None) -> Run:
+    """Run the pipeline over all frames of a clip, or over a part of its pictures."""
     pipeline.reset()
     run = Run(clip, {}, {})
+    camera = clip.camera if excerpt is None else excerpt.camera(clip.camera)
     for number, picture in clip.frames():
-        run.frames[number] = pipeline(picture, clip.camera, number / clip.rate)
-        run.observations[number] = pipeline.observations
+        shown = picture if excerpt is None else excerpt.picture(picture)
+        run.frames[number] = pipeline(shown, camera, number / clip.rate)
+        run.observations[number] = pipeline.human_observations
     return run
 
 

@@ -1,7 +1,8 @@
 """True joints of the people in the calibrated clips."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,6 +22,10 @@ BLAZEPOSE = [blazepose.INDEX[JOINT_NAMES[joint]] for joint in MAIN_JOINTS]
 # Maximum mean distance of a person from the true joints in the image, relative to the height of the
 # skeleton.
 _MAX_MISS = 0.25
+
+# The man's joints, with two of the cameras, and all four cameras.
+_JOINTS = 'test/data/pose2sim_ground_truth.npz'
+_EXTRINSICS = 'test/data/pose2sim_extrinsics.npz'
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,18 +86,55 @@ class Truth:
 
 def load_man(clip: Clip) -> Truth | None:
     """Return the ground truth of the man; None outside a source tree, or if there is none."""
-    if clip.extrinsics is None:
-        return None
-    try:
-        path = share_path('test/data/pose2sim_ground_truth.npz')
-    except FileNotFoundError:
+    path = _find(_JOINTS)
+    if clip.extrinsics is None or path is None:
         return None
     with np.load(path) as stored:
-        names = list(stored['joint_names'])
-        joints = stored['joints_world'][:, [names.index(name) for name in TRUE_JOINTS]]
+        joints = _read_joints(stored)
         rotation, translation = clip.extrinsics
         if clip.number <= len(stored['camera_translations']):
             # The extrinsics with which the joints were triangulated.
             rotation = cv2.Rodrigues(stored['camera_rotation_vectors'][clip.number - 1])[0]
             translation = stored['camera_translations'][clip.number - 1]
     return Truth(joints @ rotation.T + translation)
+
+
+def load_world() -> Array | None:
+    """Return the man's joints (frames, 12, 3) in metres in the world; None outside a source tree.
+
+    The z axis of the world points up.
+    """
+    path = _find(_JOINTS)
+    if path is None:
+        return None
+    with np.load(path) as stored:
+        return _read_joints(stored)
+
+
+def refine(clips: Sequence[Clip]) -> list[Clip]:
+    """Return the clips of the four cameras with the extrinsics of the man's joints.
+
+    They were triangulated with refined extrinsics, which differ from the clips' by 0.5 to 1.2
+    degrees and 26 to 75 mm. The list is empty outside a source tree.
+    """
+    path = _find(_EXTRINSICS)
+    if path is None:
+        return []
+    with np.load(path) as stored:
+        rotations = [cv2.Rodrigues(vector)[0] for vector in stored['camera_rotation_vectors']]
+        extrinsics = list(zip(rotations, stored['camera_translations'], strict=True))
+    return [replace(clip, extrinsics=extrinsics[clip.number - 1]) for clip in clips if clip.number]
+
+
+def _find(name: str) -> Path | None:
+    """Return the path of a file; None outside a source tree."""
+    try:
+        return share_path(name)
+    except FileNotFoundError:
+        return None
+
+
+def _read_joints(stored: Mapping[str, Array]) -> Array:
+    """Return the man's joints (frames, 12, 3) in metres in the world."""
+    names = list(stored['joint_names'])
+    return stored['joints_world'][:, [names.index(name) for name in TRUE_JOINTS]]
