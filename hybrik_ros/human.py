@@ -10,6 +10,8 @@ from hybrik_ros.arrays import Array
 # Maximum absolute value of a beta. Fits of SMPL to unusual people reach 10; those of this package
 # are within body.betas.BETA_LIMITS.
 MAX_BETA = 20.0
+# Number of landmarks of each set.
+LANDMARK_SETS = {'blazepose': 33, 'smpl': 29}
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +26,7 @@ class Human:
         Expected share of the limbs' joints that lie near their true place, in [0, 1]; see
         `hybrik_ros.confidence`. Below 0.5 there may be no person.
     box : ndarray
-        Bounding box (4): x_min, y_min, x_max, y_max in pixels.
+        Bounding box (4): x_min, y_min, x_max, y_max in pixels; zeros in a fixed frame.
     joints : ndarray
         Joints (24, 3) of the solved body.
     joint_confidence : ndarray
@@ -74,7 +76,7 @@ class HumanObservation:
     confidence : float
         As of Human.
     landmarks : str
-        Set of the N landmarks: 'blazepose' (33) or 'smpl' (29 joints and leaves).
+        Set of the N landmarks, a key of LANDMARK_SETS; 'smpl' has the joints and leaves.
     rays : ndarray
         Rays (N, 2) of the landmarks in the optical frame: x / z and y / z, without distortion.
     landmark_confidence : ndarray

@@ -344,6 +344,10 @@ _NODE = (
     Parameter('publish.human_pose', True, 'Publish HumanMesh, one message per person.'),
     Parameter('publish.human_poses', True, 'Publish HumanMeshArray, one message per frame.'),
     Parameter(
+        'publish.observations', True,
+        'Publish HumanObservationArray, one message per frame, for the fusion of several cameras.',
+    ),
+    Parameter(
         'publish.vertices', False,
         'Fill in the vertices of HumanMesh: 83 kB more per person and frame.',
     ),

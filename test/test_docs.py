@@ -29,8 +29,9 @@ from hybrik_ros.node.diagnostics import Diagnostics
 from hybrik_ros.node.inputs import Inputs
 from hybrik_ros.node.message_maker import make
 from hybrik_ros.node.node import HybrikNode
-from hybrik_ros.node.outputs import Outputs
+from hybrik_ros.node.outputs import ImageOutputs
 from hybrik_ros.node.parameters import declare
+from hybrik_ros.node.picture import Picture
 from hybrik_ros.node.rep155 import Rep155
 from hybrik_ros.node.rep155_angles import HINGES
 
@@ -300,7 +301,7 @@ def test_topics_are_those_of_the_node(node: HybrikNode) -> None:
     inputs |= subscribed(node, image_transport='compressed')
     before = {publisher.topic_name for publisher in node.publishers}
     assert '/diagnostics' in before
-    outputs = Outputs(node, BODY, lambda _: None)
+    outputs = ImageOutputs(node, BODY, lambda _: None)
     made = {publisher.topic_name for publisher in node.publishers} - before | {'/diagnostics'}
     own = {topic for topic in made if not topic.startswith('/humans/')}
     outputs.close()
@@ -321,7 +322,7 @@ def test_topics_of_rep155_are_those_of_the_node(node: HybrikNode) -> None:
     rep155 = Rep155(node, BODY)
     camera = Camera.from_field_of_view(60, 64, 48)
     picture = np.zeros((48, 64, 3), np.uint8)
-    rep155.publish([person('p1')], picture, camera, Header())
+    rep155.publish([person('p1')], Header(), Picture(picture, camera))
     made = {publisher.topic_name for publisher in node.publishers} - before
     rep155.close()
     named = {topic.replace('<id>', 'p1') for topic in first_column('doc/rep155.md')}

@@ -41,8 +41,9 @@ from visualization_msgs.msg import Marker, MarkerArray
 import hybrik_ros
 from hybrik_ros.body import BodyModel
 from hybrik_ros.kinematics import forward
+from hybrik_ros.messages.observations import observations_of
 from hybrik_ros.messages.people import from_human_mesh
-from hybrik_ros.msg import HumanMesh, HumanMeshArray
+from hybrik_ros.msg import HumanMesh, HumanMeshArray, HumanObservationArray
 from hybrik_ros.perception import blazepose, detector
 from hybrik_ros.rotations import from_quaternion
 from hybrik_ros.skeleton import JOINT_NAMES, PARENTS
@@ -262,6 +263,38 @@ def chain(transforms: list) -> dict[str, np.ndarray]:
         step[:3, 3] = move.x, move.y, move.z
         poses[transform.child_frame_id] = poses[transform.header.frame_id] @ step
     return poses
+
+
+def test_observations_are_published_while_there_is_a_subscriber(
+    peer: Peer, answers: list[HumanMeshArray]
+) -> None:
+    received: list[HumanObservationArray] = []
+    subscription = peer.node.create_subscription(
+        HumanObservationArray, 'human_observations', received.append, qos_profile_sensor_data
+    )
+    try:
+        assert peer.wait(lambda: peer.node.count_publishers('human_observations') > 0)
+        [publisher] = peer.node.get_publishers_info_by_topic('/human_observations')
+        assert publisher.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+
+        def last_pair() -> tuple[HumanMeshArray, HumanObservationArray] | None:
+            answer = peer.show_and_wait(peer.frame())
+            same = [m for m in received if m.header == answer.header]
+            return (answer, same[0]) if same else None
+
+        answer, message = peer.wait(last_pair)
+    finally:
+        peer.node.destroy_subscription(subscription)
+    body_model, [seen], faults = observations_of(message)
+    [human] = answer.humans
+    assert (body_model, faults) == (human.body_model, [])
+    assert (seen.id, seen.landmarks) == (human.id, 'blazepose')
+    assert seen.confidence == pytest.approx(human.confidence)
+    # Rays to the hips go near the joints of the body, and the depth is that of its pelvis.
+    joints = from_human_mesh(human).joints
+    hips = seen.rays[[23, 24]].mean(axis=0)
+    np.testing.assert_allclose(hips, joints[0, :2] / joints[0, 2], atol=0.05)
+    assert seen.distance == pytest.approx(joints[0, 2], rel=0.2)
 
 
 def tf_of(peer: Peer, answer: HumanMeshArray) -> list:

@@ -5,15 +5,19 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from test_motion import BODY, stamps, walk
 
 from hybrik_ros.bags import BagWriter, create_message_maker, serialise, typestore
+from hybrik_ros.bags.people_reader import read_people
 from hybrik_ros.body.betas import BETA_LIMITS
 from hybrik_ros.cli import main
 from hybrik_ros.human import Human
@@ -174,8 +178,6 @@ def test_vertices_must_be_finite_triples() -> None:
     [
         (setter('joints.20.x', 1.8), r'joints\[20\] \(left_wrist\) is .* m from the left_elbow'),
         (setter('joints.20.x', -40.0), r'joints reaches 4.* m from the pelvis'),
-        (setter('joints.0.z', -3.0), 'the pelvis is at a depth of -3 m, not in front'),
-        (setter('joints.0.z', 0.0), 'the pelvis is at a depth of 0 m, not in front'),
         (setter('translation.z', 30.0), 'translation reaches 2.* m from the pelvis'),
         (setter('vertices', np.float32([0, 0, 3, 0, 0, -3])), 'vertices reaches 6.* m from'),
         (setter('box', np.float32([9, 0, 5, 10])), r'box ends before it begins: \[9.0, 0.0, 5.0'),
@@ -186,6 +188,31 @@ def test_bodies_that_no_person_has_are_refused(damage: Callable[[Any], None], re
     message = mesh(walk(1, 1)[0])
     damage(message)
     assert re.match(f"stamp 1.500000000 s, person 'p1': {reason}", refuse(message))
+
+
+@pytest.mark.parametrize('depth', [-3.0, 0.0])
+def test_people_behind_the_camera_are_refused_and_those_below_a_fixed_frame_are_not(
+    depth: float,
+) -> None:
+    human = walk(1, 1)[0]
+    move = np.array([0.0, 0.0, depth - human.joints[0, 2]])
+    human = replace(human, joints=human.joints + move, translation=human.translation + move)
+    assert from_human_mesh(mesh(human)).joints[0, 2] == pytest.approx(depth)
+    reason = refuse(mesh(replace(human, box=np.array([10.0, 20.0, 30.0, 40.0]))))
+    assert f'the pelvis is at a depth of {depth:g} m, not in front of the camera' in reason
+
+
+def test_joint_sigma_comes_back_equal_or_unknown() -> None:
+    human = walk(1, 1)[0]
+    assert from_human_mesh(mesh(human)).joint_sigma is None
+    sigma = np.linspace(0.01, 0.3, 24)
+    message = mesh(replace(human, joint_sigma=sigma))
+    np.testing.assert_allclose(from_human_mesh(message).joint_sigma, sigma, rtol=1e-6)
+    for value in (NAN, -0.1, INF):
+        message.joint_sigma[3] = value
+        assert 'joint_sigma[3] is' in refuse(message)
+    message.joint_sigma = np.zeros(23, np.float32)
+    assert 'joint_sigma has 23 entries instead of 24' in refuse(message)
 
 
 @pytest.mark.parametrize('betas', [BETA_LIMITS[0], BETA_LIMITS[1], 5.0])
@@ -263,6 +290,42 @@ def write(path: Path, single: bool, damage: Callable[[Any], None] | None, number
             for message in meshes if single else [MAKER.array(meshes, header(stamp))]:
                 bag.write('/people', stamp, serialise(message))
     return path
+
+
+@pytest.mark.parametrize('single', [False, True])
+def test_bags_of_earlier_versions_without_joint_sigma_are_read(
+    single: bool, tmp_path: Path
+) -> None:
+    """With the definition of the type in the bag."""
+    single_type = 'hybrik_ros/msg/HumanMesh'
+    array_type = f'{single_type}Array'
+    text, _ = typestore().generate_msgdef(array_type, ros_version=2)
+    old = get_typestore(Stores.EMPTY)
+    old.register(get_types_from_msg(text.replace('float32[] joint_sigma\n', ''), array_type))
+    human = walk(1, 1)[0]
+    message: Any = SimpleNamespace(**vars(mesh(human)))
+    del message.joint_sigma
+    kind = single_type if single else array_type
+    content = message if single else SimpleNamespace(header=header(0), humans=[message])
+    with Writer(tmp_path / 'bag', version=8, storage_plugin=StoragePlugin.MCAP) as bag:
+        topic = bag.add_connection('/people', kind, typestore=old)
+        bag.write(topic, 1_500_000_000, old.serialize_cdr(content, kind))
+    [[read]] = read_people(tmp_path / 'bag').frames.values()
+    np.testing.assert_allclose(read.joints, human.joints)
+    assert read.joint_sigma is None
+
+
+@pytest.mark.parametrize('text', ['string id', 'int32 header\nint32[] humans', 'int32 import'])
+def test_messages_of_another_definition_are_left_out(text: str, tmp_path: Path) -> None:
+    kind = 'hybrik_ros/msg/HumanMeshArray'
+    other = get_typestore(Stores.EMPTY)
+    other.register(get_types_from_msg(text, kind))
+    with Writer(tmp_path / 'bag', version=8, storage_plugin=StoragePlugin.MCAP) as bag:
+        topic = bag.add_connection('/people', kind, typestore=other)
+        bag.write(topic, 1, bytes([0, 1, 0, 0, *8 * [0]]))
+    people = read_people(tmp_path / 'bag')
+    assert people.frames == {}
+    assert len(list(people.report())) == 1
 
 
 @pytest.fixture(scope='module')

@@ -21,8 +21,10 @@ import pytest
 from matroska import write_matroska
 from recorded import IMAGE, INFO, RATE, START, TEXT, write_bag
 from sample import CLIP, read_frames
+from test_observations import check_equal
 
 from hybrik_ros.bags import BagReader, BagWriter, Message, deserialise
+from hybrik_ros.bags.observation_reader import read_observations
 from hybrik_ros.bags.people_reader import read_people
 from hybrik_ros.camera import Camera
 from hybrik_ros.cli import main
@@ -89,6 +91,7 @@ def test_each_image_has_an_output_with_its_times(output: Path, frames: list[np.n
     assert kinds == {
         '/human_pose': 'hybrik_ros/msg/HumanMesh',
         '/human_poses': 'hybrik_ros/msg/HumanMeshArray',
+        '/human_observations': 'hybrik_ros/msg/HumanObservationArray',
         '/tf': 'tf2_msgs/msg/TFMessage',
     }
     messages = read(output)
@@ -117,6 +120,19 @@ def test_people_are_those_of_the_pipeline(output: Path, frames: list[np.ndarray]
             for human, other in zip(people, expected, strict=True):
                 np.testing.assert_array_equal(human.joints, other.joints)
                 np.testing.assert_allclose(human.rotations, other.rotations, atol=1e-12)
+
+
+def test_observations_are_those_of_the_pipeline(output: Path, frames: list[np.ndarray]) -> None:
+    read, left_out = read_observations(output)
+    assert list(left_out.report()) == []
+    with Pipeline.create() as pipeline:
+        camera = Camera.from_field_of_view(60, *SIZE)
+        for frame, picture in zip(read, frames, strict=True):
+            pipeline(picture, camera, frame.stamp * 1e-9)
+            assert (frame.frame_id, frame.body_model) == ('camera', 'default')
+            for found, expected in zip(frame.people, pipeline.human_observations, strict=True):
+                check_equal(found, expected)
+    assert sum(len(frame.people) for frame in read) >= len(frames) - 4
 
 
 @pytest.mark.parametrize(

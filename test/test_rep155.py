@@ -29,6 +29,7 @@ from hybrik_ros.human import Human
 from hybrik_ros.kinematics import forward, global_rotations
 from hybrik_ros.node import rep155_messages as messages
 from hybrik_ros.node.message_maker import make
+from hybrik_ros.node.picture import Picture
 from hybrik_ros.node.rep155 import Rep155, available
 from hybrik_ros.node.rep155_angles import HINGES, joint_angles
 from hybrik_ros.node.rep155_urdf import to_urdf
@@ -403,6 +404,7 @@ def test_real_motion_is_followed_without_jumps(clips: dict, name: str) -> None:
 # Of a unit focal length in pixels: at a distance of 1 m, a metre is 100 pixels.
 CAMERA = Camera(np.array([[100.0, 0, 49.5], [0, 100, 39.5], [0, 0, 1]]), np.zeros(0), 100, 80)
 RGB = np.random.default_rng(52).integers(0, 256, (80, 100, 3), np.uint8)
+PICTURE = Picture(RGB, CAMERA)
 HEADER = Header(frame_id='camera_optical_frame')
 HEADER.stamp.sec = 12
 FACE = ('nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear')
@@ -621,7 +623,7 @@ class Stream:
         header = Header(frame_id='camera_optical_frame')
         header.stamp.sec = self.number
         humans = [person(pose(), id=id) for id in people]
-        self.rep155.publish(humans, RGB, CAMERA, header)
+        self.rep155.publish(humans, header, PICTURE)
         return header
 
     def show_until(self, condition: Callable[[], object], *people: str) -> object:
@@ -699,10 +701,10 @@ def test_late_subscriber_receives_the_urdf(stream: Stream, theirs: Side) -> None
 
 def test_a_new_shape_has_a_new_urdf(rep155: Rep155, theirs: Side) -> None:
     models = theirs.subscribe(String, 'p1/urdf', LATCHED)
-    rep155.publish([person(pose())], RGB, CAMERA, HEADER)
+    rep155.publish([person(pose())], HEADER, PICTURE)
     assert wait_for(lambda: models)
     betas = np.full(BODY.num_betas, 1.0)
-    rep155.publish([person(pose(), betas=betas)], RGB, CAMERA, HEADER)
+    rep155.publish([person(pose(), betas=betas)], HEADER, PICTURE)
     assert wait_for(lambda: len(models) == 2)
     assert models[1].data == to_urdf('p1', BODY.rest_joints(betas))
 
@@ -757,7 +759,7 @@ def test_silent_node_revokes_no_people_of_others(stream: Stream, ours: Side, the
 def test_closed_it_has_no_topics(ours: Side, theirs: Side) -> None:
     before = len(list(ours.node.publishers))
     rep155 = Rep155(ours.node, BODY)
-    rep155.publish([person(pose())], RGB, CAMERA, HEADER)
+    rep155.publish([person(pose())], HEADER, PICTURE)
     assert wait_for(lambda: topics_of(theirs) >= {'tracked', 'p1/roi'})
     rep155.close()
     assert len(list(ours.node.publishers)) == before
@@ -767,7 +769,7 @@ def test_closed_it_has_no_topics(ours: Side, theirs: Side) -> None:
 def test_nothing_is_built_without_subscribers(rep155: Rep155, ours: Side) -> None:
     """Of images and cameras that are not there, nothing could be."""
     for _ in range(3):
-        rep155.publish([person(pose())], None, None, HEADER)
+        rep155.publish([person(pose())], HEADER, Picture(None, None))
     assert ours.node.count_publishers('/humans/bodies/p1/cropped') == 1
 
 

@@ -7,13 +7,14 @@ import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from rosbags.interfaces import Connection, MessageDefinitionFormat, Qos
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
 
 from hybrik_ros.advice import one_line
 from hybrik_ros.bags.mcap_file import McapFile
@@ -28,6 +29,7 @@ from hybrik_ros.bags.storage import (
 from hybrik_ros.bags.types import typestore
 from hybrik_ros.bags.unpacking import ZSTD_MAGIC, UnpackingError, unpack_file, unpack_zstd
 from hybrik_ros.limits import MAX_MESSAGE_BYTES, MAX_YAML_BYTES
+from hybrik_ros.messages.observations import HUMAN_OBSERVATION_ARRAY
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY
 from hybrik_ros.untrusted import check_regular, describe_unreadable, parse_yaml, read_regular
 
@@ -42,7 +44,7 @@ _COMPRESSED = '.zstd'
 _READ_TYPES = frozenset(
     (
         *(f'sensor_msgs/msg/{name}' for name in ('Image', 'CompressedImage', 'CameraInfo')),
-        *(HUMAN_MESH, HUMAN_MESH_ARRAY),
+        *(HUMAN_MESH, HUMAN_MESH_ARRAY, HUMAN_OBSERVATION_ARRAY),
     )
 )
 MAX_TIME = 2**63  # nanoseconds; times of receipt have 63 bits
@@ -112,26 +114,37 @@ class Topic(NamedTuple):
         BagError
             The definition is neither in the bag nor known to this package, or cannot be parsed.
         """
-        text, kind = self.connection.msgdef.data, self.connection.msgdef.format
-        is_known = self.type_name in typestore().fielddefs
-        reason = 'is neither in the bag nor part of ROS 2'
-        if kind != MessageDefinitionFormat.NONE:
-            store = get_typestore(Stores.EMPTY)
-            try:
-                is_msg = kind == MessageDefinitionFormat.MSG
-                parsed = (
-                    get_types_from_msg(text, self.type_name) if is_msg else get_types_from_idl(text)
-                )
-                store.register(parsed)
+        text, reason = self.connection.msgdef.data, 'is neither in the bag nor part of ROS 2'
+        try:
+            if (store := self._defined()) is not None:
                 return text, store.hash_rihs01(self.type_name)
-            except Exception as error:  # The exception of rosbags depends on what is wrong.
-                reason = f'cannot be parsed ({one_line(error) or repr(error)})'
-        if is_known:
+        except Exception as error:  # The exception of rosbags depends on what is wrong.
+            reason = f'cannot be parsed ({one_line(error) or repr(error)})'
+        if self.type_name in typestore().fielddefs:
             text, _ = typestore().generate_msgdef(self.type_name, ros_version=2)
             return text, typestore().hash_rihs01(self.type_name)
         raise BagError(
             f'{self.name} cannot be copied: the definition of its type {self.type_name} {reason}'
         )
+
+    def types(self) -> Typestore:
+        """Return the types as the bag defines them; those that are known where it does not."""
+        with suppress(Exception):  # As above.
+            if (store := self._defined()) is not None:
+                return store
+        return typestore()
+
+    def _defined(self) -> Typestore | None:
+        """Return the types that the bag defines for the topic; None if it defines none."""
+        text, kind = self.connection.msgdef.data, self.connection.msgdef.format
+        if kind == MessageDefinitionFormat.NONE:
+            return None
+        is_msg = kind == MessageDefinitionFormat.MSG
+        store = get_typestore(Stores.EMPTY)
+        store.register(
+            get_types_from_msg(text, self.type_name) if is_msg else get_types_from_idl(text)
+        )
+        return store
 
 
 class BagReader:

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from hybrik_ros.messages.observations import ObservationMaker
 from hybrik_ros.messages.people import MessageMaker
 from hybrik_ros.share import share_path
 
-_MESSAGES = ('HumanMesh', 'HumanMeshArray')
+_MESSAGES = ('HumanMesh', 'HumanMeshArray', 'HumanObservation', 'HumanObservationArray')
 
 
 @cache
@@ -32,7 +33,7 @@ def typestore() -> Typestore:
     return store
 
 
-def deserialise(data: bytes | memoryview, type_name: str) -> Any:
+def deserialise(data: bytes | memoryview, type_name: str, store: Typestore | None = None) -> Any:
     """Return the message in serialised data.
 
     Parameters
@@ -41,6 +42,8 @@ def deserialise(data: bytes | memoryview, type_name: str) -> Any:
         The serialised message (CDR).
     type_name : str
         Type of the message, such as sensor_msgs/msg/Image.
+    store : Typestore, optional
+        Where the type is defined; `typestore` by default.
 
     Returns
     -------
@@ -53,7 +56,7 @@ def deserialise(data: bytes | memoryview, type_name: str) -> Any:
         The data is damaged.
     """
     try:
-        return typestore().deserialize_cdr(data, type_name)
+        return (store or typestore()).deserialize_cdr(data, type_name)
     except Exception as error:  # The exception of rosbags depends on where the damage is.
         raise ValueError(f'a message of type {type_name} is damaged: {error!r}') from error
 
@@ -66,6 +69,11 @@ def serialise(message: Any) -> memoryview:
 def create_message_maker() -> MessageMaker:
     """Return a MessageMaker that makes messages of the types of `typestore`."""
     return MessageMaker(typestore().types, _to_floats)
+
+
+def create_observation_maker() -> ObservationMaker:
+    """Return an ObservationMaker that makes messages of the types of `typestore`."""
+    return ObservationMaker(typestore().types, _to_floats)
 
 
 def _to_floats(numbers: NDArray) -> NDArray[np.float32]:

@@ -48,7 +48,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         help='write the people in recordings into bags, without ROS',
         description='Processes every image of a rosbag2 bag (mcap or sqlite3, compressed or not, '
         'whole or cut off), a video, a photo or a folder of images, and writes a bag with '
-        '/human_pose, /human_poses and /tf, with the stamps of the images.',
+        '/human_pose, /human_poses, /human_observations and /tf, with the stamps of the images.',
     )
     parser.add_argument(
         'input',

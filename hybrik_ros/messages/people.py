@@ -1,8 +1,6 @@
 """Conversion of people to messages, and back: what comes from outside is checked here."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from reprlib import repr as cut_repr
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +9,13 @@ from numpy.typing import ArrayLike, NDArray
 from hybrik_ros.arrays import Array
 from hybrik_ros.human import MAX_BETA, Human
 from hybrik_ros.kinematics import global_rotations
-from hybrik_ros.limits import MAX_NAME_CHARACTERS
+from hybrik_ros.messages.field_checks import (
+    check_id,
+    check_length,
+    check_name,
+    read_confidences,
+    read_numbers,
+)
 from hybrik_ros.messages.fields import Header, find_stamp_fault, nanoseconds
 from hybrik_ros.messages.frames import Frame, frames_of
 from hybrik_ros.printable import printable
@@ -22,9 +26,6 @@ HUMAN_MESH = 'hybrik_ros/msg/HumanMesh'
 HUMAN_MESH_ARRAY = 'hybrik_ros/msg/HumanMeshArray'
 TF = 'tf2_msgs/msg/TFMessage'
 
-# Ids become parts of file names and of TF frames: word characters, inner dots and hyphens.
-_ID = re.compile(r'\w[\w.-]*')
-_MAX_ID_BYTES = 64
 _SHOWN_CHARACTERS = 40  # maximum of an id in an error
 # Maximum difference of the squared length of a unit quaternion from 1, that of tf2 (buffer_core).
 _MAX_NORM_ERROR = 0.01
@@ -40,7 +41,7 @@ _MAX_BONE, _MAX_REACH = 1.0, 2.5
 _MIN_EXTENT = 0.2
 _MAX_COMPONENT = 2.0  # of a quaternion; its length is checked more strictly
 _MAX_PIXEL = 1e6
-_MAX_CONFIDENCE = 1 + 1e-6  # 1, and rounding
+_NONE = np.zeros(0)  # what an optional array has in a message
 
 
 class PersonError(ValueError):
@@ -122,12 +123,13 @@ class MessageMaker:
             rotations=[self.quaternion(row) for row in to_quaternion(human.rotations)],
             joints=[self.point(joint) for joint in human.joints],
             joint_confidence=human.joint_confidence.astype(np.float32),
+            joint_sigma=self._to_floats(_NONE if human.joint_sigma is None else human.joint_sigma),
             velocity=self.vector(human.velocity),
             body_model=body_model,
             betas=self._to_floats(human.betas),
             translation=self.point(human.translation),
             translation_confidence=human.translation_confidence,
-            vertices=self._to_floats(np.zeros(0) if vertices is None else vertices),
+            vertices=self._to_floats(_NONE if vertices is None else vertices),
         )
 
     def array(self, messages: Sequence[Any], header: Header) -> Any:
@@ -215,26 +217,33 @@ def from_human_mesh(message: Any) -> Human:
 
 
 def _describe(message: Any, reason: str) -> str:
-    header = getattr(message, 'header', None)
+    return describe(getattr(message, 'header', None), message.id, reason)
+
+
+def describe(header: Header | None, id: str, reason: str) -> str:
+    """Return the text of a PersonError: stamp, person and reason."""
     stamp = f'stamp {header.stamp.sec}.{header.stamp.nanosec:09d} s, ' if header else ''
-    return f"{stamp}person '{printable(message.id, _SHOWN_CHARACTERS)}': {reason}"
+    return f"{stamp}person '{printable(id, _SHOWN_CHARACTERS)}': {reason}"
 
 
 def _parse(message: Any) -> Human:
-    _check_id(message.id)
-    _check_name('body_model', getattr(message, 'body_model', ''))
+    check_id(message.id)
+    check_name('body_model', getattr(message, 'body_model', ''))
     if hasattr(message, 'header'):
-        _check_name('frame_id', message.header.frame_id)
+        check_name('frame_id', message.header.frame_id)
     rotations = from_quaternion(_unit_quaternions(message.rotations))
-    _check_length('vertices', message.vertices, 3 * _MAX_VERTICES)
-    _check_length('betas', message.betas, _MAX_BETAS)
-    vertices = _numbers('vertices', message.vertices, None, -_MAX_POSITION, _MAX_POSITION)
+    check_length('vertices', message.vertices, 3 * _MAX_VERTICES)
+    check_length('betas', message.betas, _MAX_BETAS)
+    vertices = read_numbers('vertices', message.vertices, None, -_MAX_POSITION, _MAX_POSITION)
     if len(vertices) % 3:
         raise ValueError(f'vertices has {len(vertices)} numbers, not a multiple of 3')
     vertices = vertices.reshape(-1, 3)
+    box = _parse_box(message.box)
     joints = _points('joints', message.joints, NUM_JOINTS, _MAX_POSITION)
     translation = _points('translation', [message.translation], 1, _MAX_POSITION)
     _check_joints(joints)
+    if box.any():  # There is no box in a fixed frame, where depth has no meaning.
+        _check_depth(joints)
     _check_reach('translation', translation, joints[PELVIS])
     _check_reach('vertices', vertices, joints[PELVIS])
     _check_extent('joints', joints)
@@ -242,55 +251,46 @@ def _parse(message: Any) -> Human:
         _check_extent('vertices', vertices)
     return Human(
         id=message.id,
-        confidence=float(_confidences('confidence', [message.confidence], 1)[0]),
-        box=_parse_box(message.box),
+        confidence=float(read_confidences('confidence', [message.confidence], 1)[0]),
+        box=box,
         joints=joints,
-        joint_confidence=_confidences('joint_confidence', message.joint_confidence, NUM_JOINTS),
+        joint_confidence=read_confidences('joint_confidence', message.joint_confidence, NUM_JOINTS),
         rotations=rotations,
         global_rotations=global_rotations(rotations),
-        betas=_numbers('betas', message.betas, None, -MAX_BETA, MAX_BETA),
+        betas=read_numbers('betas', message.betas, None, -MAX_BETA, MAX_BETA),
         translation=translation[0],
         translation_confidence=float(
-            _confidences('translation_confidence', [message.translation_confidence], 1)[0]
+            read_confidences('translation_confidence', [message.translation_confidence], 1)[0]
         ),
         velocity=_points('velocity', [message.velocity], 1, _MAX_SPEED)[0],
         vertices=vertices.astype(np.float32) if len(vertices) else None,
+        joint_sigma=_parse_sigma(message),
     )
 
 
-def _check_id(id: str) -> None:
-    if len(id) > _MAX_ID_BYTES or not _ID.fullmatch(id) or len(id.encode()) > _MAX_ID_BYTES:
-        raise ValueError(
-            f'the id is not 1 to {_MAX_ID_BYTES} letters, digits, underscores and inner dots or '
-            f'hyphens'
-        )
-
-
-def _check_name(field: str, name: str) -> None:
-    if len(name) > MAX_NAME_CHARACTERS:
-        raise ValueError(
-            f'{field} {cut_repr(name)} has {len(name)} characters, more than the maximum of '
-            f'{MAX_NAME_CHARACTERS}'
-        )
-
-
-def _check_length(name: str, values: Sequence[float], maximum: int) -> None:
-    if len(values) > maximum:
-        raise ValueError(f'{name} has {len(values)} numbers, more than the maximum of {maximum}')
+def _parse_sigma(message: Any) -> Array | None:
+    values = getattr(message, 'joint_sigma', ())  # Messages of earlier versions have none.
+    if not len(values):
+        return None
+    return read_numbers('joint_sigma', values, NUM_JOINTS, 0.0, _MAX_POSITION)
 
 
 def _parse_box(values: ArrayLike) -> Array:
-    box = _numbers('box', values, 4, -_MAX_PIXEL, _MAX_PIXEL)
+    box = read_numbers('box', values, 4, -_MAX_PIXEL, _MAX_PIXEL)
     if (box[2:] < box[:2]).any():
         raise ValueError(f'box ends before it begins: {box.tolist()} is x_min, y_min, x_max, y_max')
     return box
 
 
-def _check_joints(joints: Array) -> None:
-    """Refuse joints (24, 3) that are behind the camera, or farther apart than any person's."""
+def _check_depth(joints: Array) -> None:
+    """Refuse joints (24, 3) that are behind the camera."""
     depth = joints[PELVIS, 2]
     if depth <= 0:
         raise ValueError(f'the pelvis is at a depth of {depth:g} m, not in front of the camera')
+
+
+def _check_joints(joints: Array) -> None:
+    """Refuse joints (24, 3) that are farther apart than any person's."""
     _check_reach('joints', joints, joints[PELVIS])
     bones = np.linalg.norm(joints[1:] - joints[list(PARENTS[1:NUM_JOINTS])], axis=1)
     if bones.max() > _MAX_BONE:
@@ -323,7 +323,7 @@ def _check_extent(name: str, points: Array) -> None:
 def _unit_quaternions(rotations: Sequence[Any]) -> Array:
     """Return the quaternions (24, 4) of the rotations."""
     rows = [[q.x, q.y, q.z, q.w] for q in rotations]
-    quaternions = _numbers('rotations', rows, NUM_JOINTS, -_MAX_COMPONENT, _MAX_COMPONENT)
+    quaternions = read_numbers('rotations', rows, NUM_JOINTS, -_MAX_COMPONENT, _MAX_COMPONENT)
     squares = np.sum(quaternions**2, axis=1)
     wrong = np.flatnonzero(np.abs(squares - 1) > _MAX_NORM_ERROR)
     if len(wrong):
@@ -336,25 +336,4 @@ def _unit_quaternions(rotations: Sequence[Any]) -> Array:
 
 
 def _points(name: str, points: Sequence[Any], count: int, limit: float) -> Array:
-    return _numbers(name, [[p.x, p.y, p.z] for p in points], count, -limit, limit)
-
-
-def _confidences(name: str, values: ArrayLike, count: int) -> Array:
-    return _numbers(name, values, count, 0.0, _MAX_CONFIDENCE)
-
-
-def _numbers(
-    name: str, values: ArrayLike, count: int | None, minimum: float, maximum: float
-) -> Array:
-    """Return numbers as an array of the given length, if all are finite and within the limits."""
-    numbers = np.asarray(values, np.float64)
-    if count is not None and len(numbers) != count:
-        raise ValueError(f'{name} has {len(numbers)} entries instead of {count}')
-    wrong = np.argwhere(~((numbers >= minimum) & (numbers <= maximum)))  # NaN too
-    if len(wrong):
-        place = tuple(wrong[0].tolist())
-        raise ValueError(
-            f'{name}{list(place)} is {numbers[place]:g}, not a number from {minimum:g} to '
-            f'{maximum:g}'
-        )
-    return numbers
+    return read_numbers(name, [[p.x, p.y, p.z] for p in points], count, -limit, limit)

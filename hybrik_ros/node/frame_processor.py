@@ -18,7 +18,8 @@ from hybrik_ros.messages.sample_range import SampleRange
 from hybrik_ros.node import parameters
 from hybrik_ros.node.detections import Box
 from hybrik_ros.node.inputs import Inputs
-from hybrik_ros.node.outputs import Outputs
+from hybrik_ros.node.outputs import ImageOutputs
+from hybrik_ros.node.picture import Picture
 from hybrik_ros.node.reporter import Reporter
 from hybrik_ros.node.stamps import StampCheck
 from hybrik_ros.perception.depth import DepthError
@@ -40,7 +41,7 @@ class FrameProcessor:
         Its parameters and its clock are used.
     pipeline : Pipeline
         Finds the people.
-    outputs : Outputs
+    outputs : ImageOutputs
         Publishes them.
     camera_infos : CameraInfoBuffer
         Knows the calibration of an image.
@@ -59,7 +60,7 @@ class FrameProcessor:
         self,
         node: Node,
         pipeline: Pipeline,
-        outputs: Outputs,
+        outputs: ImageOutputs,
         camera_infos: CameraInfoBuffer,
         reporter: Reporter,
     ) -> None:
@@ -111,7 +112,8 @@ class FrameProcessor:
             self._diagnostics.add_time(stage, seconds)
 
         started = time.monotonic()
-        self._outputs.publish(humans, rgb, camera, message.header)
+        observations = self._pipeline.human_observations
+        self._outputs.publish_image(humans, observations, message.header, Picture(rgb, camera))
         self._diagnostics.add_time('publish', time.monotonic() - started)
         self.add_age(message.header, 'total')
         self._diagnostics.count_processed(len(humans))

@@ -1,4 +1,4 @@
-"""The maker of the messages of people, with ROS message classes."""
+"""The makers of the messages of people and of observations, with ROS message classes."""
 
 import array
 
@@ -8,8 +8,18 @@ from numpy.typing import NDArray
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
+from hybrik_ros.messages.observations import (
+    HUMAN_OBSERVATION,
+    HUMAN_OBSERVATION_ARRAY,
+    ObservationMaker,
+)
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY, TF, MessageMaker
-from hybrik_ros.msg import HumanMesh, HumanMeshArray
+from hybrik_ros.msg import (
+    HumanMesh,
+    HumanMeshArray,
+    HumanObservation,
+    HumanObservationArray,
+)
 
 _GEOMETRY = ('Point', 'Quaternion', 'Transform', 'TransformStamped', 'Vector3')
 
@@ -29,5 +39,10 @@ make = MessageMaker(
         'std_msgs/msg/Header': Header,
         **{f'geometry_msgs/msg/{name}': getattr(geometry_msgs.msg, name) for name in _GEOMETRY},
     },
+    float_array,
+)
+
+make_observations = ObservationMaker(
+    {HUMAN_OBSERVATION: HumanObservation, HUMAN_OBSERVATION_ARRAY: HumanObservationArray},
     float_array,
 )

@@ -20,7 +20,7 @@ from hybrik_ros.node import detections, parameters
 from hybrik_ros.node.frame_processor import FrameProcessor
 from hybrik_ros.node.inputs import Inputs
 from hybrik_ros.node.loader import Loader
-from hybrik_ros.node.outputs import Outputs
+from hybrik_ros.node.outputs import ImageOutputs
 from hybrik_ros.node.reporter import Reporter
 from hybrik_ros.node.topics import camera_topics
 from hybrik_ros.node.worker import FrameWorker
@@ -41,9 +41,10 @@ class HybrikNode(LifecycleNode):
     """Publishes the people in a camera's images.
 
     Subscribes to image, and to camera_info beside it. While active it publishes human_pose,
-    human_poses, /tf, ~/markers, ~/overlay and ~/body, each built only while there is a subscriber,
-    and /diagnostics always. The services ~/enable and ~/reset pause and resume it, and reset all
-    tracks; ~/cancel cancels the loading of a node that is being configured.
+    human_poses, human_observations, /tf, ~/markers, ~/overlay and ~/body, each built only while
+    there is a subscriber, and /diagnostics always. The services ~/enable and ~/reset pause and
+    resume it, and reset all tracks; ~/cancel cancels the loading of a node that is being
+    configured.
 
     Configuring loads the body and the networks, cleaning up frees them. All callbacks run in the
     executor's thread, frames in that of a FrameWorker, loading in that of a Loader.
@@ -67,7 +68,7 @@ class HybrikNode(LifecycleNode):
         self._stopping = stopping
         self._loader = Loader(self.get_logger(), stopping)
         self._pipeline: Pipeline | None = None
-        self._outputs: Outputs | None = None
+        self._outputs: ImageOutputs | None = None
         self._inputs: Inputs | None = None
         self._worker: FrameWorker | None = None
         self._ids = count(1)  # An id never comes back, not even after a clean-up.
@@ -103,7 +104,7 @@ class HybrikNode(LifecycleNode):
             )
         except Exception as error:  # Whatever is wrong with a file is reported.
             return self._refuse('configure', str(explain(error) or error))
-        self._outputs = Outputs(self, self._pipeline.body, self._reporter.warn)
+        self._outputs = ImageOutputs(self, self._pipeline.body, self._reporter.warn)
         self._reporter.set_status(DiagnosticStatus.OK, 'inactive')
         return super().on_configure(state)
 

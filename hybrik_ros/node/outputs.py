@@ -1,13 +1,13 @@
-"""Outputs of the node, each published only while it is enabled and has a subscriber."""
+"""Outputs of the nodes, each published only while it is enabled and has a subscriber."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import Point
-from numpy.typing import NDArray
-from rclpy.lifecycle import LifecycleNode
-from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from shape_msgs.msg import Mesh, MeshTriangle
 from std_msgs.msg import Header
@@ -15,24 +15,29 @@ from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
 from hybrik_ros.body import BodyModel
-from hybrik_ros.camera import Camera
 from hybrik_ros.drawing import draw_humans
-from hybrik_ros.human import Human
-from hybrik_ros.msg import HumanMesh, HumanMeshArray
+from hybrik_ros.human import Human, HumanObservation
+from hybrik_ros.msg import HumanMesh, HumanMeshArray, HumanObservationArray
 from hybrik_ros.node import rep155
 from hybrik_ros.node.conversions import to_image
 from hybrik_ros.node.markers import MarkerMaker
-from hybrik_ros.node.message_maker import make
+from hybrik_ros.node.message_maker import make, make_observations
+from hybrik_ros.node.picture import Picture
 from hybrik_ros.node.rep155 import Rep155
 from hybrik_ros.skeleton import NUM_JOINTS
 
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-# Type, topic and queue depth by the parameter that enables the output.
-_TOPICS = {
+# Type, topic and queue depth or QoS by the parameter that enables the output.
+_Topics = Mapping[str, tuple[type, str, Any]]
+_TOPICS: _Topics = {
     'publish.human_pose': (HumanMesh, 'human_pose', 10),
     'publish.human_poses': (HumanMeshArray, 'human_poses', 10),
     'publish.tf': (TFMessage, '/tf', 100),
     'publish.markers': (MarkerArray, '~/markers', 1),
+}
+# Those of a node that processes images.
+_IMAGE_TOPICS: _Topics = {
+    'publish.observations': (HumanObservationArray, 'human_observations', qos_profile_sensor_data),
     'publish.overlay': (Image, '~/overlay', 1),
 }
 
@@ -50,24 +55,25 @@ class Outputs:
         Called with the text of a fault that costs no frame.
     """
 
+    _has_images = False
+    _topics: _Topics = _TOPICS
+
     def __init__(self, node: LifecycleNode, body: BodyModel, warn: Callable[[str], None]) -> None:
         self._node = node
         self._body = body
         self._warn = warn
         self._make_markers = MarkerMaker(body.faces)
-        self._publishers = {
-            switch: node.create_lifecycle_publisher(kind, topic, depth)
-            for switch, (kind, topic, depth) in _TOPICS.items()
+        self._publishers: dict[str, LifecyclePublisher] = {
+            switch: node.create_lifecycle_publisher(kind, topic, qos)
+            for switch, (kind, topic, qos) in self._topics.items()
         }
-        self._rep155 = Rep155(node, body) if rep155.available() else None
+        self._rep155 = Rep155(node, body, self._has_images) if rep155.available() else None
         self._topology = node.create_lifecycle_publisher(Mesh, '~/body', _LATCHED)
 
     @property
     def wants_vertices(self) -> bool:
         """Whether an output that needs vertices has a subscriber."""
-        return self._with_vertices or any(
-            self._active_publisher(switch) for switch in ('publish.markers', 'publish.overlay')
-        )
+        return self._with_vertices or bool(self._active_publisher('publish.markers'))
 
     def publish_body(self) -> None:
         """Publish the mesh of the body in the T-pose, latched."""
@@ -76,19 +82,19 @@ class Outputs:
         vertices = [Point(x=x, y=y, z=z) for x, y, z in at_rest.tolist()]
         self._topology.publish(Mesh(triangles=triangles, vertices=vertices))
 
-    def publish(self, humans: list[Human], rgb: NDArray, camera: Camera, header: Header) -> None:
-        """Publish the people in a frame.
+    def publish(
+        self, humans: Sequence[Human], header: Header, picture: Picture | None = None
+    ) -> None:
+        """Publish people.
 
         Parameters
         ----------
-        humans : list of Human
+        humans : sequence of Human
             With vertices where wants_vertices was true.
-        rgb : ndarray
-            Image (H, W, 3), uint8.
-        camera : Camera
-            Camera of the image.
         header : Header
-            Header of the image.
+            Stamp, and frame of the people.
+        picture : Picture, optional
+            The image that shows them, in whose optical frame they are.
         """
         singles = self._active_publisher('publish.human_pose')
         arrays = self._active_publisher('publish.human_poses')
@@ -110,13 +116,9 @@ class Outputs:
             frames.publish(make.tf(humans, header))
         if markers := self._active_publisher('publish.markers'):
             markers.publish(self._make_markers(humans, header))
-        if overlay := self._active_publisher('publish.overlay'):
-            picture = rgb.copy()
-            draw_humans(picture, humans, self._body.faces, camera)
-            overlay.publish(to_image(picture, header))
         if self._rep155 is not None:
             if self._node.get_parameter('publish.rep155').value:
-                self._rep155.publish(humans, rgb, camera, header)
+                self._rep155.publish(humans, header, picture)
             else:
                 self._rep155.forget_all()
 
@@ -136,9 +138,37 @@ class Outputs:
     def _with_vertices(self) -> bool:
         return bool(self._node.get_parameter('publish.vertices').value)
 
-    def _active_publisher(self, switch: str) -> Publisher | None:
+    def _active_publisher(self, switch: str) -> LifecyclePublisher | None:
         """Return the publisher of a parameter; None where it is disabled or has no subscriber."""
         publisher = self._publishers[switch]
         if self._node.get_parameter(switch).value and publisher.get_subscription_count():
             return publisher
         return None
+
+
+class ImageOutputs(Outputs):
+    """The same of a node that processes images, and what it publishes of each image besides."""
+
+    _has_images = True
+    _topics: _Topics = MappingProxyType({**_TOPICS, **_IMAGE_TOPICS})
+
+    @property
+    def wants_vertices(self) -> bool:
+        """Whether an output that needs vertices has a subscriber."""
+        return super().wants_vertices or bool(self._active_publisher('publish.overlay'))
+
+    def publish_image(
+        self,
+        humans: list[Human],
+        observations: list[HumanObservation],
+        header: Header,
+        picture: Picture,
+    ) -> None:
+        """Publish the people in an image, the observations of them, and the image with them."""
+        self.publish(humans, header, picture)
+        if seen := self._active_publisher('publish.observations'):
+            seen.publish(make_observations.array(observations, header, self._body.name))
+        if overlay := self._active_publisher('publish.overlay'):
+            drawn = picture.rgb.copy()
+            draw_humans(drawn, humans, self._body.faces, picture.camera)
+            overlay.publish(to_image(drawn, header))

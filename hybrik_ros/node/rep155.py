@@ -11,7 +11,8 @@
 | <id>/position | geometry_msgs/PointStamped: midpoint between the hips |
 | <id>/velocity | geometry_msgs/TwistStamped: velocity of the pelvis |
 
-All are reliable. The root of the urdf is the TF frame body_<id>; see messages/frames.py.
+All are reliable. A fusion of cameras has no image: roi, cropped and skeleton2d are missing there.
+The root of the urdf is the TF frame body_<id>; see messages/frames.py.
 """
 
 import time
@@ -28,8 +29,8 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Header, String
 
 from hybrik_ros.body import BodyModel
-from hybrik_ros.camera import Camera
 from hybrik_ros.human import Human
+from hybrik_ros.node.picture import Picture
 from hybrik_ros.node.rep155_angles import joint_angles
 from hybrik_ros.node.rep155_urdf import to_urdf
 
@@ -41,6 +42,7 @@ _LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 _KEEP_SECONDS = 2.0
 # Maximum displacement in metres of a joint of the T-pose; beyond it the urdf is published again.
 _MAX_SHAPE_CHANGE = 0.005
+_OF_IMAGES = ('roi', 'cropped', 'skeleton2d')  # topics that there are of images only
 
 
 def available() -> bool:
@@ -64,6 +66,8 @@ class Rep155:
         Node that owns the publishers.
     body : BodyModel
         Body model of the people's betas.
+    has_images : bool
+        Whether there are images of the people.
 
     Raises
     ------
@@ -71,12 +75,13 @@ class Rep155:
         hri_msgs is not installed.
     """
 
-    def __init__(self, node: Node, body: BodyModel) -> None:
+    def __init__(self, node: Node, body: BodyModel, has_images: bool = True) -> None:
         from hybrik_ros.node import rep155_messages
 
         self._to_ids = rep155_messages.to_ids
         self._node = node
         self._body = body
+        self._has_images = has_images
         self._tracked = _create_publisher(node, rep155_messages.IdsList, 'tracked', _QUEUE_DEPTH)
         self._people: dict[str, _Person] = {}
         # Only one of several nodes publishes the list of tracked bodies: an empty list from another
@@ -84,7 +89,7 @@ class Rep155:
         self._has_published = False
 
     def publish(
-        self, humans: Sequence[Human], rgb: NDArray[np.uint8], camera: Camera, header: Header
+        self, humans: Sequence[Human], header: Header, picture: Picture | None = None
     ) -> None:
         """Publish the people in a frame.
 
@@ -92,18 +97,16 @@ class Rep155:
         ----------
         humans : sequence of Human
             The people; without any, an empty list of ids is published.
-        rgb : ndarray
-            Image (H, W, 3), uint8.
-        camera : Camera
-            Camera of the image.
         header : Header
-            Header of the image.
+            Stamp, and frame of the people.
+        picture : Picture, optional
+            The image that shows them; needed where has_images is true.
         """
         now = time.monotonic()
         for human in humans:
             if human.id not in self._people:
-                self._people[human.id] = _Person(self._node, human.id, self._body)
-            self._people[human.id].publish(human, rgb, camera, header, now)
+                self._people[human.id] = _Person(self._node, human.id, self._body, self._has_images)
+            self._people[human.id].publish(human, header, picture, now)
         for id, person in list(self._people.items()):
             if now - person.last_seen > _KEEP_SECONDS:
                 person.close()
@@ -140,7 +143,7 @@ class _Person:
         Time of the last frame with the person: seconds of the monotonic clock.
     """
 
-    def __init__(self, node: Node, id: str, body: BodyModel) -> None:
+    def __init__(self, node: Node, id: str, body: BodyModel, has_images: bool) -> None:
         from hybrik_ros.node import rep155_messages
 
         self._messages = rep155_messages
@@ -157,19 +160,13 @@ class _Person:
                 ('position', PointStamped, _QUEUE_DEPTH),
                 ('velocity', TwistStamped, _QUEUE_DEPTH),
             )
+            if has_images or name not in _OF_IMAGES
         }
         self._angles: NDArray | None = None
         self._urdf_joints: NDArray | None = None  # joints of the T-pose in the last urdf, metres
         self.last_seen = 0.0
 
-    def publish(
-        self,
-        human: Human,
-        rgb: NDArray[np.uint8],
-        camera: Camera,
-        header: Header,
-        now: float,
-    ) -> None:
+    def publish(self, human: Human, header: Header, picture: Picture | None, now: float) -> None:
         """Publish the person in a frame that was processed at a time of the monotonic clock."""
         self.last_seen = now
         messages = self._messages
@@ -181,13 +178,17 @@ class _Person:
             else None
         )
         builders: dict[str, Callable[[], Any]] = {
-            'roi': lambda: messages.to_region(human, camera, header),
-            'cropped': lambda: messages.to_cropped(human, rgb, header),
-            'skeleton2d': lambda: messages.to_skeleton(human, self._body, camera, header),
             'joint_states': lambda: messages.to_joint_state(human, self._angles, header),
             'position': lambda: messages.to_position(human, header),
             'velocity': lambda: messages.to_velocity(human, header),
         }
+        if picture is not None:
+            rgb, camera = picture
+            builders |= {
+                'roi': lambda: messages.to_region(human, camera, header),
+                'cropped': lambda: messages.to_cropped(human, rgb, header),
+                'skeleton2d': lambda: messages.to_skeleton(human, self._body, camera, header),
+            }
         for name, build in builders.items():
             if self._has_subscriber(name):
                 self._publishers[name].publish(build())

@@ -13,8 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from hybrik_ros import __version__
-from hybrik_ros.bags import BagReader, BagWriter, create_message_maker, serialise
+from hybrik_ros.bags import (
+    BagReader,
+    BagWriter,
+    create_message_maker,
+    create_observation_maker,
+    serialise,
+)
 from hybrik_ros.messages.fields import REORDERED_SECONDS, nanoseconds
+from hybrik_ros.messages.observations import HUMAN_OBSERVATION_ARRAY
 from hybrik_ros.messages.people import HUMAN_MESH, HUMAN_MESH_ARRAY, TF
 from hybrik_ros.perception.opening import FULL_NOTE
 from hybrik_ros.pipeline import Pipeline
@@ -27,7 +34,13 @@ from hybrik_ros.settings import PHOTO_SETTINGS, Settings
 from hybrik_ros.writing import writing
 
 HUMAN_POSE, HUMAN_POSES, TF_TOPIC = '/human_pose', '/human_poses', '/tf'
-TOPICS = {HUMAN_POSE: HUMAN_MESH, HUMAN_POSES: HUMAN_MESH_ARRAY, TF_TOPIC: TF}
+HUMAN_OBSERVATIONS = '/human_observations'
+TOPICS = {
+    HUMAN_POSE: HUMAN_MESH,
+    HUMAN_POSES: HUMAN_MESH_ARRAY,
+    HUMAN_OBSERVATIONS: HUMAN_OBSERVATION_ARRAY,
+    TF_TOPIC: TF,
+}
 
 # Kinds of faults.
 _ORDER, _NO_FRAME_ID = 'order', 'no frame_id'
@@ -118,6 +131,7 @@ class Processor:
         self._stream_settings = {name: own[name] for name in PHOTO_SETTINGS}
         self._pipeline = Pipeline.create(ids=self._ids, **settings)
         self._maker = create_message_maker()
+        self._observation_maker = create_observation_maker()
         self._confirmation = ConfirmationCheck(0.0)
 
     def __enter__(self) -> 'Processor':
@@ -271,6 +285,9 @@ class Processor:
             bag.write(HUMAN_POSE, picture.time, serialise(mesh))
         array = self._maker.array(meshes, picture.header)
         bag.write(HUMAN_POSES, picture.time, serialise(array))
+        seen = self._pipeline.human_observations
+        observations = self._observation_maker.array(seen, picture.header, name)
+        bag.write(HUMAN_OBSERVATIONS, picture.time, serialise(observations))
         if humans and not picture.header.frame_id:
             report.add_fault(
                 _NO_FRAME_ID, 'the images have no frame_id, so TF is not written for their people'

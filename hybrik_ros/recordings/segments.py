@@ -31,6 +31,7 @@ from hybrik_ros.messages.camera_info import BUFFER_LENGTH
 from hybrik_ros.perception.detector import PersonDetector
 from hybrik_ros.perception.opening import open_detector
 from hybrik_ros.recordings.process import (
+    HUMAN_OBSERVATIONS,
     HUMAN_POSES,
     TF_TOPIC,
     TOPICS,
@@ -46,6 +47,8 @@ from hybrik_ros.recordings.sources import BagSource, is_usable_calibration
 from hybrik_ros.settings import Settings
 from hybrik_ros.untrusted import parse_json, read_regular
 
+# Fields with the people in the messages of a topic.
+_PEOPLE_FIELDS = {HUMAN_POSES: 'humans', HUMAN_OBSERVATIONS: 'people'}
 _DETECTION_INTERVAL = 0.5  # minimum seconds between two images that the scan examines
 # Minimum duration in seconds without a detection at a split point: the maximum of forget_after and
 # the first value, plus the second as a margin for people that the detector misses.
@@ -400,6 +403,7 @@ def _shift_ids(message: Message, prefix: str, shift: int) -> Message:
                 if found:
                     setattr(header, name, f'{found[1]}{int(found[2]) + shift}')
     else:
-        for human in content.humans if message.topic == HUMAN_POSES else [content]:
+        field = _PEOPLE_FIELDS.get(message.topic)
+        for human in [content] if field is None else getattr(content, field):
             human.id = f'{prefix}{int(human.id.removeprefix(prefix)) + shift}'
     return message._replace(data=serialise(content))
