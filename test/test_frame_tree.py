@@ -9,17 +9,20 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from hybrik_ros.messages import frame_tree
-from hybrik_ros.messages.frame_tree import FrameTree
+from hybrik_ros.messages.fields import stamp_fields
+from hybrik_ros.messages.frame_tree import FrameTree, TransformError
 
 Z = np.array([0.0, 0.0, 1.0])
 
 
-def transform(parent, child, quaternion):
+def transform(parent, child, quaternion, position=(0.0, 0.0, 0.0), seconds=0.0):
     rotation = SimpleNamespace(**dict(zip('xyzw', quaternion, strict=True)))
+    translation = SimpleNamespace(**dict(zip('xyz', position, strict=True)))
+    stamp = SimpleNamespace(**stamp_fields(round(seconds * 1e9)))
     return SimpleNamespace(
-        header=SimpleNamespace(frame_id=parent),
+        header=SimpleNamespace(frame_id=parent, stamp=stamp),
         child_frame_id=child,
-        transform=SimpleNamespace(rotation=rotation),
+        transform=SimpleNamespace(rotation=rotation, translation=translation),
     )
 
 
@@ -84,3 +87,58 @@ def test_memory_is_bounded_and_people_take_none(monkeypatch):
     assert tree.up_in('link3', 'map') is None
     tree.update([transform('map', 'link2', [1, 0, 0, 0])])
     assert tree.up_in('link2', 'map') == pytest.approx([0, 0, -1])
+
+
+def pose(rotation, position):
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = rotation.as_matrix(), position
+    return matrix
+
+
+@given(seed=st.integers(0, 10**6))
+def test_transform_goes_over_the_common_root(seed):
+    rng = np.random.default_rng(seed)
+    turns, moves = Rotation.random(3, rng=rng), rng.uniform(-3, 3, (3, 3))
+    names = [('map', 'base'), ('base', 'optical'), ('map', 'other')]
+    tree = FrameTree()
+    for (parent, child), turn, move in zip(names, turns, moves, strict=True):
+        tree.update([transform(parent, child, turn.as_quat(), move)], is_static=True)
+    base, optical, other = map(pose, turns, moves)
+    found = tree.transform_between('map', 'optical', 5 * 10**9)
+    assert found == pytest.approx(base @ optical)
+    found = tree.transform_between('other', 'optical', 0)
+    assert found == pytest.approx(np.linalg.inv(other) @ base @ optical)
+
+
+def test_transform_of_a_moving_frame_is_interpolated():
+    tree = FrameTree()
+    for number in range(3):
+        turn = Rotation.from_euler('z', 10 * number, degrees=True)
+        tree.update([transform('map', 'camera', turn.as_quat(), (number, 0, 1), 0.1 * number)])
+    found = tree.transform_between('map', 'camera', 125_000_000)
+    expected = pose(Rotation.from_euler('z', 12.5, degrees=True), (1.25, 0, 1))
+    assert found == pytest.approx(expected)
+    # A little before and after, the first and the last one hold.
+    assert tree.transform_between('map', 'camera', 290_000_000)[0, 3] == 2
+    for stamp, why in ((310_000_000, 'are 0.11 s older'), (10**10, 'are 9.80 s older')):
+        with pytest.raises(TransformError, match=f"'camera' on /tf {why} than the image"):
+            tree.transform_between('map', 'camera', stamp)
+    with pytest.raises(TransformError, match="no transforms on /tf connect 'lidar' with 'map'"):
+        tree.transform_between('map', 'lidar', 0)
+
+
+def test_time_that_jumps_back_starts_the_history_anew():
+    tree = FrameTree()
+    tree.update([transform('map', 'camera', (0, 0, 0, 1), (1, 0, 0), 100.0)])
+    tree.update([transform('map', 'camera', (0, 0, 0, 1), (2, 0, 0), 5.0)])
+    assert tree.transform_between('map', 'camera', 5 * 10**9)[0, 3] == 2
+    with pytest.raises(TransformError):
+        tree.transform_between('map', 'camera', 100 * 10**9)
+
+
+def test_history_is_bounded():
+    tree = FrameTree()
+    for number in range(10_000):
+        tree.update([transform('map', 'camera', (0, 0, 0, 1), seconds=1e-3 * number)])
+    with pytest.raises(TransformError, match='newer than the image'):
+        tree.transform_between('map', 'camera', 9 * 10**9)
