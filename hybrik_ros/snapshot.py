@@ -165,9 +165,10 @@ class _Unpacker:
 
     def _create(self, kind: type, packed: dict[str, Any]) -> Any:
         values = {name: self.unpack(item) for name, item in packed.items()}
-        for name, hint in get_type_hints(kind).items():
-            if not self._fits(values[name], hint):
-                raise ValueError(f'{kind.__name__}.{name} is of another type')
+        hints = get_type_hints(kind)  # Also those of base classes that are no fields.
+        for each in fields(kind):
+            if not self._fits(values[each.name], hints[each.name]):
+                raise ValueError(f'{kind.__name__}.{each.name} is of another type')
         return kind(**values)
 
     def _fits(self, value: object, hint: Any) -> bool:
