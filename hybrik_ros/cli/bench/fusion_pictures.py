@@ -11,8 +11,8 @@ from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, bounding_box
 from hybrik_ros.cli.bench.footage import Clip, Image
 from hybrik_ros.cli.bench.fused_runs import FusedRun, world_from_camera
-from hybrik_ros.cli.pictures import write_picture
 from hybrik_ros.cli.bench.top_view import draw_floor, draw_top_view
+from hybrik_ros.cli.pictures import write_picture
 from hybrik_ros.drawing import NEAR, contact_sheet, draw_humans
 from hybrik_ros.human import Human
 from hybrik_ros.skeleton import PELVIS
