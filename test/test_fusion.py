@@ -213,6 +213,71 @@ def test_people_keep_their_ids_and_a_ghost_needs_two_rays(body):
     assert len(ids) == 2
 
 
+def in_camera(human, transform):
+    """A body of the fixed frame as the node of a camera would publish it."""
+    turn, centre = transform[:3, :3].T, transform[:3, 3]
+    rotations = human.rotations.copy()
+    rotations[0] = turn @ rotations[0]
+    joints = (human.joints - centre) @ turn.T
+    return replace(human, rotations=rotations, joints=joints)
+
+
+@pytest.mark.parametrize('with_bodies', [{0, 1, 2}, {0}, {1, 2}])
+def test_whole_bodies_take_the_place_of_observations(body, known, with_bodies):
+    """For old bags, and nodes that publish nothing else; not all cameras need be the same."""
+    _, points = known
+    seen = views([points], around(3), 0.0)
+    expected = follow(Fusion(body, smoothing=False), [seen])
+    for number in with_bodies:
+        view = seen[f'camera{number}']
+        person = in_camera(expected, view.frame_from_camera)
+        seen[f'camera{number}'] = replace(view, people=[person])
+    human = follow(Fusion(body, smoothing=False), [seen])
+    away = np.linalg.norm(human.joints - expected.joints, axis=1)
+    assert away[SHOWN].max() < 0.03
+    assert human.joint_confidence[SHOWN].min() > 0.9
+
+
+def test_a_person_of_whom_bodies_and_observations_take_turns_keeps_the_id(body, known):
+    _, points = known
+    fusion, ids, human = Fusion(body), set(), None
+    for number in range(10):
+        seen = views([points], around(2), 0.05 * number)
+        if number % 2:
+            for name, view in seen.items():
+                person = in_camera(human, view.frame_from_camera)
+                seen[name] = replace(view, people=[person])
+        [human] = fusion(seen)
+        ids.add(human.id)
+        assert np.linalg.norm(human.joints[SHOWN] - known[0][SHOWN], axis=1).max() < 0.06
+    assert len(ids) == 1
+
+
+def test_a_body_of_another_model_is_refused(body, known):
+    seen = views([known[1]], around(2), 0.0)
+    human = follow(Fusion(body), [seen])
+    other = replace(human, betas=np.zeros(body.num_betas + 1))
+    with pytest.raises(ValueError, match='same body'):
+        Fusion(body)({'left': View(0.0, np.eye(4), [other])})
+
+
+def test_bodies_are_advanced_by_the_delay_of_their_filters(body, known):
+    _, points = known
+    [still] = Fusion(body)(views([points], around(2), 0.0))
+    speed = np.array([0.0, 1.0, 0.0])
+    fusion = Fusion(body)
+    for number in range(60):
+        # A walker, 30 ms late.
+        late = replace(still, joints=still.joints + speed * (number / 60 - 0.03))
+        seen = {
+            f'camera{n}': View(number / 60, each, [in_camera(late, each)])
+            for n, each in enumerate(around(3))
+        }
+        [human] = fusion(seen)
+    pelvis = still.joints[0] + speed * 59 / 60
+    assert np.linalg.norm(human.joints[0] - pelvis) < 0.015
+
+
 def test_a_person_partly_behind_a_camera_is_left_out(body, known):
     _, points = known
     seen = views([points], around(3), 0.0)

@@ -12,7 +12,6 @@ from hybrik_ros.fusion.person import Person, PersonMemory, pose_person
 from hybrik_ros.fusion.times import History
 from hybrik_ros.fusion.view import Sight, View, see
 from hybrik_ros.human import Human
-from hybrik_ros.perception.landmarks import LandmarkPoints
 from hybrik_ros.posing import start_memory
 from hybrik_ros.settings import Settings, Value
 
@@ -88,10 +87,9 @@ class Fusion:
         taken: list[list[Sight]] = [[] for _ in self.people]
         new: list[Sight] = []
         expected = [person.predict(stamp) for person in self.people]
-        limbs = LandmarkPoints.limbs_at
         for camera, sights in seen.items():
             ids = [person.ids.get(camera, '') for person in self.people]
-            matches = assign(expected, ids, sights, limbs)
+            matches = assign(expected, ids, sights)
             for index, sight in enumerate(sights):
                 if index in matches:
                     taken[matches[index]].append(sight)
@@ -102,7 +100,7 @@ class Fusion:
     def _start(self, new: list[Sight], stamp: float) -> list[list[Sight]]:
         """Return the sights of people that are new from now on."""
         started = []
-        for sights in group(new, LandmarkPoints.limbs_at):
+        for sights in group(new):
             if len(sights) > 1:
                 started.append(sights)
                 continue
@@ -126,10 +124,9 @@ class Fusion:
     def _merge(self) -> None:
         """Forget people that are where an older one is."""
         kept: list[Person] = []
-        limbs = list(LandmarkPoints.limbs_at)
         for person in self.people:
             away = [
-                np.linalg.norm(person.points[limbs] - other.points[limbs], axis=1).mean()
+                np.linalg.norm(person.limbs - other.limbs, axis=1).mean()
                 for other in kept
                 if other.last == person.last
             ]

@@ -6,7 +6,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from hybrik_ros.arrays import Array
+from hybrik_ros.compiling import floats, kernel
 from hybrik_ros.fusion.view import Sight
+from hybrik_ros.vectors import cross, norm
 
 # Maximum mean distance in metres of a known person's limbs from the rays of a camera's person, and
 # what is taken off if the camera saw the person under this id.
@@ -17,27 +19,33 @@ _NEW, _ALL_NEW = 0.12, 0.18
 _MAX_DEPTH_RATIO = 2.0  # of where two rays meet to the distance that a camera estimates
 _MIN_CONFIDENCE, _MIN_LIMBS = 0.2, 4  # of limbs that two cameras see both
 _MAX_AWAY, _MAX_APART = 0.6, 0.5  # metres that a limb counts at most
+_MIN_WEIGHT = 1e-3  # of a limb that a camera does not see
 _TINY = 1e-6
 
 
-def distance_from_rays(points: Array, sight: Sight, limbs: Sequence[int]) -> float:
-    """Return the mean distance in metres of landmarks (N, 3) from a camera's rays, over limbs."""
-    limbs = list(limbs)
-    offsets = points[limbs] - sight.centre
-    away = np.linalg.norm(np.cross(offsets, sight.rays[limbs]), axis=1)
-    weights = sight.landmark_confidence[limbs] + 1e-3
-    return float(np.sum(weights * np.minimum(away, _MAX_AWAY)) / weights.sum())
+@kernel(floats(2), floats(1), floats(2), floats(1))
+def distance_from_rays(limbs: Array, centre: Array, rays: Array, confidence: Array) -> float:
+    """Return the mean distance in metres of limbs (12, 3) from a camera's rays (12, 3)."""
+    total = moment = 0.0
+    offset, normal = np.empty(3), np.empty(3)
+    for n in range(len(limbs)):
+        for k in range(3):
+            offset[k] = limbs[n, k] - centre[k]
+        cross(offset, rays[n], normal)
+        weight = confidence[n] + _MIN_WEIGHT
+        total += weight
+        moment += weight * min(norm(normal), _MAX_AWAY)
+    return moment / total
 
 
-def distance_of_rays(one: Sight, other: Sight, limbs: Sequence[int]) -> float:
+def distance_of_rays(one: Sight, other: Sight) -> float:
     """Return the mean distance in metres of two cameras' rays, over limbs that both see.
 
     It is infinite where they see fewer than four limbs, or where the rays do not meet near the
     distances that the cameras estimate.
     """
-    limbs = list(limbs)
-    first, second = one.rays[limbs], other.rays[limbs]
-    weights = np.minimum(one.landmark_confidence[limbs], other.landmark_confidence[limbs])
+    first, second = one.limbs.rays, other.limbs.rays
+    weights = np.minimum(one.limbs.confidence, other.limbs.confidence)
     seen = weights > _MIN_CONFIDENCE
     if seen.sum() < _MIN_LIMBS:
         return np.inf
@@ -57,44 +65,43 @@ def distance_of_rays(one: Sight, other: Sight, limbs: Sequence[int]) -> float:
 
 
 def assign(
-    expected: Sequence[Array], ids: Sequence[str], sights: Sequence[Sight], limbs: Sequence[int]
+    expected: Sequence[Array], ids: Sequence[str], sights: Sequence[Sight]
 ) -> dict[int, int]:
     """Return which known person (value) each person of one camera (key) is, by indices.
 
     Parameters
     ----------
     expected : sequence of ndarray
-        Where the landmarks (N, 3) of each known person should be, in metres, fixed frame.
+        Where the limbs (12, 3) of each known person should be, in metres, fixed frame.
     ids : sequence of str
         The id of each known person in this camera; '' if the camera did not see it last.
     sights : sequence of Sight
         The people that the camera sees.
-    limbs : sequence of int
-        The landmarks of the limbs.
     """
     if not expected or not sights:
         return {}
     costs = np.array(
         [
             [
-                distance_from_rays(points, sight, limbs) - _SAME_ID * (id == sight.id != '')
+                distance_from_rays(limbs, sight.centre, *sight.limbs)
+                - _SAME_ID * (id == sight.id != '')
                 for sight in sights
             ]
-            for points, id in zip(expected, ids, strict=True)
+            for limbs, id in zip(expected, ids, strict=True)
         ]
     )
     pairs = zip(*linear_sum_assignment(np.minimum(costs, 2 * _GATE)), strict=True)
     return {int(column): int(row) for row, column in pairs if costs[row, column] < _GATE}
 
 
-def group(sights: Sequence[Sight], limbs: Sequence[int]) -> list[list[Sight]]:
+def group(sights: Sequence[Sight]) -> list[list[Sight]]:
     """Return the people of all cameras, those of one person together.
 
     Two are of one person where their rays nearly meet, and so are those of all pairs in a group. A
     camera sees a person once.
     """
     pairs = sorted(
-        (distance_of_rays(one, other, limbs), i, i + 1 + k)
+        (distance_of_rays(one, other), i, i + 1 + k)
         for i, one in enumerate(sights)
         for k, other in enumerate(sights[i + 1 :])
         if one.camera != other.camera

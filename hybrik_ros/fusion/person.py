@@ -8,8 +8,9 @@ import numpy as np
 from hybrik_ros.arrays import Array
 from hybrik_ros.body import BodyModel
 from hybrik_ros.fusion.gaussians import Fused, Prior, fuse
+from hybrik_ros.fusion.kinds import Kind, of_one_kind
 from hybrik_ros.fusion.placing import LinesOfSight
-from hybrik_ros.fusion.view import Sight
+from hybrik_ros.fusion.view import LIMBS_AT, Sight
 from hybrik_ros.human import Human
 from hybrik_ros.kinematics import forward
 from hybrik_ros.perception.estimator import BodyPoints, only_seen
@@ -32,9 +33,6 @@ _PELVIS_FILTER = VectorFilter(2.0, 10.0, 1.0, predict=True)
 _PRIOR_SIGMA, _PRIOR_GROWTH, _PRIOR_SECONDS = 0.1, 2.0, 0.05
 _MOTION_SECONDS, _MAX_MOTION_SECONDS = 0.05, 0.1
 
-Kind = type[LandmarkPoints] | type[JointPoints]
-_KINDS: dict[str, Kind] = {kind.landmarks: kind for kind in (LandmarkPoints, JointPoints)}
-
 
 @dataclass(frozen=True, eq=False)
 class PersonMemory:
@@ -44,6 +42,8 @@ class PersonMemory:
     ----------
     body : Memory
         Shape, last rotations, position and velocity.
+    kind : str
+        Name of the set of landmarks.
     points : ndarray or None
         The last landmarks (N, 3) in metres, fixed frame, not smoothed.
     motion : ndarray or None
@@ -53,6 +53,7 @@ class PersonMemory:
     """
 
     body: Memory
+    kind: str = ''
     points: Array | None = None
     motion: Array | None = None
     landmarks: FilterState | None = None
@@ -87,10 +88,16 @@ class Person:
         assert self.memory.points is not None
         return self.memory.points
 
+    @property
+    def limbs(self) -> Array:
+        """The last shoulders, elbows, wrists, hips, knees and ankles (12, 3) in metres."""
+        return self.points[LIMBS_AT[self.memory.kind]]
+
     def predict(self, stamp: float) -> Array:
-        """Return where the landmarks (N, 3) should be at this time."""
+        """Return where the limbs (12, 3) should be at this time."""
         assert self.memory.motion is not None
-        return self.points + self.memory.motion * min(stamp - self.last, _MAX_MOTION_SECONDS)
+        motion = self.memory.motion[LIMBS_AT[self.memory.kind]]
+        return self.limbs + motion * min(stamp - self.last, _MAX_MOTION_SECONDS)
 
     def remember(self, memory: PersonMemory, sights: Sequence[Sight], stamp: float) -> None:
         """Update the person with all that is seen at a time."""
@@ -141,12 +148,15 @@ def pose_person(
         No person can look like that.
     """
     if elapsed >= MEMORY_SECONDS:
-        memory = PersonMemory(replace(memory.body, rotations=None))
-    kind = _KINDS[sights[0].landmarks]
+        memory = PersonMemory(replace(memory.body, rotations=None), memory.kind)
+    sights, kind = of_one_kind(sights, memory.body.proportions, up)
+    if memory.kind != kind.landmarks:  # The last landmarks are others.
+        memory = PersonMemory(memory.body, kind.landmarks, pelvis=memory.pelvis)
     fused = _fuse(kind, sights, _expect(memory, options, elapsed))
     lines = _lines_of_sight(kind, fused, sights)
     memory = _follow(memory, fused.points, elapsed)
-    points, memory = _smooth(fused.points, list(kind.hips_at), memory, options, elapsed)
+    now = _advance(fused.points, sights, memory, options)
+    points, memory = _smooth(now, list(kind.hips_at), memory, options, elapsed)
     shown = _show(kind, points, fused, sights)
     solved = solve_body(shown, memory.body, body, options, elapsed, up, lines.sight)
     confidence = 1 - float(np.prod([1 - sight.confidence for sight in sights]))
@@ -196,6 +206,16 @@ def _follow(memory: PersonMemory, points: Array, elapsed: float) -> PersonMemory
     share = -np.expm1(-elapsed / _MOTION_SECONDS)
     change = (points - memory.points) / elapsed - memory.motion
     return replace(memory, points=points, motion=memory.motion + share * change)
+
+
+def _advance(
+    points: Array, sights: Sequence[Sight], memory: PersonMemory, options: Settings
+) -> Array:
+    """Return the landmarks where they should be now, if those of some cameras are late."""
+    delay = float(np.mean([sight.delay for sight in sights]))
+    if not options.smoothing or memory.motion is None or delay == 0:
+        return points
+    return points + delay * memory.motion
 
 
 def _smooth(

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,9 +16,14 @@ from hybrik_ros.perception.appearance import NOT_SEEN
 from hybrik_ros.perception.description import DEPTH_SIGMA, DISTANCE_ERROR, describe
 from hybrik_ros.perception.estimator import Observation
 from hybrik_ros.perception.hybrik import JointPoints
+from hybrik_ros.perception.landmarks import LandmarkPoints
 from hybrik_ros.skeleton import NUM_JOINTS, PARENTS, PELVIS
 
 LEAF_PARENTS = PARENTS[NUM_JOINTS:]
+# The landmarks of the limbs, by the name of the set.
+LIMBS_AT = {kind.landmarks: list(kind.limbs_at) for kind in (LandmarkPoints, JointPoints)}
+# Seconds by which the filters of a node delay the limbs of a whole body; fitted to walking people.
+_BODY_DELAY = 0.03
 _MAX_ROTATION_ERROR = 1e-3  # of the product of a rotation with its transpose
 
 
@@ -51,6 +58,13 @@ class View:
             raise ValueError(f'the stamp of a view must be a finite number, not {self.stamp!r}')
 
 
+class Limbs(NamedTuple):
+    """Rays (12, 3) to shoulders, elbows, wrists, hips, knees and ankles; their confidence (12)."""
+
+    rays: Array
+    confidence: Array
+
+
 @dataclass(frozen=True, eq=False)
 class Sight:
     """One person as one camera sees it, in the fixed frame.
@@ -79,6 +93,10 @@ class Sight:
         Standard deviation (N) in metres of each depth relative to the distance.
     distance, distance_sigma : float
         Distance of the person in metres, and its standard deviation.
+    twist, betas : ndarray or None
+        As of HumanObservation.
+    delay : float
+        Seconds by which the landmarks are late: those of whole bodies, which are smoothed.
     """
 
     camera: str
@@ -96,6 +114,13 @@ class Sight:
     distance_sigma: float
     twist: Array | None = None
     betas: Array | None = None
+    delay: float = 0.0
+
+    @cached_property
+    def limbs(self) -> Limbs:
+        """The limbs, in the same order for every set of landmarks."""
+        at = list(LIMBS_AT[self.landmarks])
+        return Limbs(self.rays[at], self.landmark_confidence[at])
 
 
 def see(camera: str, view: View, body: BodyModel) -> list[Sight]:
@@ -117,8 +142,9 @@ def see(camera: str, view: View, body: BodyModel) -> list[Sight]:
     """
     found = []
     for person in view.people:
+        delay = _BODY_DELAY if isinstance(person, Human) else 0.0
         try:
-            found.append(_place(camera, view, _observe(person, body)))
+            found.append(_place(camera, view, _observe(person, body), delay))
         except ImpossiblePoseError:
             continue
     return found
@@ -160,7 +186,7 @@ def _observe_body(human: Human, body: BodyModel) -> HumanObservation:
     )
 
 
-def _place(camera: str, view: View, seen: HumanObservation) -> Sight:
+def _place(camera: str, view: View, seen: HumanObservation, delay: float) -> Sight:
     """Return an observation in the fixed frame."""
     rotation, centre = view.frame_from_camera[:3, :3], view.frame_from_camera[:3, 3]
     local = on_rays(seen.rays, seen.depths + seen.distance)
@@ -181,6 +207,7 @@ def _place(camera: str, view: View, seen: HumanObservation) -> Sight:
         distance_sigma=seen.distance_sigma,
         twist=seen.twist,
         betas=seen.betas,
+        delay=delay,
     )
 
 
