@@ -308,3 +308,17 @@ def test_cameras_without_people_or_views_give_no_people(body):
 def test_wrong_views_are_refused(stamp, transform, reason):
     with pytest.raises(ValueError, match=reason):
         View(stamp, transform, [])
+
+
+@pytest.mark.parametrize('degrees', [0.0, 2.0, 6.0])
+def test_wrong_extrinsics_do_not_multiply_people(body, degrees):
+    people = [standing(body, seed, (seed - 0.5, 0.2))[1] for seed in range(2)]
+    fusion = Fusion(body)
+    off = np.eye(4)
+    off[:3, :3] = Rotation.from_rotvec(np.radians([0, 0, degrees])).as_matrix()
+    for number in range(30):
+        seen = views(people, around(2), number / 30, np.random.default_rng(number))
+        view = seen['camera1']
+        wrong = replace(view, frame_from_camera=view.frame_from_camera @ off)
+        found = fusion({**seen, 'camera1': wrong})
+    assert len(found) == 2

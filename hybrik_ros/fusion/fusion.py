@@ -7,7 +7,7 @@ import numpy as np
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import ImpossiblePoseError
-from hybrik_ros.fusion.grouping import assign, group
+from hybrik_ros.fusion.grouping import assign, group, may_be_one
 from hybrik_ros.fusion.person import Person, PersonMemory, pose_person
 from hybrik_ros.fusion.times import History
 from hybrik_ros.fusion.view import Sight, View, see
@@ -70,7 +70,7 @@ class Fusion:
             for person, sights in zip(self.people, taken, strict=True)
             if sights
         ]
-        for sights in self._start(new, now):
+        for sights in self._start(new, taken, now):
             person = Person(next(self._ids), PersonMemory(start_memory(self._body)))
             human = self._update(person, sights, now)
             if human is not None:
@@ -88,7 +88,7 @@ class Fusion:
         new: list[Sight] = []
         expected = [person.predict(stamp) for person in self.people]
         for camera, sights in seen.items():
-            ids = [person.ids.get(camera, '') for person in self.people]
+            ids = [person.id_in(camera) for person in self.people]
             matches = assign(expected, ids, sights)
             for index, sight in enumerate(sights):
                 if index in matches:
@@ -97,12 +97,15 @@ class Fusion:
                     new.append(sight)
         return taken, new
 
-    def _start(self, new: list[Sight], stamp: float) -> list[list[Sight]]:
+    def _start(self, new: list[Sight], taken: list[list[Sight]], stamp: float) -> list[list[Sight]]:
         """Return the sights of people that are new from now on."""
         started = []
+        known = [sights or person.sights for person, sights in zip(self.people, taken, strict=True)]
         for sights in group(new):
             if len(sights) > 1:
                 started.append(sights)
+                continue
+            if any(may_be_one(sights[0], others) for others in known + started):
                 continue
             key = (sights[0].camera, sights[0].id)
             if stamp - self._alone.setdefault(key, stamp) >= _ALONE_SECONDS:

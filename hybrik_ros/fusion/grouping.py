@@ -13,6 +13,9 @@ from hybrik_ros.vectors import cross, norm
 # Maximum mean distance in metres of a known person's limbs from the rays of a camera's person, and
 # what is taken off if the camera saw the person under this id.
 _GATE, _SAME_ID = 0.25, 0.05
+# Maximum mean distance in metres of two cameras' rays that may be of one person, if extrinsics are
+# wrong by a few degrees.
+_MAX_NEAR = 0.5
 # Maximum mean distance in metres of the rays of two cameras' people that are one new person, and
 # that of all pairs of cameras.
 _NEW, _ALL_NEW = 0.12, 0.18
@@ -62,6 +65,13 @@ def distance_of_rays(one: Sight, other: Sight) -> float:
             return np.inf
     weights = weights[seen]
     return float(np.sum(weights * np.minimum(apart[seen], _MAX_APART)) / weights.sum())
+
+
+def may_be_one(sight: Sight, others: Sequence[Sight]) -> bool:
+    """Return whether a camera sees the same person as others do, if extrinsics are wrong."""
+    return all(sight.camera != other.camera for other in others) and any(
+        distance_of_rays(sight, other) < _MAX_NEAR for other in others
+    )
 
 
 def assign(

@@ -1,7 +1,7 @@
 """One person over time: from what several cameras see to a posed body in the fixed frame."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -72,15 +72,19 @@ class Person:
         The memory of the pose.
     first, last : float
         Times in seconds at which the person was first and last seen.
-    ids : dict
-        The id of the person in each camera that saw it last, by the name of the camera.
+    sights : sequence of Sight
+        What cameras saw of the person last.
     """
 
     id: str
     memory: PersonMemory
     first: float = np.inf
     last: float = -np.inf
-    ids: dict[str, str] = field(default_factory=dict)
+    sights: Sequence[Sight] = ()
+
+    def id_in(self, camera: str) -> str:
+        """Return the id that a camera gave the person last; '' if it did not see it."""
+        return next((sight.id for sight in self.sights if sight.camera == camera), '')
 
     @property
     def points(self) -> Array:
@@ -104,7 +108,7 @@ class Person:
         self.memory = memory
         self.first = min(self.first, stamp)
         self.last = stamp
-        self.ids = {sight.camera: sight.id for sight in sights}
+        self.sights = sights
 
 
 def pose_person(

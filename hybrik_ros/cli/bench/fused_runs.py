@@ -76,7 +76,7 @@ def fuse(runs: Sequence[Run], *, bodies: bool = False, lag: int = 0) -> FusedRun
             humans = fusion(views, (number - lag) / rate)
             whole = time.perf_counter() - start
         found.frames[number - lag] = humans
-        seen_by = {person.id: set(person.ids) for person in fusion.people}
+        seen_by = {person.id: {sight.camera for sight in person.sights} for person in fusion.people}
         found.cameras[number - lag] = [seen_by[human.id] for human in humans]
         found.seconds[number - lag] = (whole, whole - sum(solving))
     return found
