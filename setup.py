@@ -21,7 +21,11 @@ NAME = 'hybrik_ros'
 ROOT = Path(__file__).resolve().parent
 
 # Console scripts; the CMake build installs executables of the same names.
-EXECUTABLES = {'hybrik': 'hybrik_ros.cli:main', 'hybrik_node': 'hybrik_ros.node.__main__:main'}
+EXECUTABLES = {
+    'hybrik': 'hybrik_ros.cli:main',
+    'hybrik_node': 'hybrik_ros.node.__main__:main',
+    'fusion_node': 'hybrik_ros.node.fusion_main:main',
+}
 
 # Packages that are part of every ROS distribution but not of PyPI, built where they are missing.
 FALLBACKS = ('tf2_msgs', 'hri_msgs')

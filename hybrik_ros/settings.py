@@ -17,6 +17,7 @@ import numpy as np
 from hybrik_ros.untrusted import parse_yaml
 
 Value = bool | int | float | str
+Names = tuple[str, ...]  # a list of texts
 T = TypeVar('T', bool, int, float, str)
 
 MAX_PEOPLE = 24  # maximum number of people in an image, of which all are found in photos
@@ -26,8 +27,12 @@ AUTO, RECTIFIED = 'auto', 'rectified'
 INTRINSICS = (AUTO, RAW, RECTIFIED)
 
 # What is accepted for the type of a default. numpy's numbers come from users' own computations.
-_ACCEPTED: dict[type, Any] = {bool: (bool, np.bool_), int: Integral, float: Real, str: (str, Path)}
-_ROS_TYPES = {bool: 'bool', int: 'integer', float: 'double', str: 'string'}
+_ACCEPTED: dict[type, Any] = {
+    bool: (bool, np.bool_), int: Integral, float: Real, str: (str, Path), tuple: (list, tuple),
+}  # fmt: skip
+_ROS_TYPES = {
+    bool: 'bool', int: 'integer', float: 'double', str: 'string', tuple: 'string array',
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Parameter:
     ----------
     name : str
         Name as a ROS parameter, such as 'detector.size'.
-    default : bool, int, float or str
+    default : bool, int, float, str or tuple of str
         Default value; its type is the type of the parameter.
     description : str
         Meaning in one or two sentences.
@@ -59,7 +64,7 @@ class Parameter:
     """
 
     name: str
-    default: Value
+    default: Value | Names
     description: str
     unit: str = ''
     limits: tuple[float, float] | None = None
@@ -387,8 +392,40 @@ def _grouped(parameters: Iterable[Parameter]) -> tuple[Parameter, ...]:
     return tuple(parameter for group in groups.values() for parameter in group)
 
 
-# All parameters of the node.
+# All parameters of hybrik_node.
 PARAMETERS: tuple[Parameter, ...] = _grouped([*_NODE, *SETTINGS.values()])
+
+_FUSION = (
+    Parameter(
+        'cameras', ('',),
+        'Namespaces of the hybrik_nodes of the cameras, such as left and right, whose topics '
+        'human_observations are fused. There is no default.',
+        dynamic=False,
+    ),
+    Parameter(
+        'fixed_frame', 'map',
+        'TF frame of the people, z up. TF must connect it with the optical frames of all cameras.',
+        dynamic=False,
+    ),
+    Parameter(
+        'id_prefix', 'f',
+        'Prefix of person ids: a letter followed by letters or digits; another one than those of '
+        'the cameras.',
+        pattern='[A-Za-z][A-Za-z0-9]*', form='a letter followed by letters or digits',
+        dynamic=False,
+    ),
+)  # fmt: skip
+# Parameters of hybrik_node that fusion_node has too.
+_SHARED = (
+    'autostart', 'body_model', 'smoothing.enabled', 'publish.human_pose', 'publish.human_poses',
+    'publish.vertices', 'publish.tf', 'publish.markers', 'publish.rep155', 'diagnostics.min_rate',
+    'diagnostics.max_latency', 'diagnostics.max_drop_ratio',
+)  # fmt: skip
+
+# All parameters of fusion_node.
+FUSION_PARAMETERS: tuple[Parameter, ...] = _grouped(
+    [*_FUSION, *(parameter for parameter in PARAMETERS if parameter.name in _SHARED)]
+)
 
 # Names of earlier versions, which are refused with the present name.
 RENAMED: dict[str, str] = {

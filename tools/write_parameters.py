@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write config/camera.yaml and the table in doc/parameters.md from hybrik_ros/settings.py.
+"""Write config/*.yaml and the tables in doc/parameters.md from hybrik_ros/settings.py.
 
 python tools/write_parameters.py      # --check only reports differences
 """
@@ -7,32 +7,47 @@ python tools/write_parameters.py      # --check only reports differences
 import argparse
 import sys
 import textwrap
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # this source tree, whichever one is installed
 
-from hybrik_ros.settings import PARAMETERS, Parameter, Value  # noqa: E402
+from hybrik_ros.settings import (  # noqa: E402
+    FUSION_PARAMETERS,
+    PARAMETERS,
+    Names,
+    Parameter,
+    Value,
+)
 
-BEGIN, END = '<!-- parameters: tools/write_parameters.py -->', '<!-- end of parameters -->'
+BEGIN = '<!-- parameters of {}: tools/write_parameters.py -->'
+END = '<!-- end of parameters -->'
 WIDTH = 100
 INDENT = 2 * ' '
+# Parameters, YAML file, launch file and its argument for the YAML file, by node.
+NODES = {
+    'hybrik_node': (PARAMETERS, 'camera.yaml', 'camera.launch.py', 'params_file'),
+    'fusion_node': (
+        FUSION_PARAMETERS, 'fusion.yaml', 'multi_camera.launch.py', 'fusion_params_file',
+    ),
+}  # fmt: skip
 
 HEAD = """\
-# Parameters of hybrik_node, with their defaults. Written by tools/write_parameters.py.
-# The node of any namespace takes them: ros2 launch hybrik_ros camera.launch.py params_file:=...
+# Parameters of {node}, with their defaults. Written by tools/write_parameters.py.
+# The node of any namespace takes them: ros2 launch hybrik_ros {launch} {argument}:=...
 # Parameters marked with * take effect when the node is configured, the others with the next frame.
 /**:
-  hybrik_node:
+  {node}:
     ros__parameters:
 """
 
 
-def to_yaml() -> str:
-    """Return config/camera.yaml."""
+def to_yaml(declared: Sequence[Parameter]) -> str:
+    """Return the parameters of a YAML file."""
     lines = []
-    for group, parameters in groupby(PARAMETERS, lambda one: one.name.rpartition('.')[0]):
+    for group, parameters in groupby(declared, lambda one: one.name.rpartition('.')[0]):
         depth = 3
         if group:
             lines.append(f'{depth * INDENT}{group}:')
@@ -47,21 +62,21 @@ def to_yaml() -> str:
                 lines.append('')
         if group:
             lines.append('')
-    return HEAD + '\n'.join(lines).rstrip() + '\n'
+    return '\n'.join(lines).rstrip() + '\n'
 
 
-def to_markdown() -> str:
-    """Return the table of doc/parameters.md."""
+def to_markdown(declared: Sequence[Parameter], node: str) -> str:
+    """Return a table of doc/parameters.md."""
     rows = [
         f'| `{one.name}` | {one.type} | `{_literal(one.default)}` | {_range(one)} '
         f'| {"next frame" if one.dynamic else "configure"} | {one.description} |'
-        for one in PARAMETERS
+        for one in declared
     ]
     head = [
         '| name | type | default | range | takes effect | meaning |',
         '|---|---|---|---|---|---|',
     ]
-    return '\n'.join([BEGIN, *head, *rows, END])
+    return '\n'.join([BEGIN.format(node), *head, *rows, END])
 
 
 def _meaning(parameter: Parameter) -> str:
@@ -80,7 +95,9 @@ def _range(parameter: Parameter) -> str:
     return f'{low:g} to {high:g} {parameter.unit}'.rstrip()
 
 
-def _literal(value: Value) -> str:
+def _literal(value: Value | Names) -> str:
+    if isinstance(value, tuple):
+        return str(list(value))
     if isinstance(value, bool):
         return str(value).lower()
     return repr(value) if isinstance(value, float) else str(value) or "''"
@@ -92,13 +109,19 @@ def main() -> int:
     parser.add_argument('--check', action='store_true', help='change nothing')
     check = parser.parse_args().check
     page = ROOT / 'doc' / 'parameters.md'
-    before, _, rest = page.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    wanted = {
-        ROOT / 'config' / 'camera.yaml': to_yaml(),
-        page: before + to_markdown() + after,
-    }
-    differing = [path for path, content in wanted.items() if path.read_text() != content]
+    text = page.read_text()
+    wanted = {}
+    for node, (declared, name, *launched) in NODES.items():
+        head = HEAD.format(node=node, launch=launched[0], argument=launched[1])
+        wanted[ROOT / 'config' / name] = head + to_yaml(declared)
+        before, _, rest = text.partition(BEGIN.format(node))
+        text = before + to_markdown(declared, node) + rest.partition(END)[2]
+    wanted[page] = text
+    differing = [
+        path
+        for path, content in wanted.items()
+        if not path.is_file() or path.read_text() != content
+    ]
     for path in differing:
         if check:
             print(f'{path} is not what tools/write_parameters.py writes: run it', file=sys.stderr)

@@ -1,6 +1,6 @@
 """Fusion of cameras: people over time, in a fixed frame."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import count
 
 import numpy as np
@@ -29,14 +29,23 @@ class Fusion:
     ----------
     body : BodyModel, optional
         The body of all people; the embedded one by default.
+    ids : iterator of str, optional
+        Ids of people: f1, f2, ... by default.
     **settings
         Fields of Settings.
+
+    Attributes
+    ----------
+    body : BodyModel
+        The body of all people.
     """
 
-    def __init__(self, body: BodyModel | None = None, **settings: Value) -> None:
-        self._body = BodyModel.load() if body is None else body
+    def __init__(
+        self, body: BodyModel | None = None, *, ids: Iterator[str] | None = None, **settings: Value
+    ) -> None:
+        self.body = BodyModel.load() if body is None else body
         self._options = Settings().changed(**settings)
-        self._ids = (f'f{number}' for number in count(1))
+        self._ids = (f'f{number}' for number in count(1)) if ids is None else ids
         self.people: list[Person] = []
         self._alone: dict[tuple[str, str], float] = {}
         self._histories: dict[str, History] = {}
@@ -54,7 +63,7 @@ class Fusion:
             camera sees then is interpolated between its images, or extrapolated by at most 0.1 s.
             By default the time of the newest image so far.
         """
-        placed = {name: see(name, view, self._body) for name, view in views.items()}
+        placed = {name: see(name, view, self.body) for name, view in views.items()}
         for name, people in placed.items():
             self._histories.setdefault(name, History()).add(views[name].stamp, people)
         newest = max((each.newest for each in self._histories.values()), default=-np.inf)
@@ -71,7 +80,7 @@ class Fusion:
             if sights
         ]
         for sights in self._start(new, taken, now):
-            person = Person(next(self._ids), PersonMemory(start_memory(self._body)))
+            person = Person(next(self._ids), PersonMemory(start_memory(self.body)))
             human = self._update(person, sights, now)
             if human is not None:
                 self.people.append(person)
@@ -79,6 +88,21 @@ class Fusion:
         self._merge()
         known = {person.id for person in self.people}
         return [human for human in found if human is not None and human.id in known]
+
+    def adjust(self, **settings: Value) -> None:
+        """Change settings between two times; all people stay.
+
+        Raises
+        ------
+        ValueError
+            A value is refused.
+        """
+        self._options = self._options.changed(**settings)
+
+    def reset(self) -> None:
+        """Forget all people, and what the cameras have seen."""
+        self.people, self._alone, self._histories = [], {}, {}
+        self._stamp = -np.inf
 
     def _assign(
         self, seen: Mapping[str, list[Sight]], stamp: float
@@ -117,7 +141,7 @@ class Fusion:
         elapsed = stamp - person.last
         try:
             human, memory = pose_person(
-                person.id, sights, person.memory, self._body, self._options, elapsed, _UP
+                person.id, sights, person.memory, self.body, self._options, elapsed, _UP
             )
         except ImpossiblePoseError:  # As if nothing had been seen.
             return None

@@ -1,4 +1,4 @@
-"""Command line of the node: help, version, and arguments for ROS."""
+"""Command line of a node: help, version, and arguments for ROS."""
 
 import argparse
 
@@ -6,26 +6,21 @@ from hybrik_ros import __version__
 from hybrik_ros.arguments import split_ros_arguments
 from hybrik_ros.printable import printable
 
-_DESCRIPTION = """\
-Find the people in the images of a camera and publish their bodies: 3D joints, SMPL rotations
-and a TF frame for every joint. Subscribes to image and to camera_info beside it."""
-
 _EPILOG = """\
-set parameters and remap topics:
-  hybrik_node --ros-args -p detector.size:=640 -p field_of_view:=60.0
-  hybrik_node --ros-args --params-file camera.yaml
-  hybrik_node --ros-args -r image:=/camera/image_raw
-
-README.md and config/camera.yaml list all parameters. A running node describes them:
-  ros2 param list /hybrik_node
-  ros2 param describe /hybrik_node detector.size"""
+A running node describes its parameters:
+  ros2 param list /{program}
+  ros2 param describe /{program} publish.tf"""
 
 
-def check_arguments(argv: list[str]) -> None:
+def check_arguments(program: str, summary: str, argv: list[str]) -> None:
     """Refuse arguments that are not for ROS; print --help and --version.
 
     Parameters
     ----------
+    program : str
+        Name of the program.
+    summary : str
+        What it does, and how to set it.
     argv : list of str
         Arguments without the program's name.
 
@@ -34,24 +29,25 @@ def check_arguments(argv: list[str]) -> None:
     SystemExit
         An argument is refused, or help or version is printed.
     """
-    parser = _parser()
+    parser = _parser(program, summary)
     own, _ = split_ros_arguments(argv)
     _, unknown = parser.parse_known_args(own)
     if unknown:
         parser.exit(
             2,
-            f'hybrik_node: unknown arguments {printable(" ".join(unknown))}; set parameters by '
-            f'--ros-args -p NAME:=VALUE, see hybrik_node --help\n',
+            f'{program}: unknown arguments {printable(" ".join(unknown))}; set parameters by '
+            f'--ros-args -p NAME:=VALUE, see {program} --help\n',
         )
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str, summary: str) -> argparse.ArgumentParser:
+    margin = ' ' * (len('usage: ') + len(program) + 1)
     parser = argparse.ArgumentParser(
-        prog='hybrik_node',
+        prog=program,
         usage='%(prog)s [-h] [--version]\n'
-        '                   [--ros-args [-p NAME:=VALUE] [--params-file FILE] [-r FROM:=TO] ...]',
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
+        f'{margin}[--ros-args [-p NAME:=VALUE] [--params-file FILE] [-r FROM:=TO] ...]',
+        description=summary,
+        epilog=_EPILOG.format(program=program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -17,7 +17,7 @@ from hybrik_ros.messages.images import UnusableInputError, decompress, to_rgb
 from hybrik_ros.node.detections import PERSON_CLASSES, Box, message_type, to_boxes
 from hybrik_ros.node.topic_stream import TopicStream
 from hybrik_ros.perception.opening import open_detector
-from hybrik_ros.settings import SETTINGS, Settings
+from hybrik_ros.settings import Settings
 
 DETECTIONS = 'vision_msgs/msg/Detection2DArray'
 
@@ -74,7 +74,7 @@ def check_detections(
         advice = 'check that the detector runs and receives the images of the node'
         yield Finding(PROBLEM, topic, 'no detections received', advice)
         return
-    threshold = float(SETTINGS['detector_threshold'].default)
+    threshold = Settings().detector_threshold
     faults: list[str] = []
     boxes = [to_boxes(message, threshold, faults.append) for message in messages]
     if faults:

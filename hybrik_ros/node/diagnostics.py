@@ -185,7 +185,7 @@ class Diagnostics:
         replaced : int
             Number of images dropped for newer ones.
         camera : str
-            Source of the intrinsics.
+            Source of the intrinsics; empty where there is none.
         assumed : bool
             Whether the intrinsics are assumed.
         limits : Limits
@@ -281,7 +281,7 @@ class Diagnostics:
             'dropped for newer frames': replaced,
             **({'repeated': self._counts['repeated']} if self._counts['repeated'] else {}),
             **{f'lost: {kind}': count for kind, count in sorted(self._faults.items())},
-            'camera': camera,
+            **({'camera': camera} if camera else {}),
             **{
                 f'{stage} ms, median / p95': f'{1e3 * np.median(seconds):.1f} / '
                 f'{1e3 * np.percentile(seconds, 95):.1f}'

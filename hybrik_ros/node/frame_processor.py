@@ -12,7 +12,6 @@ from hybrik_ros.camera import Camera
 from hybrik_ros.human import Human
 from hybrik_ros.messages.camera_info import CameraInfoBuffer
 from hybrik_ros.messages.exposure import ExposureCheck
-from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.messages.images import UnusableInputError, check_lengths, decompress, to_rgb
 from hybrik_ros.messages.sample_range import SampleRange
 from hybrik_ros.node import parameters
@@ -21,13 +20,13 @@ from hybrik_ros.node.inputs import Inputs
 from hybrik_ros.node.outputs import ImageOutputs
 from hybrik_ros.node.picture import Picture
 from hybrik_ros.node.reporter import Reporter
+from hybrik_ros.node.stamp_ages import StampAges
 from hybrik_ros.node.stamps import StampCheck
 from hybrik_ros.perception.depth import DepthError
 from hybrik_ros.perception.opening import FULL_NOTE
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.tracking import MAX_INTERVAL
 
-_OTHER_CLOCK_SECONDS = 60.0  # minimum age of a stamp that belongs to another clock
 # Maximum number of images in a row with boxes of another detector none of which holds a person.
 _MAX_EMPTY_BOXES = 10
 
@@ -52,6 +51,8 @@ class FrameProcessor:
     ----------
     inputs : Inputs or None
         Where depth images and detections come from; None while the node does not subscribe.
+    ages : StampAges
+        Notes how long ago stamps were.
     is_reset_requested : bool
         Set to forget all tracks before the next frame.
     """
@@ -66,6 +67,7 @@ class FrameProcessor:
     ) -> None:
         self.inputs: Inputs | None = None
         self.is_reset_requested = False
+        self.ages = StampAges(node, reporter)
         self._node = node
         self._pipeline = pipeline
         self._outputs = outputs
@@ -115,7 +117,7 @@ class FrameProcessor:
         observations = self._pipeline.human_observations
         self._outputs.publish_image(humans, observations, message.header, Picture(rgb, camera))
         self._diagnostics.add_time('publish', time.monotonic() - started)
-        self.add_age(message.header, 'total')
+        self.ages.add(message.header, 'total')
         self._diagnostics.count_processed(len(humans))
 
     def _check_people(self, boxes: list[Box] | None, width: int, height: int) -> None:
@@ -141,27 +143,6 @@ class FrameProcessor:
         """Publish an empty list of tracked people, as after the last image of a stream."""
         self._outputs.clear_people()
         self._diagnostics.clear_people()
-
-    def add_age(self, header: Header, stage: str) -> None:
-        """Note how long ago a stamp was, if it is one of this clock."""
-        stamp = nanoseconds(header)
-        if not stamp:  # It was never set; StampCheck tells of it.
-            return
-        elapsed = (self._node.get_clock().now().nanoseconds - stamp) * 1e-9
-        if abs(elapsed) < _OTHER_CLOCK_SECONDS:
-            self._diagnostics.add_time(stage, elapsed)
-        elif not self._node.get_parameter('use_sim_time').value:
-            self._complaints.warn(
-                f'the image timestamps are {elapsed:.0f} s from the clock of this machine, so TF '
-                f'does not match and latencies are unknown: play bags with --clock and set '
-                f'use_sim_time; otherwise synchronise the clocks'
-            )
-        elif self._node.get_clock().now().nanoseconds:  # The reporter tells of a missing /clock.
-            self._complaints.warn(
-                f'the image timestamps are {elapsed:.0f} s from /clock, so TF does not match and '
-                f'latencies are unknown: set use_sim_time of the camera driver too, or set it to '
-                f'false here'
-            )
 
     def _decode(self, message: Image | CompressedImage) -> NDArray:
         """Return the pixels of an image; warn if they are nearly black or white."""

@@ -1,32 +1,47 @@
-"""Loads a pipeline in a thread, so that the node reports progress and can cancel it."""
+"""Loads what a node works with in a thread, so that it reports progress and can cancel it."""
 
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from hybrik_ros.node.logs import RosLog
-from hybrik_ros.pipeline import Pipeline
 
 _POLL_SECONDS = 0.1
 _PROGRESS_SECONDS = 1.0
 
 
-class Loader:
-    """Loads one pipeline after the other.
+Loaded = TypeVar('Loaded')
+
+
+class Loader(Generic[Loaded]):
+    """Loads one thing after the other.
 
     Parameters
     ----------
+    create : callable
+        Returns what is loaded.
+    free : callable
+        Frees it, if it is loaded only after the cancellation.
     logger : RcutilsLogger
         Takes what the package logs meanwhile.
     stopping : threading.Event
         Set when the process is to end.
     """
 
-    def __init__(self, logger: RcutilsLogger, stopping: threading.Event) -> None:
+    def __init__(
+        self,
+        create: Callable[..., Loaded],
+        free: Callable[[Loaded], None],
+        logger: RcutilsLogger,
+        stopping: threading.Event,
+    ) -> None:
+        self._create = create
+        self._free = free
         self._logger = logger
         self._stopping = stopping
         self._thread: threading.Thread | None = None
@@ -41,8 +56,8 @@ class Loader:
         is_cancelled: Callable[[], bool],
         report: Callable[[str], None],
         **arguments: Any,
-    ) -> Pipeline:
-        """Return a new pipeline.
+    ) -> Loaded:
+        """Return what is loaded.
 
         Parameters
         ----------
@@ -51,20 +66,23 @@ class Loader:
         report : callable
             Called every second with the last log message.
         **arguments
-            As of Pipeline.create.
+            Passed on to create.
 
         Raises
         ------
         OSError, RuntimeError, ValueError
-            The pipeline cannot be loaded, loading was cancelled, or the process is to end.
+            It cannot be loaded, loading was cancelled, or the process is to end.
         """
-        loading: Future[Pipeline] = Future()
+        loading: Future[Loaded] = Future()
         with RosLog(self._logger) as log:
             # A daemon: a thread that compiles or builds cannot be stopped, only left alone.
+            create = partial(self._create, **arguments)
             self._thread = threading.Thread(
-                target=_load, args=(loading, self._thread, arguments), name='hybrik loader',
+                target=_load,
+                args=(loading, self._thread, create),
+                name='hybrik loader',
                 daemon=True,
-            )  # fmt: skip
+            )
             self._thread.start()
             reported = time.monotonic()
             while not loading.done():
@@ -72,28 +90,26 @@ class Loader:
                     raise RuntimeError('interrupted while loading')
                 if is_cancelled():
                     loading.cancel()
-                    loading.add_done_callback(_close)
+                    loading.add_done_callback(self._free_late)
                     raise RuntimeError('cancelled')
                 if time.monotonic() - reported > _PROGRESS_SECONDS:
                     reported = time.monotonic()
                     report(f'loading: {log.last}')
             return loading.result()
 
+    def _free_late(self, loaded: 'Future[Loaded]') -> None:
+        if not loaded.cancelled() and loaded.exception() is None:
+            self._free(loaded.result())
+
 
 def _load(
-    loading: 'Future[Pipeline]', before: threading.Thread | None, arguments: dict[str, Any]
+    loading: 'Future[Loaded]', before: threading.Thread | None, create: Callable[[], Loaded]
 ) -> None:
     if before is not None:  # It may have been left alone while it was loading.
         before.join()
     if not loading.set_running_or_notify_cancel():
         return
     try:
-        loading.set_result(Pipeline.create(**arguments))
+        loading.set_result(create())
     except BaseException as error:  # The thread that waits raises it.
         loading.set_exception(error)
-
-
-def _close(loaded: 'Future[Pipeline]') -> None:
-    """Free a pipeline that is loaded after the cancellation."""
-    if not loaded.cancelled() and loaded.exception() is None:
-        loaded.result().close()

@@ -1,5 +1,6 @@
-"""The node's parameters, as ROS declares and checks them."""
+"""Parameters of a node, as ROS declares and checks them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rcl_interfaces.msg import (
@@ -15,7 +16,6 @@ from hybrik_ros.printable import printable
 from hybrik_ros.settings import PARAMETERS, RENAMED, SETTINGS, Parameter, suggest
 
 _QOS_OVERRIDES = 'qos_overrides.'
-_BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 
 
 def descriptor(parameter: Parameter) -> ParameterDescriptor:
@@ -35,8 +35,15 @@ def descriptor(parameter: Parameter) -> ParameterDescriptor:
     return descriptor
 
 
-def declare(node: Node) -> None:
-    """Declare all parameters on a node; warn of unknown parameters that it was started with.
+def declare(node: Node, parameters: Sequence[Parameter] = PARAMETERS) -> None:
+    """Declare parameters on a node; warn of unknown parameters that it was started with.
+
+    Parameters
+    ----------
+    node : Node
+        The node.
+    parameters : sequence of Parameter
+        Its parameters; those of hybrik_node by default.
 
     Raises
     ------
@@ -45,7 +52,7 @@ def declare(node: Node) -> None:
         earlier name of a parameter.
     """
     _refuse_renamed(node)
-    for parameter in PARAMETERS:
+    for parameter in parameters:
         whole = _whole_number(node, parameter)
         node.declare_parameter(
             parameter.name,
@@ -53,9 +60,9 @@ def declare(node: Node) -> None:
             descriptor(parameter),
             ignore_override=whole is not None,
         )
-    _warn_of_unknown(node)
-    given = [node.get_parameter(parameter.name) for parameter in PARAMETERS]
-    checked = validate(given, configured=False)
+    _warn_of_unknown(node, parameters)
+    given = [node.get_parameter(parameter.name) for parameter in parameters]
+    checked = validate(given, configured=False, parameters=parameters)
     if not checked.successful:
         raise ValueError(checked.reason)
 
@@ -105,14 +112,15 @@ def _whole_number(node: Node, parameter: Parameter) -> float | None:
     return float(given.value) if given.type_ == RosParameter.Type.INTEGER else None
 
 
-def _warn_of_unknown(node: Node) -> None:
+def _warn_of_unknown(node: Node, parameters: Sequence[Parameter]) -> None:
     """Name the parameters that a node was started with and does not have.
 
     No error: a params file may be shared with other nodes. Publishers and subscriptions declare
     qos_overrides later.
     """
+    known = [parameter.name for parameter in parameters]
     unknown = [
-        f'{name} ({question})' if (question := suggest(name, _BY_NAME)) else name
+        f'{name} ({question})' if (question := suggest(name, known)) else name
         for name in sorted(_overrides(node))
         if not node.has_parameter(name) and not name.startswith(_QOS_OVERRIDES)
     ]
@@ -137,23 +145,28 @@ def dynamic_settings(node: Node) -> dict[str, Any]:
     }
 
 
-def validate(parameters: list[RosParameter], configured: bool) -> SetParametersResult:
+def validate(
+    changes: list[RosParameter], configured: bool, parameters: Sequence[Parameter] = PARAMETERS
+) -> SetParametersResult:
     """Refuse, with the reason, values that the ranges of descriptors cannot catch.
 
     Parameters
     ----------
-    parameters : list of rclpy.parameter.Parameter
+    changes : list of rclpy.parameter.Parameter
         Parameters about to be set.
     configured : bool
         Whether the node is configured with its present values.
+    parameters : sequence of Parameter
+        The parameters of the node.
 
     Returns
     -------
     SetParametersResult
         With the reason of a refusal.
     """
-    for given in parameters:
-        parameter = _BY_NAME.get(given.name)
+    by_name = {parameter.name: parameter for parameter in parameters}
+    for given in changes:
+        parameter = by_name.get(given.name)
         if parameter is None:
             continue
         try:

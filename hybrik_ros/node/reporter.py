@@ -6,10 +6,8 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from std_msgs.msg import Header
 
-from hybrik_ros.messages.camera_info import CameraInfoBuffer
 from hybrik_ros.node.complaints import Complaints
 from hybrik_ros.node.diagnostics import Diagnostics, Limits
-from hybrik_ros.node.topics import camera_topics
 
 _MAX_STILL_REPORTS = 3  # with new images, at the same time of /clock
 _LIMITS = ('min_rate', 'max_latency', 'max_drop_ratio')
@@ -22,6 +20,8 @@ class Reporter:
     ----------
     node : Node
         The node; its parameters diagnostics.* are the limits.
+    hardware : str
+        What the node listens to: hardware_id of the reports.
 
     Attributes
     ----------
@@ -33,9 +33,10 @@ class Reporter:
         Level and message that every report has; None while the node is active.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, hardware: str) -> None:
         self.status: tuple[bytes, str] | None = (DiagnosticStatus.OK, 'unconfigured')
         self._node = node
+        self._hardware = hardware
         # At the last report: the time of /clock in nanoseconds, and the number of received images.
         self._last_time, self._last_received = -1, 0
         self._still_reports = 0
@@ -47,7 +48,7 @@ class Reporter:
         """Start counting anew."""
         # Name and hardware tell the nodes of several cameras apart.
         name = self._node.get_fully_qualified_name().lstrip('/')
-        self.diagnostics = Diagnostics(name, camera_topics(self._node)[0])
+        self.diagnostics = Diagnostics(name, self._hardware)
         self.complaints = Complaints(self._node.get_logger(), self.diagnostics)
 
     def warn(self, message: str) -> None:
@@ -64,7 +65,7 @@ class Reporter:
         self._publisher.publish(self.diagnostics.status(level, message, self._header()))
 
     def publish_figures(
-        self, replaced: int, camera_infos: CameraInfoBuffer, facts: Mapping[str, object]
+        self, replaced: int, camera: str, assumed: bool, facts: Mapping[str, object]
     ) -> None:
         """Report the figures of an active node.
 
@@ -72,8 +73,10 @@ class Reporter:
         ----------
         replaced : int
             Number of images dropped for newer ones.
-        camera_infos : CameraInfoBuffer
-            Knows where the intrinsics come from.
+        camera : str
+            Source of the intrinsics; empty where there is none.
+        assumed : bool
+            Whether the intrinsics are assumed.
         facts : mapping
             What else to show, by name.
         """
@@ -84,8 +87,8 @@ class Reporter:
             self.diagnostics.report(
                 header=self._header(),
                 replaced=replaced,
-                camera=camera_infos.state,
-                assumed=camera_infos.assumed,
+                camera=camera,
+                assumed=assumed,
                 limits=Limits(**limits),
                 facts={**facts, 'smoothing': smoothing},
             )

@@ -1,8 +1,10 @@
-"""The process of the node: starts it, spins it, and ends it cleanly."""
+"""The process of a node: starts it, spins it, and ends it cleanly."""
 
 import os
 import sys
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -11,18 +13,27 @@ from rclpy.signals import SignalHandlerOptions
 
 from hybrik_ros.advice import explain, one_line
 from hybrik_ros.msg import HumanMeshArray
-from hybrik_ros.node.node import STOP_SECONDS, HybrikNode
+from hybrik_ros.node.people_node import STOP_SECONDS, PeopleNode
 from hybrik_ros.printable import printable
 from hybrik_ros.stopping import ignore_signals
 
 _POLL_SECONDS = 0.1
 
 
-def run(stopping: threading.Event, profile: str) -> int:
-    """Run the node until it is told to stop.
+def run(
+    program: str,
+    create: Callable[[threading.Event], PeopleNode[Any]],
+    stopping: threading.Event,
+    profile: str,
+) -> int:
+    """Run a node until it is told to stop.
 
     Parameters
     ----------
+    program : str
+        Name of the program for errors.
+    create : callable
+        Creates the node.
     stopping : threading.Event
         Set when the process is to end.
     profile : str
@@ -38,9 +49,9 @@ def run(stopping: threading.Event, profile: str) -> int:
     try:
         HumanMeshArray.__class__.__import_type_support__()  # Fails if built for another Python.
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-        node = HybrikNode(stopping)
+        node = create(stopping)
     except Exception as error:  # Wrong arguments and parameters raise various exceptions.
-        print(f'hybrik_node: {printable(explain(error) or one_line(error))}', file=sys.stderr)
+        print(f'{program}: {printable(explain(error) or one_line(error))}', file=sys.stderr)
         rclpy.try_shutdown()
         return 1
     executor = SingleThreadedExecutor()
@@ -53,7 +64,9 @@ def run(stopping: threading.Event, profile: str) -> int:
         _end(node, executor)
 
 
-def _spin(node: HybrikNode, executor: SingleThreadedExecutor, stopping: threading.Event) -> int:
+def _spin(
+    node: PeopleNode[Any], executor: SingleThreadedExecutor, stopping: threading.Event
+) -> int:
     """Configure and activate the node where it does so by itself, and spin it."""
     if node.get_parameter('autostart').value:
         for trigger in (node.trigger_configure, node.trigger_activate):
@@ -64,7 +77,7 @@ def _spin(node: HybrikNode, executor: SingleThreadedExecutor, stopping: threadin
     return 0
 
 
-def _end(node: HybrikNode, executor: SingleThreadedExecutor) -> None:
+def _end(node: PeopleNode[Any], executor: SingleThreadedExecutor) -> None:
     if not node.is_finalized:
         node.trigger_shutdown()
     executor.shutdown(timeout_sec=STOP_SECONDS)

@@ -1,14 +1,12 @@
-"""The thread that processes the newest image."""
+"""The thread that processes the newest input."""
 
 import threading
 import time
 from collections.abc import Callable
-
-from sensor_msgs.msg import CompressedImage, Image
+from typing import Generic, Protocol, TypeVar
 
 from hybrik_ros.messages.camera_info import NO_CAMERA_INFO
 from hybrik_ros.messages.images import UnusableInputError
-from hybrik_ros.node.frame_processor import FrameProcessor
 from hybrik_ros.node.mailbox import Mailbox
 from hybrik_ros.node.reporter import Reporter
 
@@ -17,13 +15,27 @@ _CAMERA_INFO_GRACE_SECONDS = 2.0
 _MAX_FAILURES = 5  # failed frames in a row, after which something is wrong for good
 
 
-class FrameWorker:
-    """Processes images in a thread of its own; images that come meanwhile replace each other.
+Input_contra = TypeVar('Input_contra', contravariant=True)
+Input = TypeVar('Input')
+
+
+class Processor(Protocol[Input_contra]):
+    """Processes one input after the other."""
+
+    def process(self, message: Input_contra, received: float) -> None:
+        """Process what was received at a time of the monotonic clock, in seconds."""
+
+    def clear_people(self) -> None:
+        """Publish an empty list of tracked people."""
+
+
+class FrameWorker(Generic[Input]):
+    """Processes inputs in a thread of its own; those that come meanwhile replace each other.
 
     Parameters
     ----------
-    frames : FrameProcessor
-        Processes one image.
+    frames : Processor
+        Processes one input, such as an image.
     reporter : Reporter
         Takes counts and complaints.
     give_up : callable
@@ -37,7 +49,7 @@ class FrameWorker:
 
     def __init__(
         self,
-        frames: FrameProcessor,
+        frames: Processor[Input],
         reporter: Reporter,
         give_up: Callable[[], None],
     ) -> None:
@@ -48,13 +60,13 @@ class FrameWorker:
         self._give_up = give_up
         self._failures = 0
         self._started = time.monotonic()
-        # Images, with the time at which they were received; None to clear the people.
-        self._mailbox: Mailbox[tuple[Image | CompressedImage | None, float]] = Mailbox()
+        # Inputs, with the time at which they were received; None to clear the people.
+        self._mailbox: Mailbox[tuple[Input | None, float]] = Mailbox()
         self._thread = threading.Thread(target=self._work, name='hybrik worker', daemon=True)
 
     @property
     def replaced(self) -> int:
-        """Number of images dropped for newer ones."""
+        """Number of inputs dropped for newer ones."""
         return self._mailbox.replaced
 
     @property
@@ -66,8 +78,8 @@ class FrameWorker:
         """Start the thread."""
         self._thread.start()
 
-    def put(self, message: Image | CompressedImage | None) -> None:
-        """Give it the newest image; None to clear the people instead."""
+    def put(self, message: Input | None) -> None:
+        """Give it the newest input; None to clear the people instead."""
         self._mailbox.put((message, time.monotonic()))
 
     def stop(self, timeout: float | None) -> None:
