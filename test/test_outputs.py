@@ -10,11 +10,12 @@ from rclpy.qos import qos_profile_sensor_data
 from spinning import SpinningNode, wait_for
 from std_msgs.msg import Header
 from test_observations import check_equal, observation
+from tf2_msgs.msg import TFMessage
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.messages.observations import observations_of
 from hybrik_ros.msg import HumanObservationArray
-from hybrik_ros.node.outputs import ImageOutputs
+from hybrik_ros.node.outputs import ImageOutputs, Outputs
 from hybrik_ros.node.parameters import declare
 from hybrik_ros.node.picture import Picture
 
@@ -26,10 +27,35 @@ def node(ros_environment: dict[str, str]) -> Iterator[LifecycleNode]:
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=int(os.environ['ROS_DOMAIN_ID']))
     node = LifecycleNode('hybrik_node', context=context)
+    # REP-155's topics are for people that are some.
     declare(node)
+    node.set_parameters([rclpy.Parameter('publish.rep155', value=False)])
     yield node
     node.destroy_node()
     context.try_shutdown()
+
+
+def test_subscriptions_of_the_node_itself_do_not_count(node: LifecycleNode) -> None:
+    outputs = Outputs(node, BodyModel.load(), lambda _: None)
+    node.trigger_configure()
+    node.trigger_activate()
+    node.create_subscription(TFMessage, '/tf', lambda _: None, 10)
+    assert wait_for(lambda: node.count_subscribers('/tf') == 1)
+    outputs.publish([None], Header(frame_id='map'))
+    peer = SpinningNode('peer')
+    try:
+        peer.node.create_subscription(TFMessage, '/tf', lambda _: None, 10)
+
+        def is_built() -> bool:
+            try:
+                outputs.publish([None], Header(frame_id='map'))
+            except AttributeError:  # There is no frame of None.
+                return True
+            return False
+
+        assert wait_for(is_built)
+    finally:
+        peer.close()
 
 
 def test_observations_are_built_for_a_subscriber_only(node: LifecycleNode) -> None:

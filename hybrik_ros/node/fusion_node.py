@@ -1,7 +1,6 @@
 """The node that fuses cameras: what they see in, people in a fixed frame out."""
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 from hybrik_ros import compiling
@@ -63,9 +62,10 @@ class FusionNode(PeopleNode[Fusion]):
             'smoothing': self.get_parameter('smoothing.enabled').value,
         }
 
-    def _create(self, *, ids: Iterator[str], body_model: str, smoothing: bool) -> Fusion:
+    def _create(self, **arguments: Any) -> Fusion:
         code = compiling.start_loading()
-        fusion = Fusion(BodyModel.load(body_model or None), ids=ids, smoothing=smoothing)
+        body = BodyModel.load(arguments.pop('body_model') or None)
+        fusion = Fusion(body, **arguments)
         code.result()
         return fusion
 

@@ -141,9 +141,12 @@ class Outputs:
     def _active_publisher(self, switch: str) -> LifecyclePublisher | None:
         """Return the publisher of a parameter; None where it is disabled or has no subscriber."""
         publisher = self._publishers[switch]
-        if self._node.get_parameter(switch).value and publisher.get_subscription_count():
-            return publisher
-        return None
+        if not self._node.get_parameter(switch).value:
+            return None
+        # A node that places cameras by TF subscribes to /tf itself.
+        topic = publisher.topic_name
+        own = sum(subscription.topic_name == topic for subscription in self._node.subscriptions)
+        return publisher if publisher.get_subscription_count() > own else None
 
 
 class ImageOutputs(Outputs):

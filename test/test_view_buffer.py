@@ -1,0 +1,51 @@
+"""When the views of cameras are fused."""
+
+import numpy as np
+
+from hybrik_ros.fusion import View
+from hybrik_ros.node.view_buffer import ViewBuffer
+
+
+def fused(buffer: ViewBuffer, *arrivals: tuple[str, float]) -> list[dict[str, float]]:
+    """Return the stamps by camera of each fusion, while views arrive."""
+    found = [buffer.put(name, View(stamp, np.eye(4))) for name, stamp in arrivals]
+    return [{name: view.stamp for name, view in views.items()} for views in found if views]
+
+
+def test_synchronous_cameras_are_fused_once_per_stamp_when_the_last_one_is_there() -> None:
+    buffer = ViewBuffer()
+    assert fused(buffer, ('a', 1.0)) == [{'a': 1.0}]
+    assert fused(buffer, ('b', 1.0), ('b', 1.03)) == []
+    assert fused(buffer, ('a', 1.03)) == [{'a': 1.03, 'b': 1.03}]
+    assert fused(buffer, ('a', 1.06), ('b', 1.06)) == [{'a': 1.06, 'b': 1.06}]
+
+
+def test_cameras_out_of_phase_are_fused_at_their_rate() -> None:
+    arrivals = [(name, n / 30 + late) for n in range(30) for name, late in (('a', 0), ('b', 0.015))]
+    found = fused(ViewBuffer(), *arrivals)
+    assert 28 <= len(found) <= 31
+    assert all(len(views) == 2 for views in found[1:])
+    newest = [max(views.values()) for views in found]
+    assert min(np.diff(newest)) > 0
+
+
+def test_a_camera_that_ends_is_waited_for_briefly() -> None:
+    buffer = ViewBuffer()
+    fused(buffer, ('a', 1.0), ('b', 1.0), ('a', 1.03), ('b', 1.03))
+    found = fused(buffer, *[('a', 1.03 + 0.03 * n) for n in range(1, 8)])
+    # One image is waited with; then b is left out.
+    assert found[0] == {'a': 1.09, 'b': 1.03}
+    assert [views for views in found if len(views) == 1][-1] == {'a': 1.03 + 0.03 * 7}
+    assert len(found) >= 5
+
+
+def test_late_and_repeated_views_are_ignored() -> None:
+    buffer = ViewBuffer()
+    assert fused(buffer, ('a', 1.0), ('a', 1.0), ('a', 0.9), ('a', 1.1)) == [{'a': 1.0}, {'a': 1.1}]
+
+
+def test_time_that_jumps_back_begins_anew() -> None:
+    buffer = ViewBuffer()
+    fused(buffer, ('a', 100.0), ('b', 100.0), ('a', 100.1), ('b', 100.1))
+    assert fused(buffer, ('a', 2.0)) == [{'a': 2.0}]
+    assert fused(buffer, ('a', 2.1), ('b', 2.1)) == [{'a': 2.1}, {'a': 2.1, 'b': 2.1}][:1]
