@@ -86,6 +86,11 @@ ARGUMENTS = [
         'USB 2 need.',
     ),
     DeclareLaunchArgument(
+        'source_frame',
+        default_value='camera_optical_frame',
+        description='Optical frame of the images of source.',
+    ),
+    DeclareLaunchArgument(
         'params_file',
         default_value=PathJoinSubstitution([CONFIG, 'camera.yaml']),
         description='YAML file with parameters of hybrik_node.',
@@ -135,6 +140,12 @@ ARGUMENTS = [
         choices=['true', 'false'],
         description="Publish REP-155's topics; at most one node of a system may do so. false "
         'overrides params_file.',
+    ),
+    DeclareLaunchArgument(
+        'tf',
+        default_value='true',
+        choices=['true', 'false'],
+        description='Publish TF frames of people. false overrides params_file.',
     ),
     DeclareLaunchArgument(
         'log_level',
@@ -192,6 +203,7 @@ def set_parameters() -> list[Action]:
             condition=differs('id_prefix', 'p'),
         ),
         SetParameter('publish.rep155', False, condition=differs('rep155', 'true')),
+        SetParameter('publish.tf', False, condition=differs('tf', 'true')),
         SetParameter(
             'use_sim_time', True, condition=IfCondition(LaunchConfiguration('use_sim_time'))
         ),
@@ -241,13 +253,14 @@ def camera_options() -> list[SomeSubstitutionsType]:
         *('--subscribers', '1'),
         ['--size=', LaunchConfiguration('source_size')],
         ['--rate=', LaunchConfiguration('source_rate')],
+        ['--frame-id=', LaunchConfiguration('source_frame')],
         PythonExpression(["'--mjpg' if '", mjpg, "' == 'true' else '--no-mjpg'"]),
     ]
 
 
 def create_recorder() -> Action:
     """Return the process that records the results in a bag."""
-    recorded = ['human_pose', 'human_poses']
+    recorded = ['human_pose', 'human_poses', 'human_observations']
     return ExecuteProcess(
         cmd=[
             *('ros2', 'bag', 'record', '-o', LaunchConfiguration('bag_path')),

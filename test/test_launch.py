@@ -165,3 +165,22 @@ def test_parameters_reach_the_node_in_any_namespace(
             node.destroy_node()
     finally:
         context.try_shutdown()
+
+
+def test_cameras_of_a_fusion_publish_neither_tf_nor_rep155(
+    arguments: dict[str, dict[str, ast.expr]],
+) -> None:
+    several = ast.parse(share_path('launch/multi_camera.launch.py').read_text())
+    [passed] = [
+        node
+        for node in ast.walk(several)
+        if isinstance(node, ast.Dict)
+        and any(isinstance(key, ast.Constant) and key.value == 'id_prefix' for key in node.keys)
+    ]
+    given = {
+        key.value: value
+        for key, value in zip(passed.keys, passed.values, strict=True)
+        if isinstance(key, ast.Constant)
+    }
+    assert given.keys() <= arguments.keys()
+    assert ast.literal_eval(given['tf']) == ast.literal_eval(given['rep155']) == 'false'
