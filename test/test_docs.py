@@ -24,6 +24,7 @@ from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
 from hybrik_ros.cli import main
 from hybrik_ros.human import Human
+from hybrik_ros.node.camera_image import CameraImage
 from hybrik_ros.node.complaints import Complaints
 from hybrik_ros.node.diagnostics import Diagnostics
 from hybrik_ros.node.inputs import Inputs
@@ -31,7 +32,6 @@ from hybrik_ros.node.message_maker import make
 from hybrik_ros.node.node import HybrikNode
 from hybrik_ros.node.outputs import ImageOutputs
 from hybrik_ros.node.parameters import declare
-from hybrik_ros.node.picture import Picture
 from hybrik_ros.node.rep155 import Rep155
 from hybrik_ros.node.rep155_angles import HINGES
 
@@ -322,7 +322,7 @@ def test_topics_of_rep155_are_those_of_the_node(node: HybrikNode) -> None:
     rep155 = Rep155(node, BODY)
     camera = Camera.from_field_of_view(60, 64, 48)
     picture = np.zeros((48, 64, 3), np.uint8)
-    rep155.publish([person('p1')], Header(), Picture(picture, camera))
+    rep155.publish([person('p1')], Header(), CameraImage(picture, camera))
     made = {publisher.topic_name for publisher in node.publishers} - before
     rep155.close()
     named = {topic.replace('<id>', 'p1') for topic in first_column('doc/rep155.md')}

@@ -15,11 +15,11 @@ from tf2_msgs.msg import TFMessage
 from hybrik_ros.body import BodyModel
 from hybrik_ros.messages.observations import observations_of
 from hybrik_ros.msg import HumanObservationArray
+from hybrik_ros.node.camera_image import CameraImage
 from hybrik_ros.node.outputs import ImageOutputs, Outputs
 from hybrik_ros.node.parameters import declare
-from hybrik_ros.node.picture import Picture
 
-NO_PICTURE = Picture(None, None)
+NO_PICTURE = CameraImage(None, None)
 
 
 @pytest.fixture

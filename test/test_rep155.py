@@ -28,8 +28,8 @@ from hybrik_ros.cli.bench.packages import DownloadError
 from hybrik_ros.human import Human
 from hybrik_ros.kinematics import forward, global_rotations
 from hybrik_ros.node import rep155_messages as messages
+from hybrik_ros.node.camera_image import CameraImage
 from hybrik_ros.node.message_maker import make
-from hybrik_ros.node.picture import Picture
 from hybrik_ros.node.rep155 import Rep155, available
 from hybrik_ros.node.rep155_angles import HINGES, joint_angles
 from hybrik_ros.node.rep155_urdf import to_urdf
@@ -404,7 +404,7 @@ def test_real_motion_is_followed_without_jumps(clips: dict, name: str) -> None:
 # Of a unit focal length in pixels: at a distance of 1 m, a metre is 100 pixels.
 CAMERA = Camera(np.array([[100.0, 0, 49.5], [0, 100, 39.5], [0, 0, 1]]), np.zeros(0), 100, 80)
 RGB = np.random.default_rng(52).integers(0, 256, (80, 100, 3), np.uint8)
-PICTURE = Picture(RGB, CAMERA)
+PICTURE = CameraImage(RGB, CAMERA)
 HEADER = Header(frame_id='camera_optical_frame')
 HEADER.stamp.sec = 12
 FACE = ('nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear')
@@ -769,7 +769,7 @@ def test_closed_it_has_no_topics(ours: Side, theirs: Side) -> None:
 def test_nothing_is_built_without_subscribers(rep155: Rep155, ours: Side) -> None:
     """Of images and cameras that are not there, nothing could be."""
     for _ in range(3):
-        rep155.publish([person(pose())], HEADER, Picture(None, None))
+        rep155.publish([person(pose())], HEADER, CameraImage(None, None))
     assert ours.node.count_publishers('/humans/bodies/p1/cropped') == 1
 
 

@@ -13,7 +13,9 @@ set parameters and remap topics:
   hybrik_node --ros-args --params-file camera.yaml
   hybrik_node --ros-args -r image:=/camera/image_raw
 
-README.md and config/camera.yaml list all parameters."""
+README.md and config/camera.yaml list all parameters. A running node describes them:
+  ros2 param list /hybrik_node
+  ros2 param describe /hybrik_node detector.size"""
 
 
 def main() -> int:

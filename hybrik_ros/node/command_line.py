@@ -6,11 +6,6 @@ from hybrik_ros import __version__
 from hybrik_ros.arguments import split_ros_arguments
 from hybrik_ros.printable import printable
 
-_EPILOG = """\
-A running node describes its parameters:
-  ros2 param list /{program}
-  ros2 param describe /{program} publish.tf"""
-
 
 def check_arguments(program: str, summary: str, argv: list[str]) -> None:
     """Refuse arguments that are not for ROS; print --help and --version.
@@ -47,7 +42,6 @@ def _parser(program: str, summary: str) -> argparse.ArgumentParser:
         usage='%(prog)s [-h] [--version]\n'
         f'{margin}[--ros-args [-p NAME:=VALUE] [--params-file FILE] [-r FROM:=TO] ...]',
         description=summary,
-        epilog=_EPILOG.format(program=program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -15,10 +15,10 @@ from hybrik_ros.messages.exposure import ExposureCheck
 from hybrik_ros.messages.images import UnusableInputError, check_lengths, decompress, to_rgb
 from hybrik_ros.messages.sample_range import SampleRange
 from hybrik_ros.node import parameters
+from hybrik_ros.node.camera_image import CameraImage
 from hybrik_ros.node.detections import Box
 from hybrik_ros.node.inputs import Inputs
 from hybrik_ros.node.outputs import ImageOutputs
-from hybrik_ros.node.picture import Picture
 from hybrik_ros.node.reporter import Reporter
 from hybrik_ros.node.stamp_ages import StampAges
 from hybrik_ros.node.stamps import StampCheck
@@ -115,7 +115,7 @@ class FrameProcessor:
 
         started = time.monotonic()
         observations = self._pipeline.human_observations
-        self._outputs.publish_image(humans, observations, message.header, Picture(rgb, camera))
+        self._outputs.publish_image(humans, observations, message.header, CameraImage(rgb, camera))
         self._diagnostics.add_time('publish', time.monotonic() - started)
         self.ages.add(message.header, 'total')
         self._diagnostics.count_processed(len(humans))

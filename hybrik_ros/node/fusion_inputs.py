@@ -32,7 +32,7 @@ _MAX_AHEAD = 0.5
 _People = Sequence[HumanObservation | Human]
 
 
-class Snapshot(NamedTuple):
+class CameraViews(NamedTuple):
     """What the cameras see: their views by name, and the newest stamp in nanoseconds."""
 
     views: dict[str, View]
@@ -55,7 +55,7 @@ class FusionInputs:
     reporter : Reporter
         Takes counts and complaints.
     give : callable
-        Called with each Snapshot.
+        Called with each CameraViews.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class FusionInputs:
         fixed_frame: str,
         body_model: str,
         reporter: Reporter,
-        give: Callable[[Snapshot], None],
+        give: Callable[[CameraViews], None],
     ) -> None:
         self._node = node
         self._fixed_frame = fixed_frame
@@ -136,7 +136,7 @@ class FusionInputs:
         self._ages.add(message.header, 'transport')
         self._stamps[camera.name] = stamp
         if views := self._views.put(camera.name, View(stamp * 1e-9, pose, people)):
-            self._give(Snapshot(views, max(self._stamps[name] for name in views)))
+            self._give(CameraViews(views, max(self._stamps[name] for name in views)))
 
     def _check_header(self, camera: str, header: Header) -> None:
         """Refuse a message of another camera's frame, or of a time that is yet to come."""

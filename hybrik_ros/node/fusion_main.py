@@ -12,7 +12,9 @@ set parameters:
   fusion_node --ros-args -p cameras:="[left, right]" -p fixed_frame:=map
   fusion_node --ros-args --params-file fusion.yaml
 
-config/fusion.yaml lists all parameters."""
+config/fusion.yaml lists all parameters. A running node describes them:
+  ros2 param list /fusion_node
+  ros2 param describe /fusion_node cameras"""
 
 
 def main() -> int:

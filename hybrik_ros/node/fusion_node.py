@@ -6,7 +6,7 @@ from typing import Any
 from hybrik_ros import compiling
 from hybrik_ros.body import BodyModel
 from hybrik_ros.fusion import Fusion
-from hybrik_ros.node.fusion_inputs import FusionInputs, Snapshot
+from hybrik_ros.node.fusion_inputs import CameraViews, FusionInputs
 from hybrik_ros.node.fusion_processor import FusionProcessor
 from hybrik_ros.node.outputs import Outputs
 from hybrik_ros.node.people_node import PeopleNode
@@ -73,7 +73,7 @@ class FusionNode(PeopleNode[Fusion]):
         self._people = Outputs(self, loaded.body, self._reporter.warn)
         return self._people
 
-    def _create_worker(self, loaded: Fusion) -> FrameWorker[Snapshot]:
+    def _create_worker(self, loaded: Fusion) -> FrameWorker[CameraViews]:
         loaded.reset()
         fixed_frame = self.get_parameter('fixed_frame').value
         self._processor = FusionProcessor(self, loaded, fixed_frame, self._people, self._reporter)

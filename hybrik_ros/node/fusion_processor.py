@@ -10,14 +10,14 @@ from hybrik_ros.body import BodyModel
 from hybrik_ros.fusion import Fusion
 from hybrik_ros.human import Human
 from hybrik_ros.messages.fields import stamp_fields
-from hybrik_ros.node.fusion_inputs import Snapshot
+from hybrik_ros.node.fusion_inputs import CameraViews
 from hybrik_ros.node.outputs import Outputs
 from hybrik_ros.node.reporter import Reporter
 from hybrik_ros.node.stamp_ages import StampAges
 
 
 class FusionProcessor:
-    """Fuses snapshots; used by one thread at a time.
+    """Fuses what cameras see; used by one thread at a time.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class FusionProcessor:
         self._ages = StampAges(node, reporter)
         self._last = 0
 
-    def process(self, message: Snapshot, received: float) -> None:
+    def process(self, message: CameraViews, received: float) -> None:
         """Fuse what was received at a time of the monotonic clock, in seconds."""
         started = time.monotonic()
         self._diagnostics.start_frame()

@@ -19,10 +19,10 @@ from hybrik_ros.drawing import draw_humans
 from hybrik_ros.human import Human, HumanObservation
 from hybrik_ros.msg import HumanMesh, HumanMeshArray, HumanObservationArray
 from hybrik_ros.node import rep155
+from hybrik_ros.node.camera_image import CameraImage
 from hybrik_ros.node.conversions import to_image
 from hybrik_ros.node.markers import MarkerMaker
 from hybrik_ros.node.message_maker import make, make_observations
-from hybrik_ros.node.picture import Picture
 from hybrik_ros.node.rep155 import Rep155
 from hybrik_ros.skeleton import NUM_JOINTS
 
@@ -83,7 +83,7 @@ class Outputs:
         self._topology.publish(Mesh(triangles=triangles, vertices=vertices))
 
     def publish(
-        self, humans: Sequence[Human], header: Header, picture: Picture | None = None
+        self, humans: Sequence[Human], header: Header, picture: CameraImage | None = None
     ) -> None:
         """Publish people.
 
@@ -93,7 +93,7 @@ class Outputs:
             With vertices where wants_vertices was true.
         header : Header
             Stamp, and frame of the people.
-        picture : Picture, optional
+        picture : CameraImage, optional
             The image that shows them, in whose optical frame they are.
         """
         singles = self._active_publisher('publish.human_pose')
@@ -165,7 +165,7 @@ class ImageOutputs(Outputs):
         humans: list[Human],
         observations: list[HumanObservation],
         header: Header,
-        picture: Picture,
+        picture: CameraImage,
     ) -> None:
         """Publish the people in an image, the observations of them, and the image with them."""
         self.publish(humans, header, picture)

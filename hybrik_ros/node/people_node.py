@@ -35,7 +35,59 @@ _Success, _Failure, _Error = (
 )
 
 
-class PeopleNode(LifecycleNode, ABC, Generic[Loaded]):
+class Hooks(ABC, Generic[Loaded]):
+    """What a node has of its own. `Loaded` is what it works with."""
+
+    @abstractmethod
+    def _source(self) -> str:
+        """Return what the node listens to, for its reports."""
+
+    @abstractmethod
+    def _create(self, **arguments: Any) -> Loaded:
+        """Load, in the thread of the Loader."""
+
+    def _close(self, loaded: Loaded) -> None:
+        """Free what is loaded, apart from memory."""
+
+    @abstractmethod
+    def _arguments(self) -> dict[str, Any]:
+        """Return the arguments of `_create`; an exception refuses to configure."""
+
+    @abstractmethod
+    def _create_outputs(self, loaded: Loaded) -> Outputs:
+        """Create the publishers."""
+
+    @abstractmethod
+    def _create_worker(self, loaded: Loaded) -> FrameWorker[Any]:
+        """Begin anew, and return the thread that will process, not started."""
+
+    @abstractmethod
+    def _subscribe(self) -> None:
+        """Subscribe to what is processed."""
+
+    @abstractmethod
+    def _unsubscribe(self) -> None:
+        """Unsubscribe, if it is subscribed."""
+
+    @property
+    @abstractmethod
+    def _is_subscribed(self) -> bool:
+        """Whether it is subscribed."""
+
+    @abstractmethod
+    def _request_reset(self) -> None:
+        """Reset all tracks before the next frame."""
+
+    @abstractmethod
+    def _follow(self) -> None:
+        """Look for changes of other nodes, once a second while subscribed."""
+
+    @abstractmethod
+    def _publish_figures(self, loaded: Loaded, replaced: int) -> None:
+        """Report the figures of an active node, of which inputs were replaced by newer ones."""
+
+
+class PeopleNode(LifecycleNode, Hooks[Loaded]):
     """A lifecycle node that loads something, such as networks, and publishes people with it.
 
     The services ~/enable and ~/reset pause and resume it, and reset all tracks; ~/cancel cancels
@@ -90,56 +142,6 @@ class PeopleNode(LifecycleNode, ABC, Generic[Loaded]):
     def is_busy(self) -> bool:
         """Whether a thread of the node still loads, or processes a frame for long."""
         return self._loader.is_busy or (self._worker is not None and self._worker.is_alive)
-
-    # What a node has of its own.
-
-    @abstractmethod
-    def _source(self) -> str:
-        """Return what the node listens to, for its reports."""
-
-    @abstractmethod
-    def _create(self, **arguments: Any) -> Loaded:
-        """Load, in the thread of the Loader."""
-
-    def _close(self, loaded: Loaded) -> None:
-        """Free what is loaded, apart from memory."""
-
-    @abstractmethod
-    def _arguments(self) -> dict[str, Any]:
-        """Return the arguments of `_create`; an exception refuses to configure."""
-
-    @abstractmethod
-    def _create_outputs(self, loaded: Loaded) -> Outputs:
-        """Create the publishers."""
-
-    @abstractmethod
-    def _create_worker(self, loaded: Loaded) -> FrameWorker[Any]:
-        """Begin anew, and return the thread that will process, not started."""
-
-    @abstractmethod
-    def _subscribe(self) -> None:
-        """Subscribe to what is processed."""
-
-    @abstractmethod
-    def _unsubscribe(self) -> None:
-        """Unsubscribe, if it is subscribed."""
-
-    @property
-    @abstractmethod
-    def _is_subscribed(self) -> bool:
-        """Whether it is subscribed."""
-
-    @abstractmethod
-    def _request_reset(self) -> None:
-        """Reset all tracks before the next frame."""
-
-    @abstractmethod
-    def _follow(self) -> None:
-        """Look for changes of other nodes, once a second while subscribed."""
-
-    @abstractmethod
-    def _publish_figures(self, loaded: Loaded, replaced: int) -> None:
-        """Report the figures of an active node, of which inputs were replaced by newer ones."""
 
     # Lifecycle.
 

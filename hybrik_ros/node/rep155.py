@@ -30,7 +30,7 @@ from std_msgs.msg import Header, String
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.human import Human
-from hybrik_ros.node.picture import Picture
+from hybrik_ros.node.camera_image import CameraImage
 from hybrik_ros.node.rep155_angles import joint_angles
 from hybrik_ros.node.rep155_urdf import to_urdf
 
@@ -89,7 +89,7 @@ class Rep155:
         self._has_published = False
 
     def publish(
-        self, humans: Sequence[Human], header: Header, picture: Picture | None = None
+        self, humans: Sequence[Human], header: Header, picture: CameraImage | None = None
     ) -> None:
         """Publish the people in a frame.
 
@@ -99,7 +99,7 @@ class Rep155:
             The people; without any, an empty list of ids is published.
         header : Header
             Stamp, and frame of the people.
-        picture : Picture, optional
+        picture : CameraImage, optional
             The image that shows them; needed where has_images is true.
         """
         now = time.monotonic()
@@ -166,7 +166,9 @@ class _Person:
         self._urdf_joints: NDArray | None = None  # joints of the T-pose in the last urdf, metres
         self.last_seen = 0.0
 
-    def publish(self, human: Human, header: Header, picture: Picture | None, now: float) -> None:
+    def publish(
+        self, human: Human, header: Header, picture: CameraImage | None, now: float
+    ) -> None:
         """Publish the person in a frame that was processed at a time of the monotonic clock."""
         self.last_seen = now
         messages = self._messages

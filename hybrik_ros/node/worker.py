@@ -19,7 +19,7 @@ Input_contra = TypeVar('Input_contra', contravariant=True)
 Input = TypeVar('Input')
 
 
-class Processor(Protocol[Input_contra]):
+class InputProcessor(Protocol[Input_contra]):
     """Processes one input after the other."""
 
     def process(self, message: Input_contra, received: float) -> None:
@@ -34,7 +34,7 @@ class FrameWorker(Generic[Input]):
 
     Parameters
     ----------
-    frames : Processor
+    frames : InputProcessor
         Processes one input, such as an image.
     reporter : Reporter
         Takes counts and complaints.
@@ -49,7 +49,7 @@ class FrameWorker(Generic[Input]):
 
     def __init__(
         self,
-        frames: Processor[Input],
+        frames: InputProcessor[Input],
         reporter: Reporter,
         give_up: Callable[[], None],
     ) -> None:

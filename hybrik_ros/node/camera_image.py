@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hybrik_ros.camera import Camera
 
 
-class Picture(NamedTuple):
+class CameraImage(NamedTuple):
     """An image and the camera that took it.
 
     Attributes
