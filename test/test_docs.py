@@ -180,7 +180,8 @@ def test_parameters_named_exist() -> None:
         named = [name for name in named if name.partition('.')[0] in GROUPS]
         named += re.findall(r'-p ([\w.]+):=', text)
         named += re.findall(r'ros2 param \w+ /hybrik_node ([\w.]+)', text)
-        assert set(named) <= PARAMETERS.keys(), page
+        of_fusion = {parameter.name for parameter in settings.FUSION_PARAMETERS}
+        assert set(named) <= PARAMETERS.keys() | of_fusion, page
 
 
 @pytest.fixture

@@ -156,11 +156,20 @@ def near(humans: Sequence[Human], joints: Sequence[NDArray]) -> bool:
 Start = Callable[..., subprocess.Popen]
 
 
-@pytest.fixture
-def cameras(ros_environment: dict[str, str]) -> Iterator[Cameras]:
+@pytest.fixture(scope='module')
+def peer(ros_environment: dict[str, str]) -> Iterator[Cameras]:
     cameras = Cameras()
     yield cameras
     cameras.close()
+
+
+@pytest.fixture
+def cameras(peer: Cameras) -> Cameras:
+    """Return the cameras without TF, and with nothing heard."""
+    peer.place([])
+    for heard in peer.heard.values():
+        heard.clear()
+    return peer
 
 
 @pytest.fixture
@@ -189,9 +198,12 @@ def start(ros_environment: dict[str, str], cameras: Cameras, tmp_path: Path) -> 
     begin.said = said
     yield begin
     for process in processes:
-        if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(10)
+        finally:
             process.kill()
-            process.wait()
+    assert cameras.wait(lambda: not cameras.node.count_subscribers('left/human_observations'))
 
 
 @pytest.fixture(scope='module')
