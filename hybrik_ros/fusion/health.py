@@ -130,9 +130,7 @@ def _summarise(found: Sequence[Comparison], matched: float) -> CameraHealth:
     )
 
 
-def compare(
-    sight: Sight, points: Array, motion: Array, limbs: Sequence[int]
-) -> Comparison | None:
+def compare(sight: Sight, points: Array, motion: Array, limbs: Sequence[int]) -> Comparison | None:
     """Return what a camera sees of a person against all others; None if it sees too little.
 
     Parameters
