@@ -238,7 +238,7 @@ def test_whole_bodies_take_the_place_of_observations(body, known, with_bodies):
     assert human.joint_confidence[SHOWN].min() > 0.9
 
 
-def test_a_person_of_whom_bodies_and_observations_take_turns_keeps_the_id(body, known):
+def test_bodies_and_observations_of_a_person_may_take_turns(body, known):
     _, points = known
     fusion, ids, human = Fusion(body), set(), None
     for number in range(10):
