@@ -59,6 +59,12 @@ class PersonMemory:
     landmarks: FilterState | None = None
     pelvis: FilterState | None = None
 
+    def predict(self, elapsed: float) -> Array:
+        """Return where the landmarks (N, 3) should be after some seconds."""
+        assert self.points is not None
+        assert self.motion is not None
+        return self.points + self.motion * min(elapsed, _MAX_MOTION_SECONDS)
+
 
 @dataclass(eq=False)
 class Person:
@@ -70,15 +76,14 @@ class Person:
         Short, starts with a letter, never used again.
     memory : PersonMemory
         The memory of the pose.
-    first, last : float
-        Times in seconds at which the person was first and last seen.
+    last : float
+        Time in seconds at which the person was last seen.
     sights : sequence of Sight
         What cameras saw of the person last.
     """
 
     id: str
     memory: PersonMemory
-    first: float = np.inf
     last: float = -np.inf
     sights: Sequence[Sight] = ()
 
@@ -99,14 +104,11 @@ class Person:
 
     def predict(self, stamp: float) -> Array:
         """Return where the limbs (12, 3) should be at this time."""
-        assert self.memory.motion is not None
-        motion = self.memory.motion[LIMBS_AT[self.memory.kind]]
-        return self.limbs + motion * min(stamp - self.last, _MAX_MOTION_SECONDS)
+        return self.memory.predict(stamp - self.last)[LIMBS_AT[self.memory.kind]]
 
     def remember(self, memory: PersonMemory, sights: Sequence[Sight], stamp: float) -> None:
         """Update the person with all that is seen at a time."""
         self.memory = memory
-        self.first = min(self.first, stamp)
         self.last = stamp
         self.sights = sights
 
@@ -196,9 +198,8 @@ def _expect(memory: PersonMemory, options: Settings, elapsed: float) -> Prior | 
     """Return where motion tells that the landmarks are; None where it tells nothing."""
     if not options.smoothing or memory.points is None or memory.motion is None:
         return None
-    moved = memory.points + memory.motion * min(elapsed, _MAX_MOTION_SECONDS)
     growth = _PRIOR_GROWTH * max(elapsed - _PRIOR_SECONDS, 0.0)
-    return Prior(moved, _PRIOR_SIGMA + growth)
+    return Prior(memory.predict(elapsed), _PRIOR_SIGMA + growth)
 
 
 def _follow(memory: PersonMemory, points: Array, elapsed: float) -> PersonMemory:

@@ -119,7 +119,7 @@ class Sight:
     @cached_property
     def limbs(self) -> Limbs:
         """The limbs, in the same order for every set of landmarks."""
-        at = list(LIMBS_AT[self.landmarks])
+        at = LIMBS_AT[self.landmarks]
         return Limbs(self.rays[at], self.landmark_confidence[at])
 
 
