@@ -190,6 +190,7 @@ def in_overlay(overlay: Path, *command: str | Path) -> list[str | Path]:
 def test_symlinked_executables_run(overlay: Path, sourced: dict[str, str]) -> None:
     folder = overlay / 'hybrik_ros/lib/hybrik_ros'
     assert {path.name for path in folder.iterdir() if os.access(path, os.X_OK)} == {
+        'fusion_node',
         'hybrik',
         'hybrik_node',
     }
