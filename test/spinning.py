@@ -31,12 +31,14 @@ class SpinningNode:
         self.node = Node(name, context=self.context)
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
+        self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
     def _spin(self) -> None:
         try:
-            self._executor.spin()
+            while not self._is_closed.is_set():
+                self._executor.spin_once(timeout_sec=0.1)
         except ExternalShutdownException:
             return
 
@@ -48,7 +50,9 @@ class SpinningNode:
         return wait_for(condition, seconds)
 
     def close(self) -> None:
-        self._executor.shutdown()
+        # An executor that is shut down while it takes a message raises.
+        self._is_closed.set()
         self._thread.join()
+        self._executor.shutdown()
         self.node.destroy_node()
         self.context.try_shutdown()
