@@ -32,8 +32,9 @@ from hybrik_ros.warm_up import warm_up
 
 _LOGGER = logging.getLogger(__name__)
 
-# Time for which people count as left out after a look that showed them; not every size does.
-_LEFT_OUT_SECONDS = 1.0
+# Time in seconds, and in intervals of the detector, for which people count as left out after a look
+# that showed them; not every size does.
+_LEFT_OUT_SECONDS, _LEFT_OUT_INTERVALS = 1.0, 2
 
 compiling.require_numba()  # Missing libraries are found when this is imported, numba too.
 
@@ -199,8 +200,12 @@ class Pipeline:
 
     @property
     def is_full(self) -> bool:
-        """Whether people were left out within the last second, as max_people are followed."""
-        return self._stamp - self._last_left_out <= _LEFT_OUT_SECONDS
+        """Whether people were left out lately, as max_people are followed.
+
+        Lately is within the last second, and within the last two intervals of the detector.
+        """
+        hold = max(_LEFT_OUT_SECONDS, _LEFT_OUT_INTERVALS * self._settings.detector_interval)
+        return self._stamp - self._last_left_out <= hold
 
     @property
     def with_vertices(self) -> bool:

@@ -24,9 +24,9 @@ from hybrik_ros.tracking import Seen, State, Track, Tracker, sight
 _ASSUMED_CONFIDENCE = 0.5
 # Minimum confidence of a body that the detector has not seen lately and that is reported.
 _MIN_CONFIDENCE = 0.04
-# Factor of the support of a person that the detector was never sure of: of what is taken for a
+# Factor of the support of a person that the detector was not sure of lately: of what is taken for a
 # person in images without people, it is sure of apes only.
-_NEVER_SURE = 0.6
+_NOT_SURE = 0.6
 
 
 class Reconstructor:
@@ -149,7 +149,7 @@ def _human(
 ) -> Human:
     """Return the person, with joints that are believed as far as the detector and belief (24)."""
     joint_confidence = only_seen(posed.joint_confidence * belief)
-    support = track.support * (1.0 if track.is_sure else _NEVER_SURE)
+    support = track.support * (1.0 if track.is_sure else _NOT_SURE)
     return Human(
         id=track.id,
         confidence=body_confidence(

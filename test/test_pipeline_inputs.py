@@ -332,7 +332,8 @@ def test_nearest_of_more_people_than_the_maximum_are_reported(create, frames, al
     pipeline.restore(json.loads(json.dumps(pipeline.state())))
     assert pipeline.is_full
     pipeline.adjust(max_people=24)
-    for stamp, is_full in ((0.5, True), (1.5, False)):
+    for interval, stamp, is_full in ((0.5, 0.5, True), (0.5, 1.5, False), (2.0, 1.6, True)):
+        pipeline.adjust(detector_interval=interval)
         pipeline(near, camera, stamp, boxes=boxes)
         assert pipeline.is_full == is_full
     pipeline.reset()

@@ -365,9 +365,14 @@ def test_person_away_for_a_second_keeps_the_id(tracker):
     assert {id for [id] in found} == {'p1', None}
 
 
-def test_detector_that_was_once_sure_of_a_person_stays_sure(body, tracker):
+@pytest.mark.parametrize('rate', [3, 10, 30])
+def test_detector_that_was_sure_of_a_person_stays_sure_for_a_short_time(body, tracker, rate):
     memory = move(start_memory(body), np.array([0.0, 0, 4]), np.inf)
-    for stamp, support, is_sure in ((0.0, 0.6, False), (0.1, 0.8, True), (0.2, 0.0, True)):
+    supports = [(0.0, 0.6, False), (0.1, 0.8, True)]
+    # Something that looks like a person where the sure one was has not its confidence for long.
+    stamps = 0.1 + np.arange(1, rate + 1) / rate
+    supports += [(stamp, 0.6, bool(stamp < 0.15)) for stamp in stamps]
+    for stamp, support, is_sure in supports:
         where = replace(sighting((0, 0, 4)), agreement=Agreement(support, np.ones(24)))
         [known] = tracker.assign([where], stamp)
         [track] = tracker.update([Seen(known, where, REGION, memory)], stamp)

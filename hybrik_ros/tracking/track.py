@@ -23,6 +23,9 @@ _REGION_SECONDS = 0.1  # time constant of the region of an occluded person
 # Share of its support, and of the belief in a joint, that a track keeps where the detector looks
 # and does not see the person, or the joint: not every size shows all of them.
 _KEPT_SUPPORT = 0.75
+# Time in seconds in which a track loses half of its best support: the person may have left where
+# something else looks like one.
+_SURE_HALF_LIFE = 0.3
 _CLOTHES_SECONDS = 1.0  # time constant of the mean colours of clothes
 
 
@@ -150,7 +153,7 @@ class Track:
     support : float
         How well the detector has agreed lately, in [0, 1].
     best_support : float
-        How well it agreed at best.
+        How well it agreed at best lately.
     belief : ndarray
         How far each joint (24) could be believed lately, by the detector, in [0, 1].
     """
@@ -210,7 +213,7 @@ class Track:
 
     @property
     def is_sure(self) -> bool:
-        """Whether the detector was ever sure of the person."""
+        """Whether the detector was sure of the person lately."""
         return self.best_support >= SURE_SUPPORT
 
     @property
@@ -257,12 +260,13 @@ class Track:
         self.region = _follow(self.region, region, elapsed) if is_occluded else region
         self.sighting, self.is_occluded, self.memory = sighting, is_occluded, memory
         if sighting.agreement is not None:
-            self._remember_agreement(sighting.agreement)
+            self._remember_agreement(sighting.agreement, elapsed)
         self.last = stamp
 
-    def _remember_agreement(self, agreement: Agreement) -> None:
+    def _remember_agreement(self, agreement: Agreement, elapsed: float) -> None:
         self.support = max(agreement.support, _KEPT_SUPPORT * self.support)
-        self.best_support = max(agreement.support, self.best_support)
+        kept = 0.5 ** (max(elapsed, 0.0) / _SURE_HALF_LIFE)
+        self.best_support = max(agreement.support, kept * self.best_support)
         if agreement.belief is not None:
             self.belief = np.maximum(agreement.belief, _KEPT_SUPPORT * self.belief)
 
