@@ -91,6 +91,12 @@ ARGUMENTS = [
         description='Optical frame of the images of source.',
     ),
     DeclareLaunchArgument(
+        'source_camera_info',
+        default_value='',
+        description='Calibration of source, a YAML file of camera_calibration. Empty: the file '
+        'beside a video with the suffix .yaml; otherwise a field of view of 60 degrees.',
+    ),
+    DeclareLaunchArgument(
         'params_file',
         default_value=PathJoinSubstitution([CONFIG, 'camera.yaml']),
         description='YAML file with parameters of hybrik_node.',
@@ -254,6 +260,7 @@ def camera_options() -> list[SomeSubstitutionsType]:
         ['--size=', LaunchConfiguration('source_size')],
         ['--rate=', LaunchConfiguration('source_rate')],
         ['--frame-id=', LaunchConfiguration('source_frame')],
+        ['--camera-info=', LaunchConfiguration('source_camera_info')],
         PythonExpression(["'--mjpg' if '", mjpg, "' == 'true' else '--no-mjpg'"]),
     ]
 
