@@ -14,6 +14,8 @@ from types import ModuleType
 import hypothesis
 import pytest
 
+from hybrik_ros.cli.bench import footage
+from hybrik_ros.cli.bench.packages import DownloadError
 from hybrik_ros.inference import cuda
 from hybrik_ros.share import node_environment
 
@@ -144,3 +146,14 @@ def fake_tensorrt(fake_driver: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(cuda, 'LIBRARY', str(fake_driver))
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
     return module
+
+
+@pytest.fixture(scope='session')
+def real_footage(request: pytest.FixtureRequest) -> Path:
+    """A folder that stays, with the footage."""
+    folder = request.config.cache.mkdir('footage')
+    try:
+        footage.clips(folder)
+    except DownloadError as error:
+        pytest.skip(str(error))
+    return folder

@@ -231,19 +231,8 @@ def test_an_interrupted_download_leaves_nothing(
 
 
 @pytest.fixture(scope='module')
-def real(request: pytest.FixtureRequest) -> Path:
-    """A folder that stays, with the footage."""
-    folder = request.config.cache.mkdir('footage')
-    try:
-        footage.clips(folder)
-    except DownloadError as error:
-        pytest.skip(str(error))
-    return folder
-
-
-@pytest.fixture(scope='module')
-def clips(real: Path) -> dict[str, Clip]:
-    found = footage.clips(real)
+def clips(real_footage: Path) -> dict[str, Clip]:
+    found = footage.clips(real_footage)
     by_name = {clip.name: clip for clip in found}
     assert len(by_name) == len(found)
     return by_name
@@ -301,8 +290,8 @@ def test_every_camera_has_the_man_upright_in_its_picture(
         assert (pixels[:, names.index('Head'), 1] < pixels[:, names.index('RAnkle'), 1]).all()
 
 
-def test_a_video_that_is_cut_off_is_refused_by_name(real: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(real, tmp_path / 'footage')
+def test_a_video_that_is_cut_off_is_refused_by_name(real_footage: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(real_footage, tmp_path / 'footage')
     video = next(folder.rglob('Demo_MultiPerson/**/cam02.mp4'))
     video.write_bytes(cut(video.read_bytes()))
     with pytest.raises(DownloadError, match=str(video)):
