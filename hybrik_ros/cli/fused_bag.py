@@ -24,7 +24,7 @@ from hybrik_ros.recordings.camera_poses import check_connected
 from hybrik_ros.recordings.cameras import find_optical_frames, name_camera
 from hybrik_ros.recordings.fusing import FusedCamera, FusionJob, fuse_cameras, read_report
 from hybrik_ros.recordings.interrupt import interrupts
-from hybrik_ros.recordings.process import Job
+from hybrik_ros.recordings.process import Job, Outcome
 from hybrik_ros.recordings.recording import Recording, RecordingError, is_bag
 from hybrik_ros.recordings.sources import colour_topics
 
@@ -95,11 +95,7 @@ def run_fusion(args: argparse.Namespace, settings: dict[str, Any], console: Term
         if interrupted:
             console.print('interrupted: resume with the same command', highlight=False)
             return INTERRUPTED
-    with interrupts() as stopped, create_progress(console) as progress:
-        task = progress.add_task('fusing', total=UNKNOWN)
-        outcome = fuse_cameras(
-            job, stopped.is_set, lambda done, all: progress.update(task, completed=done, total=all)
-        )
+    outcome = _fuse(job, console)
     if not outcome.report.complete:
         console.print('interrupted: resume with the same command', highlight=False)
         return INTERRUPTED
@@ -107,6 +103,17 @@ def run_fusion(args: argparse.Namespace, settings: dict[str, Any], console: Term
     print_outcome(output, outcome, console)
     shutil.rmtree(work, ignore_errors=True)
     return 0
+
+
+def _fuse(job: FusionJob, console: Terminal) -> Outcome:
+    """Fuse the people of the cameras, with progress."""
+    with interrupts() as stopped, create_progress(console) as progress:
+        task = progress.add_task('fusing', total=UNKNOWN)
+
+        def show(done: int, length: int) -> None:
+            progress.update(task, completed=done, total=length)
+
+        return fuse_cameras(job, stopped.is_set, show)
 
 
 def named_recordings(inputs: list[str], rate: float, **options: Any) -> dict[str, Recording]:
@@ -184,13 +191,13 @@ def _find_recordings(args: argparse.Namespace) -> dict[str, Recording]:
     """Return the images of each camera; none if people in the recording are to be fused."""
     options = {'field_of_view': args.field_of_view, 'intrinsics': args.intrinsics}
     path = Path(args.input[0])
-    if len(args.input) > 1 or not path.exists():
+    if len(args.input) > 1 or ('=' in args.input[0] and not path.exists()):
+        recordings = named_recordings(args.input, args.rate, **options)
         if args.extrinsics is None:
             raise RecordingError(
                 'files of several cameras have no TF: add --extrinsics FILE of hybrik calibrate, '
                 'or give one bag with all cameras'
             )
-        recordings = named_recordings(args.input, args.rate, **options)
         return {
             name: Recording(one.path.absolute(), rate=one.rate, **options)
             for name, one in recordings.items()

@@ -13,6 +13,10 @@ from hybrik_ros.messages.frame_tree import FrameTree, TransformError
 from hybrik_ros.messages.people import TF
 from hybrik_ros.recordings.recording import RecordingError
 
+REMEDY = (
+    'record /tf and /tf_static too, choose another --fixed-frame, give --extrinsics FILE of hybrik '
+    'calibrate, or choose the other cameras by their topics'
+)
 _TF, _TF_STATIC = '/tf', '/tf_static'
 # Nanoseconds after the receipt of an image until which transforms of its time are received. The
 # history of a FrameTree is longer.
@@ -52,8 +56,7 @@ def check_connected(bag: Path, fixed_frame: str, frame_ids: Mapping[str, str]) -
         named = ', '.join(f'{name} ({frame})' for name, frame in missing.items())
         raise RecordingError(
             f'{bag}: TF does not connect the optical frame of camera {named} with {fixed_frame!r}: '
-            f'record /tf and /tf_static too, choose another --fixed-frame, give --extrinsics FILE '
-            f'of hybrik calibrate, or choose the other cameras by their topics'
+            f'{REMEDY}'
         )
 
 

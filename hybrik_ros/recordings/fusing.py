@@ -29,7 +29,8 @@ from hybrik_ros.human import Human, HumanObservation
 from hybrik_ros.messages.fields import stamp_fields
 from hybrik_ros.messages.frame_tree import TransformError
 from hybrik_ros.messages.observations import HUMAN_OBSERVATION_ARRAY
-from hybrik_ros.recordings.camera_poses import find_poses
+from hybrik_ros.recordings.camera_poses import REMEDY, find_poses
+from hybrik_ros.recordings.cameras import check_frames
 from hybrik_ros.recordings.process import (
     HUMAN_OBSERVATIONS,
     HUMAN_POSE,
@@ -182,7 +183,7 @@ def fuse_cameras(
             name: _read_stream(name, camera, job, body.name, report)
             for name, camera in job.cameras.items()
         }
-        _check_overlap(streams)
+        _check_cameras(job, streams)
         with replaced(job.output) as folder:
             with BagWriter(folder) as bag:
                 _write(bag, streams, job, body, report, stopped, progress)
@@ -261,7 +262,9 @@ def _read_stream(
         else:
             found.append(_Image(frame.stamp, pose, frame))
     if not found:
-        raise RecordingError(f'camera {name} has no TF at the time of any image: {reason}')
+        raise RecordingError(
+            f'camera {name} has no TF at the time of any image: {reason}: {REMEDY}'
+        )
     return found
 
 
@@ -278,8 +281,17 @@ def _add_report(name: str, job: Job, report: RecordingReport) -> None:
             report.reasons[f'{kind} of camera {name}'] = own.reasons[kind]
 
 
-def _check_overlap(streams: _Streams) -> None:
-    """Raise a RecordingError if a camera has no time in common with any other."""
+def _check_cameras(job: FusionJob, streams: _Streams) -> None:
+    """Raise a RecordingError if cameras share a frame, or one shares no time with any other."""
+    frame_ids = {name: images[0].seen.frame_id for name, images in streams.items()}
+    for name, frame in frame_ids.items():
+        if frame == job.fixed_frame:
+            raise RecordingError(
+                f'the people of {name} are in {frame!r}, fused already: choose the topics of the '
+                f'cameras with --people-topic'
+            )
+    if not job.extrinsics:
+        check_frames(frame_ids)
     spans = {name: (images[0].stamp, images[-1].stamp) for name, images in streams.items()}
     for name, (first, last) in spans.items():
         others = [span for other, span in spans.items() if other != name]
