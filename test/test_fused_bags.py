@@ -1,7 +1,12 @@
 """`hybrik bag` of several cameras: one body per person in a fixed frame, the same on each run."""
 
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +32,7 @@ from hybrik_ros.bags.observation_reader import read_observations
 from hybrik_ros.bags.people_reader import read_people
 from hybrik_ros.body import BodyModel
 from hybrik_ros.cli import main
+from hybrik_ros.cli.bag import INTERRUPTED
 from hybrik_ros.cli.bench import footage
 from hybrik_ros.cli.bench.fused_runs import world_from_camera
 from hybrik_ros.cli.bench.truth import load_world, refine
@@ -498,6 +504,33 @@ def test_images_of_several_cameras_are_fused_the_same_with_any_number_of_workers
     seen, _ = read_observations(tmp_path / 'one', '/left/human_observations')
     assert [frame.frame_id for frame in seen] == [frame.frame_id for frame in alone]
     assert [len(frame.people) for frame in seen] == [len(frame.people) for frame in alone]
+
+
+def test_an_interrupted_run_continues_and_gives_the_same(
+    pictures: list[NDArray], tmp_path: Path
+) -> None:
+    lab = write_images(tmp_path / 'lab', pictures, poses=POSES)
+    target, parts = tmp_path / 'people', tmp_path / '.people.cameras'
+    words = ['bag', str(lab), '-o', str(target), '--fixed-frame', 'map']
+    # Children of a shell's background job would ignore SIGINT.
+    reset = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    running = subprocess.Popen(
+        [sys.executable, '-m', 'hybrik_ros.cli', *words],
+        stderr=subprocess.PIPE, text=True, preexec_fn=reset,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not (parts / 'left').exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    running.send_signal(signal.SIGINT)
+    assert running.wait(20) == INTERRUPTED
+    assert 'interrupted: resume with the same command' in running.stderr.read()
+    assert not target.exists()
+    assert (parts / 'left').exists()
+    assert main(words) == 0
+    assert not parts.exists()
+    words[3] = str(tmp_path / 'again')
+    assert main(words) == 0
+    assert messages(target) == messages(tmp_path / 'again')
 
 
 def test_videos_of_cameras_are_fused_with_a_file_of_extrinsics(

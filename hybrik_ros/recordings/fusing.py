@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,8 +120,9 @@ class FusionJob:
     extrinsics: dict[str, CameraPose] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
 
+    @cached_property
     def recipe(self) -> dict[str, Any]:
-        """Return all that determines the content of the bag, without the models."""
+        """All that determines the content of the bag, without the models."""
         poses = {
             name: [*pose.frame_from_camera.ravel().tolist(), pose.clock_offset]
             for name, pose in self.extrinsics.items()
@@ -200,11 +202,10 @@ def read_report(job: FusionJob) -> RecordingReport:
     RecordingError
         The output exists and is none of this job.
     """
-    recipe = job.recipe()
     report = RecordingReport.read(job.output)
     if report is None:
-        return RecordingReport(recipe | {'models': {}})
-    check_recipe(job.output, report.recipe, recipe)
+        return RecordingReport(job.recipe | {'models': {}})
+    check_recipe(job.output, report.recipe, job.recipe)
     return report
 
 
