@@ -71,7 +71,8 @@ def compare(first: Frames, second: Frames) -> list[PoseDifference]:
     """Return the differences between two runs.
 
     People are matched by the positions of their joints in the image. Ids are not used, and the
-    runs may assume different focal lengths, and therefore distances.
+    runs may assume different focal lengths, and therefore distances. People in a fixed frame are
+    matched by their positions there.
 
     Parameters
     ----------
@@ -188,11 +189,20 @@ def _tracks(run: Frames, stamps: Sequence[int]) -> dict[str, dict[int, Human]]:
 
 
 def _project(track: dict[int, Human]) -> dict[int, Array]:
-    """Return the joints (24, 2) of a person in an image of focal length 1, by stamp."""
+    """Return the joints (24, 3) of a person by stamp: in an image of focal length 1, where z is 0.
+
+    Those of a person in a fixed frame stay as they are.
+    """
     return {
-        stamp: human.joints[:, :2] / np.maximum(human.joints[:, 2:], _MIN_DEPTH)
+        stamp: human.joints if human.is_in_fixed_frame else _in_image(human.joints)
         for stamp, human in track.items()
     }
+
+
+def _in_image(joints: Array) -> Array:
+    points = joints / np.maximum(joints[:, 2:], _MIN_DEPTH)
+    points[:, 2] = 0.0
+    return points
 
 
 def _similarity(first: list[dict[int, Array]], second: list[dict[int, Array]]) -> Array:
@@ -215,10 +225,10 @@ def _similarity(first: list[dict[int, Array]], second: list[dict[int, Array]]) -
 
 
 def _common_joints(first: dict[int, Array], second: dict[int, Array]) -> tuple[Array, Array]:
-    """Return the joints (N, 24, 2) of two people in the frames with both."""
+    """Return the joints (N, 24, 3) of two people in the frames with both."""
     stamps = sorted(first.keys() & second.keys())
     points, others = (
-        np.array([track[stamp] for stamp in stamps]).reshape(len(stamps), NUM_JOINTS, 2)
+        np.array([track[stamp] for stamp in stamps]).reshape(len(stamps), NUM_JOINTS, 3)
         for track in (first, second)
     )
     return points, others

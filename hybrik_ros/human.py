@@ -64,6 +64,11 @@ class Human:
     vertices: NDArray[np.float32] | None = None
     joint_sigma: Array | None = None
 
+    @property
+    def is_in_fixed_frame(self) -> bool:
+        """Whether the person is in a fixed frame, z up, not in that of a camera."""
+        return not self.box.any()
+
 
 @dataclass(frozen=True, eq=False)
 class HumanObservation:

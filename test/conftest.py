@@ -38,8 +38,8 @@ hypothesis.settings.load_profile('hybrik_ros')
 # Modules that take more than a few seconds, and need not run after every change.
 SLOW = {
     'bench', 'body_files', 'calibrate', 'compiling', 'difficult_cameras', 'distributions',
-    'docs', 'export', 'extrinsics', 'first_contact', 'footage', 'fuzz', 'golden', 'half',
-    'hybrik_pipeline', 'image', 'inference', 'int8', 'kinematics', 'lag', 'limits', 'media',
+    'docs', 'export', 'extrinsics', 'first_contact', 'footage', 'fused_bags', 'fuzz', 'golden',
+    'half', 'hybrik_pipeline', 'image', 'inference', 'int8', 'kinematics', 'lag', 'limits', 'media',
     'models', 'motions', 'network', 'packaging', 'pipeline', 'pipeline_inputs', 'posing',
     'previous', 'processes', 'proof', 'recordings', 'rep155', 'requirements', 'scripts',
     'signals', 'stills', 'teleoperation', 'tensorrt_rtx', 'twist', 'ubuntu',

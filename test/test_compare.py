@@ -68,6 +68,25 @@ def test_people_are_matched_by_position() -> None:
     assert np.isnan(found[0].jitter[0]).sum() == 4
 
 
+def test_people_in_a_fixed_frame_are_matched_by_their_places() -> None:
+    fixed = [replace(human, box=np.zeros(4)) for human in walk(1)]
+    # On two floors below the origin: both are at one place in an image.
+    ends = {
+        name: [replace(h, id=name, joints=h.joints + [x, 0, z]) for h in fixed]
+        for name, x, z in (('a', 0, -5), ('b', 0, -8), ('c', 0.05, -5), ('d', 0.05, -8))
+    }
+    first, second = (
+        {
+            stamp: list(pair)
+            for stamp, *pair in zip(stamps(), *(ends[n] for n in names), strict=True)
+        }
+        for names in ('ab', 'dc')
+    )
+    found = compare(first, second)
+    assert {difference.ids for difference in found} == {('a', 'c'), ('b', 'd')}
+    np.testing.assert_allclose([difference.joints for difference in found], 0.05)
+
+
 def test_people_are_matched_despite_different_focal_lengths() -> None:
     # With a field of view of 90 degrees instead of 60, people are nearer and have the same width.
     zoom = np.tan(np.pi / 4) / np.tan(np.pi / 6)

@@ -142,7 +142,8 @@ WORDS = st.sampled_from([
 ]) | st.text(max_size=6)  # fmt: skip
 OPTIONS = {
     'bag': ['-o', '--resume', '--workers', '--image-topic', '--camera-info-topic', '--camera-info',
-            '--field-of-view', '--rate', '-p', '--all-topics'],
+            '--field-of-view', '--rate', '-p', '--all-topics', '--fixed-frame', '--extrinsics',
+            '--clock-offsets', '--people-topic'],
     'image': ['-o', '--camera-info', '--field-of-view', '-p'],
     'demo': ['--input', '--output', '--no-realtime'],
     'compile': ['--help'],

@@ -47,7 +47,7 @@ def walk(seed: int, length: int = LENGTH) -> list[Human]:
             Human(
                 id=f'p{seed}',
                 confidence=0.9,
-                box=np.zeros(4),
+                box=np.array([0.0, 0, 64, 48]),
                 joints=posed + translation,
                 joint_confidence=np.ones(NUM_JOINTS),
                 rotations=rotations[number],

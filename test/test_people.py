@@ -196,7 +196,9 @@ def test_people_behind_the_camera_are_refused_and_those_below_a_fixed_frame_are_
 ) -> None:
     human = walk(1, 1)[0]
     move = np.array([0.0, 0.0, depth - human.joints[0, 2]])
-    human = replace(human, joints=human.joints + move, translation=human.translation + move)
+    human = replace(
+        human, box=np.zeros(4), joints=human.joints + move, translation=human.translation + move
+    )
     assert from_human_mesh(mesh(human)).joints[0, 2] == pytest.approx(depth)
     reason = refuse(mesh(replace(human, box=np.array([10.0, 20.0, 30.0, 40.0]))))
     assert f'the pelvis is at a depth of {depth:g} m, not in front of the camera' in reason

@@ -37,6 +37,12 @@ class People:
     num_messages: int
     is_whole: bool
 
+    @property
+    def are_in_fixed_frame(self) -> bool:
+        """Whether all people are in a fixed frame, z up; False without people."""
+        humans = [human for frame in self.frames.values() for human in frame]
+        return bool(humans) and all(human.is_in_fixed_frame for human in humans)
+
     def report(self) -> Iterator[str]:
         """Yield a line for each kind of what is left out."""
         return self.left_out.report()

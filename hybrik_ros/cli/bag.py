@@ -2,41 +2,37 @@
 
 import argparse
 import os
-import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
-from rich.progress import Progress, ProgressColumn, Task, TextColumn
-from rich.text import Text
-
+from hybrik_ros.cli.bag_runs import (
+    INTERRUPTED,
+    create_progress,
+    print_notes,
+    print_outcome,
+    print_results,
+    run_jobs_of,
+)
+from hybrik_ros.cli.fused_bag import add_fusion_options, is_fusion, run_fusion
 from hybrik_ros.cli.options import add_param, given_name
 from hybrik_ros.cli.output import fail
-from hybrik_ros.cli.progress import UNKNOWN, Bar, Count, TimeRemaining
+from hybrik_ros.cli.progress import UNKNOWN
 from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.cli.video import degrees
 from hybrik_ros.media.url import is_url
-from hybrik_ros.recordings.batch import Results, run_batch
 from hybrik_ros.recordings.interrupt import interrupts
-from hybrik_ros.recordings.process import Job, Outcome, Processor, check_job
+from hybrik_ros.recordings.process import Job, Processor, check_job
 from hybrik_ros.recordings.recording import (
     Recording,
     RecordingError,
     is_recording,
     recordings_of,
 )
-from hybrik_ros.recordings.report import RecordingReport
 from hybrik_ros.recordings.segments import is_split, remove_parts
-from hybrik_ros.recordings.workers import Cluster, LocalWorker, Worker
 from hybrik_ros.settings import AUTO, INTRINSICS, parse_settings
-from hybrik_ros.writing import writing
 
-INTERRUPTED = 130  # exit status after an interrupt: 128 + SIGINT
 # Minimum of --rate in images per second. Stamps have 32 bits for seconds, which at this rate are
 # two million images.
 _MIN_RATE = 0.001
-_MAX_NAMES = 5  # maximum number of recordings that are named in a note about them
 _MAX_WORKERS = 1024  # more would fill the memory of any machine
 _MAX_RATE = 10_000.0  # of high-speed cameras; stamps are whole nanoseconds
 
@@ -48,13 +44,15 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         help='write the people in recordings into bags, without ROS',
         description='Processes every image of a rosbag2 bag (mcap or sqlite3, compressed or not, '
         'whole or cut off), a video, a photo or a folder of images, and writes a bag with '
-        '/human_pose, /human_poses, /human_observations and /tf, with the stamps of the images.',
+        '/human_pose, /human_poses, /human_observations and /tf, with the stamps of the images. '
+        'Several cameras of one recording are fused into one body per person.',
     )
     parser.add_argument(
         'input',
         nargs='+',
         type=given_name,
-        help='a recording, or several: paths, a folder with recordings, or patterns',
+        help='a recording, or several: paths, a folder with recordings, or patterns; or NAME=PATH '
+        'for each camera that is fused',
     )
     parser.add_argument(
         '-o',
@@ -88,9 +86,11 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     )
     parser.add_argument(
         '--image-topic',
-        default='',
+        action='append',
+        default=[],
         metavar='TOPIC',
-        help='topic of the images (default: the only topic of colour images)',
+        help='topic of the images (default: the only topic of colour images); repeat it to fuse '
+        'several cameras',
     )
     parser.add_argument(
         '--camera-info-topic',
@@ -127,6 +127,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         help='images per second of a folder with the frames of a video (default: 30, if its images '
         'follow each other; otherwise each is processed alone)',
     )
+    add_fusion_options(parser)
     add_param(parser)
     parser.set_defaults(run=run)
 
@@ -170,12 +171,14 @@ def _run(args: argparse.Namespace, console: Terminal) -> int:
     settings = parse_settings(args.param)
     if args.workers is not None and not 1 <= args.workers <= _MAX_WORKERS:
         raise RecordingError(f'--workers must be from 1 to {_MAX_WORKERS}, not {args.workers}')
+    if is_fusion(args):
+        return run_fusion(args, settings, console)
     recordings, many = recordings_in(args.input)
     jobs = [
         Job(
             Recording(
                 recording.absolute(),
-                args.image_topic,
+                next(iter(args.image_topic), ''),
                 args.camera_info_topic,
                 str(args.camera_info.absolute()) if args.camera_info else '',
                 args.field_of_view,
@@ -191,7 +194,8 @@ def _run(args: argparse.Namespace, console: Terminal) -> int:
     if not many and args.output.exists() and not args.resume:
         raise RecordingError(f'{args.output} exists: choose another output, or add --resume')
     if many or args.ray or (args.workers or 1) > 1 or is_split(jobs[0]):
-        return _run_batch(jobs, args, console)
+        results, seconds, interrupted = run_jobs_of(jobs, args, console, 'recordings')
+        return print_results(jobs, results, seconds, interrupted, console)
     return _run_one(jobs[0], console)
 
 
@@ -270,131 +274,16 @@ def _run_one(job: Job, console: Terminal) -> int:
     with interrupts() as stopped:
         with console.status('Loading networks and solver ...'):
             processor = Processor(job.settings)
-        with processor, _progress(console) as progress:
+        with processor, create_progress(console) as progress:
             task = progress.add_task(job.recording.path.name, total=UNKNOWN)
 
             def show(done: int, length: int) -> None:
                 progress.update(task, completed=done, total=max(done, length))
 
             outcome = processor.process(job, stopped.is_set, show)
-    _print_notes({job.output: outcome.report}, console)
-    _print_outcome(job, outcome, console)
+    print_notes({job.output: outcome.report}, console)
+    print_outcome(job.output, outcome, console)
     if not outcome.report.complete:
         return INTERRUPTED
     remove_parts(job)
     return 0
-
-
-def _run_batch(jobs: list[Job], args: argparse.Namespace, console: Terminal) -> int:
-    """Process recordings with workers, on this machine or on a cluster."""
-    settings = jobs[0].settings
-    for folder in {job.output.parent for job in jobs}:
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        stopped = stack.enter_context(interrupts())
-        workers = args.workers or 1
-        create_worker: Callable[[], Worker] = partial(LocalWorker, settings)
-        if args.ray:
-            cluster = stack.enter_context(Cluster(args.ray))
-            workers = min(args.workers or cluster.cpus, cluster.cpus)
-            create_worker = partial(cluster.create_worker, settings)
-        progress = stack.enter_context(_progress(console))
-        may_split = workers > len(jobs)
-        text = 'searching where to split bags' if may_split else f'{len(jobs)} recordings'
-        task = progress.add_task(text, total=UNKNOWN)
-        started = time.monotonic()
-
-        def show(done: int, total: int, images: int, expected: int) -> None:
-            text = f'{done} of {total} {"parts" if total > len(jobs) else "recordings"}'
-            progress.update(task, completed=images, total=expected or UNKNOWN, description=text)
-
-        results = run_batch(jobs, create_worker, workers, stopped.is_set, show)
-    seconds = time.monotonic() - started
-    return _print_results(jobs, results, seconds, stopped.is_set(), console)
-
-
-def _print_results(
-    jobs: list[Job], results: Results, seconds: float, interrupted: bool, console: Terminal
-) -> int:
-    """Print the results of many jobs; return the exit status."""
-    _print_notes(results.reports, console)
-    for job in jobs:
-        report = results.reports.get(job.output)
-        if report is not None:
-            _print_outcome(job, Outcome(report), console)
-    for path, reason in results.failures.items():
-        text = reason if str(path) in reason else f'{path}: {reason}'
-        console.print(f'failed: {text}', style='red', soft_wrap=True)
-    if results.frames:
-        hertz = results.frames / seconds
-        console.print(f'processed {results.frames} images, {hertz:.1f} images/s')
-    done = sum(report.complete for report in results.reports.values())
-    if interrupted and done < len(jobs):
-        console.print(
-            f'interrupted: {done} of {len(jobs)} recordings are done; resume with --resume',
-            highlight=False,
-        )
-        return INTERRUPTED
-    return 1 if results.failures else 0
-
-
-def _print_outcome(job: Job, outcome: Outcome, console: Terminal) -> None:
-    """Print the result of a job."""
-    report = outcome.report
-    for kind, times in {**report.damage, **report.faults}.items():
-        reason = f' ({report.reasons[kind]})' if kind in report.reasons else ''
-        console.print(f'left out: {times} x {kind}{reason}', soft_wrap=True)
-    if not report.frames:
-        console.print('interrupted before the first image: no bag was written')
-        return
-    hertz = f' ({outcome.frames / outcome.seconds:.1f} images/s)' if outcome.seconds else ''
-    state = '' if report.complete else 'interrupted, resume with --resume: '
-    images = 'image' if report.frames == 1 else 'images'
-    console.print(
-        f'{state}{job.output}: {report.frames} {images}{hertz}, '
-        f'{count_people(report.people, report.person_frames)}',
-        soft_wrap=True,
-    )
-
-
-def _print_notes(reports: Mapping[Path, RecordingReport], console: Terminal) -> None:
-    """Print each note once, with the recordings that it is about."""
-    about: dict[str, list[str]] = {}
-    for output, report in reports.items():
-        for note in dict.fromkeys(report.notes):
-            about.setdefault(note, []).append(output.name)
-    for note, names in about.items():
-        which = ''
-        if len(reports) > 1:
-            are_named = len(names) < len(reports) and len(names) <= _MAX_NAMES
-            named = f' ({", ".join(names)})' if are_named else ''
-            which = f'{len(names)} of {len(reports)} recordings{named}: '
-        console.print(f'{which}{note}', soft_wrap=True)
-
-
-def count_people(people: int, person_frames: int) -> str:
-    """Return numbers of people and of person-frames in words."""
-    return (
-        f'{people} {"person" if people == 1 else "people"} in {person_frames} '
-        f'person-frame{"" if person_frames == 1 else "s"}'
-    )
-
-
-class _RateColumn(ProgressColumn):
-    """The rate of a task in images per second."""
-
-    def render(self, task: Task) -> Text:
-        """Return the rate of a task."""
-        return Text(f'{task.speed:.1f} images/s' if task.speed else '')
-
-
-def _progress(console: Terminal) -> Progress:
-    return Progress(
-        TextColumn('{task.description}', markup=False),
-        Bar(),
-        Count(),
-        _RateColumn(),
-        TimeRemaining(),
-        console=console,
-    )

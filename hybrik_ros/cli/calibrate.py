@@ -1,9 +1,7 @@
 """`hybrik calibrate`: find where cameras are, from a person walking in front of them."""
 
 import argparse
-import re
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from rich.table import Table
 from hybrik_ros.bags import BagReader
 from hybrik_ros.body import BodyModel
 from hybrik_ros.cli.bag import rate
+from hybrik_ros.cli.fused_bag import named_recordings
 from hybrik_ros.cli.options import add_param, given_name
 from hybrik_ros.cli.output import fail
 from hybrik_ros.cli.pictures import write_picture
@@ -29,10 +28,10 @@ from hybrik_ros.fusion.extrinsics import (
 )
 from hybrik_ros.fusion.extrinsics.files import read_extrinsics, to_launch, to_yaml
 from hybrik_ros.pipeline import Pipeline
+from hybrik_ros.recordings.cameras import find_optical_frames, name_camera
 from hybrik_ros.recordings.observing import Observed, observe_people
-from hybrik_ros.recordings.prefetch import read_ahead
 from hybrik_ros.recordings.recording import Recording, RecordingError, is_bag
-from hybrik_ros.recordings.sources import colour_topics, open_source
+from hybrik_ros.recordings.sources import colour_topics
 from hybrik_ros.settings import AUTO, INTRINSICS, parse_settings
 from hybrik_ros.writing import write_file, writing
 
@@ -41,8 +40,6 @@ _FIXED_FRAME = 'map'
 # Maximum clock offset of files in seconds: cameras that are started one after the other.
 _MAX_FILE_OFFSET = 10.0
 _MIN_STATURE, _MAX_STATURE = 0.5, 2.5  # metres
-_NAMED = re.compile(r'(?P<name>[A-Za-z]\w*)=(?P<path>.+)')
-_IMAGE_NAMES = re.compile(r'/?(image\w*|compressed)$')
 
 
 def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
@@ -145,7 +142,7 @@ def _run(args: argparse.Namespace, console: Terminal) -> int:
     known = None if args.check is None else read_extrinsics(args.check)
     recordings = _recordings(args)
     is_one_bag = len(args.input) == 1
-    frame_ids = _frame_ids(recordings, is_one_bag)  # Otherwise errors would come after minutes.
+    frame_ids = find_optical_frames(recordings)  # Otherwise errors would come after minutes.
     max_offset = MAX_OFFSET if is_one_bag else _MAX_FILE_OFFSET
     observed, body = _observe(recordings, settings, max_offset, console)
     streams = {name: one.stream for name, one in observed.items()}
@@ -184,26 +181,8 @@ def _recordings(args: argparse.Namespace) -> dict[str, Recording]:
             raise RecordingError(
                 f'{path} has fewer than two topics of colour images ({", ".join(topics) or "none"})'
             )
-        return {_name_of(topic): Recording(path, topic, **options) for topic in topics}
-    found: dict[str, Recording] = {}
-    for text in args.input:
-        match = _NAMED.fullmatch(text)
-        if match is None:
-            raise RecordingError(f'{text} has no name: give NAME=PATH for each camera')
-        if match['name'] in found:
-            raise RecordingError(f'two cameras have the name {match["name"]}')
-        path = Path(match['path'])
-        is_folder = path.is_dir() and not is_bag(path)
-        found[match['name']] = Recording(path, rate=args.rate if is_folder else 0.0, **options)
-    return found
-
-
-def _name_of(topic: str) -> str:
-    """Return the name of a camera by the topic of its images: its namespace."""
-    name = topic
-    while _IMAGE_NAMES.search(name):
-        name = _IMAGE_NAMES.sub('', name)
-    return name.strip('/') or topic.strip('/')
+        return {name_camera(topic): Recording(path, topic, **options) for topic in topics}
+    return named_recordings(args.input, args.rate, **options)
 
 
 def _observe(
@@ -240,26 +219,6 @@ def _progress(console: Terminal) -> Progress:
         TimeRemaining(),
         console=console,
     )
-
-
-def _frame_ids(recordings: Mapping[str, Recording], is_one_bag: bool) -> dict[str, str]:
-    """Return the optical frame of each camera by its first image; files have none."""
-    found = {}
-    for name, recording in recordings.items():
-        with open_source(recording) as source, closing(read_ahead(source.steps())) as steps:
-            frames = (step.picture.header.frame_id for step in steps if step.picture is not None)
-            frame = next(frames, None)
-        if frame is None:
-            raise RecordingError(f'{recording.path} has no usable image of camera {name}')
-        found[name] = frame if is_one_bag and frame else f'{name}_optical_frame'
-    for frame in found.values():
-        same = [name for name, other in found.items() if other == frame]
-        if len(same) > 1:
-            raise RecordingError(
-                f'cameras {", ".join(same)} have the same frame_id {frame}: set another one in '
-                f'each driver'
-            )
-    return found
 
 
 def _tell(found: Extrinsics, console: Terminal) -> None:

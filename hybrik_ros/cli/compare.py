@@ -67,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
         for name, bag in zip('AB', bags, strict=True):
             for line in bag.report():
                 print(printable(f'left out in {name}: {line}'), file=sys.stderr)
+        _check_frames(bags, args)
         differences = compare(bags[0].frames, bags[1].frames)
         _check(bags, differences, args)
         for difference in differences:
@@ -78,6 +79,17 @@ def run(args: argparse.Namespace) -> int:
         return 0
     except (BagError, ComparisonError, OSError) as error:
         return fail('hybrik compare', error)
+
+
+def _check_frames(bags: list[People], args: argparse.Namespace) -> None:
+    """Refuse to compare people in a fixed frame with people in the frame of a camera."""
+    are_fixed = [bag.are_in_fixed_frame for bag in bags]
+    if are_fixed[0] != are_fixed[1] and all(any(bag.frames.values()) for bag in bags):
+        names = [args.bag_a, args.bag_b]
+        raise ComparisonError(
+            f'the people of {names[are_fixed.index(True)]} are in a fixed frame, those of '
+            f'{names[are_fixed.index(False)]} in that of a camera: choose bags of one kind'
+        )
 
 
 def _check(bags: list[People], differences: list[PoseDifference], args: argparse.Namespace) -> None:

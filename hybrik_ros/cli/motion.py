@@ -12,6 +12,7 @@ from hybrik_ros.human import Human
 from hybrik_ros.motion import FORMATS, Motion, MotionError, motions_of, write_motion
 from hybrik_ros.motion.formats import check_format
 from hybrik_ros.motion.motion import joint_error
+from hybrik_ros.motion.standing import find_floor, place_on_floor
 from hybrik_ros.printable import printable
 from hybrik_ros.writing import check_not_overwritten, writing
 
@@ -29,7 +30,8 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         help='write the people of a bag to motion files',
         description='Writes one file for each person of a bag with HumanMesh or HumanMeshArray: '
         '.npz in the layout of AMASS, .bvh for Blender and others, or .glb with an animated mesh. '
-        'With several people, their ids are appended to the name of FILE.',
+        'With several people, their ids are appended to the name of FILE. People that several '
+        'cameras see stand on a floor at height 0.',
     )
     parser.add_argument('bag', type=Path, help='bag written by `hybrik bag` or ros2 bag')
     parser.add_argument(
@@ -95,6 +97,10 @@ def _run(args: argparse.Namespace) -> None:
             f'set its file with --body'
         )
     motions = motions_of(list(frames), list(frames.values()), body, args.gaps)
+    if people.are_in_fixed_frame:
+        floor = find_floor([human for humans in frames.values() for human in humans], body)
+        motions = [place_on_floor(motion, floor) for motion in motions]
+        say(f'the people stand at a height of {floor:.2f} m in their fixed frame: moved to 0')
     with writing(args.output):
         args.output.parent.mkdir(parents=True, exist_ok=True)
     for motion in motions:

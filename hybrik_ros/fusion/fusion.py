@@ -63,9 +63,7 @@ class Fusion:
             camera sees then is interpolated between its images, or extrapolated by at most 0.1 s.
             By default the time of the newest image so far.
         """
-        placed = {name: see(name, view, self.body) for name, view in views.items()}
-        for name, people in placed.items():
-            self._histories.setdefault(name, History()).add(views[name].stamp, people)
+        self.add(views)
         newest = max((each.newest for each in self._histories.values()), default=-np.inf)
         now = newest if stamp is None else stamp
         if now < self._stamp:
@@ -88,6 +86,18 @@ class Fusion:
         self._merge()
         known = {person.id for person in self.people}
         return [human for human in found if human is not None and human.id in known]
+
+    def add(self, views: Mapping[str, View]) -> None:
+        """Take what cameras see for a later call, which then needs no views of them.
+
+        Parameters
+        ----------
+        views : mapping
+            What each camera sees, by its name; of each camera in the order of time.
+        """
+        placed = {name: see(name, view, self.body) for name, view in views.items()}
+        for name, people in placed.items():
+            self._histories.setdefault(name, History()).add(views[name].stamp, people)
 
     def adjust(self, **settings: Value) -> None:
         """Change settings between two times; all people stay.

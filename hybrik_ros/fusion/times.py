@@ -14,7 +14,7 @@ from hybrik_ros.fusion.view import Sight
 
 # Maximum seconds of extrapolation, after which a camera counts as silent, and maximum seconds
 # between two images that are interpolated.
-_MAX_AHEAD, _MAX_GAP = 0.1, 0.3
+_MAX_AHEAD, MAX_GAP = 0.1, 0.3
 _SAME_SECONDS = 1e-6  # Stamps of one time may differ by rounding.
 # Maximum mean distance of the rays of one person in two images, as a share of the distance, where
 # the camera gives no ids.
@@ -45,18 +45,18 @@ class History:
         elif stamp == self.newest:
             self.images.pop()
         self.images.append((stamp, people))
-        self.images = [image for image in self.images if image[0] >= stamp - _MAX_GAP]
+        self.images = [image for image in self.images if image[0] >= stamp - MAX_GAP]
 
     def at(self, stamp: float) -> list[Sight]:
         """Return the people at a time in seconds; none if the camera is silent then."""
         before = [image for image in self.images if image[0] <= stamp + _SAME_SECONDS]
         after = self.images[len(before) :]
-        if not before or stamp - before[-1][0] > (_MAX_GAP if after else _MAX_AHEAD):
+        if not before or stamp - before[-1][0] > (MAX_GAP if after else _MAX_AHEAD):
             return []
         if abs(before[-1][0] - stamp) <= _SAME_SECONDS:
             return before[-1][1]
         pair = [before[-1], after[0]] if after else before[-2:]
-        if len(pair) < 2 or pair[1][0] - pair[0][0] > _MAX_GAP:
+        if len(pair) < 2 or pair[1][0] - pair[0][0] > MAX_GAP:
             return []
         (start, first), (end, second) = pair
         share = (stamp - start) / (end - start)

@@ -383,9 +383,10 @@ class BagSource(PictureSource):
                 f'record a topic of sensor_msgs/msg/Image or CompressedImage'
             )
         many = 'several topics' if are_several else 'no topic'
+        fusion = ', or fuse all cameras with --fixed-frame map' if are_several else ''
         return RecordingError(
             f'{self._recording.path} has {many} of colour images{notes}: choose one with '
-            f'--image-topic (images are on {", ".join(images)})'
+            f'--image-topic (images are on {", ".join(images)}){fusion}'
         )
 
     def _find_camera_info(self, name: str) -> Topic | None:
