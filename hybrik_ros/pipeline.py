@@ -200,10 +200,7 @@ class Pipeline:
 
     @property
     def is_full(self) -> bool:
-        """Whether people were left out lately, as max_people are followed.
-
-        Lately is within the last second, and within the last two intervals of the detector.
-        """
+        """Whether people were left out in the last second, or the detector's last two intervals."""
         hold = max(_LEFT_OUT_SECONDS, _LEFT_OUT_INTERVALS * self._settings.detector_interval)
         return self._stamp - self._last_left_out <= hold
 

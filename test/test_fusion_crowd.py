@@ -1,4 +1,4 @@
-"""Many people in many cameras, for long: who is where, and memory."""
+"""Many people in many cameras, for long: their places, and memory."""
 
 import tracemalloc
 from dataclasses import replace

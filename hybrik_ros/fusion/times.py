@@ -10,11 +10,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hybrik_ros.arrays import Array
+from hybrik_ros.fusion.gaussians import ACROSS
 from hybrik_ros.fusion.view import Sight
 
-# Maximum seconds of extrapolation, after which a camera counts as silent, and maximum seconds
-# between two images that are interpolated.
-_MAX_AHEAD, MAX_GAP = 0.1, 0.3
+# Maximum seconds between two images that are interpolated or extrapolated.
+MAX_GAP = 0.5
+# Maximum seconds for which motion continues after the last image, and seconds after which the
+# camera counts as silent. In between, a person may move away from there at this speed in m/s.
+_MAX_AHEAD, _MAX_AGE, _DRIFT = 0.1, 0.5, 0.5
 _SAME_SECONDS = 1e-6  # Stamps of one time may differ by rounding.
 # Maximum mean distance of the rays of one person in two images, as a share of the distance, where
 # the camera gives no ids.
@@ -51,16 +54,23 @@ class History:
         """Return the people at a time in seconds; none if the camera is silent then."""
         before = [image for image in self.images if image[0] <= stamp + _SAME_SECONDS]
         after = self.images[len(before) :]
-        if not before or stamp - before[-1][0] > (MAX_GAP if after else _MAX_AHEAD):
+        if not before:
             return []
         if abs(before[-1][0] - stamp) <= _SAME_SECONDS:
             return before[-1][1]
         pair = [before[-1], after[0]] if after else before[-2:]
-        if len(pair) < 2 or pair[1][0] - pair[0][0] > MAX_GAP:
+        age = stamp - pair[-1][0]  # negative between two images
+        if len(pair) < 2 or pair[1][0] - pair[0][0] > MAX_GAP or age > _MAX_AGE:
             return []
         (start, first), (end, second) = pair
-        share = (stamp - start) / (end - start)
-        return [_blend(*both, share) for both in _match(first, second)]
+        share = (min(stamp, end + _MAX_AHEAD) - start) / (end - start)
+        certainty = _certainty(max(age - _MAX_AHEAD, 0.0))
+        return [_blend(*both, share, certainty) for both in _match(first, second)]
+
+
+def _certainty(age: float) -> float:
+    """Return how much a camera tells of a person that may have moved for some seconds."""
+    return ACROSS**2 / (ACROSS**2 + (_DRIFT * age) ** 2)
 
 
 def _match(first: Sequence[Sight], second: Sequence[Sight]) -> list[tuple[Sight, Sight]]:
@@ -85,7 +95,7 @@ def _ray_step(one: Sight, other: Sight) -> float:
     return float(np.linalg.norm(one.rays - other.rays, axis=1).mean())
 
 
-def _blend(one: Sight, other: Sight, share: float) -> Sight:
+def _blend(one: Sight, other: Sight, share: float, certainty: float) -> Sight:
     """Return what a camera sees at a share of the way from one image to another, or beyond."""
 
     def mix(first: Array, second: Array) -> Array:
@@ -102,6 +112,7 @@ def _blend(one: Sight, other: Sight, share: float) -> Sight:
         centre=centre,
         points=centre + rays * mix(reach, other_reach),
         rays=rays,
-        landmark_confidence=np.minimum(one.landmark_confidence, other.landmark_confidence),
+        landmark_confidence=certainty
+        * np.minimum(one.landmark_confidence, other.landmark_confidence),
         belief=np.minimum(one.belief, other.belief),
     )
