@@ -18,7 +18,7 @@ from hybrik_ros.cli.bench.fusion_accuracy import accuracy, average, joints_of, m
 from hybrik_ros.cli.bench.fusion_pair import count_ghosts
 from hybrik_ros.cli.bench.measures import delay
 from hybrik_ros.cli.bench.runs import Run
-from hybrik_ros.cli.bench.top_view import draw_floor, draw_top_view
+from hybrik_ros.cli.top_view import draw_floor, draw_top_view
 from hybrik_ros.confidence import MAIN_JOINTS
 from hybrik_ros.fusion import person
 from hybrik_ros.human import Human
@@ -287,7 +287,7 @@ def test_top_view_shows_people_and_cameras_where_they_are(body: BodyModel, runs:
     human = make_human(body, world_clip, np.array([-2.0, -1.0, 0.9]))
     cameras = {'a': world_from_camera(runs[0].clip), 'b': world_from_camera(runs[1].clip)}
     side = 900
-    with_person, without = (draw_top_view(p, cameras, side) for p in ([human], []))
+    with_person, without = (draw_top_view(cameras, p, side=side) for p in ([human], []))
     # From -2.3 (a hand in the T-pose) to 4 (the camera on the x axis), with margins of 0.8.
     low = np.array([human.joints[:, 0].min(), human.joints[:, 1].min()]) - 0.8
     high = np.array([DISTANCE, DISTANCE]) + 0.8
