@@ -1,6 +1,7 @@
 """`hybrik calibrate`: inputs, refusals, and the files that it writes."""
 
 import ast
+import re
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ from walkers import Walker, corners, record
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.cli import main
-from hybrik_ros.cli.calibrate import EXTRINSICS, LAUNCH, TOP_VIEW, write_extrinsics
+from hybrik_ros.cli.calibration import EXTRINSICS, LAUNCH, TOP_VIEW, write_extrinsics
 from hybrik_ros.cli.top_view import draw_top_view
 from hybrik_ros.fusion.extrinsics import Extrinsics, ExtrinsicsError, estimate_extrinsics
 from hybrik_ros.fusion.extrinsics.files import read_extrinsics
@@ -101,17 +102,18 @@ def test_top_view_shows_cameras_and_the_walk(found: Extrinsics, tmp_path: Path) 
     picture = cv2.imread(str(tmp_path / 'out' / TOP_VIEW))
     assert picture is not None
     poses = {name: pose.frame_from_camera for name, pose in found.cameras.items()}
-    whole = draw_top_view(poses, found.report.paths)
-    assert max(whole.shape) == 1000
+    whole = draw_top_view(poses, paths=found.report.paths)
+    assert np.array_equal(picture[..., ::-1], whole)
+    assert not np.array_equal(whole, draw_top_view(poses))
     # A camera that is turned half round is drawn on the other side of its centre.
     places = []
     for sign in (1, -1):
         pose = np.eye(4)
         pose[:3, :3] = [[0, 0, sign], [-sign, 0, 0], [0, -1, 0]]
-        drawn = draw_top_view({'a': pose}, [np.array([[-3.0, 0, 1], [3.0, 0, 1]])])
-        blue = np.argwhere((drawn == (0, 114, 178)).all(axis=2))
-        places.append(blue.mean(axis=0)[1])
-    assert places[0] > 520 > 480 > places[1]
+        drawn = draw_top_view({'a': pose}, paths=[np.array([[-3.0, 1, 1], [3.0, 1, 1]])])
+        dark = np.argwhere((drawn[545:585, 400:600] < 60).all(axis=2))  # no text is there
+        places.append(dark.mean(axis=0)[1])
+    assert places[0] > 120 > 80 > places[1]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,9 @@ def test_topics_of_a_bag_are_cameras_with_their_frames(
     known.write_text(f'cameras: {{left: {{{same}}}, right: {{{same}}}}}')
     assert calibrate(bag, '--field-of-view', 60, '--check', known) == 0
     told = capsys.readouterr().err
-    assert 'left: 0 mm from the others, 0 mm in one direction: good' in told
+    rows = re.findall(r'(left|right) │ (\d+) mm +│ (\d+) of at most 25 mm │ (\w+) +│ (\w+)', told)
+    assert rows == [(name, '0', '0', 'unknown', 'good') for name in ('left', 'right')]
+    assert 'see the person from nearly the same direction' in told
 
 
 def test_one_frame_of_two_cameras_is_refused(

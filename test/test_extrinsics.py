@@ -131,7 +131,7 @@ def test_two_people_are_matched_and_both_count(body) -> None:
     streams = record(walkers, CAMERAS[:3], 4.0, across=0.01, deep=0.1)
     found = estimate_extrinsics(streams)
     assert len(found.report.paths) == 2
-    assert any('2 people are used' in note for note in found.report.notes)
+    assert any('2 people are seen often' in note for note in found.report.notes)
     assert found.report.shared['c1', 'c2'] == pytest.approx(8, abs=0.5)
     assert errors(found, CAMERAS[:3], with_scale=False)[0] < 0.3
 

@@ -3,7 +3,8 @@
 import math
 from bisect import bisect
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,6 +125,29 @@ class FrameTree:
             No transforms connect the frames, or those of a frame that moves are not of this time.
         """
         return self._between(target, source, lambda frame, link: _at(frame, link, stamp))
+
+    def poses_of(self, frames: Mapping[str, tuple[str, int]]) -> dict[str, Array]:
+        """Return the poses of the frames that transforms connect, in one of them.
+
+        Parameters
+        ----------
+        frames : mapping
+            Name of a frame, and the time in nanoseconds, by any name, such as that of a camera.
+
+        Returns
+        -------
+        dict
+            Transforms (4, 4) of the largest group by these names; empty if no two are connected.
+        """
+        groups = []
+        for fixed, _ in frames.values():
+            group = {}
+            for name, (frame, stamp) in frames.items():
+                with suppress(TransformError):
+                    group[name] = self.transform_between(fixed, frame, stamp)
+            groups.append(group)
+        largest = max(groups, key=len, default={})
+        return largest if len(largest) > 1 else {}
 
     def _add(self, child: str, parent: str, sample: _Sample, is_static: bool) -> None:
         link = self._links.get(child)

@@ -1,4 +1,8 @@
-"""How well known extrinsics agree with the people that the cameras see."""
+"""How well known extrinsics agree with the people that the cameras see.
+
+Two independent measures: how far the rays of a camera pass by the people that the others see, by
+the known extrinsics; and how far these are from the extrinsics that the same people give.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,18 +14,26 @@ from hybrik_ros.arrays import Array
 from hybrik_ros.fusion.extrinsics.adjustment import fuse_points
 from hybrik_ros.fusion.extrinsics.estimation import (
     CameraPose,
+    Difference,
+    Extrinsics,
     ExtrinsicsError,
     find_all_tracks,
     link_cameras,
 )
-from hybrik_ros.fusion.extrinsics.pairing import Transform, join_people
+from hybrik_ros.fusion.extrinsics.pairing import fit_motion, join_people
 from hybrik_ros.fusion.extrinsics.tracks import Instants, Stream, find_instants
+from hybrik_ros.rotations import angle_between
 
 _MAX_INSTANTS = 150
 _MAX_AWAY = 0.3  # metres that a landmark counts at most
 # Minimum of the direction in metres that shows wrong extrinsics: half a degree and a centimetre
 # give 30 mm, and right extrinsics at most 12 mm, in the clips of `hybrik bench fusion`.
 MAX_DIRECTION = 0.025
+# Maximum difference in radians and metres between a known pose of a camera and the one that people
+# give, and its ratio to the difference of the two halves of the recording.
+_MAX_TURN, _MAX_SHIFT = np.radians(1.5), 0.1
+_MAX_HALVES = 2.0
+_DISTANCE = 3.0  # metres from a camera to people, at which its direction counts
 
 
 class CameraAgreement(NamedTuple):
@@ -35,19 +47,72 @@ class CameraAgreement(NamedTuple):
     direction : float
         Length in metres of the mean error along the axes of its image: errors of a network point
         in all directions, those of wrong extrinsics in one.
+    difference : Difference or None
+        From its known pose to the one that the people give; None if they give none.
+    limit : Difference
+        Maximum of it.
     """
 
     distance: float
     direction: float
+    difference: Difference | None = None
+    limit: Difference = Difference(_MAX_TURN, _MAX_SHIFT)
 
     @property
     def is_good(self) -> bool:
         """Whether the extrinsics of the camera are right."""
-        return self.direction <= MAX_DIRECTION
+        is_near = self.difference is None or (
+            self.difference.turn <= self.limit.turn and self.difference.shift <= self.limit.shift
+        )
+        return is_near and self.direction <= MAX_DIRECTION
+
+
+def compare_extrinsics(
+    found: Extrinsics, cameras: Mapping[str, CameraPose]
+) -> dict[str, Difference]:
+    """Return how far known poses of cameras are from those that people give.
+
+    The poses that are found are moved onto the known ones, so that most cameras agree as well as
+    they can: of three cameras or more, the one that was moved stands out. They are scaled, too, if
+    no stature was given.
+
+    Parameters
+    ----------
+    found : Extrinsics
+        What the people give.
+    cameras : mapping
+        The known pose of each of its cameras, by name.
+    """
+    own = np.stack([_markers(pose.frame_from_camera) for pose in found.cameras.values()])
+    known = np.stack([_markers(cameras[name].frame_from_camera) for name in found.cameras])
+    if not found.report.is_stature_given:
+        own += (_spread(known) / _spread(own) - 1) * own[:, :1]
+    move, _ = fit_motion(own.reshape(-1, 3), known.reshape(-1, 3), np.ones(own.size // 3))
+    differences = {}
+    for name, markers, place in zip(found.cameras, move.apply(own), known, strict=True):
+        turn = move.rotation @ found.cameras[name].frame_from_camera[:3, :3]
+        differences[name] = Difference(
+            float(angle_between(turn, cameras[name].frame_from_camera[:3, :3])),
+            float(np.linalg.norm(markers[0] - place[0])),
+        )
+    return differences
+
+
+def _markers(pose: Array) -> Array:
+    """Return the centre of a camera and points on its axes (4, 3), at the distance of people."""
+    return np.asarray(pose[:3, 3] + np.vstack([np.zeros(3), _DISTANCE * pose[:3, :3].T]))
+
+
+def _spread(markers: Array) -> float:
+    """Return the median distance between two cameras by the markers (C, 4, 3) of each."""
+    one, other = np.triu_indices(len(markers), 1)
+    return float(np.median(np.linalg.norm(markers[one, 0] - markers[other, 0], axis=1)))
 
 
 def check_extrinsics(
-    streams: Mapping[str, Stream], cameras: Mapping[str, CameraPose]
+    streams: Mapping[str, Stream],
+    cameras: Mapping[str, CameraPose],
+    observed: Extrinsics | None = None,
 ) -> dict[str, CameraAgreement]:
     """Return how well each camera agrees with the others.
 
@@ -57,6 +122,8 @@ def check_extrinsics(
         Stamps in seconds and people of the images of each camera, by its name.
     cameras : mapping
         The known pose and clock offset of each of them.
+    observed : Extrinsics, optional
+        The extrinsics that the people give, to compare with.
 
     Raises
     ------
@@ -84,25 +151,34 @@ def check_extrinsics(
             f'cameras {", ".join(names)} see no person together: walk where they see the whole body'
         )
     instants = find_instants(people, names, np.zeros(len(names)), _MAX_INSTANTS)
-    into = [
-        Transform(pose[:3, :3], pose[:3, 3]).inverse()
-        for pose in (cameras[name].frame_from_camera for name in names)
-    ]
-    rotations = np.stack([motion.rotation for motion in into])
-    translations = np.stack([motion.translation for motion in into])
+    into = np.asarray(
+        np.linalg.inv([cameras[name].frame_from_camera for name in names]), np.float64
+    )
+    differences = {} if observed is None else compare_extrinsics(observed, cameras)
+    limit = _limit(observed)
     found = {}
     for at, name in enumerate(names):
         seen = instants.take(instants.seen_by()[:, at])
         if not len(seen):
             raise ExtrinsicsError(f'camera {name} shares no person with another camera')
-        found[name] = _compare(seen, at, rotations, translations)
+        missed = _miss(seen, at, into[:, :3, :3], into[:, :3, 3])
+        found[name] = CameraAgreement(*missed, differences.get(name), limit)
     return found
 
 
-def _compare(
+def _limit(observed: Extrinsics | None) -> Difference:
+    """Return the maximum difference, which is greater for people that repeat worse."""
+    halves = [] if observed is None else list(observed.report.repeatability.values())
+    return Difference(
+        max([_MAX_TURN, *(_MAX_HALVES * half.turn for half in halves)]),
+        max([_MAX_SHIFT, *(_MAX_HALVES * half.shift for half in halves)]),
+    )
+
+
+def _miss(
     instants: Instants, camera: int, rotations: Array, translations: Array
-) -> CameraAgreement:
-    """Return how a camera, which sees all instants, agrees with the others."""
+) -> tuple[float, float]:
+    """Return distance and direction, as of CameraAgreement, of a camera that sees all instants."""
     limbs = instants.layout.limbs
     others = instants.weights.copy()
     others[:, camera] = 0.0
@@ -120,4 +196,4 @@ def _compare(
     errors = errors * np.minimum(1, _MAX_AWAY / np.maximum(away, _MAX_AWAY))[..., None]
     mean = np.einsum('kl,kla->a', weights, errors) / weights.sum()
     distance = np.sum(weights * np.minimum(away, _MAX_AWAY)) / weights.sum()
-    return CameraAgreement(float(distance), float(np.linalg.norm(mean)))
+    return float(distance), float(np.linalg.norm(mean))
