@@ -155,7 +155,7 @@ def test_topics_of_a_bag_are_cameras_with_their_frames(
     known.write_text(f'cameras: {{left: {{{same}}}, right: {{{same}}}}}')
     assert calibrate(bag, '--field-of-view', 60, '--check', known) == 0
     told = capsys.readouterr().err
-    rows = re.findall(r'(left|right) │ (\d+) mm +│ (\d+) of at most 25 mm │ (\w+) +│ (\w+)', told)
+    rows = re.findall(r'(left|right) +│ (\d+) mm +│ (\d+) mm +│ (\w+) +│ (\w+)', told)
     assert rows == [(name, '0', '0', 'unknown', 'good') for name in ('left', 'right')]
     assert 'see the person from nearly the same direction' in told
 

@@ -20,7 +20,7 @@ from hybrik_ros.fusion.extrinsics import (
     check_extrinsics,
     estimate_extrinsics,
 )
-from hybrik_ros.fusion.extrinsics.checking import MAX_DIRECTION
+from hybrik_ros.fusion.extrinsics.checking import MAX_DIRECTION, known_scale
 from hybrik_ros.fusion.extrinsics.files import to_launch, to_yaml
 from hybrik_ros.writing import write_file, writing
 
@@ -146,21 +146,30 @@ def _check(
         console.print(f'camera {name} is not checked: its extrinsics are unknown')
     chosen = {name: stream for name, stream in streams.items() if name in known}
     agreements = check_extrinsics(chosen, known, found)
-    table = Table('camera', 'rays miss by', 'in one direction', 'known to observed', 'verdict')
+    table = Table('camera', 'rays miss by', 'in one direction', 'people say', 'verdict')
     for name, agreement in agreements.items():
         table.add_row(
             name,
             f'{1e3 * agreement.distance:.0f} mm',
-            f'{1e3 * agreement.direction:.0f} of at most {1e3 * MAX_DIRECTION:.0f} mm',
-            _compared(agreement.difference, agreement.limit),
-            'good' if agreement.is_good else 'wrong: calibrate again',
+            f'{1e3 * agreement.direction:.0f} mm',
+            'unknown' if agreement.difference is None else f'off by {_words(agreement.difference)}',
+            'good' if agreement.is_good else 'wrong',
         )
     console.print(table)
-    return not unknown and all(agreement.is_good for agreement in agreements.values())
-
-
-def _compared(difference: Difference | None, limit: Difference) -> str:
-    return 'unknown' if difference is None else f'{_words(difference)} of at most {_words(limit)}'
+    limit = next(iter(agreements.values())).limit
+    console.print(f'limits: {1e3 * MAX_DIRECTION:.0f} mm in one direction, off by {_words(limit)}')
+    if found is not None and found.report.is_stature_given:
+        console.print(
+            f'known distances between cameras are {known_scale(found, known):.2f} of those by the '
+            f'stature of {found.report.scale.stature:.2f} m'
+        )
+    wrong = [name for name, agreement in agreements.items() if not agreement.is_good]
+    if wrong:
+        console.print(
+            f'the extrinsics of {", ".join(wrong)} are wrong: calibrate again, with -o FOLDER',
+            soft_wrap=True,
+        )
+    return not (unknown or wrong)
 
 
 def _words(difference: Difference) -> str:

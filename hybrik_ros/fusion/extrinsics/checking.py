@@ -4,7 +4,7 @@ Two independent measures: how far the rays of a camera pass by the people that t
 the known extrinsics; and how far these are from the extrinsics that the same people give.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -33,6 +33,8 @@ MAX_DIRECTION = 0.025
 # give, and its ratio to the difference of the two halves of the recording.
 _MAX_TURN, _MAX_SHIFT = np.radians(1.5), 0.1
 _MAX_HALVES = 2.0
+# Steps of the robust alignment, and the difference in metres below which cameras count the same.
+_STEPS, _SMALL = 10, 0.01
 _DISTANCE = 3.0  # metres from a camera to people, at which its direction counts
 
 
@@ -83,11 +85,15 @@ def compare_extrinsics(
     cameras : mapping
         The known pose of each of its cameras, by name.
     """
-    own = np.stack([_markers(pose.frame_from_camera) for pose in found.cameras.values()])
-    known = np.stack([_markers(cameras[name].frame_from_camera) for name in found.cameras])
+    own, known = _all_markers(found.cameras), _all_markers(cameras, found.cameras)
     if not found.report.is_stature_given:
         own += (_spread(known) / _spread(own) - 1) * own[:, :1]
-    move, _ = fit_motion(own.reshape(-1, 3), known.reshape(-1, 3), np.ones(own.size // 3))
+    weights = np.ones(len(own))
+    for _ in range(_STEPS):  # The sum of distances is least, not of their squares.
+        each = np.repeat(weights, own.shape[1])
+        move, _ = fit_motion(own.reshape(-1, 3), known.reshape(-1, 3), each)
+        away = np.linalg.norm(move.apply(own) - known, axis=2).mean(axis=1)
+        weights = 1 / np.maximum(away, _SMALL)
     differences = {}
     for name, markers, place in zip(found.cameras, move.apply(own), known, strict=True):
         turn = move.rotation @ found.cameras[name].frame_from_camera[:3, :3]
@@ -98,9 +104,16 @@ def compare_extrinsics(
     return differences
 
 
-def _markers(pose: Array) -> Array:
-    """Return the centre of a camera and points on its axes (4, 3), at the distance of people."""
-    return np.asarray(pose[:3, 3] + np.vstack([np.zeros(3), _DISTANCE * pose[:3, :3].T]))
+def known_scale(found: Extrinsics, cameras: Mapping[str, CameraPose]) -> float:
+    """Return the ratio of known distances between cameras to those that people give."""
+    return _spread(_all_markers(cameras, found.cameras)) / _spread(_all_markers(found.cameras))
+
+
+def _all_markers(cameras: Mapping[str, CameraPose], names: Iterable[str] = ()) -> Array:
+    """Return the centre of each camera and points on its axes (C, 4, 3), as far as people are."""
+    poses = np.stack([cameras[name].frame_from_camera for name in names or cameras])
+    axes = _DISTANCE * poses[:, :3, :3].transpose(0, 2, 1)
+    return np.asarray(poses[:, None, :3, 3] + np.pad(axes, ((0, 0), (1, 0), (0, 0))))
 
 
 def _spread(markers: Array) -> float:
