@@ -101,7 +101,8 @@ def _wait_for_people(
     """Show the time that cameras share, until it is enough; return whether to end in any case."""
     columns = TextColumn('{task.description}', markup=False), Bar(), _Seconds()
     pairs = list(itertools.combinations(listener.cameras(), 2))
-    with Progress(*columns, console=console, transient=True) as progress:
+    is_hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=is_hidden) as progress:
         tasks = {pair: progress.add_task(_words(pair), total=enough) for pair in pairs}
         while True:
             is_over = stopped.wait(_POLL_SECONDS) or time.monotonic() > deadline
@@ -144,12 +145,12 @@ def linked_seconds(cameras: Sequence[str], shared: Mapping[tuple[str, str], floa
 
 def _views_of(cameras: Mapping[str, 'HeardCamera']) -> CalibrationViews:
     """Return what cameras see; refuse silent ones and those of one frame."""
-    for name, camera in cameras.items():
-        if not camera.stream:
-            raise ExtrinsicsError(
-                f'no message of camera {name} on {camera.topic}: check that its hybrik_node is '
-                f'active and publishes observations (publish.observations)'
-            )
+    silent = [camera.topic for camera in cameras.values() if not camera.stream]
+    if silent:
+        raise ExtrinsicsError(
+            f'no message on {", ".join(silent)}: check that the hybrik_nodes there are active and '
+            f'publish observations (publish.observations)'
+        )
     frame_ids = {name: camera.frame_id for name, camera in cameras.items()}
     refuse_shared_frames(frame_ids)
     return CalibrationViews(

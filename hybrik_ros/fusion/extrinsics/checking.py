@@ -4,7 +4,7 @@ Two independent measures: how far the rays of a camera pass by the people that t
 the known extrinsics; and how far these are from the extrinsics that the same people give.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -83,9 +83,10 @@ def compare_extrinsics(
     found : Extrinsics
         What the people give.
     cameras : mapping
-        The known pose of each of its cameras, by name.
+        The known poses of two of its cameras or more, by name.
     """
-    own, known = _all_markers(found.cameras), _all_markers(cameras, found.cameras)
+    names = [name for name in found.cameras if name in cameras]
+    own, known = _markers(found.cameras, names), _markers(cameras, names)
     if not found.report.is_stature_given:
         own += (_spread(known) / _spread(own) - 1) * own[:, :1]
     weights = np.ones(len(own))
@@ -95,7 +96,7 @@ def compare_extrinsics(
         away = np.linalg.norm(move.apply(own) - known, axis=2).mean(axis=1)
         weights = 1 / np.maximum(away, _SMALL)
     differences = {}
-    for name, markers, place in zip(found.cameras, move.apply(own), known, strict=True):
+    for name, markers, place in zip(names, move.apply(own), known, strict=True):
         turn = move.rotation @ found.cameras[name].frame_from_camera[:3, :3]
         differences[name] = Difference(
             float(angle_between(turn, cameras[name].frame_from_camera[:3, :3])),
@@ -106,12 +107,13 @@ def compare_extrinsics(
 
 def known_scale(found: Extrinsics, cameras: Mapping[str, CameraPose]) -> float:
     """Return the ratio of known distances between cameras to those that people give."""
-    return _spread(_all_markers(cameras, found.cameras)) / _spread(_all_markers(found.cameras))
+    names = [name for name in found.cameras if name in cameras]
+    return _spread(_markers(cameras, names)) / _spread(_markers(found.cameras, names))
 
 
-def _all_markers(cameras: Mapping[str, CameraPose], names: Iterable[str] = ()) -> Array:
+def _markers(cameras: Mapping[str, CameraPose], names: Iterable[str]) -> Array:
     """Return the centre of each camera and points on its axes (C, 4, 3), as far as people are."""
-    poses = np.stack([cameras[name].frame_from_camera for name in names or cameras])
+    poses = np.stack([cameras[name].frame_from_camera for name in names])
     axes = _DISTANCE * poses[:, :3, :3].transpose(0, 2, 1)
     return np.asarray(poses[:, None, :3, 3] + np.pad(axes, ((0, 0), (1, 0), (0, 0))))
 
@@ -170,11 +172,9 @@ def check_extrinsics(
     differences = {} if observed is None else compare_extrinsics(observed, cameras)
     limit = _limit(observed)
     found = {}
-    for at, name in enumerate(names):
-        seen = instants.take(instants.seen_by()[:, at])
-        if not len(seen):
+    for name, missed in zip(names, _miss_each_other(instants, into), strict=True):
+        if missed is None:
             raise ExtrinsicsError(f'camera {name} shares no person with another camera')
-        missed = _miss(seen, at, into[:, :3, :3], into[:, :3, 3])
         found[name] = CameraAgreement(*missed, differences.get(name), limit)
     return found
 
@@ -188,21 +188,48 @@ def _limit(observed: Extrinsics | None) -> Difference:
     )
 
 
+def _miss_each_other(instants: Instants, into: Array) -> list[tuple[float, float] | None]:
+    """Return distance and direction of each camera; None if it shares no person with another.
+
+    A wrong camera makes others look wrong. So the worst one is left out, until the rest agree, and
+    is compared with the rest.
+    """
+    cameras = chosen = list(range(len(into)))
+    missed = [_miss(instants, camera, chosen, into) for camera in cameras]
+    while len(chosen) > 2:
+        direction, worst = max(
+            (one[1], at) for at, one in enumerate(missed) if one and at in chosen
+        )
+        if direction <= MAX_DIRECTION:
+            break
+        rest = [camera for camera in chosen if camera != worst]
+        without = [_miss(instants, camera, rest, into) for camera in cameras]
+        if None in without:  # Only the worst one shares people with that camera.
+            break
+        chosen, missed = rest, without
+    return missed
+
+
 def _miss(
-    instants: Instants, camera: int, rotations: Array, translations: Array
-) -> tuple[float, float]:
-    """Return distance and direction, as of CameraAgreement, of a camera that sees all instants."""
+    instants: Instants, camera: int, chosen: Sequence[int], into: Array
+) -> tuple[float, float] | None:
+    """Return distance and direction, as of CameraAgreement, of a camera by the chosen others."""
     limbs = instants.layout.limbs
-    others = instants.weights.copy()
+    both = instants.weights.copy()
+    both[:, [other for other in range(len(into)) if other not in (camera, *chosen)]] = 0.0
+    others = both.copy()
     others[:, camera] = 0.0
-    rest = replace(instants, weights=others)
-    with_two = rest.seen_by().sum(axis=1) > 1
+    instants, rest = replace(instants, weights=both), replace(instants, weights=others)
+    is_seen = instants.seen_by()[:, camera]
+    with_two = is_seen & (rest.seen_by().sum(axis=1) > 1)
     if with_two.any():
         instants, rest = instants.take(with_two), rest.take(with_two)
-    else:
-        rest = instants
-    points, confidence = fuse_points(rest, rotations, translations, limbs)
-    local = points @ rotations[camera].T + translations[camera]
+    else:  # By both: one camera alone does not know how far away people are.
+        rest = instants = instants.take(is_seen & rest.seen_by().any(axis=1))
+    if not len(instants):
+        return None
+    points, confidence = fuse_points(rest, into[:, :3, :3], into[:, :3, 3], limbs)
+    local = points @ into[camera, :3, :3].T + into[camera, :3, 3]
     errors = local[..., :2] - instants.rays[:, camera, limbs] * local[..., 2:]
     weights = confidence * instants.weights[:, camera, limbs]
     away = np.linalg.norm(errors, axis=2)
