@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from recorded import STORE, image
+from recorded import STORE, header, image, types
 from rosbags.rosbag2 import StoragePlugin, Writer
 from sample import read_frames
 from walkers import Walker, corners, record
@@ -19,6 +19,7 @@ from hybrik_ros.cli.calibration import EXTRINSICS, LAUNCH, TOP_VIEW, write_extri
 from hybrik_ros.cli.top_view import draw_top_view
 from hybrik_ros.fusion.extrinsics import Extrinsics, ExtrinsicsError, estimate_extrinsics
 from hybrik_ros.fusion.extrinsics.files import read_extrinsics
+from hybrik_ros.rotations import from_rotation_vector, to_quaternion
 
 FRAMES, RATE = 24, 15
 NAMES = ('/left/image_raw', '/right/image_raw')
@@ -46,14 +47,34 @@ def video(tmp_path_factory: pytest.TempPathFactory, frames: list) -> Path:
     return path
 
 
-def write_cameras(path: Path, frames: list, frame_ids: tuple[str, ...]) -> Path:
-    """Write a bag with the same images on a topic for each camera."""
+def turn(child: str, quaternion: list) -> object:
+    """Return the transform of a frame that is turned in map."""
+    x, y, z, w = quaternion
+    return types('geometry_msgs/msg/TransformStamped')(
+        header=header(10**18, 'map'),
+        child_frame_id=child,
+        transform=types('geometry_msgs/msg/Transform')(
+            translation=types('geometry_msgs/msg/Vector3')(x=0.0, y=0.0, z=0.0),
+            rotation=types('geometry_msgs/msg/Quaternion')(x=x, y=y, z=z, w=w),
+        ),
+    )
+
+
+def write_cameras(
+    path: Path, frames: list, frame_ids: tuple[str, ...], rotations: dict | None = None
+) -> Path:
+    """Write a bag with the same images on a topic for each camera, and TF by quaternions."""
     with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         kind = image(frames[0], 0, 'jpg')[0]
         topics = [
             writer.add_connection(f'{topic}/compressed', kind, typestore=STORE)
             for topic in NAMES[: len(frame_ids)]
         ]
+        if rotations:
+            kind_of_tf = 'tf2_msgs/msg/TFMessage'
+            static = writer.add_connection('/tf_static', kind_of_tf, typestore=STORE)
+            message = types(kind_of_tf)(transforms=[turn(*each) for each in rotations.items()])
+            writer.write(static, 10**18, STORE.serialize_cdr(message, kind_of_tf))
         for number, frame in enumerate(frames):
             time = 10**18 + number * 10**9 // RATE
             for topic, frame_id in zip(topics, frame_ids, strict=True):
@@ -158,6 +179,32 @@ def test_topics_of_a_bag_are_cameras_with_their_frames(
     rows = re.findall(r'(left|right) +│ (\d+) mm +│ (\d+) mm +│ (\w+) +│ (\w+)', told)
     assert rows == [(name, '0', '0', 'unknown', 'good') for name in ('left', 'right')]
     assert 'see the person from nearly the same direction' in told
+
+
+@pytest.mark.parametrize(('radians', 'status'), [(0.0, 0), (0.1, 1)])
+def test_tf_of_a_bag_is_checked(
+    frames: list,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    radians: float,
+    status: int,
+) -> None:
+    quaternions = [to_quaternion(from_rotation_vector([0.0, angle, 0.0])) for angle in (0, radians)]
+    transforms = dict(zip(('left_optical', 'right_optical'), quaternions, strict=True))
+    bag = write_cameras(tmp_path / 'bag', frames, tuple(transforms), transforms)
+    assert calibrate(bag, '--field-of-view', 60) == status
+    told = capsys.readouterr().err
+    assert ('the extrinsics of left, right are wrong' in told) == bool(status)
+
+
+def test_without_tf_and_output_there_is_nothing_to_do(
+    frames: list, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = write_cameras(tmp_path / 'bag', frames[:2], ('left_optical', 'right_optical'))
+    assert calibrate(bag, '--field-of-view', 60) == 1
+    told = capsys.readouterr().err
+    assert 'TF connects no two of the cameras' in told
+    assert 'Loading' not in told
 
 
 def test_one_frame_of_two_cameras_is_refused(

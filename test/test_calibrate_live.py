@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from launching import nodes_of, static_transform
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rclpy.time import Time
 from spinning import SpinningNode
@@ -18,7 +19,7 @@ from transforms import stamped
 from walkers import Walker, corners, observe, on_spot
 
 from hybrik_ros.body import BodyModel
-from hybrik_ros.cli.calibration import EXTRINSICS
+from hybrik_ros.cli.calibration import EXTRINSICS, LAUNCH
 from hybrik_ros.cli.calibration_live import linked_seconds
 from hybrik_ros.fusion.extrinsics.files import read_extrinsics
 from hybrik_ros.fusion.extrinsics.world import stature_of
@@ -61,16 +62,10 @@ class Room(SpinningNode):
             header = Header(stamp=stamp, frame_id=f'{name}_optical')
             self.topics[name].publish(make_observations.array([seen], header, 'default'))
 
-    def place(self, poses: dict[str, np.ndarray]) -> None:
-        """Publish TF of cameras."""
-        self.tf.publish(
-            TFMessage(
-                transforms=[
-                    stamped('map', f'{name}_optical', pose, Header())
-                    for name, pose in poses.items()
-                ]
-            )
-        )
+    def place(self, poses: dict[str, np.ndarray], fixed: str = 'map') -> None:
+        """Publish TF, by the names of optical frames."""
+        transforms = [stamped(fixed, frame, pose, Header()) for frame, pose in poses.items()]
+        self.tf.publish(TFMessage(transforms=transforms))
 
 
 @pytest.fixture(scope='module')
@@ -164,13 +159,34 @@ def test_ctrl_c_ends_listening_and_writes(room: Room, calibrate: Callable, tmp_p
 def test_known_tf_is_checked(
     room: Room, calibrate: Callable, tmp_path: Path, radians: float, expected: int
 ) -> None:
-    room.place(CAMERAS | {'back': turned(CAMERAS['back'], radians)})
+    poses = CAMERAS | {'back': turned(CAMERAS['back'], radians)}
+    room.place({f'{name}_optical': pose for name, pose in poses.items()})
     status, told = end(calibrate(*CAMERAS))
     assert status == expected, told
     verdicts = dict(re.findall(r'(\w+) +│ .* │ (good|wrong)', told))
     assert verdicts['back'] == ('wrong' if expected else 'good')
     assert ('the extrinsics of back are wrong' in told) == bool(expected)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_written_launch_file_publishes_tf_that_a_check_finds_good(
+    room: Room, calibrate: Callable, tmp_path: Path
+) -> None:
+    status, told = end(calibrate(*CAMERAS, '-o', 'out'))
+    assert status == 0, told
+    nodes = nodes_of(tmp_path / 'out' / LAUNCH)
+    for node in nodes:
+        assert (node.package, node.executable) == ('tf2_ros', 'static_transform_publisher')
+    transforms = [static_transform(node.arguments) for node in nodes]
+    assert {parent for parent, *_ in transforms} == {'map'}
+    poses = read_extrinsics(tmp_path / 'out' / EXTRINSICS)
+    for name, (_, child, pose) in zip(CAMERAS, transforms, strict=True):
+        assert child == f'{name}_optical'
+        np.testing.assert_allclose(pose, poses[name].frame_from_camera, atol=2e-6)
+    room.place({child: pose for _, child, pose in transforms})
+    status, told = end(calibrate(*CAMERAS))
+    assert status == 0, told
+    assert told.count('good') == len(CAMERAS)
 
 
 def test_without_tf_there_is_nothing_to_check(room: Room, calibrate: Callable) -> None:

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 # 0.1 degrees, one of 5 s 0.2. More is waited for while the people do not determine the extrinsics.
 _ENOUGH, _MORE = 15.0, 5.0
 _POLL_SECONDS = 1.0
-_MAX_TF_SECONDS = 3.0  # for TF to arrive
+# Maximum time for TF to arrive: DDS announces processes every 3 s, and may lose an announcement.
+_MAX_TF_SECONDS = 8.0
 
 
 def listen(args: argparse.Namespace, goal: Goal, console: Terminal) -> int:
