@@ -148,9 +148,10 @@ def test_poses_are_those_of_the_largest_connected_group():
     left, right = Rotation.random(2, rng=5)
     tree = FrameTree()
     tree.update([transform('map', 'left', left.as_quat(), (1.0, 0.0, 0.0))], is_static=True)
-    tree.update([transform('map', 'right', right.as_quat(), (0.0, 2.0, 0.0))], is_static=True)
+    tree.update([transform('map', 'right', left.as_quat(), seconds=1.0)])
+    tree.update([transform('map', 'right', right.as_quat(), (0.0, 2.0, 0.0), seconds=9.0)])
     tree.update([transform('other', 'alone', [0, 0, 0, 1])], is_static=True)
-    frames = {'c0': ('alone', 0), 'c1': ('left', 0), 'c2': ('right', 10**18)}
+    frames = {'c0': 'alone', 'c1': 'left', 'c2': 'right'}
     poses = tree.poses_of(frames)
     assert list(poses) == ['c1', 'c2']
     between = np.linalg.inv(poses['c1']) @ poses['c2']

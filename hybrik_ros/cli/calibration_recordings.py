@@ -15,7 +15,6 @@ from hybrik_ros.cli.calibration import CalibrationViews, refuse_shared_frames
 from hybrik_ros.cli.progress import UNKNOWN, Bar, Count, TimeRemaining
 from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.fusion.extrinsics import MAX_OFFSET, CameraPose, shared_seconds
-from hybrik_ros.messages.fields import nanoseconds
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.recordings.observing import Observed, observe_people
 from hybrik_ros.recordings.prefetch import read_ahead
@@ -50,15 +49,15 @@ class RecordedCameras:
     def __init__(self, args: argparse.Namespace) -> None:
         self._recordings = _recordings(args)
         self._is_one_bag = len(args.input) == 1
-        frames = {name: _first_frame(name, one) for name, one in self._recordings.items()}
+        frames = {name: _frame_of(name, one) for name, one in self._recordings.items()}
         self._frame_ids = {
             name: frame if self._is_one_bag and frame else f'{name}_optical_frame'
-            for name, (frame, _) in frames.items()
+            for name, frame in frames.items()
         }
         refuse_shared_frames(self._frame_ids)
         self.known: dict[str, CameraPose] = {}
         if self._is_one_bag:
-            poses = read_transforms(Path(args.input[0])).poses_of(frames)
+            poses = read_transforms(Path(args.input[0])).poses_of(self._frame_ids)
             self.known = {name: CameraPose(pose, 0.0) for name, pose in poses.items()}
 
     def observe(
@@ -147,11 +146,10 @@ def _progress(console: Terminal) -> Progress:
     )
 
 
-def _first_frame(name: str, recording: Recording) -> tuple[str, int]:
-    """Return optical frame and stamp in nanoseconds of the first image; files have no frame."""
+def _frame_of(name: str, recording: Recording) -> str:
+    """Return the optical frame of the first image; files have none."""
     with open_source(recording) as source, closing(read_ahead(source.steps())) as steps:
         for step in steps:
             if step.picture is not None:
-                header = step.picture.header
-                return header.frame_id, nanoseconds(header)
+                return str(step.picture.header.frame_id)
     raise RecordingError(f'{recording.path} has no usable image of camera {name}')

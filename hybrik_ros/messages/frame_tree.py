@@ -105,7 +105,7 @@ class FrameTree:
             with itself, unless it is part of a loop.
         """
         try:
-            return self._between(target, source, lambda _, link: link.samples[-1])[:3, :3]
+            return self._between(target, source, _newest)[:3, :3]
         except TransformError:
             return None
 
@@ -126,13 +126,13 @@ class FrameTree:
         """
         return self._between(target, source, lambda frame, link: _at(frame, link, stamp))
 
-    def poses_of(self, frames: Mapping[str, tuple[str, int]]) -> dict[str, Array]:
-        """Return the poses of the frames that transforms connect, in one of them.
+    def poses_of(self, frames: Mapping[str, str]) -> dict[str, Array]:
+        """Return the newest poses of the frames that transforms connect, in one of them.
 
         Parameters
         ----------
         frames : mapping
-            Name of a frame, and the time in nanoseconds, by any name, such as that of a camera.
+            Names of frames by any name, such as that of a camera.
 
         Returns
         -------
@@ -140,11 +140,11 @@ class FrameTree:
             Transforms (4, 4) of the largest group by these names; empty if no two are connected.
         """
         groups = []
-        for fixed, _ in frames.values():
+        for fixed in frames.values():
             group = {}
-            for name, (frame, stamp) in frames.items():
+            for name, frame in frames.items():
                 with suppress(TransformError):
-                    group[name] = self.transform_between(fixed, frame, stamp)
+                    group[name] = self._between(fixed, frame, _newest)
             groups.append(group)
         largest = max(groups, key=len, default={})
         return largest if len(largest) > 1 else {}
@@ -195,6 +195,11 @@ class FrameTree:
         found = np.eye(4)
         found[:3, :3], found[:3, 3] = rotation, position
         return found
+
+
+def _newest(_frame: str, link: _Link) -> _Sample:
+    """Return where a frame is in its parent by its last transform."""
+    return link.samples[-1]
 
 
 def _at(frame: str, link: _Link, stamp: int) -> _Sample:

@@ -33,15 +33,12 @@ class HeardCamera:
         Full name of the topic of its observations.
     frame_id : str
         Its optical frame; empty before the first message.
-    stamp : int
-        The last stamp in nanoseconds.
     stream : list of tuple
         Stamp in seconds and people of each image.
     """
 
     topic: str
     frame_id: str = ''
-    stamp: int = 0
     stream: list[tuple[float, Sequence[HumanObservation]]] = field(default_factory=list)
 
 
@@ -76,11 +73,7 @@ class ObservationListener(BackgroundNode):
         """Return the poses of the cameras that TF connects, as `FrameTree.poses_of`."""
         with self._lock:
             return self._frames.poses_of(
-                {
-                    name: (camera.frame_id, camera.stamp)
-                    for name, camera in self._cameras.items()
-                    if camera.frame_id
-                }
+                {name: one.frame_id for name, one in self._cameras.items() if one.frame_id}
             )
 
     def _connect(self) -> None:
@@ -116,9 +109,8 @@ class ObservationListener(BackgroundNode):
         for fault in faults:
             self._warn(camera.topic, fault)
         with self._lock:
-            camera.stamp = nanoseconds(message.header)
             camera.frame_id = message.header.frame_id
-            camera.stream.append((camera.stamp * 1e-9, people))
+            camera.stream.append((nanoseconds(message.header) * 1e-9, people))
 
     def _warn(self, topic: str, fault: str) -> None:
         self._node.get_logger().warning(
