@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
+from walkers import Walker, corners, record
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
@@ -15,12 +16,14 @@ from hybrik_ros.cli.bench import fusion_faults, fusion_turns, marks, truth
 from hybrik_ros.cli.bench.footage import Clip
 from hybrik_ros.cli.bench.fused_runs import FusedRun, fuse, identify, world_from_camera
 from hybrik_ros.cli.bench.fusion_accuracy import accuracy, average, joints_of, mean_of, subsets
+from hybrik_ros.cli.bench.fusion_calibration import calibrate
 from hybrik_ros.cli.bench.fusion_pair import count_ghosts
 from hybrik_ros.cli.bench.measures import delay
 from hybrik_ros.cli.bench.runs import Run
 from hybrik_ros.cli.top_view import draw_floor, draw_top_view
 from hybrik_ros.confidence import MAIN_JOINTS
 from hybrik_ros.fusion import person
+from hybrik_ros.fusion.extrinsics.world import stature_of
 from hybrik_ros.human import Human
 from hybrik_ros.skeleton import PELVIS
 
@@ -241,6 +244,26 @@ def test_wrong_extrinsics_are_off_by_the_angle_and_the_length(
     assert np.abs(transforms[0] - transforms[1]).max() > 0.1 * metres
     again = fusion_faults.disturb(runs[0], degrees, metres, np.random.default_rng(0))
     np.testing.assert_array_equal(world_from_camera(again.clip), transforms[0])
+
+
+def test_extrinsics_from_people_are_laid_on_the_given_ones(body: BodyModel) -> None:
+    cameras = corners(3)
+    walker = Walker(body)
+    streams = record([walker], cameras, 4.0, rate=RATE / 2)
+    runs = []
+    for number, (camera, stream) in enumerate(zip(cameras, streams.values(), strict=True), 1):
+        turn = camera[:3, :3].T
+        clip = replace(
+            make_clip(number, 0), rate=RATE / 2, extrinsics=(turn, -turn @ camera[:3, 3])
+        )
+        seen = {frame: people for frame, (_, people) in enumerate(stream)}
+        runs.append(Run(clip, {frame: [] for frame in seen}, seen))
+    found = calibrate(runs, stature_of(body, walker.betas))
+    for run, camera in zip(found, cameras, strict=True):
+        pose = world_from_camera(run.clip)
+        turn = Rotation.from_matrix(pose[:3, :3].T @ camera[:3, :3])
+        assert 0 < np.degrees(turn.magnitude()) < 0.2
+        assert np.linalg.norm(pose[:3, 3] - camera[:3, 3]) < 0.05
 
 
 def test_cameras_that_take_turns_show_the_newest_image(runs: list[Run]) -> None:

@@ -72,11 +72,30 @@ class CameraAgreement(NamedTuple):
 def compare_extrinsics(
     found: Extrinsics, cameras: Mapping[str, CameraPose]
 ) -> dict[str, Difference]:
-    """Return how far known poses of cameras are from those that people give.
+    """Return how far known poses of cameras are from those that people give, once aligned.
 
-    The poses that are found are moved onto the known ones, so that most cameras agree as well as
-    they can: of three cameras or more, the one that was moved stands out. They are scaled, too, if
-    no stature was given.
+    Parameters
+    ----------
+    found : Extrinsics
+        What the people give.
+    cameras : mapping
+        The known poses of two of its cameras or more, by name.
+    """
+    differences = {}
+    for name, pose in align_extrinsics(found, cameras).items():
+        known = cameras[name].frame_from_camera
+        differences[name] = Difference(
+            float(angle_between(pose[:3, :3], known[:3, :3])),
+            float(np.linalg.norm(pose[:3, 3] - known[:3, 3])),
+        )
+    return differences
+
+
+def align_extrinsics(found: Extrinsics, cameras: Mapping[str, CameraPose]) -> dict[str, Array]:
+    """Return poses (4, 4) that people give, moved onto known ones.
+
+    Most cameras agree as well as they can: of three cameras or more, one that was moved stands out.
+    The poses are scaled, too, if no stature was given.
 
     Parameters
     ----------
@@ -95,14 +114,12 @@ def compare_extrinsics(
         move, _ = fit_motion(own.reshape(-1, 3), known.reshape(-1, 3), each)
         away = np.linalg.norm(move.apply(own) - known, axis=2).mean(axis=1)
         weights = 1 / np.maximum(away, _SMALL)
-    differences = {}
-    for name, markers, place in zip(names, move.apply(own), known, strict=True):
-        turn = move.rotation @ found.cameras[name].frame_from_camera[:3, :3]
-        differences[name] = Difference(
-            float(angle_between(turn, cameras[name].frame_from_camera[:3, :3])),
-            float(np.linalg.norm(markers[0] - place[0])),
-        )
-    return differences
+    aligned = {}
+    for name, centre in zip(names, own[:, 0], strict=True):
+        pose = aligned[name] = np.eye(4)
+        pose[:3, :3] = move.rotation @ found.cameras[name].frame_from_camera[:3, :3]
+        pose[:3, 3] = move.apply(centre)
+    return aligned
 
 
 def known_scale(found: Extrinsics, cameras: Mapping[str, CameraPose]) -> float:
