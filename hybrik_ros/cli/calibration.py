@@ -81,23 +81,6 @@ class Goal(NamedTuple):
         return self._replace(known=known)
 
 
-def refuse_shared_frames(frame_ids: Mapping[str, str]) -> None:
-    """Refuse cameras of one optical frame, by the frame of each camera.
-
-    Raises
-    ------
-    ExtrinsicsError
-        Two cameras have the same frame.
-    """
-    for frame in frame_ids.values():
-        same = [name for name, other in frame_ids.items() if other == frame]
-        if len(same) > 1:
-            raise ExtrinsicsError(
-                f'cameras {", ".join(same)} have the same frame_id {frame}: set another one in '
-                f'each driver'
-            )
-
-
 def conclude(views: CalibrationViews, goal: Goal, body: BodyModel, console: Terminal) -> int:
     """Find and write the extrinsics, and check the known ones.
 

@@ -17,7 +17,6 @@ from hybrik_ros.cli.calibration import (
     CalibrationViews,
     Goal,
     conclude,
-    refuse_shared_frames,
 )
 from hybrik_ros.cli.progress import Bar
 from hybrik_ros.cli.terminal import Terminal
@@ -28,6 +27,7 @@ from hybrik_ros.fusion.extrinsics import (
     ExtrinsicsError,
     shared_seconds,
 )
+from hybrik_ros.recordings.cameras import check_frames
 from hybrik_ros.recordings.interrupt import interrupts
 from hybrik_ros.share import set_transport_profile
 
@@ -153,7 +153,7 @@ def _views_of(cameras: Mapping[str, 'HeardCamera']) -> CalibrationViews:
             f'publish observations (publish.observations)'
         )
     frame_ids = {name: camera.frame_id for name, camera in cameras.items()}
-    refuse_shared_frames(frame_ids)
+    check_frames(frame_ids)
     return CalibrationViews(
         {name: camera.stream for name, camera in cameras.items()}, frame_ids, MAX_OFFSET
     )

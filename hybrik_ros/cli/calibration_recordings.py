@@ -1,30 +1,27 @@
 """The recordings of `hybrik calibrate`, and what cameras see in them."""
 
 import argparse
-import re
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 
 from rich.progress import Progress, TextColumn
 
 from hybrik_ros.bags import BagReader
-from hybrik_ros.bags.transforms import read_transforms
 from hybrik_ros.body import BodyModel
-from hybrik_ros.cli.calibration import CalibrationViews, refuse_shared_frames
+from hybrik_ros.cli.calibration import CalibrationViews
+from hybrik_ros.cli.fused_bag import named_recordings
 from hybrik_ros.cli.progress import UNKNOWN, Bar, Count, TimeRemaining
 from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.fusion.extrinsics import MAX_OFFSET, CameraPose, shared_seconds
 from hybrik_ros.pipeline import Pipeline
+from hybrik_ros.recordings.camera_poses import read_frames
+from hybrik_ros.recordings.cameras import find_optical_frames, name_camera
 from hybrik_ros.recordings.observing import Observed, observe_people
-from hybrik_ros.recordings.prefetch import read_ahead
 from hybrik_ros.recordings.recording import Recording, RecordingError, is_bag
-from hybrik_ros.recordings.sources import colour_topics, open_source
+from hybrik_ros.recordings.sources import colour_topics
 
 # Maximum clock offset of files in seconds: cameras that are started one after the other.
 _MAX_FILE_OFFSET = 10.0
-_NAMED = re.compile(r'(?P<name>[A-Za-z]\w*)=(?P<path>.+)')
-_IMAGE_NAMES = re.compile(r'/?(image\w*|compressed)$')
 
 
 class RecordedCameras:
@@ -49,15 +46,10 @@ class RecordedCameras:
     def __init__(self, args: argparse.Namespace) -> None:
         self._recordings = _recordings(args)
         self._is_one_bag = len(args.input) == 1
-        frames = {name: _frame_of(name, one) for name, one in self._recordings.items()}
-        self._frame_ids = {
-            name: frame if self._is_one_bag and frame else f'{name}_optical_frame'
-            for name, frame in frames.items()
-        }
-        refuse_shared_frames(self._frame_ids)
+        self._frame_ids = find_optical_frames(self._recordings)
         self.known: dict[str, CameraPose] = {}
         if self._is_one_bag:
-            poses = read_transforms(Path(args.input[0])).poses_of(self._frame_ids)
+            poses = read_frames(Path(args.input[0])).poses_of(self._frame_ids)
             self.known = {name: CameraPose(pose, 0.0) for name, pose in poses.items()}
 
     def observe(
@@ -88,26 +80,8 @@ def _recordings(args: argparse.Namespace) -> dict[str, Recording]:
             raise RecordingError(
                 f'{path} has fewer than two topics of colour images ({", ".join(topics) or "none"})'
             )
-        return {_name_of(topic): Recording(path, topic, **options) for topic in topics}
-    found: dict[str, Recording] = {}
-    for text in args.input:
-        match = _NAMED.fullmatch(text)
-        if match is None:
-            raise RecordingError(f'{text} has no name: give NAME=PATH for each camera')
-        if match['name'] in found:
-            raise RecordingError(f'two cameras have the name {match["name"]}')
-        path = Path(match['path'])
-        is_folder = path.is_dir() and not is_bag(path)
-        found[match['name']] = Recording(path, rate=args.rate if is_folder else 0.0, **options)
-    return found
-
-
-def _name_of(topic: str) -> str:
-    """Return the name of a camera by the topic of its images: its namespace."""
-    name = topic
-    while _IMAGE_NAMES.search(name):
-        name = _IMAGE_NAMES.sub('', name)
-    return name.strip('/') or topic.strip('/')
+        return {name_camera(topic): Recording(path, topic, **options) for topic in topics}
+    return named_recordings(args.input, args.rate, **options)
 
 
 def _observe(
@@ -144,12 +118,3 @@ def _progress(console: Terminal) -> Progress:
         TimeRemaining(),
         console=console,
     )
-
-
-def _frame_of(name: str, recording: Recording) -> str:
-    """Return the optical frame of the first image; files have none."""
-    with open_source(recording) as source, closing(read_ahead(source.steps())) as steps:
-        for step in steps:
-            if step.picture is not None:
-                return str(step.picture.header.frame_id)
-    raise RecordingError(f'{recording.path} has no usable image of camera {name}')
