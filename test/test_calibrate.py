@@ -15,9 +15,23 @@ from walkers import Walker, corners, record
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.cli import main
-from hybrik_ros.cli.calibration import EXTRINSICS, LAUNCH, TOP_VIEW, write_extrinsics
+from hybrik_ros.cli.calibration import (
+    EXTRINSICS,
+    LAUNCH,
+    TOP_VIEW,
+    CalibrationViews,
+    Goal,
+    conclude,
+    write_extrinsics,
+)
+from hybrik_ros.cli.terminal import Terminal
 from hybrik_ros.cli.top_view import draw_top_view
-from hybrik_ros.fusion.extrinsics import Extrinsics, ExtrinsicsError, estimate_extrinsics
+from hybrik_ros.fusion.extrinsics import (
+    CameraPose,
+    Extrinsics,
+    ExtrinsicsError,
+    estimate_extrinsics,
+)
 from hybrik_ros.fusion.extrinsics.files import read_extrinsics
 from hybrik_ros.rotations import from_rotation_vector, to_quaternion
 
@@ -135,6 +149,22 @@ def test_top_view_shows_cameras_and_the_walk(found: Extrinsics, tmp_path: Path) 
         dark = np.argwhere((drawn[545:585, 400:600] < 60).all(axis=2))  # no text is there
         places.append(dark.mean(axis=0)[1])
     assert places[0] > 120 > 80 > places[1]
+
+
+def test_extrinsics_are_written_where_known_ones_cannot_be_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # TF has no clock offsets, and with them these cameras see no person together.
+    body, poses = BodyModel.load(), corners(2)
+    streams = record([Walker(body)], poses, 4.0, late=(0.0, 9.0))
+    known = {f'c{at + 1}': CameraPose(pose, 0.0) for at, pose in enumerate(poses)}
+    views = CalibrationViews(streams, {name: name for name in streams}, max_offset=10.0)
+    goal = Goal(tmp_path / 'out', None, known)
+    assert conclude(views, goal, body, Terminal(stderr=True)) == 0
+    assert (tmp_path / 'out' / EXTRINSICS).exists()
+    assert 'known extrinsics are not checked: cameras c1, c2 see no' in capsys.readouterr().err
+    with pytest.raises(ExtrinsicsError, match='see no person together'):
+        conclude(views, goal._replace(output=None), body, Terminal(stderr=True))
 
 
 @pytest.mark.parametrize(
