@@ -11,12 +11,18 @@ from walkers import Walker, corners, looking_at, on_eight, on_spot, record
 from hybrik_ros.body import BodyModel
 from hybrik_ros.fusion.extrinsics import (
     CameraPose,
+    Difference,
     ExtrinsicsError,
     check_extrinsics,
     estimate_extrinsics,
     shared_seconds,
 )
 from hybrik_ros.fusion.extrinsics.adjustment import Scene, adjust, start
+from hybrik_ros.fusion.extrinsics.checking import (
+    MAX_DIRECTION,
+    compare_extrinsics,
+    known_scale,
+)
 from hybrik_ros.fusion.extrinsics.pairing import Transform, fit_motion
 from hybrik_ros.fusion.extrinsics.tracks import BONES, find_instants, find_tracks
 from hybrik_ros.fusion.extrinsics.world import stature_of
@@ -131,9 +137,40 @@ def test_two_people_are_matched_and_both_count(body) -> None:
     streams = record(walkers, CAMERAS[:3], 4.0, across=0.01, deep=0.1)
     found = estimate_extrinsics(streams)
     assert len(found.report.paths) == 2
-    assert any('2 people are used' in note for note in found.report.notes)
+    assert any('2 people are seen often' in note for note in found.report.notes)
     assert found.report.shared['c1', 'c2'] == pytest.approx(8, abs=0.5)
     assert errors(found, CAMERAS[:3], with_scale=False)[0] < 0.3
+
+
+def test_the_stature_is_that_of_the_tallest_person_that_is_seen_often(body) -> None:
+    short, tall = (
+        Walker(body, betas * np.eye(body.num_betas)[0], path=path, start=start)
+        for betas, path, start in (
+            (-1.5, on_eight, 0.0),
+            (1.5, lambda t: (on_eight(t)[0][::-1], 0.0), 3.5),
+        )
+    )
+    if stature_of(body, short.betas) > stature_of(body, tall.betas):
+        short, tall = tall, short
+    stature = stature_of(body, tall.betas)
+    streams = record([short, tall], CAMERAS[:3], 5.0, across=0.01, deep=0.1)
+    distance = np.linalg.norm(CAMERAS[1][:3, 3] - CAMERAS[0][:3, 3])
+
+    def scale(found):
+        poses = [found.cameras[name].frame_from_camera[:3, 3] for name in ('c1', 'c2')]
+        return np.linalg.norm(poses[1] - poses[0]) / distance
+
+    found = estimate_extrinsics(streams, stature=stature)
+    assert scale(found) == pytest.approx(1, abs=0.015)
+    assert any('those of the tallest' in note for note in found.report.notes)
+    # A tall person that passes by is not meant.
+    brief = {
+        name: [(stamp, people if stamp < 1.5 else people[:1]) for stamp, people in stream]
+        for name, stream in streams.items()
+    }
+    found = estimate_extrinsics(brief, stature=stature_of(body, short.betas))
+    assert scale(found) == pytest.approx(1, abs=0.015)
+    assert not any('tallest' in note for note in found.report.notes)
 
 
 def test_joints_serve_as_landmarks_do(walker) -> None:
@@ -181,6 +218,17 @@ def test_different_landmarks_are_refused(walker) -> None:
     streams = record([walker], CAMERAS[:2], 2.0)
     streams['c2'] = record([walker], CAMERAS[:2], 2.0, joints=True)['c2']
     with pytest.raises(ExtrinsicsError, match='blazepose, smpl'):
+        estimate_extrinsics(streams)
+
+
+@pytest.mark.parametrize(
+    ('late', 'reason'),
+    [(3.0, 'clocks differ by more than 1 s'), (8.0, 'its clock or intrinsics are wrong')],
+)
+def test_clocks_that_differ_too_much_are_refused(walker, late, reason) -> None:
+    # The walk repeats after 7 s: only its halves show the second one.
+    streams = record([walker], CAMERAS[:3], 15.0, late=(0.0, 0.0, late), across=0.01, deep=0.1)
+    with pytest.raises(ExtrinsicsError, match=f'camera c3.* {reason}'):
         estimate_extrinsics(streams)
 
 
@@ -275,6 +323,54 @@ def test_a_check_names_the_camera_that_was_moved(walker) -> None:
     bad = check_extrinsics(streams, known | {'c3': CameraPose(turned, 0.0)})
     assert not bad['c3'].is_good
     assert max(bad, key=lambda name: bad[name].direction) == 'c3'
+
+
+def moved(pose, degrees, shift):
+    """Return a pose that is turned about the y axis of its camera and moved along its x axis."""
+    pose = pose.copy()
+    pose[:3, 3] += shift * pose[:3, 0]
+    pose[:3, :3] = pose[:3, :3] @ Rotation.from_euler('y', degrees, degrees=True).as_matrix()
+    return pose
+
+
+@pytest.mark.parametrize('is_given', [False, True])
+def test_a_check_tells_how_far_a_camera_is_from_where_people_say(walker, body, is_given) -> None:
+    stature = stature_of(body, walker.betas) if is_given else None
+    observed = estimate_extrinsics(record([walker], CAMERAS, 4.0), stature=stature)
+    poses = [*CAMERAS[:2], moved(CAMERAS[2], 3.0, 0.2), CAMERAS[3]]
+    elsewhere = looking_at((5.0, 3.0, 1.0))  # In any other frame, too.
+    known = {f'c{at + 1}': CameraPose(elsewhere @ pose, 0.0) for at, pose in enumerate(poses)}
+    found = compare_extrinsics(observed, known)
+    assert np.degrees(found['c3'].turn) == pytest.approx(3.0, abs=0.3)
+    assert found['c3'].shift == pytest.approx(0.2, abs=0.04)
+    for name in ('c1', 'c2', 'c4'):
+        assert np.degrees(found[name].turn) < 0.4
+        assert found[name].shift < (0.02 if is_given else 0.08)
+    assert known_scale(observed, known) == pytest.approx(1, abs=0.02 if is_given else 0.1)
+
+
+def test_a_check_finds_a_camera_whose_rays_agree(walker, body) -> None:
+    # Nearer to the people along its line of sight: no error of its rays has one direction.
+    streams = record([walker], CAMERAS, 4.0, across=0.01, deep=0.1)
+    observed = estimate_extrinsics(streams, stature=stature_of(body, walker.betas))
+    near = CAMERAS[2].copy()
+    near[:3, 3] += 0.3 * near[:3, 2]
+    known = {f'c{at + 1}': CameraPose(pose, 0.0) for at, pose in enumerate(CAMERAS)}
+    assert all(one.is_good for one in check_extrinsics(streams, known, observed).values())
+    bad = check_extrinsics(streams, known | {'c3': CameraPose(near, 0.0)}, observed)
+    assert bad['c3'].direction < MAX_DIRECTION
+    assert bad['c3'].difference.shift > bad['c3'].limit.shift
+    assert [name for name, one in bad.items() if not one.is_good] == ['c3']
+
+
+def test_halves_that_differ_excuse_a_difference(walker) -> None:
+    streams = record([walker], CAMERAS[:3], 4.0)
+    observed = estimate_extrinsics(streams)
+    half = Difference(np.radians(2.0), 0.2)
+    uncertain = replace(observed, report=replace(observed.report, repeatability={'c2': half}))
+    known = {f'c{at + 1}': CameraPose(pose, 0.0) for at, pose in enumerate(CAMERAS[:3])}
+    limit = check_extrinsics(streams, known, uncertain)['c1'].limit
+    assert limit == pytest.approx((np.radians(4.0), 0.4))
 
 
 def test_a_check_uses_clock_offsets(walker) -> None:

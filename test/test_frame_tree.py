@@ -142,3 +142,20 @@ def test_history_is_bounded():
         tree.update([transform('map', 'camera', (0, 0, 0, 1), seconds=1e-3 * number)])
     with pytest.raises(TransformError, match='newer than the image'):
         tree.transform_between('map', 'camera', 9 * 10**9)
+
+
+def test_poses_are_those_of_the_largest_connected_group():
+    left, right = Rotation.random(2, rng=5)
+    tree = FrameTree()
+    tree.update([transform('map', 'left', left.as_quat(), (1.0, 0.0, 0.0))], is_static=True)
+    tree.update([transform('map', 'right', left.as_quat(), seconds=1.0)])
+    tree.update([transform('map', 'right', right.as_quat(), (0.0, 2.0, 0.0), seconds=9.0)])
+    tree.update([transform('other', 'alone', [0, 0, 0, 1])], is_static=True)
+    frames = {'c0': 'alone', 'c1': 'left', 'c2': 'right'}
+    poses = tree.poses_of(frames)
+    assert list(poses) == ['c1', 'c2']
+    between = np.linalg.inv(poses['c1']) @ poses['c2']
+    assert between[:3, :3] == pytest.approx((left.inv() * right).as_matrix())
+    assert between[:3, 3] == pytest.approx(left.inv().apply([-1.0, 2.0, 0.0]))
+    assert tree.poses_of({name: frames[name] for name in ('c0', 'c1')}) == {}
+    assert tree.poses_of({}) == {}

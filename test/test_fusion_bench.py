@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
+from walkers import Walker, corners, record
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
@@ -15,12 +16,14 @@ from hybrik_ros.cli.bench import fusion_faults, fusion_turns, marks, truth
 from hybrik_ros.cli.bench.footage import Clip
 from hybrik_ros.cli.bench.fused_runs import FusedRun, fuse, identify, world_from_camera
 from hybrik_ros.cli.bench.fusion_accuracy import accuracy, average, joints_of, mean_of, subsets
+from hybrik_ros.cli.bench.fusion_calibration import calibrate
 from hybrik_ros.cli.bench.fusion_pair import count_ghosts
 from hybrik_ros.cli.bench.measures import delay
 from hybrik_ros.cli.bench.runs import Run
-from hybrik_ros.cli.bench.top_view import draw_floor, draw_top_view
+from hybrik_ros.cli.top_view import draw_floor, draw_top_view
 from hybrik_ros.confidence import MAIN_JOINTS
 from hybrik_ros.fusion import person
+from hybrik_ros.fusion.extrinsics.world import stature_of
 from hybrik_ros.human import Human
 from hybrik_ros.skeleton import PELVIS
 
@@ -243,6 +246,26 @@ def test_wrong_extrinsics_are_off_by_the_angle_and_the_length(
     np.testing.assert_array_equal(world_from_camera(again.clip), transforms[0])
 
 
+def test_extrinsics_from_people_are_laid_on_the_given_ones(body: BodyModel) -> None:
+    cameras = corners(3)
+    walker = Walker(body)
+    streams = record([walker], cameras, 4.0, rate=RATE / 2)
+    runs = []
+    for number, (camera, stream) in enumerate(zip(cameras, streams.values(), strict=True), 1):
+        turn = camera[:3, :3].T
+        clip = replace(
+            make_clip(number, 0), rate=RATE / 2, extrinsics=(turn, -turn @ camera[:3, 3])
+        )
+        seen = {frame: people for frame, (_, people) in enumerate(stream)}
+        runs.append(Run(clip, {frame: [] for frame in seen}, seen))
+    found = calibrate(runs, stature_of(body, walker.betas))
+    for run, camera in zip(found, cameras, strict=True):
+        pose = world_from_camera(run.clip)
+        turn = Rotation.from_matrix(pose[:3, :3].T @ camera[:3, :3])
+        assert 0 < np.degrees(turn.magnitude()) < 0.2
+        assert np.linalg.norm(pose[:3, 3] - camera[:3, 3]) < 0.05
+
+
 def test_cameras_that_take_turns_show_the_newest_image(runs: list[Run]) -> None:
     first, second = fusion_turns.hold_newest(runs[:2], 4)
     seen = {
@@ -287,7 +310,7 @@ def test_top_view_shows_people_and_cameras_where_they_are(body: BodyModel, runs:
     human = make_human(body, world_clip, np.array([-2.0, -1.0, 0.9]))
     cameras = {'a': world_from_camera(runs[0].clip), 'b': world_from_camera(runs[1].clip)}
     side = 900
-    with_person, without = (draw_top_view(p, cameras, side) for p in ([human], []))
+    with_person, without = (draw_top_view(cameras, p, side=side) for p in ([human], []))
     # From -2.3 (a hand in the T-pose) to 4 (the camera on the x axis), with margins of 0.8.
     low = np.array([human.joints[:, 0].min(), human.joints[:, 1].min()]) - 0.8
     high = np.array([DISTANCE, DISTANCE]) + 0.8

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
 from hri_msgs.msg import IdsList
 from numpy.typing import NDArray
 from rclpy.duration import Duration
@@ -20,6 +19,7 @@ from spinning import SpinningNode
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 from tf2_msgs.msg import TFMessage
+from transforms import stamped
 from views import around, observe, standing
 from visualization_msgs.msg import MarkerArray
 
@@ -29,7 +29,6 @@ from hybrik_ros.human import Human
 from hybrik_ros.messages.people import from_human_mesh
 from hybrik_ros.msg import HumanMesh, HumanMeshArray, HumanObservationArray
 from hybrik_ros.node.message_maker import make, make_observations
-from hybrik_ros.rotations import to_quaternion
 
 CAMERAS = ('left', 'right')
 TRANSFORMS = dict(zip(CAMERAS, around(5)[:2], strict=True))
@@ -130,17 +129,6 @@ class Cameras(SpinningNode):
         assert self.wait(future.done)
         self.node.destroy_client(client)
         return future.result()
-
-
-def stamped(parent: str, child: str, pose: NDArray, header: Header) -> TransformStamped:
-    x, y, z, w = to_quaternion(pose[:3, :3]).tolist()
-    header = Header(stamp=header.stamp, frame_id=parent)
-    move = dict(zip('xyz', pose[:3, 3].tolist(), strict=True))
-    return TransformStamped(
-        header=header,
-        child_frame_id=child,
-        transform=Transform(translation=Vector3(**move), rotation=Quaternion(x=x, y=y, z=z, w=w)),
-    )
 
 
 def near(humans: Sequence[Human], joints: Sequence[NDArray]) -> bool:

@@ -1,45 +1,22 @@
 """`hybrik calibrate`: find where cameras are, from a person walking in front of them."""
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-from rich.progress import Progress, TextColumn
-from rich.table import Table
-
-from hybrik_ros.bags import BagReader
-from hybrik_ros.body import BodyModel
 from hybrik_ros.cli.bag import rate
-from hybrik_ros.cli.fused_bag import named_recordings
+from hybrik_ros.cli.calibration import EXTRINSICS, LAUNCH, TOP_VIEW, Goal, conclude
+from hybrik_ros.cli.calibration_live import listen
+from hybrik_ros.cli.calibration_recordings import RecordedCameras
 from hybrik_ros.cli.options import add_param, given_name
 from hybrik_ros.cli.output import fail
-from hybrik_ros.cli.pictures import write_picture
-from hybrik_ros.cli.progress import UNKNOWN, Bar, Count, TimeRemaining
 from hybrik_ros.cli.terminal import Terminal
-from hybrik_ros.cli.top_view import draw_top_view
 from hybrik_ros.cli.video import degrees
-from hybrik_ros.fusion.extrinsics import (
-    MAX_OFFSET,
-    Extrinsics,
-    check_extrinsics,
-    estimate_extrinsics,
-    shared_seconds,
-)
-from hybrik_ros.fusion.extrinsics.files import read_extrinsics, to_launch, to_yaml
-from hybrik_ros.pipeline import Pipeline
-from hybrik_ros.recordings.cameras import find_optical_frames, name_camera
-from hybrik_ros.recordings.observing import Observed, observe_people
-from hybrik_ros.recordings.recording import Recording, RecordingError, is_bag
-from hybrik_ros.recordings.sources import colour_topics
+from hybrik_ros.fusion.extrinsics.files import read_extrinsics
+from hybrik_ros.recordings.recording import RecordingError
 from hybrik_ros.settings import AUTO, INTRINSICS, parse_settings
-from hybrik_ros.writing import write_file, writing
 
-EXTRINSICS, LAUNCH, TOP_VIEW = 'extrinsics.yaml', 'extrinsics.launch.py', 'top_view.png'
-_FIXED_FRAME = 'map'
-# Maximum clock offset of files in seconds: cameras that are started one after the other.
-_MAX_FILE_OFFSET = 10.0
 _MIN_STATURE, _MAX_STATURE = 0.5, 2.5  # metres
+_MAX_SECONDS = 3600
 
 
 def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]') -> None:
@@ -48,32 +25,46 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
         'calibrate',
         help='find where cameras are, from a person walking through their views',
         description='Finds position, direction and clock offset of two cameras or more from the '
-        'people that they see, without a board. Record a person walking for 15 s or longer '
-        'where the cameras share their views, visible from head to feet. Writes '
-        f'{EXTRINSICS}, {LAUNCH} with static transforms, and {TOP_VIEW}.',
+        'people that they see, without a board. One person walks for 15 s or longer where the '
+        'cameras share their views, visible from head to feet. Writes '
+        f'{EXTRINSICS}, {LAUNCH} with static transforms, and {TOP_VIEW}. Without -o, it checks the '
+        'extrinsics of a file or of TF; the exit status is 1 if they are wrong.',
     )
     parser.add_argument(
         'input',
         nargs='+',
         type=given_name,
-        metavar='RECORDING',
+        metavar='INPUT',
         help='a bag with the images of all cameras, or NAME=PATH for each camera: a video, a '
-        'folder of images or a bag',
+        'folder of images or a bag; with --live, the namespaces of the hybrik_nodes of all cameras',
     )
-    group = parser.add_mutually_exclusive_group(required=True)
+    group = parser.add_mutually_exclusive_group()
     group.add_argument('-o', '--output', type=Path, metavar='FOLDER', help='folder to write')
     group.add_argument(
         '--check',
         type=Path,
         metavar='FILE',
-        help=f'check the extrinsics of an earlier {EXTRINSICS} instead',
+        help=f'check the extrinsics of an earlier {EXTRINSICS}, not those of TF',
+    )
+    parser.add_argument(
+        '--live',
+        action='store_true',
+        help='listen to human_observations of running nodes, until all cameras have shared a walk '
+        'of 15 s, or Ctrl-C',
+    )
+    parser.add_argument(
+        '--seconds',
+        type=seconds,
+        default=300.0,
+        metavar='S',
+        help='maximum seconds to listen for (default: 300)',
     )
     parser.add_argument(
         '--stature',
         type=stature,
         metavar='METRES',
-        help='stature of the person, which gives the scale (default: that of a mean body, with '
-        'an uncertainty of 6 %%)',
+        help='stature of the person, which gives the scale; of several people that are seen '
+        'often, that of the tallest (default: that of a mean body, with an uncertainty of 6 %%)',
     )
     _add_recording_options(parser)
     add_param(parser)
@@ -120,13 +111,27 @@ def stature(text: str) -> float:
     return metres
 
 
+def seconds(text: str) -> float:
+    """Parse a positive number of seconds, at most an hour.
+
+    Raises
+    ------
+    ValueError, argparse.ArgumentTypeError
+        The text is no number, or out of this range.
+    """
+    number = float(text)
+    if not 0 < number <= _MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f'must be from 0 to {_MAX_SECONDS} s, not {text}')
+    return number
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the command.
 
     Returns
     -------
     int
-        Exit status: 0, or 1 with the reason on stderr, or if a check finds wrong extrinsics.
+        Exit status: 0; 1 with the reason on stderr, or if a check finds wrong extrinsics.
     """
     console = Terminal(stderr=True)
     try:
@@ -139,122 +144,11 @@ def _run(args: argparse.Namespace, console: Terminal) -> int:
     settings = parse_settings(args.param)
     if args.output is not None and args.output.exists():
         raise RecordingError(f'{args.output} exists: choose another output')
-    known = None if args.check is None else read_extrinsics(args.check)
-    recordings = _recordings(args)
-    is_one_bag = len(args.input) == 1
-    frame_ids = find_optical_frames(recordings)  # Otherwise errors would come after minutes.
-    max_offset = MAX_OFFSET if is_one_bag else _MAX_FILE_OFFSET
-    observed, body = _observe(recordings, settings, max_offset, console)
-    streams = {name: one.stream for name, one in observed.items()}
-    if known is not None:
-        agreements = check_extrinsics(streams, known)
-        for name, agreement in agreements.items():
-            state = 'good' if agreement.is_good else 'wrong: calibrate again'
-            console.print(
-                f'{name}: {1e3 * agreement.distance:.0f} mm from the others, '
-                f'{1e3 * agreement.direction:.0f} mm in one direction: {state}'
-            )
-        return 0 if all(agreement.is_good for agreement in agreements.values()) else 1
-    with console.status('Adjusting cameras and people ...'):
-        found = estimate_extrinsics(streams, stature=args.stature, body=body, max_offset=max_offset)
-    _tell(found, console)
-    write_extrinsics(args.output, found, frame_ids)
-    console.print(f'Written to {args.output}.', soft_wrap=True)
-    return 0
-
-
-def _recordings(args: argparse.Namespace) -> dict[str, Recording]:
-    """Return the recording of each camera, by its name."""
-    options = {
-        'field_of_view': args.field_of_view,
-        'intrinsics': args.intrinsics,
-    }
-    if len(args.input) == 1:
-        path = Path(args.input[0])
-        if not is_bag(path):
-            raise RecordingError(
-                f'{path} is no bag: give NAME=PATH for the video or folder of each camera'
-            )
-        with BagReader(path) as reader:
-            topics = list(colour_topics(reader.topics))
-        if len(topics) < 2:
-            raise RecordingError(
-                f'{path} has fewer than two topics of colour images ({", ".join(topics) or "none"})'
-            )
-        return {name_camera(topic): Recording(path, topic, **options) for topic in topics}
-    return named_recordings(args.input, args.rate, **options)
-
-
-def _observe(
-    recordings: Mapping[str, Recording],
-    settings: dict[str, object],
-    max_offset: float,
-    console: Terminal,
-) -> tuple[dict[str, Observed], BodyModel]:
-    """Return what each camera observes; tell how long it shares people with those before."""
-    observed: dict[str, Observed] = {}
-    with console.status('Loading networks and solver ...'):
-        pipeline = Pipeline.create(**settings)  # type: ignore[arg-type]
-    with pipeline, _progress(console) as progress:
-        for name, recording in recordings.items():
-            task = progress.add_task(name, total=UNKNOWN)
-
-            def show(done: int, length: int, task=task) -> None:  # type: ignore[no-untyped-def]
-                progress.update(task, completed=done, total=length)
-
-            observed[name] = observe_people(recording, pipeline, show)
-            for note in observed[name].notes:
-                console.print(f'{name}: {note}', soft_wrap=True)
-            for other, seen in list(observed.items())[:-1]:
-                seconds = shared_seconds(seen.stream, observed[name].stream, max_offset)
-                console.print(f'cameras {other} and {name} have shared {seconds:.1f} s')
-        return observed, pipeline.body
-
-
-def _progress(console: Terminal) -> Progress:
-    return Progress(
-        TextColumn('{task.description}', markup=False),
-        Bar(),
-        Count(),
-        TimeRemaining(),
-        console=console,
-    )
-
-
-def _tell(found: Extrinsics, console: Terminal) -> None:
-    """Print cameras, repeatability, health and scale."""
-    report, first = found.report, next(iter(found.cameras))
-    table = Table('camera', 'x, y, z in m', 'clock offset', 'halves differ by', 'rays miss by')
-    for name, pose in found.cameras.items():
-        half = report.repeatability.get(name)
-        halves = 'unknown'
-        if half is not None:
-            halves = f'{np.degrees(half.turn):.1f}°, {100 * half.shift:.0f} cm'
-        if name == first:
-            halves = 'reference'
-        table.add_row(
-            name,
-            ' '.join(f'{value + 0.0:.2f}' for value in pose.frame_from_camera[:3, 3].round(2)),
-            f'{1e3 * pose.clock_offset:.0f} ms',
-            halves,
-            f'{1e3 * report.errors[name]:.0f} mm',
-        )
-    console.print(table)
-    source = 'given' if report.is_stature_given else 'of a mean body of these proportions'
-    console.print(
-        f'scale: by a stature of {report.scale.stature:.2f} m ({source}), '
-        f'uncertain by {100 * report.scale.sigma:.1f} %'
-    )
-    for note in report.notes:
-        console.print(note, soft_wrap=True)
-
-
-def write_extrinsics(folder: Path, found: Extrinsics, frame_ids: Mapping[str, str]) -> None:
-    """Write all files into a new folder; frame_ids has the optical frame of each camera."""
-    with writing(folder):
-        folder.mkdir(parents=True)
-    poses = {name: pose.frame_from_camera for name, pose in found.cameras.items()}
-    arguments = found.cameras, frame_ids, _FIXED_FRAME
-    write_file(folder / EXTRINSICS, to_yaml(*arguments).encode())
-    write_file(folder / LAUNCH, to_launch(*arguments).encode())
-    write_picture(folder / TOP_VIEW, draw_top_view(poses, found.report.paths))
+    known = {} if args.check is None else read_extrinsics(args.check)
+    goal = Goal(args.output, args.stature, known)
+    if args.live:
+        return listen(args, goal, console)
+    cameras = RecordedCameras(args)  # Otherwise errors would come after minutes.
+    goal = goal.or_known(cameras.known)
+    views, body = cameras.observe(settings, console)
+    return conclude(views, goal, body, console)

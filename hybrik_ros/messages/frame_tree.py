@@ -3,7 +3,8 @@
 import math
 from bisect import bisect
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,7 +105,7 @@ class FrameTree:
             with itself, unless it is part of a loop.
         """
         try:
-            return self._between(target, source, lambda _, link: link.samples[-1])[:3, :3]
+            return self._between(target, source, _newest)[:3, :3]
         except TransformError:
             return None
 
@@ -124,6 +125,29 @@ class FrameTree:
             No transforms connect the frames, or those of a frame that moves are not of this time.
         """
         return self._between(target, source, lambda frame, link: _at(frame, link, stamp))
+
+    def poses_of(self, frames: Mapping[str, str]) -> dict[str, Array]:
+        """Return the newest poses of the frames that transforms connect, in one of them.
+
+        Parameters
+        ----------
+        frames : mapping
+            Names of frames by any name, such as that of a camera.
+
+        Returns
+        -------
+        dict
+            Transforms (4, 4) of the largest group by these names; empty if no two are connected.
+        """
+        groups = []
+        for fixed in frames.values():
+            group = {}
+            for name, frame in frames.items():
+                with suppress(TransformError):
+                    group[name] = self._between(fixed, frame, _newest)
+            groups.append(group)
+        largest = max(groups, key=len, default={})
+        return largest if len(largest) > 1 else {}
 
     def _add(self, child: str, parent: str, sample: _Sample, is_static: bool) -> None:
         link = self._links.get(child)
@@ -171,6 +195,11 @@ class FrameTree:
         found = np.eye(4)
         found[:3, :3], found[:3, 3] = rotation, position
         return found
+
+
+def _newest(_frame: str, link: _Link) -> _Sample:
+    """Return where a frame is in its parent by its last transform."""
+    return link.samples[-1]
 
 
 def _at(frame: str, link: _Link, stamp: int) -> _Sample:

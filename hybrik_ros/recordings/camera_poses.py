@@ -103,6 +103,22 @@ def find_poses(
     return [found[number] for number in range(len(seen))]
 
 
+def read_frames(bag: Path) -> FrameTree:
+    """Return all transforms in a bag; of frames that move, the last ones.
+
+    Raises
+    ------
+    BagError
+        The bag cannot be read.
+    """
+    frames = FrameTree()
+    with BagReader(bag) as reader:
+        for topic in (_TF, _TF_STATIC):
+            for _, transforms in _read(reader, topic):
+                frames.update(transforms, is_static=topic == _TF_STATIC)
+    return frames
+
+
 def _unconnected(
     frames: FrameTree, fixed_frame: str, frame_ids: Mapping[str, str]
 ) -> dict[str, str]:

@@ -20,6 +20,7 @@ from hybrik_ros.cli.bench.fusion_accuracy import (
     name_set,
     subsets,
 )
+from hybrik_ros.cli.bench.fusion_calibration import calibrate
 from hybrik_ros.cli.bench.fusion_pair import pair_figures
 from hybrik_ros.cli.bench.fusion_turns import TIMINGS
 from hybrik_ros.cli.bench.measures import mean_distance, switches
@@ -29,6 +30,7 @@ from hybrik_ros.rotations import from_rotation_vector
 # Errors of the extrinsics of each camera, in degrees and metres, in any direction.
 _EXTRINSICS = ((0.25, 0.005), (0.5, 0.01), (1.0, 0.02), (2.0, 0.04), (4.0, 0.08))
 _DRAWS = 4  # of these directions for all cameras
+_STATURE = 1.69  # metres of the man, by the given extrinsics
 _CLOCKS = (1, 2, 4, 6, 12)  # frames by which every second camera is late
 _LOSSES = ((1, 3), (2, 4), (1, 2, 3), (1, 2, 3, 4))  # cameras, of which the last one is lost
 _LOSS_SECONDS = 0.2  # in which a body may leave its place after the loss
@@ -76,6 +78,10 @@ def measure(
         'extrinsics': (
             'Every camera off by an angle and a length, in random directions',
             lambda: _disturb_all(runs, pair, man, woman),
+        ),
+        'calibration': (
+            'Extrinsics from the man, by his stature',
+            lambda: _calibrate_all(runs, man),
         ),
         'clocks': ('Every second camera late', lambda: _delay_all(runs, man)),
         'loss': (
@@ -134,6 +140,13 @@ def _disturb_all(runs: Sequence[Run], pair: Sequence[Run], man: Array, woman: Ar
             'ghosts in a frame': ghosts / len(pair[0].frames),
         }
     return figures
+
+
+def _calibrate_all(runs: Sequence[Run], man: Array) -> Figures:
+    return {
+        'given, all': _mean_errors([tuple(runs)], man),
+        'from the man, all': _mean_errors([calibrate(runs, _STATURE)], man),
+    }
 
 
 def _delay_all(runs: Sequence[Run], man: Array) -> Figures:

@@ -11,8 +11,8 @@ from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera, bounding_box
 from hybrik_ros.cli.bench.footage import Clip, Image
 from hybrik_ros.cli.bench.fused_runs import FusedRun, world_from_camera
-from hybrik_ros.cli.bench.top_view import draw_floor, draw_top_view
 from hybrik_ros.cli.pictures import write_picture
+from hybrik_ros.cli.top_view import draw_floor, draw_top_view
 from hybrik_ros.drawing import NEAR, contact_sheet, draw_humans
 from hybrik_ros.human import Human
 from hybrik_ros.skeleton import PELVIS
@@ -50,7 +50,7 @@ def write_fused_people(
     captions = [f'frame {number}, {camera}' for number in frames for camera in cameras]
     sheet = contact_sheet(images, captions, len(clips), _CELL * len(clips))
     write_picture(folder / f'{name}.png', sheet)
-    above = [draw_top_view(humans, cameras, _ABOVE) for humans in frames.values()]
+    above = [draw_top_view(cameras, humans, side=_ABOVE) for humans in frames.values()]
     captions = [f'frame {number}' for number in frames]
     write_picture(folder / f'{name}_above.png', contact_sheet(above, captions, 2, 2 * _ABOVE))
 

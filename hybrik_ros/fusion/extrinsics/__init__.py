@@ -1,6 +1,10 @@
 """Extrinsics and clock offsets of cameras, from the people that they see. No ROS."""
 
-from hybrik_ros.fusion.extrinsics.checking import CameraAgreement, check_extrinsics
+from hybrik_ros.fusion.extrinsics.checking import (
+    CameraAgreement,
+    align_extrinsics,
+    check_extrinsics,
+)
 from hybrik_ros.fusion.extrinsics.estimation import (
     MAX_OFFSET,
     CameraPose,
@@ -22,6 +26,7 @@ __all__ = [
     'ExtrinsicsError',
     'Report',
     'Stream',
+    'align_extrinsics',
     'check_extrinsics',
     'estimate_extrinsics',
     'shared_seconds',

@@ -48,7 +48,7 @@ class Scene:
     points : ndarray
         The used landmarks (K, U, 3) in metres at each instant, frame of the first camera.
     lengths : ndarray
-        Length (P, B) of each person's bones in metres.
+        Length (P, B) of each person's bones in metres; of no meaning for a person at no instant.
     """
 
     rotations: Array
@@ -108,11 +108,10 @@ def start(instants: Instants, transforms: Sequence[Transform], offsets: Array) -
     translations = np.stack([transform.translation for transform in transforms])
     points, _ = fuse_points(instants, rotations, translations, instants.layout.used)
     lengths = np.linalg.norm(points[:, BONES[:, 1]] - points[:, BONES[:, 0]], axis=2)
-    medians = [
-        np.median(lengths[instants.people == person], axis=0)
-        for person in range(instants.people.max() + 1)
-    ]
-    return Scene(rotations, translations, offsets, points, np.stack(medians))
+    medians = np.zeros((instants.people.max() + 1, len(BONES)))
+    for person in np.unique(instants.people):
+        medians[person] = np.median(lengths[instants.people == person], axis=0)
+    return Scene(rotations, translations, offsets, points, medians)
 
 
 def adjust(instants: Instants, scene: Scene) -> Scene:
@@ -128,7 +127,7 @@ def adjust(instants: Instants, scene: Scene) -> Scene:
     scene : Scene
         The approximate scene.
     """
-    problem = _Problem(instants, scene.offsets, float(scene.lengths.sum()))
+    problem = _Problem(instants, scene)
     damping, cost = _START_DAMPING, problem.cost(scene)
     for _ in range(_MAX_STEPS):
         system = problem.linearise(scene)
@@ -149,7 +148,7 @@ def adjust(instants: Instants, scene: Scene) -> Scene:
 
 def ray_errors(instants: Instants, scene: Scene) -> Array:
     """Return the distances (K, C, U) in metres of landmarks from their rays; NaN if not seen."""
-    errors, depths = _Problem(instants, scene.offsets, 0.0).rays(scene)
+    errors, depths = _Problem(instants, scene).rays(scene)
     used = instants.weights[:, :, instants.layout.used]
     away = np.linalg.norm(errors, axis=3) * _RAY_SIGMA * depths
     return np.where(used > 0, away, np.nan)
@@ -167,23 +166,29 @@ class _System:
 
 
 class _Problem:
-    """The cost of a scene, and its normal equations."""
+    """The cost of a scene, and its normal equations; relative to where it starts."""
 
-    def __init__(self, instants: Instants, offsets: Array, total: float) -> None:
+    def __init__(self, instants: Instants, begin: Scene) -> None:
         used = instants.layout.used
         self._seen = instants.rays[:, :, used]
         self._velocities = instants.velocities[:, :, used]
         self._weights = instants.weights[:, :, used]
         self._people = instants.people
-        self._offsets = offsets
-        self._total = total
+        self._offsets = begin.offsets
+        # A person at no instant would take up any change of scale.
+        self._seen_people = np.unique(instants.people)
+        self._total = float(begin.lengths[self._seen_people].sum())
 
     def cost(self, scene: Scene) -> float:
         """Return the sum of all losses."""
         errors, _ = self.rays(scene)
         losses = self._weights * np.sum(errors**2, axis=3)
-        scale = (scene.lengths.sum() - self._total) / _SCALE_SIGMA
+        scale = self._scale(scene)
         return float(np.sum(_loss(losses)) + np.sum(_loss(self._bones(scene)[0] ** 2)) + scale**2)
+
+    def _scale(self, scene: Scene) -> float:
+        """Return the error of the sum of all lengths in sigmas."""
+        return float(scene.lengths[self._seen_people].sum() - self._total) / _SCALE_SIGMA
 
     def rays(self, scene: Scene) -> tuple[Array, Array]:
         """Return the errors (K, C, U, 2) of rays in sigmas, and the depths (K, C, U)."""
@@ -257,9 +262,9 @@ class _Problem:
             system.between[every[:, None], length[:, None], columns] -= weight * ends
             np.add.at(system.cameras, (length, length), weight[:, 0])
             np.add.at(system.cameras_right, length, -push)
-        scale = (scene.lengths.sum() - self._total) / _SCALE_SIGMA
-        system.cameras[first:, first:] += _SCALE_SIGMA**-2
-        system.cameras_right[first:] += scale / _SCALE_SIGMA
+        at = first + (bones * self._seen_people[:, None] + np.arange(bones)).ravel()
+        system.cameras[at[:, None], at] += _SCALE_SIGMA**-2
+        system.cameras_right[at] += self._scale(scene) / _SCALE_SIGMA
 
 
 def _loss(squares: Array) -> Array:

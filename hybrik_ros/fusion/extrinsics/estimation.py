@@ -54,6 +54,9 @@ _MAX_INCONSISTENCY = np.radians(30)
 # Minimum RMS motion in metres of a walking person's limbs, and minimum length
 # in metres of a walk: a person on one spot gives three times the error.
 _MIN_MOTION, _MIN_WALK = 0.06, 1.5
+# Minimum time for which a person is seen whose stature may be the given one: share of the time of
+# the person that is seen most.
+_MIN_SEEN_PART = 0.5
 # Minimum angle in radians between the two cameras that are farthest apart, as the person sees them.
 _MIN_ANGLE = np.radians(3)
 # Maximum difference of two halves of a recording in radians and metres.
@@ -159,8 +162,9 @@ def estimate_extrinsics(
     streams : mapping
         Stamps in seconds and people of the images of each camera, by its name.
     stature : float, optional
-        Stature in metres of the person that is seen most, by most cameras; also the floor is that
-        person's. Without it, the scale is that of a mean body.
+        Stature in metres of the tallest person, of those that are seen at least half as much as the
+        person that is seen most: a person that only passes by does not count. Without it, the scale
+        is that of a mean body for the person that is seen most. The floor is the same person's.
     body : BodyModel, optional
         The body of people; the embedded one by default.
     max_offset : float
@@ -179,7 +183,7 @@ def estimate_extrinsics(
         names: links[names].seconds if names in links else 0.0
         for names in itertools.combinations(cameras, 2)
     }
-    transforms, offsets = _chain(cameras, links, shared)
+    transforms, offsets = _chain(cameras, links, shared, max_offset)
     people = join_people(_consistent(cameras, transforms, links))
     scene, instants = _adjust(people, cameras, transforms, offsets, 1)
     transforms, offsets = _motions(scene), scene.offsets
@@ -195,10 +199,9 @@ def estimate_extrinsics(
     differences = {
         name: Difference(one.turn, factor * one.shift) for name, one in repeatability.items()
     }
-    notes = [*_note_people(people, world), *_note_cameras(errors, differences)]
-    report = Report(
-        shared, errors, differences, world.scale, stature is not None, world.paths, notes
-    )
+    is_given = stature is not None
+    notes = [*_note_people(people, world, is_given), *_note_cameras(errors, differences)]
+    report = Report(shared, errors, differences, world.scale, is_given, world.paths, notes)
     poses = zip(cameras, world.poses, scene.offsets, strict=True)
     return Extrinsics({name: CameraPose(pose, float(late)) for name, pose, late in poses}, report)
 
@@ -249,6 +252,7 @@ def _chain(
     cameras: Sequence[str],
     links: Mapping[tuple[str, str], Link],
     shared: Mapping[tuple[str, str], float],
+    max_offset: float,
 ) -> tuple[list[Transform], Array]:
     """Return transforms from the first camera to each, and clock offsets, by the best links."""
     usable = {names: link for names, link in links.items() if link.seconds >= MIN_SHARED_SECONDS}
@@ -256,7 +260,8 @@ def _chain(
     while len(found) < len(cameras):
         next_to = [names for names in usable if (names[0] in found) != (names[1] in found)]
         if not next_to:
-            raise _not_linked([name for name in cameras if name not in found], list(found), shared)
+            missing = [name for name in cameras if name not in found]
+            raise _not_linked(missing, list(found), shared, max_offset)
         best = max(next_to, key=lambda names: usable[names].seconds / usable[names].residual ** 2)
         link = usable[best]
         if best[0] in found:
@@ -269,7 +274,10 @@ def _chain(
 
 
 def _not_linked(
-    missing: Sequence[str], linked: Sequence[str], shared: Mapping[tuple[str, str], float]
+    missing: Sequence[str],
+    linked: Sequence[str],
+    shared: Mapping[tuple[str, str], float],
+    max_offset: float,
 ) -> ExtrinsicsError:
     seconds, names = max(
         (seconds, names)
@@ -280,7 +288,8 @@ def _not_linked(
     return ExtrinsicsError(
         f'{which} and {", ".join(linked)} have not seen the same person for at least '
         f'{MIN_SHARED_SECONDS:g} s (at most {seconds:.1f} s, cameras {names[0]} and {names[1]}): '
-        f'walk where both see the whole body'
+        f'walk where both see the whole body; if one did, the clocks differ by more than '
+        f'{max_offset:g} s: synchronise them'
     )
 
 
@@ -378,7 +387,8 @@ def _repeat(scene: Scene, instants: Instants, cameras: Sequence[str]) -> dict[st
             raise ExtrinsicsError(
                 f'both halves of the recording disagree about camera {name} by '
                 f'{np.degrees(difference.turn):.1f} degrees and {100 * difference.shift:.0f} cm: '
-                f'walk longer, in all parts of the views that cameras share'
+                f'walk longer, in all parts of the views that cameras share; if that does not '
+                f'help, it moves, or its clock or intrinsics are wrong'
             )
     return found
 
@@ -402,12 +412,24 @@ class _World(NamedTuple):
         As of Report.
     main : int
         Number of the person whose stature and feet are used.
+    statures : dict
+        Statures in metres of the people that are seen often, by their number.
     """
 
     scale: Scale
     poses: list[Array]
     paths: list[Array]
     main: int
+    statures: dict[int, float]
+
+
+class _MeasuredPerson(NamedTuple):
+    """A person that is seen often: up (3), lengths of bones and stature, those of the scene."""
+
+    number: int
+    up: Array
+    lengths: Array
+    stature: float
 
 
 def _place(
@@ -418,13 +440,18 @@ def _place(
     count = instants.rays.shape[2]
     points, confidence = fuse_points(instants, scene.rotations, scene.translations, range(count))
     points[:, layout.used] = scene.points
-    views = instants.seen_by().sum(axis=1) - 1
-    main = int(np.bincount(instants.people, views).argmax())
-    own = instants.people == main
-    up = find_up(points[own][:, layout.limbs])
-    lengths = measure_bones(landmarks, points[own], confidence[own], up, body)
-    scale = find_scale(lengths, body, stature)
-    up, floor = find_floor(scale.factor * points[own][:, layout.feet], up)
+    people = []
+    for number in _often_seen(instants):
+        own = instants.people == number
+        up = find_up(points[own][:, layout.limbs])
+        lengths = measure_bones(landmarks, points[own], confidence[own], up, body)
+        people.append(
+            _MeasuredPerson(number, up, lengths, find_scale(lengths, body, None).relative_stature)
+        )
+    main = people[0] if stature is None else max(people, key=lambda one: one.stature)
+    scale = find_scale(main.lengths, body, stature)
+    own = instants.people == main.number
+    up, floor = find_floor(scale.factor * points[own][:, layout.feet], main.up)
     inverses = [
         Transform(rotation, scale.factor * translation).inverse()
         for rotation, translation in zip(scene.rotations, scene.translations, strict=True)
@@ -435,7 +462,15 @@ def _place(
     hips = scale.factor * points[:, layout.limbs][:, HIPS_AT].mean(axis=1)
     hips = hips @ poses[0][:3, :3].T + poses[0][:3, 3]
     paths = [hips[instants.people == person] for person in np.unique(instants.people)]
-    return _World(scale, poses, paths, main)
+    statures = {one.number: scale.factor * one.stature for one in people}
+    return _World(scale, poses, paths, main.number, statures)
+
+
+def _often_seen(instants: Instants) -> list[int]:
+    """Return the people that are seen at least half as much as the one that is seen most, first."""
+    views = np.bincount(instants.people, instants.seen_by().sum(axis=1) - 1)
+    order = np.argsort(-views, kind='stable')
+    return [int(number) for number in order if views[number] >= _MIN_SEEN_PART * views.max()]
 
 
 def _matrix(transform: Transform) -> Array:
@@ -444,7 +479,9 @@ def _matrix(transform: Transform) -> Array:
     return found
 
 
-def _note_people(people: Sequence[Sequence[CameraTrack]], world: _World) -> list[str]:
+def _note_people(
+    people: Sequence[Sequence[CameraTrack]], world: _World, is_stature_given: bool
+) -> list[str]:
     """Return what of the people makes extrinsics less accurate than they can be."""
     notes = []
     walk = max(float(np.linalg.norm(np.ptp(path[:, :2], axis=0))) for path in world.paths)
@@ -453,11 +490,15 @@ def _note_people(people: Sequence[Sequence[CameraTrack]], world: _World) -> list
             f'the people stay within {walk:.1f} m: after a walk through all views, errors are '
             f'three times smaller'
         )
-    if len(people) > 1:
+    if len(world.statures) > 1:
         ids = ', '.join(f'{track.id} of {track.camera}' for track in people[world.main])
+        which = 'the tallest' if is_stature_given else 'the one seen most'
+        others = ', '.join(
+            f'{metres:.2f} m' for number, metres in world.statures.items() if number != world.main
+        )
         notes.append(
-            f'{len(people)} people are used; stature and floor are those of the one that is seen '
-            f'most ({ids})'
+            f'{len(world.statures)} people are seen often; stature and floor are those of {which} '
+            f'({ids}), with which the stature of the others is {others}'
         )
     return notes
 

@@ -47,6 +47,11 @@ class Scale(NamedTuple):
     sigma: float
     stature: float
 
+    @property
+    def relative_stature(self) -> float:
+        """Stature of the person in units of the scene."""
+        return self.stature / self.factor
+
 
 def measure_bones(
     landmarks: str, points: Array, confidence: Array, up: Array, body: BodyModel
