@@ -29,7 +29,7 @@ from hybrik_ros.human import Human
 from hybrik_ros.messages.people import from_human_mesh
 from hybrik_ros.msg import HumanMesh, HumanMeshArray, HumanObservationArray
 from hybrik_ros.node.message_maker import make, make_observations
-from hybrik_ros.rotations import to_quaternion
+from hybrik_ros.rotations import from_rotation_vector, to_quaternion
 
 CAMERAS = ('left', 'right')
 TRANSFORMS = dict(zip(CAMERAS, around(5)[:2], strict=True))
@@ -397,6 +397,76 @@ def test_other_bodies_shared_frames_and_future_stamps_are_refused(
     until("its frame_id 'left_optical' is that of camera left", 'left', 0, 'default')
     until('its stamps are', 'right', 30.0, 'default')
     assert cameras.play([points], cameras.last)
+
+
+def test_a_camera_with_wrong_extrinsics_is_named(
+    cameras: Cameras, start: Start, people: list[tuple[NDArray, NDArray]]
+) -> None:
+    start()
+    cameras.place()
+    joints, points = people[0]
+    key = 'camera left, distance mm'
+
+    def values() -> dict[str, str]:
+        return {pair.key: pair.value for pair in cameras.status().values}
+
+    assert cameras.play([points], lambda: near(cameras.last(), [joints]))
+    assert cameras.play([points], lambda: any(
+        pair.key == key for report in cameras.heard['/diagnostics']
+        for pair in report.status[0].values))  # fmt: skip
+    assert not cameras.says('camera left or right')
+    found = values()
+    assert float(found[key]) < 10
+    assert found['camera right, people that others see'] == '100%'
+    assert float(found['camera right, Hz']) > 5
+    # Now TF says that a camera looks 1 degree lower than it does.
+    wrong = TRANSFORMS['right'].copy()
+    wrong[:3, :3] = wrong[:3, :3] @ from_rotation_vector(np.radians([1.0, 0, 0]))
+    cameras.static.publish(TFMessage(transforms=[stamped('map', 'right_optical', wrong, Header())]))
+    assert cameras.play([points], lambda: cameras.says('camera left or right: ')), start.said()
+    assert cameras.says('off in one direction for 2 s: recalibrate it')
+    assert len(cameras.last()) == 1
+    found = values()
+    assert float(found[key]) > 25
+    y = float(found['camera right, direction mm, x / y'].split(' / ')[1])
+    assert abs(y) > 25
+    assert start.said().count('off in one direction') == 1
+    # And now it is right again.
+    cameras.place()
+    assert cameras.play([points], lambda: not cameras.says('off in one direction'))
+
+
+@pytest.mark.parametrize('correct', [False, True])
+def test_a_late_clock_is_named_or_corrected(
+    cameras: Cameras, start: Start, people: list[tuple[NDArray, NDArray]], correct: bool
+) -> None:
+    start(f'correct_clocks:={str(correct).lower()}')
+    cameras.place()
+    _, points = people[0]
+    began = time.monotonic()
+
+    def moved(seconds: float) -> NDArray:
+        phase = 2 * np.pi * (0.6 * (seconds - began) + np.arange(33) % 4 / 4)
+        return points + 0.25 * np.outer(np.sin(phase), [0.6, 0.6, 0.4])
+
+    def step() -> bool:
+        now, header = time.monotonic(), cameras.header('left')
+        for name, late in (('left', 0.0), ('right', 0.07)):
+            of_camera = Header(stamp=header.stamp, frame_id=f'{name}_optical')
+            cameras.observe([moved(now - late)], name, of_camera)
+        time.sleep(PERIOD)
+        reports = [report.status[0] for report in cameras.heard['/diagnostics'][-1:]]
+        values = {pair.key: pair.value for report in reports for pair in report.values}
+        return float(values.get('camera right, clock late ms', 0)) > 35
+
+    assert cameras.wait(step, 30), start.said()
+    reason = 'camera right: clock late by'
+    if correct:
+        assert cameras.wait(lambda: step() and not cameras.says(reason), 30), start.said()
+        return
+    assert cameras.wait(lambda: step() or cameras.says(reason), 30), start.said()
+    assert start.said().count(reason) == 1
+    assert 'or that of left is early: synchronise the clocks' in start.said()
 
 
 def test_silent_cameras_are_named_and_people_stay(

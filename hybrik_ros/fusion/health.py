@@ -23,6 +23,8 @@ _MAX_PEOPLE = 2  # that are compared, so that crowds cost little: those that wer
 _MIN_MATCHED = 0.3  # share of a camera's people that others see too
 _MIN_MATCHED_SECONDS = 1.0  # after which that share is known
 _MIN_CONFIDENCE = 0.5  # of people that are counted
+# Maximum seconds of a correction: what a camera saw earlier is extrapolated by at most 0.1 s.
+_MAX_CORRECTION = 0.08
 
 
 class CameraHealth(NamedTuple):
@@ -209,7 +211,7 @@ class ClockCorrection:
     _last: float = -np.inf
 
     def advance(self, monitor: HealthMonitor, stamp: float) -> float:
-        """Correct the clock that is wrong, if any; return by how many seconds.
+        """Correct the clock that is wrong, if it can be; return by how many seconds.
 
         Parameters
         ----------
@@ -226,6 +228,9 @@ class ClockCorrection:
         if not late:
             return 0.0
         name = max(late, key=lambda name: late[name])  # Either of two: the one that is late.
-        self.delays[name] = self.delays.get(name, 0.0) + late[name]
+        delay = self.delays.get(name, 0.0) + late[name]
+        if abs(delay) > _MAX_CORRECTION:
+            return 0.0
+        self.delays[name] = delay
         monitor.clear()
         return late[name]
