@@ -447,7 +447,7 @@ def test_a_late_clock_is_named_or_corrected(
 
     def moved(seconds: float) -> NDArray:
         phase = 2 * np.pi * (0.6 * (seconds - began) + np.arange(33) % 4 / 4)
-        return points + 0.25 * np.outer(np.sin(phase), [0.6, 0.6, 0.4])
+        return points + 0.3 * np.outer(np.sin(phase), [0.4, 0.4, 0.8])
 
     def step() -> bool:
         now, header = time.monotonic(), cameras.header('left')

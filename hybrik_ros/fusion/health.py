@@ -33,7 +33,7 @@ class CameraHealth(NamedTuple):
     Attributes
     ----------
     rate : float
-        Images per second.
+        Images per second that were fused.
     matched : float
         Share of its people that other cameras see too, while they see people; NaN if unknown.
     distance : float
