@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -24,10 +25,12 @@ from views import around, observe, standing
 from visualization_msgs.msg import MarkerArray
 
 from hybrik_ros.body import BodyModel
+from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
 from hybrik_ros.fusion import Fusion, View
 from hybrik_ros.human import Human
 from hybrik_ros.messages.people import from_human_mesh
 from hybrik_ros.msg import HumanMesh, HumanMeshArray, HumanObservationArray
+from hybrik_ros.node.graph_checks import check_graph
 from hybrik_ros.node.message_maker import make, make_observations
 from hybrik_ros.rotations import from_rotation_vector, to_quaternion
 
@@ -554,3 +557,50 @@ def test_wrong_parameters_are_named(start: Start, argument: str, reason: str) ->
     else:
         assert process.wait(60) == 1
     assert reason in start.said()
+
+
+def test_the_doctor_checks_publishers_tf_clocks_and_the_shared_view(
+    cameras: Cameras, start: Start, people: list[tuple[NDArray, NDArray]]
+) -> None:
+    start('cameras:=[left, right, back]')
+    _, points = people[0]
+
+    def examine(names: Sequence[str], seen: Sequence[NDArray]) -> list[Finding]:
+        found: list[Finding] = []
+        doctor = Thread(target=lambda: found.extend(check_graph(None, 2.5, [])))
+        doctor.start()
+        while doctor.is_alive():
+            cameras.show(seen, names)
+            time.sleep(PERIOD)
+        return [each for each in found if each.level == OK or each.advice]
+
+    def of(found: Sequence[Finding], *words: str) -> Finding:
+        [one] = [each for each in found
+                 if all(word in f'{each.subject}: {each.found}' for word in words)]  # fmt: skip
+        return one
+
+    cameras.place(['left'])
+    found = examine(CAMERAS, [points])
+    assert of(found, '/fusion_node: active, fuses', '/back, /left, /right in map').level == OK
+    absent = of(found, '/back/human_observations', 'no publisher')
+    assert absent.level == PROBLEM
+    assert 'start a hybrik_node in the namespace /back' in absent.advice
+    assert of(found, '/left/human_observations', 'left_optical is at').level == OK
+    assert of(found, '/left/human_observations', 'stamps advance').level == OK
+    lost = of(found, '/right/human_observations', "connect 'right_optical' with 'map'")
+    assert lost.level == PROBLEM
+    assert lost.advice
+
+    cameras.place()
+    found = examine(CAMERAS, [points])
+    assert of(found, 'fusion', 'camera left: 100% of its people are seen by others').level == OK
+    assert not [each for each in found if each.subject == 'fusion' and each.level != OK]
+    found = examine(CAMERAS, [])
+    assert of(found, 'fusion', 'did not see people at the same time').level == WARNING
+
+    wrong = TRANSFORMS['right'].copy()
+    wrong[:3, :3] = wrong[:3, :3] @ from_rotation_vector(np.radians([1.0, 0, 0]))
+    cameras.static.publish(TFMessage(transforms=[stamped('map', 'right_optical', wrong, Header())]))
+    off = of(examine(CAMERAS, [points]), 'fusion: camera left or right: ', 'off in one direction')
+    assert off.level == WARNING
+    assert 'recalibrate' in off.advice
