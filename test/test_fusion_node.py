@@ -575,9 +575,12 @@ def test_the_doctor_checks_publishers_tf_clocks_and_the_shared_view(
         return [each for each in found if each.level == OK or each.advice]
 
     def of(found: Sequence[Finding], *words: str) -> Finding:
-        [one] = [each for each in found
-                 if all(word in f'{each.subject}: {each.found}' for word in words)]  # fmt: skip
-        return one
+        matching = [
+            each for each in found
+            if all(word in f'{each.subject}: {each.found}' for word in words)
+        ]  # fmt: skip
+        assert len(matching) == 1, '\n'.join(map(str, found))
+        return matching[0]
 
     cameras.place(['left'])
     found = examine(CAMERAS, [points])
@@ -600,7 +603,9 @@ def test_the_doctor_checks_publishers_tf_clocks_and_the_shared_view(
 
     wrong = TRANSFORMS['right'].copy()
     wrong[:3, :3] = wrong[:3, :3] @ from_rotation_vector(np.radians([1.0, 0, 0]))
-    cameras.static.publish(TFMessage(transforms=[stamped('map', 'right_optical', wrong, Header())]))
+    both = {'left': TRANSFORMS['left'], 'right': wrong}
+    transforms = [stamped('map', f'{n}_optical', pose, Header()) for n, pose in both.items()]
+    cameras.static.publish(TFMessage(transforms=transforms))
     off = of(examine(CAMERAS, [points]), 'fusion: camera left or right: ', 'off in one direction')
     assert off.level == WARNING
     assert 'recalibrate' in off.advice
