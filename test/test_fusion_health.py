@@ -26,7 +26,7 @@ def body() -> BodyModel:
 
 
 def walk(body: BodyModel, *places: tuple[float, float]) -> Motion:
-    """People who go to and fro from their places, and swing all limbs."""
+    """People that go to and fro from their places, and swing all limbs."""
     poses = [standing(body, seed, place)[1] for seed, place in enumerate(places)]
 
     def at(time: float) -> list[NDArray]:
@@ -132,7 +132,7 @@ def test_offsets_of_clocks_are_found(body: BodyModel, count: int, seconds: float
     assert fault.startswith(f'camera {RIGHT}: clock {word} by ')
 
 
-def test_a_clock_is_not_judged_by_a_person_who_stands_still(body: BodyModel) -> None:
+def test_a_clock_is_not_judged_by_a_person_that_stands_still(body: BodyModel) -> None:
     _, points = standing(body)
     health = play(lambda _: [points], around(5)[:3], late={1: 0.1}).health
     assert not any(named(health, what) for what in WRONG)
@@ -207,7 +207,7 @@ def test_an_error_of_the_network_in_one_person_names_no_camera(body: BodyModel) 
     assert not any(named(fusion.health, what) for what in WRONG)
 
 
-def test_people_who_cover_each_other_are_not_compared(body: BodyModel) -> None:
+def test_people_that_cover_each_other_are_not_compared(body: BodyModel) -> None:
     camera = look_at((3.0, 0.0, 1.5), np.array([0, 0, 1.0]))
     places = [(0.0, 0.0), (-1.0, 0.0), (0.0, 1.2)]
     points = [standing(body, seed, place)[1] for seed, place in enumerate(places)]

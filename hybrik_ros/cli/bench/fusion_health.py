@@ -167,17 +167,16 @@ def _find_clocks(sets: Sequence[Sequence[Run]]) -> _Figures:
 
 def _print(console: Console, figures: dict[str, Any]) -> None:
     alarms = figures['false alarms']
-    console.print(
-        f'False alarms in {len(alarms["said"])} of {alarms["sets"]} sets of right cameras'
-    )
-    for name, said in alarms['said'].items():
+    said_of, count = alarms['said'], alarms['sets']
+    console.print(f'False alarms in {len(said_of)} of {count} sets of right cameras')
+    for name, said in said_of.items():
         console.print(name, *said)
     table = Table('', 'cases', 'named', 'alone', 'only others', 'seconds, at most')
     degrees, metres = _EXTRINSICS
     table.title = f'One camera off by {degrees}° {100 * metres:.0f} cm'
     table.caption = (
         f'Those that shift the man by {1e3 * _MIN_SHIFT:.0f} mm in the image or more. Two cameras '
-        f'cannot tell which of them is off, and not see shifts towards each other'
+        f'cannot tell which of them is off, and do not see shifts towards each other'
     )
     for name, row in figures['extrinsics'].items():
         shares = [f'{row[key]:.0%}' for key in ('named', 'alone', 'only others')]
