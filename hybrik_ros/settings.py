@@ -414,6 +414,12 @@ _FUSION = (
         pattern='[A-Za-z][A-Za-z0-9]*', form='a letter followed by letters or digits',
         dynamic=False,
     ),
+    Parameter(
+        'correct_clocks', False,
+        'Correct the clocks of cameras that are late or early, by at most 0.08 s, as people show. '
+        'The offsets are always reported.',
+        dynamic=False,
+    ),
 )  # fmt: skip
 # Parameters of hybrik_node that fusion_node has too.
 _SHARED = (

@@ -200,6 +200,49 @@ def test_a_person_that_one_camera_alone_sees_needs_a_quarter_of_a_second(body, k
     assert counts == [0, 0, 0, 1, 1]
 
 
+def misjudge(view, factor):
+    """A view with wrong distances of the people, as of one camera."""
+    people = [replace(seen, distance=factor * seen.distance, depths=factor * seen.depths)
+              for seen in view.people]  # fmt: skip
+    return replace(view, people=people)
+
+
+@pytest.mark.parametrize('factor', [0.7, 0.85, 1.2, 1.4])
+def test_a_person_that_one_camera_saw_first_is_placed_by_the_next(body, known, factor):
+    joints, points = known
+    fusion = Fusion(body)
+    for number in range(60):
+        seen = views([points], around(5)[: 1 if number < 30 else 2], number / 30)
+        found = fusion({name: misjudge(view, factor) for name, view in seen.items()})
+        if number == 29:
+            [alone] = found
+            assert np.linalg.norm(alone.joints[0] - joints[0]) > 0.3
+        if number >= 30:
+            [human] = found
+            assert human.id == alone.id
+            assert np.linalg.norm(human.joints[0] - joints[0]) < 0.05
+    # The size was a guess of the first camera, too.
+    assert np.linalg.norm(human.joints - joints[:24], axis=1).mean() < 0.02
+
+
+def test_a_person_that_two_cameras_saw_apart_becomes_one(body, known):
+    joints, points = known
+    fusion = Fusion(body)
+    hidden = np.where(np.arange(33) % 2, 1.0, 0.0)
+    for number in range(30):
+        seen = views([points], around(5)[:2], number / 30)
+        if number < 15:  # The cameras see no limb both.
+            shares = {'camera0': hidden, 'camera1': 1 - hidden}
+            seen = {name: replace(misjudge(view, 1.3), people=[
+                replace(one, landmark_confidence=shares[name]) for one in misjudge(view, 1.3).people
+            ]) for name, view in seen.items()}  # fmt: skip
+        found = fusion(seen)
+        if number == 14:
+            assert len(found) == 2
+    [human] = found
+    assert np.linalg.norm(human.joints[0] - joints[0]) < 0.05
+
+
 def test_people_keep_their_ids_and_a_ghost_needs_two_rays(body):
     fusion = Fusion(body)
     ids = set()

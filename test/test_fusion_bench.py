@@ -12,7 +12,7 @@ from walkers import Walker, corners, record
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import Camera
-from hybrik_ros.cli.bench import fusion_faults, fusion_turns, marks, truth
+from hybrik_ros.cli.bench import fusion_faults, fusion_health, fusion_turns, marks, truth
 from hybrik_ros.cli.bench.footage import Clip
 from hybrik_ros.cli.bench.fused_runs import FusedRun, fuse, identify, world_from_camera
 from hybrik_ros.cli.bench.fusion_accuracy import accuracy, average, joints_of, mean_of, subsets
@@ -341,3 +341,19 @@ def test_floor_is_drawn_in_perspective_and_not_behind_the_camera() -> None:
     assert (picture[row - 1 : row + 2, 50:-50].max(axis=(0, 2)) > 100).all()
     assert picture[: SIZE // 2].max() == 0
     assert cv2.countNonZero(picture[..., 0]) < 0.1 * SIZE**2
+
+
+def test_health_of_made_cameras(body: BodyModel) -> None:
+    """Right cameras are healthy; of four, the one that is turned is named, and no other."""
+    clips = [make_clip(number, 80.0 * number) for number in (1, 2, 3, 4)]
+    people = [{n: [make_human(body, clip, walk(n))] for n in range(90)} for clip in clips]
+    runs = [Run(clip, frames, frames) for clip, frames in zip(clips, people, strict=True)]
+    assert not fusion_health.find_alarms([runs, runs[:2]])['said']
+    assert clips[1].extrinsics is not None
+    rotation, translation = clips[1].extrinsics
+    turn = Rotation.from_euler('x', 1, degrees=True).as_matrix()
+    extrinsics = turn @ rotation, turn @ translation
+    runs[1] = replace(runs[1], clip=replace(clips[1], extrinsics=extrinsics))
+    [(_, first), *_, (_, last)] = fusion_health.watch(runs)
+    assert not any(each.has_wrong_pose for each in first.values())
+    assert {name for name, each in last.items() if each.has_wrong_pose} == {'2'}

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -24,11 +25,14 @@ from views import around, observe, standing
 from visualization_msgs.msg import MarkerArray
 
 from hybrik_ros.body import BodyModel
+from hybrik_ros.findings import OK, PROBLEM, WARNING, Finding
 from hybrik_ros.fusion import Fusion, View
 from hybrik_ros.human import Human
 from hybrik_ros.messages.people import from_human_mesh
 from hybrik_ros.msg import HumanMesh, HumanMeshArray, HumanObservationArray
+from hybrik_ros.node.graph_checks import check_graph
 from hybrik_ros.node.message_maker import make, make_observations
+from hybrik_ros.rotations import from_rotation_vector
 
 CAMERAS = ('left', 'right')
 TRANSFORMS = dict(zip(CAMERAS, around(5)[:2], strict=True))
@@ -387,6 +391,76 @@ def test_other_bodies_shared_frames_and_future_stamps_are_refused(
     assert cameras.play([points], cameras.last)
 
 
+def test_a_camera_with_wrong_extrinsics_is_named(
+    cameras: Cameras, start: Start, people: list[tuple[NDArray, NDArray]]
+) -> None:
+    start()
+    cameras.place()
+    joints, points = people[0]
+    key = 'camera left, distance mm'
+
+    def values() -> dict[str, str]:
+        return {pair.key: pair.value for pair in cameras.status().values}
+
+    assert cameras.play([points], lambda: near(cameras.last(), [joints]))
+    assert cameras.play([points], lambda: any(
+        pair.key == key for report in cameras.heard['/diagnostics']
+        for pair in report.status[0].values))  # fmt: skip
+    assert not cameras.says('camera left or right')
+    found = values()
+    assert float(found[key]) < 10
+    assert found['camera right, people that others see'] == '100%'
+    assert float(found['camera right, Hz']) > 5
+    # Now TF says that a camera looks 1 degree lower than it does.
+    wrong = TRANSFORMS['right'].copy()
+    wrong[:3, :3] = wrong[:3, :3] @ from_rotation_vector(np.radians([1.0, 0, 0]))
+    cameras.static.publish(TFMessage(transforms=[stamped('map', 'right_optical', wrong, Header())]))
+    assert cameras.play([points], lambda: cameras.says('camera left or right: ')), start.said()
+    assert cameras.says('off in one direction for 2 s: recalibrate it')
+    assert len(cameras.last()) == 1
+    found = values()
+    assert float(found[key]) > 25
+    y = float(found['camera right, direction mm, x / y'].split(' / ')[1])
+    assert abs(y) > 25
+    assert start.said().count('off in one direction') == 1
+    # And now it is right again.
+    cameras.place()
+    assert cameras.play([points], lambda: not cameras.says('off in one direction'))
+
+
+@pytest.mark.parametrize('correct', [False, True])
+def test_a_late_clock_is_named_or_corrected(
+    cameras: Cameras, start: Start, people: list[tuple[NDArray, NDArray]], correct: bool
+) -> None:
+    start(f'correct_clocks:={str(correct).lower()}')
+    cameras.place()
+    _, points = people[0]
+    began = time.monotonic()
+
+    def moved(seconds: float) -> NDArray:
+        phase = 2 * np.pi * (0.6 * (seconds - began) + np.arange(33) % 4 / 4)
+        return points + 0.3 * np.outer(np.sin(phase), [0.4, 0.4, 0.8])
+
+    def step() -> bool:
+        now, header = time.monotonic(), cameras.header('left')
+        for name, late in (('left', 0.0), ('right', 0.07)):
+            of_camera = Header(stamp=header.stamp, frame_id=f'{name}_optical')
+            cameras.observe([moved(now - late)], name, of_camera)
+        time.sleep(PERIOD)
+        reports = [report.status[0] for report in cameras.heard['/diagnostics'][-1:]]
+        values = {pair.key: pair.value for report in reports for pair in report.values}
+        return float(values.get('camera right, clock late ms', 0)) > 35
+
+    assert cameras.wait(step, 30), start.said()
+    reason = 'camera right: clock late by'
+    if correct:
+        assert cameras.wait(lambda: step() and not cameras.says(reason), 30), start.said()
+        return
+    assert cameras.wait(lambda: step() or cameras.says(reason), 30), start.said()
+    assert start.said().count(reason) == 1
+    assert 'or that of left is early: synchronise the clocks' in start.said()
+
+
 def test_silent_cameras_are_named_and_people_stay(
     cameras: Cameras, start: Start, people: list[tuple[NDArray, NDArray]]
 ) -> None:
@@ -472,3 +546,55 @@ def test_wrong_parameters_are_named(start: Start, argument: str, reason: str) ->
     else:
         assert process.wait(60) == 1
     assert reason in start.said()
+
+
+def test_the_doctor_checks_publishers_tf_clocks_and_the_shared_view(
+    cameras: Cameras, start: Start, people: list[tuple[NDArray, NDArray]]
+) -> None:
+    start('cameras:=[left, right, back]')
+    _, points = people[0]
+
+    def examine(names: Sequence[str], seen: Sequence[NDArray]) -> list[Finding]:
+        found: list[Finding] = []
+        doctor = Thread(target=lambda: found.extend(check_graph(None, 2.5, [])))
+        doctor.start()
+        while doctor.is_alive():
+            cameras.show(seen, names)
+            time.sleep(PERIOD)
+        return [each for each in found if each.level == OK or each.advice]
+
+    def of(found: Sequence[Finding], *words: str) -> Finding:
+        matching = [
+            each for each in found
+            if all(word in f'{each.subject}: {each.found}' for word in words)
+        ]  # fmt: skip
+        assert len(matching) == 1, '\n'.join(map(str, found))
+        return matching[0]
+
+    cameras.place(['left'])
+    found = examine(CAMERAS, [points])
+    assert of(found, '/fusion_node: active, fuses', '/back, /left, /right in map').level == OK
+    absent = of(found, '/back/human_observations', 'no publisher')
+    assert absent.level == PROBLEM
+    assert 'start a hybrik_node in the namespace /back' in absent.advice
+    assert of(found, '/left/human_observations', 'left_optical is at').level == OK
+    assert of(found, '/left/human_observations', 'stamps advance').level == OK
+    lost = of(found, '/right/human_observations', "connect 'right_optical' with 'map'")
+    assert lost.level == PROBLEM
+    assert lost.advice
+
+    cameras.place()
+    found = examine(CAMERAS, [points])
+    assert of(found, 'fusion', 'camera left: 100% of its people are seen by others').level == OK
+    assert not [each for each in found if each.subject == 'fusion' and each.level != OK]
+    found = examine(CAMERAS, [])
+    assert of(found, 'fusion', 'did not see people at the same time').level == WARNING
+
+    wrong = TRANSFORMS['right'].copy()
+    wrong[:3, :3] = wrong[:3, :3] @ from_rotation_vector(np.radians([1.0, 0, 0]))
+    both = {'left': TRANSFORMS['left'], 'right': wrong}
+    transforms = [stamped('map', f'{n}_optical', pose, Header()) for n, pose in both.items()]
+    cameras.static.publish(TFMessage(transforms=transforms))
+    off = of(examine(CAMERAS, [points]), 'fusion: camera left or right: ', 'off in one direction')
+    assert off.level == WARNING
+    assert 'recalibrate' in off.advice

@@ -52,13 +52,22 @@ def test_people_are_between_images_or_a_moment_later(body, points, stamp, ids):
         np.testing.assert_allclose(np.linalg.norm(found.rays, axis=1), 1)
 
 
-@pytest.mark.parametrize('stamp', [-0.01, 0.301, 1.0])
+@pytest.mark.parametrize('stamp', [-0.01, 0.701, 1.0])
 def test_a_camera_that_is_silent_shows_none(body, points, stamp):
     assert history(body, points, (0, 0.1, 0.2)).at(stamp) == []
 
 
+def test_an_old_image_tells_less_and_motion_continues_for_a_tenth_of_a_second(body, points):
+    known = history(body, points, (0, 0.1, 0.2))
+    [soon], [later], [last] = (known.at(stamp) for stamp in (0.3, 0.4, 0.6))
+    assert soon.belief.min() == 1
+    assert 0.5 > later.belief.max() > last.belief.max() > 0
+    np.testing.assert_allclose(last.points, soon.points)
+    np.testing.assert_array_equal(last.landmark_confidence, soon.landmark_confidence)
+
+
 def test_a_gap_is_not_bridged(body, points):
-    assert history(body, points, (0, 0.4)).at(0.2) == []
+    assert history(body, points, (0, 0.6)).at(0.3) == []
     assert History().at(0.0) == []
 
 
@@ -71,7 +80,7 @@ def test_a_person_of_one_image_alone_has_no_motion(body, points):
 
 def test_an_earlier_image_begins_anew_and_old_ones_are_forgotten(body, points):
     known = history(body, points, 0.05 * np.arange(100))
-    assert len(known.images) < 10
+    assert len(known.images) < 12
     known.add(1.0, image(body, points, 1.0))
     assert [stamp for stamp, _ in known.images] == [1.0]
     known.add(1.0, [])
@@ -93,6 +102,22 @@ def error_of(body, points, stamp_of):
             true = points[[23, 24]].mean(axis=0) + SPEED * stamp_of(stamp)
             errors.append(np.linalg.norm(human.joints[[1, 2]].mean(axis=0) - true))
     return float(np.mean(errors))
+
+
+@pytest.mark.parametrize('rate', [3, 5])
+def test_slow_cameras_that_take_turns_give_one_walker(body, points, rate):
+    fusion = Fusion(body)
+    errors = []
+    for number in range(6 * rate):
+        stamp = number / (2 * rate)
+        moved = points + 0.5 * SPEED * stamp
+        name = f'camera{number % 2}'
+        people = fusion({name: views([moved], around(5), stamp)[name]})
+        if number > 4:
+            [human] = people
+            true = moved[[23, 24]].mean(axis=0)
+            errors.append(np.linalg.norm(human.joints[[1, 2]].mean(axis=0) - true))
+    assert np.mean(errors) < 0.05
 
 
 def test_a_walker_is_where_cameras_that_take_turns_see_him(body, points):

@@ -139,8 +139,20 @@ def test_cameras_give_one_upright_man_where_he_is(
     def is_found() -> bool:
         return any(is_true(human, world) for human in room.people())
 
-    ok=room.wait(is_found, 60)
-    print(room.reports, len(room.arrays), [(h.id, h.joints[0], np.nanmin(np.linalg.norm(h.joints[MAIN_JOINTS] - world, axis=2).mean(axis=1))) for h in room.people()]); assert ok
+    ok = room.wait(is_found, 60)
+    print(
+        room.reports,
+        len(room.arrays),
+        [
+            (
+                h.id,
+                h.joints[0],
+                np.nanmin(np.linalg.norm(h.joints[MAIN_JOINTS] - world, axis=2).mean(axis=1)),
+            )
+            for h in room.people()
+        ],
+    )
+    assert ok
     [man] = [human for human in room.people() if is_true(human, world)]
     assert {array.header.frame_id for array in room.arrays} == {'map'}
     # Upright: the head is above the hips, the hips above both feet.

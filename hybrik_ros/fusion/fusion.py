@@ -7,7 +7,8 @@ import numpy as np
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import ImpossiblePoseError
-from hybrik_ros.fusion.grouping import assign, group, may_be_one
+from hybrik_ros.fusion.grouping import assign, do_meet, group, join, may_be_one
+from hybrik_ros.fusion.health import CameraHealth, ClockCorrection, HealthMonitor
 from hybrik_ros.fusion.person import Person, PersonMemory, pose_person
 from hybrik_ros.fusion.times import History
 from hybrik_ros.fusion.view import Sight, View, see
@@ -31,6 +32,8 @@ class Fusion:
         The body of all people; the embedded one by default.
     ids : iterator of str, optional
         Ids of people: f1, f2, ... by default.
+    correct_clocks : bool
+        Whether to correct the clocks of cameras that people show to be late or early.
     **settings
         Fields of Settings.
 
@@ -41,7 +44,12 @@ class Fusion:
     """
 
     def __init__(
-        self, body: BodyModel | None = None, *, ids: Iterator[str] | None = None, **settings: Value
+        self,
+        body: BodyModel | None = None,
+        *,
+        ids: Iterator[str] | None = None,
+        correct_clocks: bool = False,
+        **settings: Value,
     ) -> None:
         self.body = BodyModel.load() if body is None else body
         self._options = Settings().changed(**settings)
@@ -49,7 +57,11 @@ class Fusion:
         self.people: list[Person] = []
         self._alone: dict[tuple[str, str], float] = {}
         self._histories: dict[str, History] = {}
+        self._monitor = HealthMonitor()
+        self._corrects_clocks = correct_clocks
+        self._clocks = ClockCorrection()
         self._stamp = -np.inf
+        self._step = 0.0  # seconds by which the last correction of a clock moved stamps
 
     def __call__(self, views: Mapping[str, View], stamp: float | None = None) -> list[Human]:
         """Return the people at a time, in the fixed frame.
@@ -66,15 +78,21 @@ class Fusion:
         self.add(views)
         newest = max((each.newest for each in self._histories.values()), default=-np.inf)
         now = newest if stamp is None else stamp
+        if self._stamp - self._step <= now < self._stamp:
+            now = self._stamp  # Time stands still while a corrected clock falls behind.
         if now < self._stamp:
             self.people, self._alone = [], {}
         self._stamp = now
         seen = {name: history.at(now) for name, history in self._histories.items()}
         self.people = [person for person in self.people if now - person.last <= _FORGET_SECONDS]
         taken, new = self._assign(seen, now)
+        joined = join(taken, new)
+        for number, index in joined.items():
+            taken[index].append(new[number])
+        new = [sight for number, sight in enumerate(new) if number not in joined]
         found = [
-            self._update(person, sights, now)
-            for person, sights in zip(self.people, taken, strict=True)
+            self._update(person, sights, now, is_elsewhere=index in joined.values())
+            for index, (person, sights) in enumerate(zip(self.people, taken, strict=True))
             if sights
         ]
         for sights in self._start(new, taken, now):
@@ -84,6 +102,9 @@ class Fusion:
                 self.people.append(person)
                 found.append(human)
         self._merge()
+        self._monitor.add(seen, [person for person in self.people if person.last == now], now)
+        if self._corrects_clocks and (step := self._clocks.advance(self._monitor, now)):
+            self._step = abs(step)
         known = {person.id for person in self.people}
         return [human for human in found if human is not None and human.id in known]
 
@@ -97,7 +118,18 @@ class Fusion:
         """
         placed = {name: see(name, view, self.body) for name, view in views.items()}
         for name, people in placed.items():
-            self._histories.setdefault(name, History()).add(views[name].stamp, people)
+            taken_at = views[name].stamp - self._clocks.delays.get(name, 0.0)
+            self._histories.setdefault(name, History()).add(taken_at, people)
+            self._monitor.count_image(name, views[name].stamp)
+
+    @property
+    def health(self) -> dict[str, CameraHealth]:
+        """How well each camera agrees with the others over the last two seconds, by its name."""
+        applied = self._clocks.delays
+        return {
+            name: each._replace(delay=each.delay + applied.get(name, 0.0))
+            for name, each in self._monitor.report().items()
+        }
 
     def adjust(self, **settings: Value) -> None:
         """Change settings between two times; all people stay.
@@ -112,7 +144,8 @@ class Fusion:
     def reset(self) -> None:
         """Forget all people, and what the cameras have seen."""
         self.people, self._alone, self._histories = [], {}, {}
-        self._stamp = -np.inf
+        self._monitor, self._clocks = HealthMonitor(), ClockCorrection()
+        self._stamp, self._step = -np.inf, 0.0
 
     def _assign(
         self, seen: Mapping[str, list[Sight]], stamp: float
@@ -134,6 +167,8 @@ class Fusion:
     def _start(self, new: list[Sight], taken: list[list[Sight]], stamp: float) -> list[list[Sight]]:
         """Return the sights of people that are new from now on."""
         started = []
+        present = {(sight.camera, sight.id) for sight in new}
+        self._alone = {key: since for key, since in self._alone.items() if key in present}
         known = [sights or person.sights for person, sights in zip(self.people, taken, strict=True)]
         for sights in group(new):
             if len(sights) > 1:
@@ -147,11 +182,16 @@ class Fusion:
                 del self._alone[key]
         return started
 
-    def _update(self, person: Person, sights: list[Sight], stamp: float) -> Human | None:
+    def _update(
+        self, person: Person, sights: list[Sight], stamp: float, is_elsewhere: bool = False
+    ) -> Human | None:
         elapsed = stamp - person.last
+        memory = person.memory
+        if is_elsewhere or (len(sights) > 1 and not person.is_placed):
+            memory = PersonMemory(start_memory(self.body))
         try:
             human, memory = pose_person(
-                person.id, sights, person.memory, self.body, self._options, elapsed, _UP
+                person.id, sights, memory, self.body, self._options, elapsed, _UP
             )
         except ImpossiblePoseError:  # As if nothing had been seen.
             return None
@@ -159,14 +199,19 @@ class Fusion:
         return human
 
     def _merge(self) -> None:
-        """Forget people that are where an older one is."""
+        """Forget people that are an older one."""
         kept: list[Person] = []
         for person in self.people:
-            away = [
-                np.linalg.norm(person.limbs - other.limbs, axis=1).mean()
-                for other in kept
-                if other.last == person.last
-            ]
-            if min(away, default=np.inf) >= _SAME_DISTANCE:
+            if not any(_are_one(person, other) for other in kept):
                 kept.append(person)
         self.people = kept
+
+
+def _are_one(person: Person, other: Person) -> bool:
+    """Return whether two people are one: at one place, or in two cameras whose rays meet."""
+    if person.last != other.last:
+        return False
+    if np.linalg.norm(person.limbs - other.limbs, axis=1).mean() < _SAME_DISTANCE:
+        return True
+    sights = [*person.sights, *other.sights]
+    return len(person.sights) == len(other.sights) == 1 and do_meet(*sights)

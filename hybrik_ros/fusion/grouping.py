@@ -67,6 +67,38 @@ def distance_of_rays(one: Sight, other: Sight) -> float:
     return float(np.sum(weights * np.minimum(apart[seen], _MAX_APART)) / weights.sum())
 
 
+def do_meet(one: Sight, other: Sight) -> bool:
+    """Return whether two people of different cameras can be one: their rays nearly meet."""
+    return one.camera != other.camera and distance_of_rays(one, other) < _NEW
+
+
+def join(taken: Sequence[Sequence[Sight]], new: Sequence[Sight]) -> dict[int, int]:
+    """Return which known person (value) new sights (key) are, by indices.
+
+    A person that one camera alone shows is known by its direction; the distance is a guess, so the
+    rays of another camera may be far from there.
+
+    Parameters
+    ----------
+    taken : sequence
+        What cameras see of each known person.
+    new : sequence of Sight
+        What cameras see of none of them.
+    """
+    alone = {index: sights[0] for index, sights in enumerate(taken) if len(sights) == 1}
+    pairs = sorted(
+        (distance_of_rays(known, sight), index, number)
+        for number, sight in enumerate(new)
+        for index, known in alone.items()
+        if do_meet(known, sight)
+    )
+    joined: dict[int, int] = {}
+    for _, index, number in pairs:
+        if number not in joined and index not in joined.values():
+            joined[number] = index
+    return joined
+
+
 def may_be_one(sight: Sight, others: Sequence[Sight]) -> bool:
     """Return whether a camera sees the same person as others do, if extrinsics are wrong."""
     return all(sight.camera != other.camera for other in others) and any(

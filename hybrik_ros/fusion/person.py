@@ -80,12 +80,16 @@ class Person:
         Time in seconds at which the person was last seen.
     sights : sequence of Sight
         What cameras saw of the person last.
+    is_placed : bool
+        Whether several cameras ever saw the person at once. Of others, distance and size are what
+        one camera guesses.
     """
 
     id: str
     memory: PersonMemory
     last: float = -np.inf
     sights: Sequence[Sight] = ()
+    is_placed: bool = False
 
     def id_in(self, camera: str) -> str:
         """Return the id that a camera gave the person last; '' if it did not see it."""
@@ -111,6 +115,7 @@ class Person:
         self.memory = memory
         self.last = stamp
         self.sights = sights
+        self.is_placed |= len(sights) > 1
 
 
 def pose_person(

@@ -17,7 +17,7 @@ from hybrik_ros.fusion.view import Sight
 MAX_GAP = 0.5
 # Maximum seconds for which motion continues after the last image, and seconds after which the
 # camera counts as silent. In between, a person may move away from there at this speed in m/s.
-_MAX_AHEAD, _MAX_AGE, _DRIFT = 0.1, 0.5, 0.5
+_MAX_AHEAD, _MAX_AGE, _DRIFT = 0.1, 0.5, 1.0
 _SAME_SECONDS = 1e-6  # Stamps of one time may differ by rounding.
 # Maximum mean distance of the rays of one person in two images, as a share of the distance, where
 # the camera gives no ids.
@@ -112,7 +112,6 @@ def _blend(one: Sight, other: Sight, share: float, certainty: float) -> Sight:
         centre=centre,
         points=centre + rays * mix(reach, other_reach),
         rays=rays,
-        landmark_confidence=certainty
-        * np.minimum(one.landmark_confidence, other.landmark_confidence),
-        belief=np.minimum(one.belief, other.belief),
+        landmark_confidence=np.minimum(one.landmark_confidence, other.landmark_confidence),
+        belief=certainty * np.minimum(one.belief, other.belief),
     )

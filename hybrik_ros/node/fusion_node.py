@@ -7,7 +7,7 @@ from hybrik_ros import compiling
 from hybrik_ros.body import BodyModel
 from hybrik_ros.fusion import Fusion
 from hybrik_ros.node.fusion_inputs import CameraViews, FusionInputs
-from hybrik_ros.node.fusion_processor import FusionProcessor
+from hybrik_ros.node.fusion_processor import FusionProcessor, describe_health
 from hybrik_ros.node.outputs import Outputs
 from hybrik_ros.node.people_node import PeopleNode
 from hybrik_ros.node.worker import FrameWorker
@@ -59,6 +59,7 @@ class FusionNode(PeopleNode[Fusion]):
         return {
             'ids': (f'{prefix}{number}' for number in self._ids),
             'body_model': self.get_parameter('body_model').value,
+            'correct_clocks': self.get_parameter('correct_clocks').value,
             'smoothing': self.get_parameter('smoothing.enabled').value,
         }
 
@@ -109,6 +110,7 @@ class FusionNode(PeopleNode[Fusion]):
         cameras = self._inputs.facts() if self._inputs is not None else {}
         facts = {
             **cameras,
+            **describe_health(self._processor.health),
             'fixed frame': self.get_parameter('fixed_frame').value,
             'body': loaded.body.name,
         }

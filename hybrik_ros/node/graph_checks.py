@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from hybrik_ros.node.camera_checks import (
     full_name,
 )
 from hybrik_ros.node.detection_checks import DETECTIONS, DetectionListener, check_detections
+from hybrik_ros.node.fusion_checks import check_fusion, observed_cameras
 from hybrik_ros.node.stamp_checks import check_clock
 from hybrik_ros.tracking import MAX_INTERVAL
 
@@ -42,6 +44,7 @@ _SETTLE_SECONDS = 3.5
 _UNKNOWN_NAME = '_NODE_NAME_UNKNOWN_'  # of a node of which only its publishers are discovered yet
 _MAX_ANSWER_SECONDS = 3.0  # of a service
 _SPIN_SECONDS = 0.1
+_MIN_FUSION_SECONDS = 4.0  # in which the health of cameras is known, after discovery
 _LEVELS = {DiagnosticStatus.OK: OK, DiagnosticStatus.WARN: WARNING}
 # Keys of the node's diagnostics that are reported.
 _REPORTED_KEYS = ('processed per second', 'dropped for newer frames', 'total ms, median / p95')
@@ -63,7 +66,7 @@ def check_settings() -> Iterator[Finding]:
 
 
 def check_graph(image: str | None, seconds: float, ros_arguments: list[str]) -> Iterator[Finding]:
-    """Check cameras and running hybrik_nodes in the ROS graph.
+    """Check cameras and running nodes of this package in the ROS graph.
 
     Parameters
     ----------
@@ -202,7 +205,7 @@ class _GraphChecker:
                 yield Finding(PROBLEM, 'camera', 'no images are published', _START_CAMERA)
         yield from check_clock(self._node)
         yield from self._check_cameras(topics, seconds, is_named)
-        yield from self._check_nodes()
+        yield from self._check_nodes(seconds)
 
     def _check_cameras(
         self, topics: dict[str, str], seconds: float, is_named: bool
@@ -320,7 +323,7 @@ class _GraphChecker:
         }
         return named | renamed
 
-    def _check_nodes(self) -> Iterator[Finding]:
+    def _check_nodes(self, seconds: float) -> Iterator[Finding]:
         """Check state, inputs and diagnostics of the running hybrik_nodes."""
         nodes = sorted(self._nodes())
         if not nodes:
@@ -328,7 +331,11 @@ class _GraphChecker:
         for name in nodes:
             state = self._state(name)
             if state == 'active':
-                yield self._check_inputs(name)
+                if topics := observed_cameras(self._node, name):
+                    listen = partial(self._spin, max(seconds, _MIN_FUSION_SECONDS))
+                    yield from check_fusion(self._node, self._executor, name, topics, listen)
+                else:
+                    yield self._check_inputs(name)
                 yield self._check_diagnostics(name)
             elif state is None and name.rpartition('/')[2] in self._reports:  # It is loading.
                 yield self._check_diagnostics(name)

@@ -14,6 +14,7 @@ from hybrik_ros.cli.bench.covering import Excerpt, excerpts
 from hybrik_ros.cli.bench.footage import Clip
 from hybrik_ros.cli.bench.fused_runs import fuse
 from hybrik_ros.cli.bench.fusion_accuracy import measure_man, subsets
+from hybrik_ros.cli.bench.fusion_health import measure_health
 from hybrik_ros.cli.bench.fusion_pair import find_woman, measure_pair
 from hybrik_ros.cli.bench.fusion_pictures import write_fused_people
 from hybrik_ros.cli.bench.packages import DownloadError
@@ -73,6 +74,7 @@ def measure(console: Console, folder: Path, pictures: Path | None) -> dict[str, 
         'man': measure_man(console, alone, man),
         'pair': measure_pair(console, pair, man, woman),
         'faults': fusion_faults.measure(console, alone, halves, pair, man, woman),
+        'health': measure_health(console, alone, pair, man),
         'milliseconds': _measure_speed(console, alone),
     }
 
