@@ -28,6 +28,8 @@ from hybrik_ros.node.view_buffer import ViewBuffer
 _OBSERVATIONS = 'hybrik_ros/msg/HumanObservationArray'
 _QOS = QoSProfile(depth=20, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 _MAX_ANSWER_SECONDS = 3.0  # of a service
+_MAX_DISCOVERY_SECONDS = 7.0
+_MIN_SECONDS = 3.0  # in which it is known whether cameras agree
 _MAX_MESSAGES = 2000  # of all cameras that are kept
 
 
@@ -67,6 +69,14 @@ class FusionListener:
                 ('/tf_static', True, STATIC_TRANSFORMS),
             )
         ]
+
+    @property
+    def hears_all(self) -> bool:
+        """Whether a message was received from each camera that has a publisher."""
+        return all(
+            stream.last is not None or not self._node.count_publishers(topic)
+            for topic, stream in self._streams.items()
+        )
 
     def close(self) -> None:
         """Unsubscribe."""
@@ -161,7 +171,8 @@ class FusionListener:
     def _fuse(self, names: dict[str, str], fixed_frame: str) -> dict[str, CameraHealth]:
         """Return the health of the cameras by what was received."""
         fusion, buffer = Fusion(), ViewBuffer()
-        for topic, message in self._messages:
+        # Messages of one camera may come in bursts.
+        for topic, message in sorted(self._messages, key=lambda each: nanoseconds(each[1].header)):
             if topic not in names:
                 continue
             stamp = nanoseconds(message.header)
@@ -191,7 +202,8 @@ def check_fusion(
     executor: SingleThreadedExecutor,
     name: str,
     topics: list[str],
-    listen: Callable[[], None],
+    seconds: float,
+    spin: Callable[[float, Callable[[], bool]], None],
 ) -> Iterator[Finding]:
     """Check a fusion_node that is active.
 
@@ -205,8 +217,10 @@ def check_fusion(
         Full name of the fusion_node.
     topics : list of str
         Topics of the observations that it subscribes to.
-    listen : callable
-        Runs callbacks for as long as to listen.
+    seconds : float
+        Minimum duration for which to listen.
+    spin : callable
+        Runs callbacks for some seconds, or until a condition holds.
     """
     fixed_frame = _fixed_frame(node, executor, name)
     if fixed_frame is None:
@@ -219,7 +233,8 @@ def check_fusion(
     yield Finding(OK, name, f'active, fuses {cameras} in {fixed_frame}')
     listener = FusionListener(node, topics)
     try:
-        listen()
+        spin(_MAX_DISCOVERY_SECONDS, lambda: listener.hears_all)
+        spin(max(seconds, _MIN_SECONDS), lambda: False)
         yield from listener.check(fixed_frame)
     finally:
         listener.close()

@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable, Generator, Iterator
-from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
 
@@ -44,7 +43,6 @@ _SETTLE_SECONDS = 3.5
 _UNKNOWN_NAME = '_NODE_NAME_UNKNOWN_'  # of a node of which only its publishers are discovered yet
 _MAX_ANSWER_SECONDS = 3.0  # of a service
 _SPIN_SECONDS = 0.1
-_MIN_FUSION_SECONDS = 4.0  # in which the health of cameras is known, after discovery
 _LEVELS = {DiagnosticStatus.OK: OK, DiagnosticStatus.WARN: WARNING}
 # Keys of the node's diagnostics that are reported.
 _REPORTED_KEYS = ('processed per second', 'dropped for newer frames', 'total ms, median / p95')
@@ -332,8 +330,9 @@ class _GraphChecker:
             state = self._state(name)
             if state == 'active':
                 if topics := observed_cameras(self._node, name):
-                    listen = partial(self._spin, max(seconds, _MIN_FUSION_SECONDS))
-                    yield from check_fusion(self._node, self._executor, name, topics, listen)
+                    yield from check_fusion(
+                        self._node, self._executor, name, topics, seconds, self._spin
+                    )
                 else:
                     yield self._check_inputs(name)
                 yield self._check_diagnostics(name)
