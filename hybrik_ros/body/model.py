@@ -72,6 +72,9 @@ class BodyModel:
         regressor = np.asarray(arrays['J_regressor'], dtype=np.float64)
         self._mean_joints = _regress_points(regressor, self._template)
         self._joint_directions = _regress_points(regressor, self._shapedirs)
+        vertices = list(LANDMARK_VERTICES.values())
+        self._mean_landmarks = self._template[vertices]
+        self._landmark_directions = self._shapedirs[vertices]
         self._shaped_templates: dict[bytes, tuple[NDArray[np.float32], Array]] = {}
 
     @classmethod
@@ -125,6 +128,10 @@ class BodyModel:
         """Return the rest position (3) in metres of a point of skeleton.LANDMARK_VERTICES."""
         vertex = LANDMARK_VERTICES[name]
         return self._template[vertex] + self._shapedirs[vertex] @ self._check_betas(betas)
+
+    def landmarks(self, betas: ArrayLike | None = None) -> Array:
+        """Return the rest positions (9, 3) in metres of skeleton.LANDMARK_VERTICES, in order."""
+        return self._mean_landmarks + self._landmark_directions @ self._check_betas(betas)
 
     def vertices(
         self, rotations: ArrayLike, betas: ArrayLike | None, translation: ArrayLike

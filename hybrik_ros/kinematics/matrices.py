@@ -66,6 +66,14 @@ def multiply_back(a: Array, b: Array, out: Array) -> None:
 
 
 @compiled
+def multiply_transposed(a: Array, b: Array, out: Array) -> None:
+    """Write a @ b.T to out, which is neither a nor b."""
+    for r in range(3):
+        for c in range(3):
+            out[r, c] = a[r, 0] * b[c, 0] + a[r, 1] * b[c, 1] + a[r, 2] * b[c, 2]
+
+
+@compiled
 def set_identity(out: Array) -> None:
     """Write the identity to out."""
     for r in range(3):
