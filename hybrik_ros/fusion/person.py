@@ -1,5 +1,6 @@
 """One person over time: from what several cameras see to a posed body in the fixed frame."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -163,40 +164,42 @@ def pose_person(
     sights, kind = of_one_kind(sights, memory.body.proportions, up)
     if memory.kind != kind.landmarks:  # The last landmarks are others.
         memory = PersonMemory(memory.body, kind.landmarks, pelvis=memory.pelvis)
-    fused = _fuse(kind, sights, _expect(memory, options, elapsed))
-    lines = _lines_of_sight(kind, fused, sights)
+    fused, lines = _fuse(kind, sights, _expect(memory, options, elapsed))
     memory = _follow(memory, fused.points, elapsed)
     now = _advance(fused.points, sights, memory, options)
     points, memory = _smooth(now, list(kind.hips_at), memory, options, elapsed)
     shown = _show(kind, points, fused, sights)
     solved = solve_body(shown, memory.body, body, options, elapsed, up, lines.sight)
-    confidence = 1 - float(np.prod([1 - sight.confidence for sight in sights]))
+    confidence = 1 - math.prod(1 - sight.confidence for sight in sights)
     return _place(id, confidence, solved, lines, memory, options, elapsed)
 
 
-def _fuse(kind: Kind, sights: Sequence[Sight], prior: Prior | None) -> Fused:
-    return fuse(
-        np.stack([sight.points for sight in sights]),
-        np.stack([sight.rays for sight in sights]),
-        np.stack([sight.landmark_confidence for sight in sights]),
-        np.stack([sight.confidence * sight.belief[kind.shown_joints] for sight in sights]),
-        np.stack([sight.depth_sigmas for sight in sights]),
-        np.array([sight.distance_sigma for sight in sights]),
+def _fuse(kind: Kind, sights: Sequence[Sight], prior: Prior | None) -> tuple[Fused, LinesOfSight]:
+    """Return the landmarks of a person, and the lines of sight of the joints."""
+    belief = np.array([sight.belief for sight in sights], float)
+    confidence = np.array([sight.confidence for sight in sights], float)[:, None]
+    seen = np.array([sight.landmark_confidence for sight in sights], float)
+    depth_sigmas = np.array([sight.depth_sigmas for sight in sights], float)
+    distance_sigmas = np.array([sight.distance_sigma for sight in sights], float)
+    fused = fuse(
+        np.array([sight.points for sight in sights]),
+        np.array([sight.rays for sight in sights]),
+        seen,
+        confidence * belief[:, kind.shown_joints],
+        depth_sigmas,
+        distance_sigmas,
         prior,
     )
-
-
-def _lines_of_sight(kind: Kind, fused: Fused, sights: Sequence[Sight]) -> LinesOfSight:
-    depths = np.stack([sight.depth_sigmas for sight in sights])[:, kind.sources].mean(axis=2)
-    distances = np.array([sight.distance_sigma for sight in sights])[:, None]
-    belief = np.stack([sight.belief for sight in sights])
-    return LinesOfSight(
-        centres=np.stack([sight.centre for sight in sights]),
-        rotations=np.stack([sight.rotation for sight in sights]),
-        seen=fused.weights[:, kind.sources].min(axis=2),
-        belief=belief[:, JointPoints.shown_joints],
-        depth_variances=depths**2 + distances**2,
+    lines = LinesOfSight.of(
+        np.array([sight.centre for sight in sights]),
+        np.array([sight.rotation for sight in sights]),
+        fused.weights,
+        belief,
+        depth_sigmas,
+        distance_sigmas,
+        kind.sources,
     )
+    return fused, lines
 
 
 def _expect(memory: PersonMemory, options: Settings, elapsed: float) -> Prior | None:
@@ -222,7 +225,7 @@ def _advance(
     points: Array, sights: Sequence[Sight], memory: PersonMemory, options: Settings
 ) -> Array:
     """Return the landmarks where they should be now, if those of some cameras are late."""
-    delay = float(np.mean([sight.delay for sight in sights]))
+    delay = sum(sight.delay for sight in sights) / len(sights)
     if not options.smoothing or memory.motion is None or delay == 0:
         return points
     return points + delay * memory.motion

@@ -121,11 +121,12 @@ def is_rotation(m: Array) -> bool:
             dot = m[0, a] * m[0, b] + m[1, a] * m[1, b] + m[2, a] * m[2, b]
             if not abs(dot - (1.0 if a == b else 0.0)) < _MAX_ROTATION_ERROR:
                 return False
-    return _determinant(m) > 0
+    return determinant(m) > 0
 
 
 @compiled
-def _determinant(m: Array) -> float:
+def determinant(m: Array) -> float:
+    """Return the determinant of a matrix."""
     return (
         m[0, 0] * (m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1])
         + m[0, 1] * (m[1, 2] * m[2, 0] - m[1, 0] * m[2, 2])
