@@ -24,7 +24,7 @@ MODULES = (
     'kinematics.solver', 'kinematics.twist_estimation', 'kinematics.tree',
     'perception.landmark_joints', 'perception.blazepose', 'rotations', 'camera',
     'body.proportions', 'body.skinning', 'drawing', 'fusion.gaussians',
-    'fusion.grouping', 'fusion.placing', 'fusion.view',
+    'fusion.grouping', 'fusion.placing', 'fusion.view', 'smoothing', 'posing',
 )  # fmt: skip
 # Maximum number of processes. More are not faster: one kernel takes a third of the total time.
 _MAX_WORKERS = 4
