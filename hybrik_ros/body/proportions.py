@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hybrik_ros.arrays import Array
 from hybrik_ros.body.model import BodyModel
 from hybrik_ros.compiling import compiled, floats, kernel
-from hybrik_ros.skeleton import JOINT_NAMES, LANDMARK_VERTICES, LEAF_NAMES
+from hybrik_ros.skeleton import JOINT_NAMES, LANDMARK_VERTICES, LEAF_NAMES, NUM_POINTS
 from hybrik_ros.vectors import cross, norm
 
 SIDES = ('left', 'right')
@@ -27,6 +27,9 @@ _POINT_NAMES = (
     ),
 )  # fmt: skip
 SURFACE_POINT = {name: index for index, name in enumerate(_POINT_NAMES)}
+
+_NOSE = SURFACE_POINT['nose']
+_EARS = [SURFACE_POINT[f'{side}_ear'] for side in SIDES]
 
 # The rigid parts. Each follows an anchor, a first direction exactly, and a second one as nearly as
 # the first allows.
@@ -115,10 +118,11 @@ class Proportions:
     @classmethod
     def of(cls, body: BodyModel, betas: Array) -> 'Proportions':
         """Return the proportions of a body with these betas."""
-        rest = body.rest_joints(betas)
-        points = _rest_points(body, betas, rest)
-        anchors, frames = part_frames(points)
-        return cls(rest, anchors, frames, _face_direction(points))
+        points = body.rest_points(betas)
+        surface = points[_REST_SOURCES] + _REST_OFFSETS
+        anchors, frames = part_frames(surface)
+        face = surface[_NOSE] - (surface[_EARS[0]] + surface[_EARS[1]]) / 2
+        return cls(points[:NUM_POINTS], anchors, frames, face)
 
 
 def part_frames(points: Array) -> tuple[Array, Array]:
@@ -137,17 +141,6 @@ def part_frames(points: Array) -> tuple[Array, Array]:
     anchors, frames = np.empty((len(PARTS), 3)), np.empty((len(PARTS), 3, 3))
     _fill_parts(points, anchors, frames)
     return anchors, frames
-
-
-def _face_direction(points: Array) -> Array:
-    """Return the vector (3) from between the ears to the nose, of surface points (19, 3)."""
-    ears = [SURFACE_POINT[f'{side}_ear'] for side in SIDES]
-    return points[SURFACE_POINT['nose']] - points[ears].mean(axis=0)
-
-
-def _rest_points(body: BodyModel, betas: Array, rest: Array) -> Array:
-    """Return the surface points (19, 3) of the T-posed body with joints (29, 3) in metres."""
-    return np.concatenate([rest, body.landmarks(betas)])[_REST_SOURCES] + _REST_OFFSETS
 
 
 @kernel(floats(2), floats(2), floats(3))

@@ -25,6 +25,7 @@ MODULES = (
     'perception.landmark_joints', 'perception.blazepose', 'rotations', 'camera',
     'body.proportions', 'body.skinning', 'drawing', 'fusion.gaussians',
     'fusion.grouping', 'fusion.placing', 'fusion.view', 'smoothing', 'posing',
+    'body.betas', 'tracking.shape',
 )  # fmt: skip
 # Maximum number of processes. More are not faster: one kernel takes a third of the total time.
 _MAX_WORKERS = 4

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from hybrik_ros.arrays import Array
 from hybrik_ros.body import BodyModel, fit_betas
+from hybrik_ros.compiling import floats, kernel
 from hybrik_ros.skeleton import JOINT_NAMES, MIRROR
+from hybrik_ros.vectors import distance
 
 # Distances between joints that tell the shape, and the standard deviation in metres of each in one
 # frame. The trunk bends, so its length is a weak measure.
@@ -33,7 +35,7 @@ SHAPE_PAIRS: tuple[tuple[int, int], ...] = (
     ),
     (JOINT_NAMES.index('left_shoulder'), JOINT_NAMES.index('right_shoulder')),
 )
-_PAIRS = np.array(SHAPE_PAIRS).T
+_PAIRS = np.array(SHAPE_PAIRS)
 SHAPE_SIGMAS: Array = np.append(np.repeat(list(_MEASURED.values()), 2), 0.06)
 
 # Standard deviation in metres of the network's constant error of a length, which no number of
@@ -177,9 +179,18 @@ class ShapeEstimator:
 
 def measure_lengths(joints: Array, confidence: Array) -> tuple[Array, Array]:
     """Return the distances of SHAPE_PAIRS (N) in metres, and the confidence of each (N)."""
-    first, second = _PAIRS
-    lengths = np.linalg.norm(joints[first] - joints[second], axis=1)
-    return lengths, np.minimum(confidence[first], confidence[second])
+    lengths, sure = np.empty(len(SHAPE_PAIRS)), np.empty(len(SHAPE_PAIRS))
+    _measure(joints, confidence, lengths, sure)
+    return lengths, sure
+
+
+@kernel(floats(2), floats(1), floats(1), floats(1))
+def _measure(joints: Array, confidence: Array, lengths: Array, sure: Array) -> None:
+    """Fill the results of measure_lengths."""
+    for n in range(len(lengths)):
+        first, second = _PAIRS[n, 0], _PAIRS[n, 1]
+        lengths[n] = distance(joints[first], joints[second])
+        sure[n] = min(confidence[first], confidence[second])
 
 
 def _advance(shape: ShapeEstimate, elapsed: float) -> ShapeEstimate:
