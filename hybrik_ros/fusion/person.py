@@ -291,7 +291,7 @@ def _place(
         global_rotations=global_rotations,
         betas=memory.shape.betas.copy(),
         translation=translation,
-        translation_confidence=float(joint_confidence.mean()),
+        translation_confidence=float(joint_confidence.sum()) / NUM_JOINTS,
         velocity=velocity.value.copy(),
         joint_sigma=lines.sigmas(solved.joints),
     )

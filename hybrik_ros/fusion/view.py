@@ -58,12 +58,12 @@ class View:
         if not np.isfinite(self.stamp):
             raise ValueError(f'the stamp of a view must be a finite number, not {self.stamp!r}')
 
-    @cached_property
+    @property
     def centre(self) -> Array:
         """Centre (3) of the camera in metres, fixed frame."""
         return self.frame_from_camera[:3, 3].copy()
 
-    @cached_property
+    @property
     def rotation(self) -> Array:
         """Rotation (3, 3) from the fixed frame to the optical frame."""
         return self.frame_from_camera[:3, :3].T.copy()

@@ -156,13 +156,12 @@ class ShapeEstimator:
 
     def _add(self, shape: ShapeEstimate, lengths: Array, confidence: Array) -> ShapeEstimate:
         """Add measurements, and fit the betas anew where that is worth it."""
-        weights, sums = shape.weights + confidence, shape.sums + confidence * lengths
-        # Bodies are symmetric: the other side counts as well.
-        both = weights + np.where(self._mirror >= 0, weights[self._mirror], 0.0)
-        known = self._sigmas <= _KNOWN_SIGMA * np.sqrt(both)
-        total = float(weights.sum())
+        weights, sums = shape.weights.copy(), shape.sums.copy()
+        known = shape.known.copy()
+        total, is_new = _accumulate(
+            lengths, confidence, self._sigmas, self._mirror, weights, sums, known
+        )
         grown = total >= _MIN_GROWTH * shape.fitted_weight
-        is_new = bool((known & ~shape.known).any())
         shape = replace(shape, weights=weights, sums=sums, known=known)
         if not (grown or is_new):
             return shape
@@ -175,6 +174,29 @@ class ShapeEstimator:
         safe = np.where(seen, weights, 1.0)
         sigmas = np.where(seen, np.hypot(self._sigmas / np.sqrt(safe), _LENGTH_BIAS), np.inf)
         return fit_betas(self._body, self._pairs, sums / safe, sigmas)
+
+
+@kernel(*3 * (floats(1),), 'int64[::1]', *2 * (floats(1),), 'boolean[::1]')
+def _accumulate(
+    lengths: Array, confidence: Array, sigmas: Array, mirror: NDArray[np.int64], weights: Array,
+    sums: Array, known: NDArray[np.bool_],
+) -> tuple[float, bool]:  # fmt: skip
+    """Add measurements (N) to weights, sums and known; return the total weight, and if one is new.
+
+    mirror (N) is the same length on the other side of the body; -1 for none.
+    """
+    total, is_new = 0.0, False
+    for n in range(len(weights)):
+        weights[n] += confidence[n]
+        sums[n] += confidence[n] * lengths[n]
+        total += weights[n]
+    for n in range(len(weights)):
+        # Bodies are symmetric: the other side counts as well.
+        both = weights[n] + (weights[mirror[n]] if mirror[n] >= 0 else 0.0)
+        is_known = sigmas[n] <= _KNOWN_SIGMA * np.sqrt(both)
+        is_new = is_new or (is_known and not known[n])
+        known[n] = is_known
+    return total, is_new
 
 
 def measure_lengths(joints: Array, confidence: Array) -> tuple[Array, Array]:
