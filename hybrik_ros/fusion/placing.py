@@ -61,7 +61,7 @@ class LinesOfSight:
         distance_sigmas: Array,
         sources: NDArray[np.int64],
     ) -> 'LinesOfSight':
-        """Return the lines of sight of a person of whom cameras see N landmarks.
+        """Return the lines of sight of a person with N landmarks that cameras see.
 
         Parameters
         ----------
