@@ -189,7 +189,7 @@ def _fuse(kind: Kind, sights: Sequence[Sight], prior: Prior | None) -> tuple[Fus
         np.array([sight.points for sight in sights]),
         np.array([sight.rays for sight in sights]),
         seen,
-        confidence * belief[:, kind.shown_joints],
+        confidence * np.take(belief, kind.shown_joints, axis=1),
         depth_sigmas,
         distance_sigmas,
         prior,
