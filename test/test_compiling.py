@@ -238,7 +238,7 @@ with Pipeline.create() as pipeline:
         camera = Camera.from_field_of_view(60, image.shape[1], image.shape[0])
         humans = pipeline(image, camera, number / 30)
     [human] = humans
-    observations = pipeline.observations
+    observations = pipeline.human_observations
     fusion = Fusion(pipeline.body)
     for number in range(20):
         seen = observations if number % 2 else humans
