@@ -1,5 +1,6 @@
 """From an observation and the memory of a person to a posed body. Pure: nothing is changed."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -11,14 +12,17 @@ from hybrik_ros.arrays import Array
 from hybrik_ros.body import BodyModel
 from hybrik_ros.body.proportions import Proportions
 from hybrik_ros.camera import IMAGE_UP, ImpossiblePoseError, locate
+from hybrik_ros.compiling import floats, kernel
 from hybrik_ros.kinematics import forward, solve
+from hybrik_ros.kinematics.matrices import multiply, multiply_back
 from hybrik_ros.perception.estimator import BodyPoints, Observation, only_seen
-from hybrik_ros.rotations import from_rotation_vector, to_rotation_vector
+from hybrik_ros.rotations import find_rotation_vector, set_vector_rotation
 from hybrik_ros.settings import Settings
 from hybrik_ros.skeleton import (
     BONE_TARGETS,
     JOINT_NAMES,
     NUM_JOINTS,
+    NUM_POINTS,
     PELVIS,
     SHOULDERS,
     THREE_CHILDREN,
@@ -32,6 +36,7 @@ from hybrik_ros.tracking.shape import (
     measure_lengths,
 )
 from hybrik_ros.tracking.track import GLANCE_SECONDS, MEMORY_SECONDS, FilterStates, Memory
+from hybrik_ros.vectors import norm
 
 # Returns measured over apparent distance of a body with these vertices (V, 3) and joint confidence
 # (24); None where it was not measured.
@@ -50,10 +55,9 @@ _PREVIOUS_WEIGHT = 0.12**2
 # The network's error in depth is six times that in the image.
 DEPTH_WEIGHT = 1 / 6**2
 # The joints of the trunk that no landmark shows by itself.
-_CORE = [joint for joint in TRUNK if joint not in SHOULDERS]
+_CORE = tuple(joint for joint in TRUNK if joint not in SHOULDERS)
 _SPINE = tuple(JOINT_NAMES.index(name) for name in ('spine1', 'spine2', 'spine3'))
 _NECK = tuple(JOINT_NAMES.index(name) for name in ('neck', 'head'))
-_LINKS = np.array([[len(_SPINE)], [len(_NECK)]])
 _MAX_NECK_ANGLE = np.radians(45)  # of each joint of the neck
 _RELAX_SECONDS = 1.0  # time constant with which a limb that is not seen comes to rest
 # Radians from the T-pose, in which arms are level, to arms that hang: 15 degrees off the vertical,
@@ -321,6 +325,8 @@ def _update_shape(
     elapsed: float,
 ) -> Memory:
     """Return the memory with the shape after this frame, and its proportions."""
+    if memory.shape.is_frozen:
+        return memory
     estimator = _shape_estimator(body)
     if points.betas is not None and not body.shape_names:  # SMPL's own shape space
         betas = points.betas[: body.num_betas]
@@ -481,11 +487,23 @@ def _solver_weights(confidence: Array, guesses: NDArray[np.bool_]) -> Array:
     says which way is up. What no landmark shows of it has the weight of its most certain joint,
     which places all of it.
     """
-    seen = (confidence > 0) & ~guesses
-    weights = np.where(seen, np.maximum(confidence, _MIN_WEIGHT), 0.0)
-    weights[list(TRUNK)] = np.maximum(weights[list(TRUNK)], _MIN_WEIGHT)
-    weights[_CORE] = weights[list(TRUNK)].max()
+    weights = np.empty(NUM_POINTS)
+    _fill_weights(confidence, guesses, weights)
     return weights
+
+
+@kernel(floats(1), 'boolean[::1]', floats(1))
+def _fill_weights(confidence: Array, guesses: NDArray[np.bool_], weights: Array) -> None:
+    """Fill the result of _solver_weights."""
+    for j in range(NUM_POINTS):
+        seen = confidence[j] > 0 and not guesses[j]
+        weights[j] = max(confidence[j], _MIN_WEIGHT) if seen else 0.0
+    most = _MIN_WEIGHT
+    for j in TRUNK:
+        weights[j] = max(weights[j], _MIN_WEIGHT)
+        most = max(most, weights[j])
+    for j in _CORE:
+        weights[j] = most
 
 
 def bend_evenly(rotations: Array, head_rotation: Array | None) -> Array:
@@ -501,16 +519,37 @@ def bend_evenly(rotations: Array, head_rotation: Array | None) -> Array:
     head_rotation : ndarray or None
         Global rotation (3, 3) of the head, if that is known by itself.
     """
-    spine1, spine2, spine3, neck, head = rotations[list(_SPINE + _NECK)]
-    spine = spine1 @ spine2 @ spine3
-    nod = neck @ head if head_rotation is None else (rotations[PELVIS] @ spine).T @ head_rotation
-    spine_share, neck_share = to_rotation_vector(np.stack([spine, nod])) / _LINKS
-    angle = float(np.linalg.norm(neck_share))
-    neck_share *= min(1.0, _MAX_NECK_ANGLE / max(angle, _MAX_NECK_ANGLE))
-    shares = from_rotation_vector(np.stack([spine_share, neck_share]))
     bent = rotations.copy()
-    bent[list(_SPINE)], bent[list(_NECK)] = shares
+    head = _T_POSE[0] if head_rotation is None else head_rotation
+    _bend(head, head_rotation is not None, bent)
     return bent
+
+
+@kernel(floats(2), 'boolean', floats(3))
+def _bend(head_rotation: Array, is_known: bool, rotations: Array) -> None:
+    """Change rotations (24, 3, 3) as bend_evenly does."""
+    spine, nod, product = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3))
+    quaternion, share = np.empty(4), np.empty(3)
+    multiply(rotations[_SPINE[0]], rotations[_SPINE[1]], product)
+    multiply(product, rotations[_SPINE[2]], spine)
+    if is_known:
+        multiply(rotations[PELVIS], spine, product)
+        multiply_back(product, head_rotation, nod)
+    else:
+        multiply(rotations[_NECK[0]], rotations[_NECK[1]], nod)
+    find_rotation_vector(spine, quaternion, share)
+    for k in range(3):
+        share[k] /= len(_SPINE)
+    for joint in _SPINE:
+        set_vector_rotation(share, rotations[joint])
+    find_rotation_vector(nod, quaternion, share)
+    for k in range(3):
+        share[k] /= len(_NECK)
+    limit = min(1.0, _MAX_NECK_ANGLE / max(norm(share), _MAX_NECK_ANGLE))
+    for k in range(3):
+        share[k] *= limit
+    for joint in _NECK:
+        set_vector_rotation(share, rotations[joint])
 
 
 def _relax(rotations: Array | None, weights: Array, elapsed: float) -> Array:
@@ -527,13 +566,26 @@ def _relax(rotations: Array | None, weights: Array, elapsed: float) -> Array:
     elapsed : float
         Seconds since then.
     """
-    unseen = np.flatnonzero(weights[_BONE_ENDS].max(axis=1) == 0)
     relaxed = _T_POSE.copy() if rotations is None else rotations.copy()
-    rest = _RESTING[unseen]
-    share = 0.0 if rotations is None else np.exp(-max(elapsed, 0.0) / _RELAX_SECONDS)
-    away = to_rotation_vector(rest.transpose(0, 2, 1) @ relaxed[unseen])
-    relaxed[unseen] = rest @ from_rotation_vector(share * away)
+    share = 0.0 if rotations is None else math.exp(-max(elapsed, 0.0) / _RELAX_SECONDS)
+    _relax_unseen(weights, share, relaxed)
     return relaxed
+
+
+@kernel(floats(1), 'float64', floats(3))
+def _relax_unseen(weights: Array, share: float, rotations: Array) -> None:
+    """Leave a share of the angle from rest of joints (24, 3, 3) of which no bone is seen."""
+    away, turn = np.empty((3, 3)), np.empty(3)
+    quaternion = np.empty(4)
+    for i in range(NUM_JOINTS):
+        ends = _BONE_ENDS[i]
+        if max(weights[ends[0]], weights[ends[1]], weights[ends[2]]) == 0:
+            multiply_back(_RESTING[i], rotations[i], away)
+            find_rotation_vector(away, quaternion, turn)
+            for k in range(3):
+                turn[k] *= share
+            set_vector_rotation(turn, away)
+            multiply(_RESTING[i], away, rotations[i])
 
 
 def _joint_confidence(confidence: Array, joints: Array, rays: Array) -> Array:

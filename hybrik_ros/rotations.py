@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hybrik_ros.arrays import Array
-from hybrik_ros.compiling import floats, kernel
+from hybrik_ros.compiling import compiled, floats, kernel
 
 _TINY = 1e-12  # minimum length of a vector, or sine of an angle, that has a direction
 
@@ -66,45 +66,56 @@ def from_rotation_vector(vector: ArrayLike) -> Array:
 def _fill_matrices(vectors: Array, matrices: Array) -> None:
     """Fill matrices (N, 3, 3) of rotation vectors (N, 3) by Rodrigues' formula."""
     for n in range(len(vectors)):
-        x, y, z = vectors[n, 0], vectors[n, 1], vectors[n, 2]
-        angle = np.hypot(np.hypot(x, y), z)
-        cos, length = np.cos(angle), max(angle, _TINY)
-        x, y, z = x / length, y / length, z / length
-        sin_x, sin_y, sin_z = np.sin(angle) * x, np.sin(angle) * y, np.sin(angle) * z
-        versine, m = 1 - cos, matrices[n]
-        m[0, 0] = versine * x * x + cos
-        m[0, 1] = versine * x * y - sin_z
-        m[0, 2] = versine * x * z + sin_y
-        m[1, 0] = versine * x * y + sin_z
-        m[1, 1] = versine * y * y + cos
-        m[1, 2] = versine * y * z - sin_x
-        m[2, 0] = versine * x * z - sin_y
-        m[2, 1] = versine * y * z + sin_x
-        m[2, 2] = versine * z * z + cos
+        set_vector_rotation(vectors[n], matrices[n])
+
+
+@compiled
+def set_vector_rotation(vector: Array, m: Array) -> None:
+    """Write the matrix of a rotation vector to m by Rodrigues' formula."""
+    x, y, z = vector[0], vector[1], vector[2]
+    angle = np.hypot(np.hypot(x, y), z)
+    cos, length = np.cos(angle), max(angle, _TINY)
+    x, y, z = x / length, y / length, z / length
+    sin_x, sin_y, sin_z = np.sin(angle) * x, np.sin(angle) * y, np.sin(angle) * z
+    versine = 1 - cos
+    m[0, 0] = versine * x * x + cos
+    m[0, 1] = versine * x * y - sin_z
+    m[0, 2] = versine * x * z + sin_y
+    m[1, 0] = versine * x * y + sin_z
+    m[1, 1] = versine * y * y + cos
+    m[1, 2] = versine * y * z - sin_x
+    m[2, 0] = versine * x * z - sin_y
+    m[2, 1] = versine * y * z + sin_x
+    m[2, 2] = versine * z * z + cos
 
 
 def to_rotation_vector(rotation: ArrayLike) -> Array:
     """Return the rotation vectors (..., 3), of angles in [0, pi], of matrices (..., 3, 3)."""
     matrices = np.array(rotation, float)
     vectors = np.empty(matrices.shape[:-1])
-    quaternions = np.empty((vectors.size // 3, 4))
-    _fill_quaternions(matrices.reshape(-1, 3, 3), quaternions)
-    _fill_vectors(quaternions, vectors.reshape(-1, 3))
+    _fill_vectors(matrices.reshape(-1, 3, 3), vectors.reshape(-1, 3))
     return vectors
 
 
-@kernel(floats(2), floats(2))
-def _fill_vectors(quaternions: Array, vectors: Array) -> None:
-    """Fill rotation vectors (N, 3) of unit quaternions (N, 4) of either sign."""
-    for n in range(len(vectors)):
-        x, y, z, w = quaternions[n, 0], quaternions[n, 1], quaternions[n, 2], quaternions[n, 3]
-        half_sin = np.sqrt(x * x + y * y + z * z)
-        scale = 2.0  # sin(a/2) / a tends to 1/2 at the identity.
-        if half_sin > _TINY:
-            scale = 2 * np.arctan2(half_sin, abs(w)) / half_sin
-        if w < 0:
-            scale = -scale
-        vectors[n, 0], vectors[n, 1], vectors[n, 2] = scale * x, scale * y, scale * z
+@kernel(floats(3), floats(2))
+def _fill_vectors(matrices: Array, vectors: Array) -> None:
+    """Fill rotation vectors (N, 3) of matrices (N, 3, 3)."""
+    quaternion = np.empty(4)
+    for n in range(len(matrices)):
+        find_rotation_vector(matrices[n], quaternion, vectors[n])
+
+
+@compiled
+def find_rotation_vector(m: Array, q: Array, vector: Array) -> None:
+    """Write the rotation vector of a matrix to vector; q (4) is scratch."""
+    _find_quaternion(m, q)
+    half_sin = np.sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2])
+    scale = 2.0  # sin(a/2) / a tends to 1/2 at the identity.
+    if half_sin > _TINY:
+        scale = 2 * np.arctan2(half_sin, abs(q[3])) / half_sin
+    if q[3] < 0:
+        scale = -scale
+    vector[0], vector[1], vector[2] = scale * q[0], scale * q[1], scale * q[2]
 
 
 def to_quaternion(rotation: ArrayLike) -> Array:
@@ -138,24 +149,29 @@ def to_quaternion(rotation: ArrayLike) -> Array:
 def _fill_quaternions(matrices: Array, quaternions: Array) -> None:
     """Fill quaternions (N, 4) of matrices (N, 3, 3), of either sign."""
     for n in range(len(matrices)):
-        m, q = matrices[n], quaternions[n]
-        trace = m[0, 0] + m[1, 1] + m[2, 2]
-        k = 3
-        for i in range(3):
-            if m[i, i] > trace and (k == 3 or m[i, i] > m[k, k]):
-                k = i
-        # These sums of matrix elements are 4 q[k] q.
-        if k == 3:
-            q[0], q[1], q[2] = m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]
-            q[3] = 1 + trace
-        else:
-            i, j = (k + 1) % 3, (k + 2) % 3
-            q[k] = 1 + m[k, k] - m[i, i] - m[j, j]
-            q[i], q[j] = m[k, i] + m[i, k], m[k, j] + m[j, k]
-            q[3] = m[j, i] - m[i, j]
-        length = np.sqrt(q[0] ** 2 + q[1] ** 2 + q[2] ** 2 + q[3] ** 2)
-        for k in range(4):
-            q[k] /= length
+        _find_quaternion(matrices[n], quaternions[n])
+
+
+@compiled
+def _find_quaternion(m: Array, q: Array) -> None:
+    """Write the quaternion (4) of a matrix, of either sign, to q."""
+    trace = m[0, 0] + m[1, 1] + m[2, 2]
+    k = 3
+    for i in range(3):
+        if m[i, i] > trace and (k == 3 or m[i, i] > m[k, k]):
+            k = i
+    # These sums of matrix elements are 4 q[k] q.
+    if k == 3:
+        q[0], q[1], q[2] = m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]
+        q[3] = 1 + trace
+    else:
+        i, j = (k + 1) % 3, (k + 2) % 3
+        q[k] = 1 + m[k, k] - m[i, i] - m[j, j]
+        q[i], q[j] = m[k, i] + m[i, k], m[k, j] + m[j, k]
+        q[3] = m[j, i] - m[i, j]
+    length = np.sqrt(q[0] ** 2 + q[1] ** 2 + q[2] ** 2 + q[3] ** 2)
+    for k in range(4):
+        q[k] /= length
 
 
 def from_quaternion(quaternion: ArrayLike) -> Array:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hybrik_ros.arrays import Array
+from hybrik_ros.compiling import compiled, floats, kernel
 from hybrik_ros.rotations import from_rotation_vector, to_rotation_vector
 
 _MIN_ELAPSED = 1e-9  # seconds; stamps resolve no less
@@ -31,7 +32,7 @@ class FilterState:
     value : ndarray
         The last smoothed value.
     velocity : ndarray
-        The smoothed velocity per second; a scalar 0 at the first value.
+        The smoothed velocity per second; 0 at the first value.
     """
 
     measured: Array
@@ -75,16 +76,19 @@ class OneEuroFilter(ABC):
         """
         measured = np.asarray(measured, float)
         if state is None:
-            return FilterState(measured.copy(), measured.copy(), np.zeros(()))
+            still = np.zeros_like(self._difference(measured, measured))
+            return FilterState(measured.copy(), measured.copy(), still)
         if elapsed < _MIN_ELAPSED:
             return state
-        change = self._difference(state.measured, measured) / elapsed
-        velocity = state.velocity + _gain(self.velocity_cutoff, elapsed) * (change - state.velocity)
-        speed = np.sqrt(np.sum(np.square(velocity), axis=-1, keepdims=True))
+        change = np.ascontiguousarray(self._difference(state.measured, measured))
+        velocity, gain = state.velocity.copy(), np.empty((*change.shape[:-1], 1))
+        _follow(
+            change.reshape(-1, change.shape[-1]), elapsed, self.min_cutoff, self.beta,
+            self.velocity_cutoff, velocity.reshape(-1, change.shape[-1]), gain.reshape(-1),
+        )  # fmt: skip
         value = state.value
         if self.predict:
             value = self._move(value, velocity * elapsed)
-        gain = _gain(self.min_cutoff + self.beta * speed, elapsed)
         value = self._move(value, gain * self._difference(value, measured))
         return FilterState(measured.copy(), value, velocity)
 
@@ -133,6 +137,22 @@ class RotationFilter(OneEuroFilter):
         return start @ from_rotation_vector(offset)
 
 
-def _gain(cutoff: ArrayLike, elapsed: float) -> Array:
+@kernel(floats(2), *4 * ('float64',), floats(2), floats(1))
+def _follow(
+    change: Array, elapsed: float, min_cutoff: float, beta: float, velocity_cutoff: float,
+    velocity: Array, gain: Array,
+) -> None:  # fmt: skip
+    """Update velocities (M, n) after changes (M, n); fill the shares (M) of the steps to take."""
+    share = _gain(velocity_cutoff, elapsed)
+    for m in range(len(change)):
+        square = 0.0
+        for k in range(change.shape[1]):
+            velocity[m, k] += share * (change[m, k] / elapsed - velocity[m, k])
+            square += velocity[m, k] ** 2
+        gain[m] = _gain(min_cutoff + beta * np.sqrt(square), elapsed)
+
+
+@compiled
+def _gain(cutoff: float, elapsed: float) -> float:
     """Return the share of a step that a low-pass filter takes in `elapsed` seconds."""
-    return -np.expm1(-2 * np.pi * np.asarray(cutoff, float) * elapsed)
+    return -np.expm1(-2 * np.pi * cutoff * elapsed)

@@ -226,6 +226,7 @@ FRAMES = """
 import numpy as np
 from hybrik_ros.camera import Camera
 from hybrik_ros.drawing import draw_human, vertex_normals
+from hybrik_ros.fusion import Fusion, View
 from hybrik_ros.pipeline import Pipeline
 from hybrik_ros.share import SAMPLE
 import cv2
@@ -237,6 +238,12 @@ with Pipeline.create() as pipeline:
         camera = Camera.from_field_of_view(60, image.shape[1], image.shape[0])
         humans = pipeline(image, camera, number / 30)
     [human] = humans
+    observations = pipeline.human_observations
+    fusion = Fusion(pipeline.body)
+    for number in range(20):
+        seen = observations if number % 2 else humans
+        found = fusion({name: View(number / 30, np.eye(4), seen) for name in 'ab'})
+    assert found
     draw_human(image, human, pipeline.body.faces, camera)
     vertex_normals(human.vertices, pipeline.body.faces)
 """

@@ -694,8 +694,7 @@ def test_the_head_is_as_sure_as_nose_and_ears(known, camera, body, landmark):
     landmarks.visibility[landmark] = 0.3
     observation, proportions = observe(landmarks, camera), Proportions.of(body, betas)
     _, confidence = observation.joints(proportions)
-    told = pointers(observation, proportions)
-    sure = {pointer.joint: pointer.confidence for pointer in told}
+    sure = pointers(observation, proportions).confidence
     for name in ('head', 'head_top'):
         assert confidence[POINT[name]] == pytest.approx(0.3)
     for name in ('head', 'neck'):
@@ -737,8 +736,7 @@ def test_a_hand_that_shrinks_to_a_point_tells_nothing(known, camera, body):
     observation = observe(landmarks_of(points, camera), camera)
     joints, confidence = observation.joints(whole)
     assert {'left_hand', 'left_middle_tip'} == names_of(find_guesses(joints, confidence, whole))
-    told = pointers(observation, whole)
-    sure = {pointer.joint: pointer.confidence for pointer in told}
+    sure = pointers(observation, whole).confidence
     for part in ('elbow', 'wrist'):
         assert sure[POINT[f'left_{part}']] < 0.05
         assert sure[POINT[f'right_{part}']] > 0.5

@@ -12,7 +12,7 @@ from hybrik_ros.body.reading import read_body_file
 from hybrik_ros.body.skinning import skin, strongest_weights
 from hybrik_ros.kinematics import forward
 from hybrik_ros.kinematics.validation import to_real_array
-from hybrik_ros.skeleton import LANDMARK_VERTICES, LEAF_VERTICES, NUM_JOINTS, PARENTS
+from hybrik_ros.skeleton import LANDMARK_VERTICES, LEAF_VERTICES, NUM_JOINTS, NUM_POINTS, PARENTS
 
 DEFAULT_BODY = Path(__file__).parent.parent / 'data' / 'body.npz'
 
@@ -70,8 +70,8 @@ class BodyModel:
         self._influences, self._weights = strongest_weights(arrays['weights'])
         self._posedirs = _pose_directions(arrays)
         regressor = np.asarray(arrays['J_regressor'], dtype=np.float64)
-        self._mean_joints = _regress_points(regressor, self._template)
-        self._joint_directions = _regress_points(regressor, self._shapedirs)
+        self._mean_points = _regress_points(regressor, self._template)
+        self._point_directions = _regress_points(regressor, self._shapedirs)
         self._shaped_templates: dict[bytes, tuple[NDArray[np.float32], Array]] = {}
 
     @classmethod
@@ -99,7 +99,16 @@ class BodyModel:
 
     def rest_joints(self, betas: ArrayLike | None = None) -> Array:
         """Return the joints and leaves (29, 3) of the T-pose in metres for betas (num_betas)."""
-        return self._mean_joints + self._joint_directions @ self._check_betas(betas)
+        return self.rest_points(betas)[:NUM_POINTS]
+
+    def rest_points(self, betas: ArrayLike | None = None) -> Array:
+        """Return joints, leaves and landmarks (38, 3) of the T-pose in metres.
+
+        The landmarks are skeleton.LANDMARK_VERTICES in their order.
+        """
+        directions = self._point_directions.reshape(-1, self.num_betas)
+        moved = directions @ self._check_betas(betas)
+        return self._mean_points + moved.reshape(-1, 3)
 
     @property
     def has_smpl_betas(self) -> bool:
@@ -109,7 +118,7 @@ class BodyModel:
     @property
     def joint_directions(self) -> Array:
         """Derivative (29, 3, num_betas) of rest_joints by the betas, in metres."""
-        return self._joint_directions
+        return self._point_directions[:NUM_POINTS]
 
     @property
     def vertex_joints(self) -> NDArray[np.uint8]:
@@ -191,9 +200,10 @@ class BodyModel:
 
 
 def _regress_points(regressor: Array, values: Array) -> Array:
-    """Return values of joints and leaves (29, ...) from those of vertices (V, ...)."""
+    """Return values of joints, leaves and landmarks (38, ...) from those of vertices (V, ...)."""
     joints = np.tensordot(regressor, values, axes=1)
-    return np.concatenate([joints, values[list(LEAF_VERTICES)]])
+    leaves, landmarks = values[list(LEAF_VERTICES)], values[list(LANDMARK_VERTICES.values())]
+    return np.concatenate([joints, leaves, landmarks])
 
 
 def _check_shape(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:

@@ -7,12 +7,13 @@ and trunk follow with the body's own proportions.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hybrik_ros.arrays import Array
 from hybrik_ros.body.model import BodyModel
-from hybrik_ros.compiling import floats, kernel
-from hybrik_ros.skeleton import JOINT_NAMES, LEAF_NAMES
-from hybrik_ros.vectors import cross, dot
+from hybrik_ros.compiling import compiled, floats, kernel
+from hybrik_ros.skeleton import JOINT_NAMES, LANDMARK_VERTICES, LEAF_NAMES, NUM_POINTS
+from hybrik_ros.vectors import cross, norm
 
 SIDES = ('left', 'right')
 JOINT = {name: index for index, name in enumerate(JOINT_NAMES + LEAF_NAMES)}
@@ -26,6 +27,9 @@ _POINT_NAMES = (
     ),
 )  # fmt: skip
 SURFACE_POINT = {name: index for index, name in enumerate(_POINT_NAMES)}
+
+_NOSE = SURFACE_POINT['nose']
+_EARS = [SURFACE_POINT[f'{side}_ear'] for side in SIDES]
 
 # The rigid parts. Each follows an anchor, a first direction exactly, and a second one as nearly as
 # the first allows.
@@ -59,10 +63,35 @@ def _part_points() -> np.ndarray:
         )
         found[f'{side}_hand'] = (wrist, (index[0], pinky[0]), wrist, index, pinky)
         found[f'{side}_foot'] = (ankle, toe, heel, ankle, heel)
-    return np.array([found[part] for part in PARTS]).transpose(1, 0, 2)
+    return np.ascontiguousarray(np.transpose([found[part] for part in PARTS], (1, 0, 2)))
 
 
 _PART_POINTS = _part_points()
+
+
+def _rest_sources() -> tuple[NDArray[np.int64], Array]:
+    """Return where the surface points of a T-posed body are from.
+
+    Returns
+    -------
+    sources : ndarray
+        Index of each (19) in its joints and leaves followed by its landmarks.
+    offsets : ndarray
+        Offset (19, 3) of each from that in metres: index and little finger stand for the width of a
+        flat hand, palm down.
+    """
+    names = (*JOINT, *LANDMARK_VERTICES)
+    shown_by = {'index': 'middle_tip', 'pinky': 'middle_tip', 'toe': 'big_toe'}
+    sources, offsets = [], np.zeros((len(SURFACE_POINT), 3))
+    for point, row in SURFACE_POINT.items():
+        side, _, name = point.rpartition('_')
+        found = f'{side}_{shown_by.get(name, name)}' if side else name
+        sources.append(names.index(found))
+        offsets[row] = {'index': _FRONT, 'pinky': -_FRONT}.get(name, 0.0)
+    return np.array(sources), offsets
+
+
+_REST_SOURCES, _REST_OFFSETS = _rest_sources()
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,85 +118,61 @@ class Proportions:
     @classmethod
     def of(cls, body: BodyModel, betas: Array) -> 'Proportions':
         """Return the proportions of a body with these betas."""
-        points = _rest_points(body, betas)
-        anchors, frames = part_frames(points)
-        return cls(body.rest_joints(betas), anchors, frames, face_direction(points))
-
-    def bone(self, start: str, end: str) -> Array:
-        """Return the unit vector (3) from one joint to another, by name."""
-        bone = self.rest[JOINT[end]] - self.rest[JOINT[start]]
-        return np.asarray(bone / np.linalg.norm(bone))
-
-    def foot(self, side: str) -> Array:
-        """Return the unit vector (3) from heel to toe of the left or right foot."""
-        return np.asarray(self.frames[PARTS.index(f'{side}_foot'), :, 0])
+        points = body.rest_points(betas)
+        surface = points[_REST_SOURCES] + _REST_OFFSETS
+        anchors, frames = part_frames(surface)
+        face = surface[_NOSE] - (surface[_EARS[0]] + surface[_EARS[1]]) / 2
+        return cls(points[:NUM_POINTS], anchors, frames, face)
 
 
-def part_frames(points: Array, parts: slice = slice(None)) -> tuple[Array, Array]:
-    """Return anchors (P, 3) and frames (P, 3, 3) of P of PARTS.
+def part_frames(points: Array) -> tuple[Array, Array]:
+    """Return anchors (7, 3) and frames (7, 3, 3) of PARTS.
 
     Parameters
     ----------
     points : ndarray
         Surface points (19, 3) in the order of SURFACE_POINT.
-    parts : slice
-        The parts.
 
     Returns
     -------
     anchors, frames : ndarray
         x of a frame is the part's first direction, and its second lies in the x-y plane.
     """
-    anchors, to, start, second_to, second_start = points[_PART_POINTS[:, parts]].mean(axis=2)
-    return anchors, _frames(to - start, second_to - second_start)
+    anchors, frames = np.empty((len(PARTS), 3)), np.empty((len(PARTS), 3, 3))
+    _fill_parts(points, anchors, frames)
+    return anchors, frames
 
 
-def face_direction(points: Array) -> Array:
-    """Return the vector (3) from between the ears to the nose, of surface points (19, 3)."""
-    ears = [SURFACE_POINT[f'{side}_ear'] for side in SIDES]
-    return points[SURFACE_POINT['nose']] - points[ears].mean(axis=0)
+@kernel(floats(2), floats(2), floats(3))
+def _fill_parts(points: Array, anchors: Array, frames: Array) -> None:
+    """Fill the results of part_frames."""
+    scratch = np.empty((4, 3))
+    for part in range(len(anchors)):
+        find_part(points, part, anchors[part], frames[part], scratch)
 
 
-def _rest_points(body: BodyModel, betas: Array) -> Array:
-    """Return the surface points (19, 3) of the T-posed body in metres.
-
-    Index and little finger stand for the width of a flat hand, palm down.
-    """
-    rest = body.rest_joints(betas)
-    points = np.empty((len(SURFACE_POINT), 3))
-    points[SURFACE_POINT['nose']] = body.landmark('nose', betas)
-    for side in SIDES:
-        tip = rest[JOINT[f'{side}_middle_tip']]
-        found = {
-            'index': tip + _FRONT,
-            'pinky': tip - _FRONT,
-            'ear': body.landmark(f'{side}_ear', betas),
-            'heel': body.landmark(f'{side}_heel', betas),
-            'toe': body.landmark(f'{side}_big_toe', betas),
-            **{
-                name: rest[JOINT[f'{side}_{name}']]
-                for name in ('hip', 'shoulder', 'wrist', 'ankle')
-            },
-        }
-        for name, point in found.items():
-            points[SURFACE_POINT[f'{side}_{name}']] = point
-    return points
+@compiled
+def find_part(points: Array, part: int, anchor: Array, frame: Array, scratch: Array) -> None:
+    """Fill anchor (3) and frame (3, 3) of a part by surface points (19, 3); scratch is (4, 3)."""
+    x, y, z, second = scratch[0], scratch[1], scratch[2], scratch[3]
+    for k in range(3):
+        anchor[k] = _middle(points, 0, part, k)
+        x[k] = _middle(points, 1, part, k) - _middle(points, 2, part, k)
+        second[k] = _middle(points, 3, part, k) - _middle(points, 4, part, k)
+    length = max(norm(x), _MIN_LENGTH)
+    for k in range(3):
+        x[k] /= length
+    cross(x, second, z)
+    length = max(norm(z), _MIN_LENGTH)
+    for k in range(3):
+        z[k] /= length
+    cross(z, x, y)
+    for k in range(3):
+        frame[k, 0], frame[k, 1], frame[k, 2] = x[k], y[k], z[k]
 
 
-@kernel(floats(2), floats(2))
-def _frames(first: Array, second: Array) -> Array:
-    """Return rotations (N, 3, 3): x the first direction, the second in the x-y plane."""
-    frames = np.zeros((len(first), 3, 3))
-    x, y, z = np.empty(3), np.empty(3), np.empty(3)
-    for n in range(len(first)):
-        length = max(np.sqrt(dot(first[n], first[n])), _MIN_LENGTH)
-        for k in range(3):
-            x[k] = first[n, k] / length
-        cross(x, second[n], z)
-        length = max(np.sqrt(dot(z, z)), _MIN_LENGTH)
-        for k in range(3):
-            z[k] /= length
-        cross(z, x, y)
-        for k in range(3):
-            frames[n, k, 0], frames[n, k, 1], frames[n, k, 2] = x[k], y[k], z[k]
-    return frames
+@compiled
+def _middle(points: Array, row: int, part: int, k: int) -> float:
+    """Return coordinate k of the middle of the two points in a row of a part's points."""
+    first, second = _PART_POINTS[row, part, 0], _PART_POINTS[row, part, 1]
+    return (points[first, k] + points[second, k]) / 2

@@ -24,7 +24,8 @@ MODULES = (
     'kinematics.solver', 'kinematics.twist_estimation', 'kinematics.tree',
     'perception.landmark_joints', 'perception.blazepose', 'rotations', 'camera',
     'body.proportions', 'body.skinning', 'drawing', 'fusion.gaussians',
-    'fusion.grouping',
+    'fusion.grouping', 'fusion.placing', 'fusion.view', 'smoothing', 'posing',
+    'body.betas', 'tracking.shape',
 )  # fmt: skip
 # Maximum number of processes. More are not faster: one kernel takes a third of the total time.
 _MAX_WORKERS = 4

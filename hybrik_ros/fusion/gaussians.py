@@ -84,51 +84,64 @@ def fuse(
     prior : Prior, optional
         Where motion tells that the landmarks are.
     """
-    fused, fits = np.empty(points.shape[1:]), np.empty(points.shape[:2])
+    fused, weights = np.empty(points.shape[1:]), np.empty(confidence.shape)
+    seen = np.empty(confidence.shape[1])
     where, information = (points[0], 0.0) if prior is None else (prior.points, prior.sigma**-2)
     _fuse(
-        points, rays, confidence * belief, depth_sigmas, distance_sigmas, where, information, fused,
-        fits,
+        points, rays, confidence, belief, depth_sigmas, distance_sigmas, where, information, fused,
+        weights, seen,
     )  # fmt: skip
-    weights = confidence * fits
-    return Fused(fused, 1 - np.prod(1 - weights, axis=0), weights)
+    return Fused(fused, seen, weights)
 
 
 @kernel(
-    *(floats(3), floats(3), floats(2), floats(2), floats(1), floats(2), 'float64'),
-    *(floats(2), floats(2)),
+    *(floats(3), floats(3), floats(2), floats(2), floats(2), floats(1), floats(2), 'float64'),
+    *(floats(2), floats(2), floats(1)),
 )
 def _fuse(
-    points: Array, rays: Array, confidence: Array, depth_sigmas: Array, distance_sigmas: Array,
-    prior: Array, prior_information: float, fused: Array, fits: Array,
+    points: Array, rays: Array, confidence: Array, belief: Array, depth_sigmas: Array,
+    distance_sigmas: Array, prior: Array, prior_information: float, fused: Array, weights: Array,
+    seen: Array,
 ) -> None:  # fmt: skip
-    """Fill fused (N, 3), and how far each view fits it (V, N), in [0, 1]."""
+    """Fill points, weights and confidence of Fused."""
     views, count = confidence.shape
-    shifts = np.zeros(views)
+    shifts, fits, believed = np.zeros(views), np.ones((views, count)), np.empty((views, count))
     across, along = np.empty((views, count)), np.empty((views, count))
+    matrix, inverse, right = np.empty((3, 3)), np.empty((3, 3)), np.empty(3)
     for v in range(views):
         for n in range(count):
-            weight = max(confidence[v, n], _MIN_CONFIDENCE)
-            across[v, n], along[v, n] = weight / ACROSS**2, weight / depth_sigmas[v, n] ** 2
-            fits[v, n] = 1.0
+            believed[v, n] = max(confidence[v, n] * belief[v, n], _MIN_CONFIDENCE)
+            across[v, n] = believed[v, n] / ACROSS**2
+            along[v, n] = believed[v, n] / depth_sigmas[v, n] ** 2
     for step in range(_STEPS):
         for n in range(count):
-            _find_mean(n, points, rays, across, along, shifts, prior, prior_information, fused[n])
+            _collect(n, points, rays, across, along, shifts, prior, prior_information, matrix,
+                     right)  # fmt: skip
+            invert(matrix, inverse)
+            rotate(inverse, right, fused[n])
         for v in range(views):
             shifts[v] = _find_shift(points[v], rays[v], along[v], fused, distance_sigmas[v])
         if views > 1 and step > 0:
             for v in range(views):
-                _doubt(points[v], rays[v], confidence[v], depth_sigmas[v], fused, shifts[v],
+                _doubt(points[v], rays[v], believed[v], depth_sigmas[v], fused, shifts[v],
                        across[v], along[v], fits[v])  # fmt: skip
+    for n in range(count):
+        hidden = 1.0
+        for v in range(views):
+            weights[v, n] = confidence[v, n] * fits[v, n]
+            hidden *= 1 - weights[v, n]
+        seen[n] = 1 - hidden
 
 
 @compiled
-def _find_mean(
+def _collect(
     n: int, points: Array, rays: Array, across: Array, along: Array, shifts: Array, prior: Array,
-    prior_information: float, mean: Array,
+    prior_information: float, matrix: Array, right: Array,
 ) -> None:  # fmt: skip
-    """Fill the most probable place (3) of landmark n, given the shifts (V) of all depths."""
-    matrix, inverse, right = np.empty((3, 3)), np.empty((3, 3)), np.empty(3)
+    """Fill the inverse covariance (3, 3) of landmark n, and its product (3) with the mean.
+
+    They follow from the shifts (V) of all depths.
+    """
     for r in range(3):
         right[r] = prior_information * prior[n, r]
         for c in range(3):
@@ -142,8 +155,6 @@ def _find_mean(
             matrix[r, r] += high
             for c in range(3):
                 matrix[r, c] += (low - high) * ray[r] * ray[c]
-    invert(matrix, inverse)
-    rotate(inverse, right, mean)
 
 
 @compiled
@@ -163,18 +174,18 @@ def _find_shift(
 
 @compiled
 def _doubt(
-    points: Array, rays: Array, confidence: Array, depth_sigmas: Array, fused: Array, shift: float,
+    points: Array, rays: Array, believed: Array, depth_sigmas: Array, fused: Array, shift: float,
     across: Array, along: Array, fits: Array,
 ) -> None:  # fmt: skip
     """Fill the information (N) of one view, and how far it fits (N), by its distance from fused."""
-    gap = np.empty(3)
     for n in range(len(points)):
+        depth = square = 0.0
         for k in range(3):
-            gap[k] = fused[n, k] - points[n, k]
-        depth = dot(gap, rays[n])
-        aside = max(dot(gap, gap) - depth**2, 0.0) / _FAR_ACROSS**2
+            gap = fused[n, k] - points[n, k]
+            depth += gap * rays[n, k]
+            square += gap * gap
+        aside = max(square - depth**2, 0.0) / _FAR_ACROSS**2
         away = ((depth - shift) / _FAR_ALONG) ** 2
-        weight = max(confidence[n], _MIN_CONFIDENCE)
         fits[n] = 1 / (1 + aside) ** 2
-        across[n] = weight * fits[n] / ACROSS**2
-        along[n] = weight / (1 + away) / depth_sigmas[n] ** 2
+        across[n] = believed[n] * fits[n] / ACROSS**2
+        along[n] = believed[n] / (1 + away) / depth_sigmas[n] ** 2

@@ -1,5 +1,6 @@
 """One person over time: from what several cameras see to a posed body in the fixed frame."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -163,40 +164,46 @@ def pose_person(
     sights, kind = of_one_kind(sights, memory.body.proportions, up)
     if memory.kind != kind.landmarks:  # The last landmarks are others.
         memory = PersonMemory(memory.body, kind.landmarks, pelvis=memory.pelvis)
-    fused = _fuse(kind, sights, _expect(memory, options, elapsed))
-    lines = _lines_of_sight(kind, fused, sights)
-    memory = _follow(memory, fused.points, elapsed)
-    now = _advance(fused.points, sights, memory, options)
-    points, memory = _smooth(now, list(kind.hips_at), memory, options, elapsed)
+    fused, lines = _fuse(kind, sights, _expect(memory, options, elapsed))
+    motion = _find_motion(memory, fused.points, elapsed)
+    points, state = fused.points, memory.landmarks
+    if options.smoothing:
+        points = _advance(points, sights, motion)
+        points, state = _smooth(points, kind.hips_at, state, elapsed)
     shown = _show(kind, points, fused, sights)
     solved = solve_body(shown, memory.body, body, options, elapsed, up, lines.sight)
-    confidence = 1 - float(np.prod([1 - sight.confidence for sight in sights]))
-    return _place(id, confidence, solved, lines, memory, options, elapsed)
+    confidence = 1 - math.prod(1 - sight.confidence for sight in sights)
+    placed = _place(id, confidence, solved, lines, memory.pelvis, options, elapsed)
+    human, moved, pelvis = placed
+    return human, PersonMemory(moved, kind.landmarks, fused.points, motion, state, pelvis)
 
 
-def _fuse(kind: Kind, sights: Sequence[Sight], prior: Prior | None) -> Fused:
-    return fuse(
-        np.stack([sight.points for sight in sights]),
-        np.stack([sight.rays for sight in sights]),
-        np.stack([sight.landmark_confidence for sight in sights]),
-        np.stack([sight.confidence * sight.belief[kind.shown_joints] for sight in sights]),
-        np.stack([sight.depth_sigmas for sight in sights]),
-        np.array([sight.distance_sigma for sight in sights]),
+def _fuse(kind: Kind, sights: Sequence[Sight], prior: Prior | None) -> tuple[Fused, LinesOfSight]:
+    """Return the landmarks of a person, and the lines of sight of the joints."""
+    belief = np.array([sight.belief for sight in sights], float)
+    confidence = np.array([sight.confidence for sight in sights], float)[:, None]
+    seen = np.array([sight.landmark_confidence for sight in sights], float)
+    depth_sigmas = np.array([sight.depth_sigmas for sight in sights], float)
+    distance_sigmas = np.array([sight.distance_sigma for sight in sights], float)
+    fused = fuse(
+        np.array([sight.points for sight in sights]),
+        np.array([sight.rays for sight in sights]),
+        seen,
+        confidence * np.take(belief, kind.shown_joints, axis=1),
+        depth_sigmas,
+        distance_sigmas,
         prior,
     )
-
-
-def _lines_of_sight(kind: Kind, fused: Fused, sights: Sequence[Sight]) -> LinesOfSight:
-    depths = np.stack([sight.depth_sigmas for sight in sights])[:, kind.sources].mean(axis=2)
-    distances = np.array([sight.distance_sigma for sight in sights])[:, None]
-    belief = np.stack([sight.belief for sight in sights])
-    return LinesOfSight(
-        centres=np.stack([sight.centre for sight in sights]),
-        rotations=np.stack([sight.rotation for sight in sights]),
-        seen=fused.weights[:, kind.sources].min(axis=2),
-        belief=belief[:, JointPoints.shown_joints],
-        depth_variances=depths**2 + distances**2,
+    lines = LinesOfSight.of(
+        np.array([sight.centre for sight in sights]),
+        np.array([sight.rotation for sight in sights]),
+        fused.weights,
+        belief,
+        depth_sigmas,
+        distance_sigmas,
+        kind.sources,
     )
+    return fused, lines
 
 
 def _expect(memory: PersonMemory, options: Settings, elapsed: float) -> Prior | None:
@@ -207,36 +214,30 @@ def _expect(memory: PersonMemory, options: Settings, elapsed: float) -> Prior | 
     return Prior(memory.predict(elapsed), _PRIOR_SIGMA + growth)
 
 
-def _follow(memory: PersonMemory, points: Array, elapsed: float) -> PersonMemory:
-    """Return the memory with the landmarks of this time, and their motion."""
+def _find_motion(memory: PersonMemory, points: Array, elapsed: float) -> Array:
+    """Return the velocities (N, 3) of the landmarks at this time in metres per second."""
     if memory.points is None or memory.motion is None:
-        return replace(memory, points=points, motion=np.zeros_like(points))
+        return np.zeros_like(points)
     if elapsed <= 0:
-        return replace(memory, points=points)
-    share = -np.expm1(-elapsed / _MOTION_SECONDS)
+        return memory.motion
+    share = -math.expm1(-elapsed / _MOTION_SECONDS)
     change = (points - memory.points) / elapsed - memory.motion
-    return replace(memory, points=points, motion=memory.motion + share * change)
+    return np.asarray(memory.motion + share * change)
 
 
-def _advance(
-    points: Array, sights: Sequence[Sight], memory: PersonMemory, options: Settings
-) -> Array:
+def _advance(points: Array, sights: Sequence[Sight], motion: Array) -> Array:
     """Return the landmarks where they should be now, if those of some cameras are late."""
-    delay = float(np.mean([sight.delay for sight in sights]))
-    if not options.smoothing or memory.motion is None or delay == 0:
-        return points
-    return points + delay * memory.motion
+    delay = sum(sight.delay for sight in sights) / len(sights)
+    return points + delay * motion if delay else points
 
 
 def _smooth(
-    points: Array, hips: list[int], memory: PersonMemory, options: Settings, elapsed: float
-) -> tuple[Array, PersonMemory]:
-    """Return the landmarks, smoothed relative to the hips, and the memory of that."""
-    if not options.smoothing:
-        return points, memory
-    middle = points[hips].mean(axis=0)
-    state = _LANDMARK_FILTER.step(memory.landmarks, points - middle, elapsed)
-    return middle + state.value, replace(memory, landmarks=state)
+    points: Array, hips: Sequence[int], state: FilterState | None, elapsed: float
+) -> tuple[Array, FilterState]:
+    """Return the landmarks, smoothed relative to the hips, and the state of their filter."""
+    middle = (points[hips[0]] + points[hips[1]]) / 2
+    state = _LANDMARK_FILTER.step(state, points - middle, elapsed)
+    return middle + state.value, state
 
 
 def _show(
@@ -258,23 +259,26 @@ def _place(
     confidence: float,
     solved: Solved,
     lines: LinesOfSight,
-    memory: PersonMemory,
+    state: FilterState | None,
     options: Settings,
     elapsed: float,
-) -> tuple[Human, PersonMemory]:
-    """Return the solved body where its joints are seen, its pelvis smoothed over time."""
+) -> tuple[Human, Memory, FilterState | None]:
+    """Return the solved body where its joints are seen, and what to remember of it.
+
+    The pelvis is smoothed over time, by a filter with this state.
+    """
     rest = solved.memory.proportions.rest
     joints, joint_confidence = solved.joints[:NUM_JOINTS], solved.confidence[:NUM_JOINTS]
     posed, global_rotations = forward(solved.rotations, rest)
     posed = posed[:NUM_JOINTS]
     pelvis = rest[PELVIS] + lines.locate(posed, joints, joint_confidence)
     if options.smoothing:
-        state = _PELVIS_FILTER.step(memory.pelvis, pelvis, elapsed)
-        pelvis, memory = state.value, replace(memory, pelvis=state)
-    memory = replace(memory, body=move(solved.memory, pelvis, elapsed))
+        state = _PELVIS_FILTER.step(state, pelvis, elapsed)
+        pelvis = state.value
+    memory = move(solved.memory, pelvis, elapsed)
     translation = pelvis - rest[PELVIS]
     posed = posed + translation
-    velocity = memory.body.filters.velocity
+    velocity = memory.filters.velocity
     assert velocity is not None
     certain = lines.believed * doubt_missed(joint_confidence, lines.missed(posed, joints))
     human = Human(
@@ -285,10 +289,10 @@ def _place(
         joint_confidence=only_seen(certain),
         rotations=solved.rotations.copy(),
         global_rotations=global_rotations,
-        betas=memory.body.shape.betas.copy(),
+        betas=memory.shape.betas.copy(),
         translation=translation,
-        translation_confidence=float(joint_confidence.mean()),
+        translation_confidence=float(joint_confidence.sum()) / NUM_JOINTS,
         velocity=velocity.value.copy(),
         joint_sigma=lines.sigmas(solved.joints),
     )
-    return human, memory
+    return human, memory, state

@@ -9,7 +9,7 @@ import numpy as np
 
 from hybrik_ros.arrays import Array
 from hybrik_ros.body import BodyModel
-from hybrik_ros.camera import ImpossiblePoseError, on_rays
+from hybrik_ros.compiling import floats, kernel
 from hybrik_ros.human import Human, HumanObservation
 from hybrik_ros.kinematics import forward, twist_of
 from hybrik_ros.perception.appearance import NOT_SEEN
@@ -18,10 +18,11 @@ from hybrik_ros.perception.estimator import Observation
 from hybrik_ros.perception.hybrik import JointPoints
 from hybrik_ros.perception.landmarks import LandmarkPoints
 from hybrik_ros.skeleton import NUM_JOINTS, PARENTS, PELVIS
+from hybrik_ros.vectors import norm
 
 LEAF_PARENTS = PARENTS[NUM_JOINTS:]
 # The landmarks of the limbs, by the name of the set.
-LIMBS_AT = {kind.landmarks: list(kind.limbs_at) for kind in (LandmarkPoints, JointPoints)}
+LIMBS_AT = {kind.landmarks: np.array(kind.limbs_at) for kind in (LandmarkPoints, JointPoints)}
 # Seconds by which the filters of a node delay the limbs of a whole body; fitted to walking people.
 _BODY_DELAY = 0.03
 _MAX_ROTATION_ERROR = 1e-3  # of the product of a rotation with its transpose
@@ -52,10 +53,20 @@ class View:
     people: Sequence[Observation | HumanObservation | Human] = ()
 
     def __post_init__(self) -> None:
-        transform = np.asarray(self.frame_from_camera, float)
+        transform = np.ascontiguousarray(self.frame_from_camera, float)
         object.__setattr__(self, 'frame_from_camera', _check_transform(transform))
         if not np.isfinite(self.stamp):
             raise ValueError(f'the stamp of a view must be a finite number, not {self.stamp!r}')
+
+    @property
+    def centre(self) -> Array:
+        """Centre (3) of the camera in metres, fixed frame."""
+        return self.frame_from_camera[:3, 3].copy()
+
+    @property
+    def rotation(self) -> Array:
+        """Rotation (3, 3) from the fixed frame to the optical frame."""
+        return self.frame_from_camera[:3, :3].T.copy()
 
 
 class Limbs(NamedTuple):
@@ -143,10 +154,9 @@ def see(camera: str, view: View, body: BodyModel) -> list[Sight]:
     found = []
     for person in view.people:
         delay = _BODY_DELAY if isinstance(person, Human) else 0.0
-        try:
-            found.append(_place(camera, view, _observe(person, body), delay))
-        except ImpossiblePoseError:
-            continue
+        sight = _place(camera, view, _observe(person, body), delay)
+        if sight is not None:
+            found.append(sight)
     return found
 
 
@@ -186,20 +196,21 @@ def _observe_body(human: Human, body: BodyModel) -> HumanObservation:
     )
 
 
-def _place(camera: str, view: View, seen: HumanObservation, delay: float) -> Sight:
-    """Return an observation in the fixed frame."""
-    rotation, centre = view.frame_from_camera[:3, :3], view.frame_from_camera[:3, 3]
-    local = on_rays(seen.rays, seen.depths + seen.distance)
-    offsets = local @ rotation.T
+def _place(camera: str, view: View, seen: HumanObservation, delay: float) -> Sight | None:
+    """Return an observation in the fixed frame; None with a landmark behind the camera."""
+    local, depths = (np.ascontiguousarray(each, float) for each in (seen.rays, seen.depths))
+    points, rays = np.empty((2, len(depths), 3))
+    if not _place_points(local, depths, seen.distance, view.frame_from_camera, points, rays):
+        return None
     return Sight(
         camera=camera,
         id=seen.id,
         confidence=seen.confidence,
-        centre=centre,
-        rotation=rotation.T,
+        centre=view.centre,
+        rotation=view.rotation,
         landmarks=seen.landmarks,
-        points=centre + offsets,
-        rays=offsets / np.linalg.norm(offsets, axis=1, keepdims=True),
+        points=points,
+        rays=rays,
         landmark_confidence=seen.landmark_confidence,
         belief=seen.belief,
         depth_sigmas=seen.depth_sigmas,
@@ -209,6 +220,28 @@ def _place(camera: str, view: View, seen: HumanObservation, delay: float) -> Sig
         betas=seen.betas,
         delay=delay,
     )
+
+
+@kernel(floats(2), floats(1), 'float64', floats(2), floats(2), floats(2))
+def _place_points(
+    local: Array, depths: Array, distance: float, transform: Array, points: Array, rays: Array
+) -> bool:
+    """Fill points (N, 3) and unit rays (N, 3) in the fixed frame; return whether all are in front.
+
+    local are the rays (N, 2) in the optical frame; depths (N) are relative to the distance.
+    """
+    for n in range(len(depths)):
+        depth = depths[n] + distance
+        if not depth > 0:
+            return False
+        x, y = depth * local[n, 0], depth * local[n, 1]
+        for k in range(3):
+            rays[n, k] = transform[k, 0] * x + transform[k, 1] * y + transform[k, 2] * depth
+            points[n, k] = transform[k, 3] + rays[n, k]
+        length = norm(rays[n])
+        for k in range(3):
+            rays[n, k] /= length
+    return True
 
 
 def _check_transform(transform: Array) -> Array:

@@ -28,7 +28,6 @@ _FAULTS = {
 }
 # Maximum coordinate in metres, to which larger ones are clipped; they would lose all precision.
 _MAX_COORDINATE = 1e9
-_MIN_SIGHT = 1e-12  # metres; shorter lines of sight have no direction
 
 
 def solve(
@@ -147,24 +146,24 @@ def _scale_sights(
     ValueError
         As `solve`.
     """
-    in_depth = _spread('depth_weight', depth_weight, batch, (NUM_POINTS,))[..., None]
-    if not ((in_depth > 0) & (in_depth <= 1)).all():
-        raise ValueError(f'depth_weight must be in (0, 1], not {depth_weight!r}')
+    in_depth = _spread('depth_weight', depth_weight, batch, (NUM_POINTS,))
     along = joints if sight is None else _spread('sight', sight, batch, (NUM_POINTS, 3))
-    if sight is not None and not np.isfinite(along).all():
+    sights = np.empty((len(joints), NUM_POINTS, 3))
+    fault = solver.scale_sights(along, in_depth, sights)
+    if fault == solver.BAD_DEPTH_WEIGHT:
+        raise ValueError(f'depth_weight must be in (0, 1], not {depth_weight!r}')
+    if fault == solver.BAD_SIGHT and sight is not None:
         raise ValueError('sight contains NaN or infinity')
-    # A joint without confidence may be NaN or huge, and one at the origin has no line of sight.
-    with np.errstate(over='ignore', invalid='ignore'):
-        length = np.sqrt(np.sum(along * along, axis=-1, keepdims=True))
-        scaled = np.sqrt(1 - in_depth) * (along / np.maximum(length, _MIN_SIGHT))
-    return np.where((length > _MIN_SIGHT) & np.isfinite(scaled), scaled, 0.0)
+    return sights
 
 
 def _spread(name: str, value: ArrayLike, batch: tuple[int, ...], core: tuple[int, ...]) -> Array:
     """Return a value as an array (B, *core) for every element of a batch."""
     array = to_real_array(name, value)
-    try:
-        return np.broadcast_to(array, batch + core).reshape(-1, *core)
+    try:  # A copy, as what broadcast_to returns is not writable.
+        if array.shape != batch + core or not array.flags.carray:
+            array = np.array(np.broadcast_to(array, batch + core), order='C')
+        return array.reshape(-1, *core)
     except ValueError:
         raise ValueError(
             f'{name} must be of a shape that broadcasts to {batch + core}, not {array.shape}'

@@ -66,6 +66,14 @@ def multiply_back(a: Array, b: Array, out: Array) -> None:
 
 
 @compiled
+def multiply_transposed(a: Array, b: Array, out: Array) -> None:
+    """Write a @ b.T to out, which is neither a nor b."""
+    for r in range(3):
+        for c in range(3):
+            out[r, c] = a[r, 0] * b[c, 0] + a[r, 1] * b[c, 1] + a[r, 2] * b[c, 2]
+
+
+@compiled
 def set_identity(out: Array) -> None:
     """Write the identity to out."""
     for r in range(3):
@@ -113,11 +121,12 @@ def is_rotation(m: Array) -> bool:
             dot = m[0, a] * m[0, b] + m[1, a] * m[1, b] + m[2, a] * m[2, b]
             if not abs(dot - (1.0 if a == b else 0.0)) < _MAX_ROTATION_ERROR:
                 return False
-    return _determinant(m) > 0
+    return determinant(m) > 0
 
 
 @compiled
-def _determinant(m: Array) -> float:
+def determinant(m: Array) -> float:
+    """Return the determinant of a matrix."""
     return (
         m[0, 0] * (m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1])
         + m[0, 1] * (m[1, 2] * m[2, 0] - m[1, 0] * m[2, 2])

@@ -3,10 +3,21 @@
 Unknowns are turns[i], a small rotation vector in the global frame of everything below joint i about
 that joint, and shift, a translation of the whole body. Joint j moves by the shift and the sum over
 its ancestors i of turns[i] x (q(j) - q(i)), where q are the rebuilt joints. The weight of a joint
-is confidence (I - s s.T), where s is its row of sights: the line of sight, of a length up to 1.
+is W = confidence (I - s s.T), where s is its row of sights: the line of sight, of a length up to 1.
 
-The normal matrix couples joints with their ancestors only, so that it is eliminated from the leaves
-to the root without fill-in.
+A joint that moves by u, and everything from it on that turns by w about it, cost
+
+    u W u / 2 + w B u + w A w / 2 - f u - m w
+
+with sums, over all joints below it that lie at levers l, of their weights W, B = [l] W and
+A = [l].T W [l] (inertia), of their weighted residuals f (forces) and m = l x f (moments); [l] is
+the matrix of the cross product. From the leaves to the root, the turn of each joint is eliminated,
+and what remains is added to the sums of the joint above. So the cost of a step grows with the
+number of joints, as in the articulated body algorithm.
+
+References
+----------
+Featherstone: Rigid Body Dynamics Algorithms (2008), chapter 7.
 """
 
 import numpy as np
@@ -14,19 +25,10 @@ from numpy.typing import NDArray
 
 from hybrik_ros.arrays import Array
 from hybrik_ros.compiling import compiled
-from hybrik_ros.kinematics.matrices import (
-    TINY,
-    invert,
-    multiply,
-    multiply_back,
-    rotate,
-    rotate_back,
-)
-from hybrik_ros.kinematics.tree import ANCESTORS, DEPTH, PARENT
+from hybrik_ros.kinematics.matrices import TINY, invert, multiply, rotate
+from hybrik_ros.kinematics.tree import PARENT, find_bone
 from hybrik_ros.skeleton import NUM_JOINTS, NUM_POINTS
-from hybrik_ros.vectors import cross, dot
-
-_NUM_BLOCKS = NUM_JOINTS + 1  # block 0 is the shift, block i + 1 the turn of joint i
+from hybrik_ros.vectors import cross
 
 
 @compiled
@@ -40,167 +42,146 @@ def find_step(
     confidence (29) is 0 for joints of other parts; moves tells whether the part moves the whole
     body; returns (24, 3) are the turns that lead back to the previous rotations.
     """
-    normal = np.zeros((_NUM_BLOCKS, _NUM_BLOCKS, 3, 3))  # lower blocks only: [below, above]
-    gradient = np.zeros((_NUM_BLOCKS, 3))
-    levers = np.zeros((_NUM_BLOCKS, 3))
-    chain = np.zeros(_NUM_BLOCKS, np.int64)
-    residual = np.empty(3)
-    # lever x sight: how a turn moves the joint along its line of sight.
-    moments = np.zeros((_NUM_BLOCKS, 3))
-    _start_equations(normal, gradient, parts, part, damping, returns, return_weight)
-    for j in range(NUM_POINTS):
-        weight = confidence[j]
-        if not weight > 0:
-            continue
-        sight = sights[j]
-        _find_residual(target[j], rebuilt[j], sight, residual)
-        length = _find_levers(j, rebuilt, parts, part, chain, levers)
-        for a in range(length):
-            cross(levers[a], sight, moments[a])
-        _add_turns(normal, gradient, chain, length, levers, moments, weight, residual)
-        if moves:
-            _add_shift(normal, gradient, chain, length, levers, moments, weight, residual, sight)
-    _solve_tree(normal, gradient)
-    for k in range(3):
-        shift[k] = gradient[0, k]
-    for i in range(NUM_JOINTS):
-        for k in range(3):
-            turns[i, k] = gradient[i + 1, k]
-
-
-@compiled
-def _start_equations(
-    normal: Array, gradient: Array, parts: NDArray[np.int64], part: int, damping: float,
-    returns: Array, return_weight: float,
-) -> None:  # fmt: skip
-    """Fill the diagonal with damping and with the weight of the previous rotations."""
-    for k in range(3):
-        normal[0, 0, k, k] = TINY
-    for i in range(NUM_JOINTS):
-        held = return_weight if parts[i] == part else 0.0
-        for k in range(3):
-            normal[i + 1, i + 1, k, k] = damping + held
-            gradient[i + 1, k] = held * returns[i, k]
-
-
-@compiled
-def _find_residual(target: Array, rebuilt: Array, sight: Array, residual: Array) -> None:
-    """Fill the residual (3) of a joint, less of it along the line of sight."""
-    for k in range(3):
-        residual[k] = target[k] - rebuilt[k]
-    along = dot(sight, residual)
-    for k in range(3):
-        residual[k] -= along * sight[k]
-
-
-@compiled
-def _find_levers(
-    j: int, rebuilt: Array, parts: NDArray[np.int64], part: int, chain: NDArray[np.int64],
-    levers: Array,
-) -> int:  # fmt: skip
-    """Fill the ancestors of joint j in a part, and its levers from them; return their number."""
-    length = 0
-    i = PARENT[j]
-    while i >= 0 and parts[i] == part:
-        chain[length] = i
-        for k in range(3):
-            levers[length, k] = rebuilt[j, k] - rebuilt[i, k]
-        length += 1
-        i = PARENT[i]
-    return length
-
-
-@compiled
-def _add_turns(
-    normal: Array, gradient: Array, chain: NDArray[np.int64], length: int, levers: Array,
-    moments: Array, weight: float, residual: Array,
-) -> None:  # fmt: skip
-    """Add a joint to the equations of the turns of its ancestors.
-
-    The derivative of the joint by a turn is -[lever], and its transpose times the residual is the
-    moment of the residual. The block of turns a and b is [a].T [b] = (a . b) I - b a.T.
-    """
-    for a in range(length):
-        x, y, z = levers[a, 0], levers[a, 1], levers[a, 2]
-        row = chain[a] + 1
-        gradient[row, 0] += weight * (y * residual[2] - z * residual[1])
-        gradient[row, 1] += weight * (z * residual[0] - x * residual[2])
-        gradient[row, 2] += weight * (x * residual[1] - y * residual[0])
-        for b in range(a, length):
-            column = chain[b] + 1
-            product = x * levers[b, 0] + y * levers[b, 1] + z * levers[b, 2]
+    weights, mixed = np.zeros((NUM_POINTS, 3, 3)), np.zeros((NUM_POINTS, 3, 3))
+    inertia, free, moved = np.zeros((NUM_POINTS, 3, 3)), np.zeros((3, 3)), np.zeros(3)
+    forces, moments = np.zeros((NUM_POINTS, 3)), np.zeros((NUM_POINTS, 3))
+    lever, scratch = np.empty(3), np.empty((3, 3, 3))
+    held = damping + return_weight
+    for j in range(NUM_POINTS - 1, -1, -1):
+        if confidence[j] > 0:
+            _add_joint(target[j], rebuilt[j], sights[j], confidence[j], weights[j], forces[j])
+        if j < NUM_JOINTS and parts[j] == part:
+            _eliminate_turn(returns[j], return_weight, held, weights[j], mixed[j], inertia[j],
+                            forces[j], moments[j], turns[j], scratch)  # fmt: skip
+        above = PARENT[j]
+        if above >= 0 and parts[above] == part:
+            find_bone(rebuilt, j, rebuilt[above], lever)
+            _carry_sums(lever, weights[j], mixed[j], inertia[j], weights[above], mixed[above],
+                        inertia[above], scratch)  # fmt: skip
+            _carry_forces(lever, forces[j], moments[j], forces[above], moments[above])
+        elif moves:
             for r in range(3):
-                lever = weight * levers[b, r]
-                moment = weight * moments[a, r]
+                moved[r] += forces[j, r]
                 for c in range(3):
-                    change = normal[row, column, r, c] - lever * levers[a, c]
-                    normal[row, column, r, c] = change - moment * moments[b, c]
-                normal[row, column, r, r] += weight * product
+                    free[r, c] += weights[j, r, c]
+    for k in range(3):
+        free[k, k] += TINY
+        shift[k] = 0.0
+    if moves:
+        invert(free, scratch[0])
+        rotate(scratch[0], moved, shift)
+    _find_turns(rebuilt, parts, part, held, mixed, inertia, shift, turns)
 
 
 @compiled
-def _add_shift(
-    normal: Array, gradient: Array, chain: NDArray[np.int64], length: int, levers: Array,
-    moments: Array, weight: float, residual: Array, sight: Array,
-) -> None:  # fmt: skip
-    """Add a joint to the equations of the shift."""
+def _add_joint(
+    target: Array, rebuilt: Array, sight: Array, confidence: float, weight: Array, force: Array
+) -> None:
+    """Add a joint's weight (3, 3) and its weighted residual (3)."""
     for r in range(3):
-        normal[0, 0, r, r] += weight
-        gradient[0, r] += weight * residual[r]
         for c in range(3):
-            normal[0, 0, r, c] -= weight * sight[r] * sight[c]
-    for a in range(length):
-        x, y, z = levers[a, 0], levers[a, 1], levers[a, 2]
-        row = chain[a] + 1
-        normal[row, 0, 0, 1] -= weight * z
-        normal[row, 0, 0, 2] += weight * y
-        normal[row, 0, 1, 0] += weight * z
-        normal[row, 0, 1, 2] -= weight * x
-        normal[row, 0, 2, 0] -= weight * y
-        normal[row, 0, 2, 1] += weight * x
+            same = 1.0 if r == c else 0.0
+            share = confidence * (same - sight[r] * sight[c])
+            weight[r, c] += share
+            force[r] += share * (target[c] - rebuilt[c])
+
+
+@compiled
+def _eliminate_turn(
+    back: Array, return_weight: float, held: float, weight: Array, mixed: Array, inertia: Array,
+    force: Array, moment: Array, turn: Array, scratch: Array,
+) -> None:  # fmt: skip
+    """Reduce the sums about a joint to what they are with its best turn.
+
+    A turn t costs held t t / 2 - return_weight back t besides. With K = A + held I and
+    g = m + return_weight back, the best one is K^-1 (g - B u - A w), where u is the motion of the
+    joint, and w what it is turned by from above. Fills its constant part K^-1 g.
+    """
+    matrix, inverse, pulled = scratch[0], scratch[1], scratch[2]
+    for r in range(3):
+        moment[r] += return_weight * back[r]
+        for c in range(3):
+            matrix[r, c] = inertia[r, c] + (held if r == c else 0.0)
+    invert(matrix, inverse)
+    rotate(inverse, moment, turn)
+    multiply(inverse, mixed, pulled)
+    for r in range(3):
+        for k in range(3):
+            force[r] -= mixed[k, r] * turn[k]
+            for c in range(3):
+                weight[r, c] -= mixed[k, r] * pulled[k, c]
+    # As A K^-1 = I - held K^-1, nothing is lost by cancellation.
+    for r in range(3):
+        moment[r] = held * turn[r] - return_weight * back[r]
+        for c in range(3):
+            mixed[r, c] = held * pulled[r, c]
+            same = 1.0 if r == c else 0.0
+            inertia[r, c] = held * (same - held * inverse[r, c])
+
+
+@compiled
+def _carry_sums(
+    d: Array, weight: Array, mixed: Array, inertia: Array, all_weights: Array, all_mixed: Array,
+    all_inertia: Array, scratch: Array,
+) -> None:  # fmt: skip
+    """Add the sums about a joint to those about the one above, from which it lies at d.
+
+    There, B is B + [d] W, and A is A - B [d] - (B [d]).T - [d] W [d].
+    """
+    turned, twice, side = scratch[0], scratch[1], scratch[2]
+    for c in range(3):
+        turned[0, c] = d[1] * weight[2, c] - d[2] * weight[1, c]
+        turned[1, c] = d[2] * weight[0, c] - d[0] * weight[2, c]
+        turned[2, c] = d[0] * weight[1, c] - d[1] * weight[0, c]
+    for r in range(3):
+        cross(turned[r], d, twice[r])
+        cross(mixed[r], d, side[r])
+    for r in range(3):
+        for c in range(3):
+            all_weights[r, c] += weight[r, c]
+            all_mixed[r, c] += mixed[r, c] + turned[r, c]
+            all_inertia[r, c] += inertia[r, c] - side[r, c] - side[c, r] - twice[r, c]
+
+
+@compiled
+def _carry_forces(
+    d: Array, force: Array, moment: Array, all_forces: Array, all_moments: Array
+) -> None:
+    """Add force and moment about a joint to those about the one above: m is m + d x f there."""
+    all_moments[0] += moment[0] + d[1] * force[2] - d[2] * force[1]
+    all_moments[1] += moment[1] + d[2] * force[0] - d[0] * force[2]
+    all_moments[2] += moment[2] + d[0] * force[1] - d[1] * force[0]
+    for k in range(3):
+        all_forces[k] += force[k]
+
+
+@compiled
+def _find_turns(
+    rebuilt: Array, parts: NDArray[np.int64], part: int, held: float, mixed: Array, inertia: Array,
+    shift: Array, turns: Array,
+) -> None:  # fmt: skip
+    """Complete the turns (24, 3) of a part, from the root outwards; others are zero.
+
+    mixed and inertia are as _eliminate_turn leaves them: held K^-1 B and held K^-1 A.
+    """
+    motions, totals = np.empty((NUM_JOINTS, 3)), np.empty((NUM_JOINTS, 3))
+    lever, swept = np.empty(3), np.empty(3)
+    for i in range(NUM_JOINTS):
+        above = PARENT[i]
+        is_carried = above >= 0 and parts[above] == part
+        if is_carried:
+            find_bone(rebuilt, i, rebuilt[above], lever)
+            cross(totals[above], lever, swept)
+        for k in range(3):
+            motions[i, k] = motions[above, k] + swept[k] if is_carried else shift[k]
+            totals[i, k] = totals[above, k] if is_carried else 0.0
+        if parts[i] != part:
+            for k in range(3):
+                turns[i, k] = 0.0
+            continue
         for r in range(3):
             for c in range(3):
-                normal[row, 0, r, c] -= weight * moments[a, r] * sight[c]
-
-
-@compiled
-def _solve_tree(normal: Array, gradient: Array) -> None:
-    """Solve the tree-shaped normal equations; the solution replaces the gradient."""
-    n = normal.shape[0]
-    scaled = np.empty((n, 3, 3))
-    inverses = np.empty((n, 3, 3))
-    product = np.empty((3, 3))
-    part = np.empty(3)
-    for row in range(n - 1, -1, -1):
-        invert(normal[row, row], inverses[row])
-        above = DEPTH[row - 1] + 1 if row > 0 else 0
-        for a in range(above):
-            upper = _block_above(row, a)
-            multiply(inverses[row], normal[row, upper], scaled[a])
-            rotate_back(scaled[a], gradient[row], part)
-            for k in range(3):
-                gradient[upper, k] -= part[k]
-        for a in range(above):
-            lower = _block_above(row, a)
-            for b in range(a, above):
-                upper = _block_above(row, b)
-                multiply_back(normal[row, lower], scaled[b], product)
-                for r in range(3):
-                    for c in range(3):
-                        normal[lower, upper, r, c] -= product[r, c]
-    for row in range(n):
-        for a in range(DEPTH[row - 1] + 1 if row > 0 else 0):
-            upper = _block_above(row, a)
-            rotate(normal[row, upper], gradient[upper], part)
-            for k in range(3):
-                gradient[row, k] -= part[k]
-        rotate(inverses[row], gradient[row], part)
+                change = mixed[i, r, c] * motions[i, c] + inertia[i, r, c] * totals[i, c]
+                turns[i, r] -= change / held
         for k in range(3):
-            gradient[row, k] = part[k]
-
-
-@compiled
-def _block_above(row: int, order: int) -> int:
-    """Return the order-th block above another: those of its joint's ancestors, then the shift."""
-    joint = row - 1
-    return ANCESTORS[joint, order] + 1 if order < DEPTH[joint] else 0
+            totals[i, k] += turns[i, k]

@@ -13,11 +13,8 @@ import numpy as np
 
 from hybrik_ros.arrays import Array
 from hybrik_ros.compiling import compiled
+from hybrik_ros.kinematics.eigen import diagonalise
 from hybrik_ros.kinematics.matrices import TINY, set_axis_rotation, set_identity
-
-_MAX_SWEEPS = 20  # of Jacobi's method, which usually takes four or five
-# Maximum ratio of the squares of off-diagonal and diagonal elements after the last sweep.
-_MAX_OFF_DIAGONAL = 1e-32
 
 
 @compiled
@@ -26,7 +23,7 @@ def fit_rotation(covariance: Array, out: Array) -> None:
     m = np.empty((4, 4))
     vectors = np.zeros((4, 4))
     _fill_quaternion_matrix(covariance, m)
-    _diagonalise(m, vectors)
+    diagonalise(m, vectors)
     best = 0
     for p in range(1, 4):
         if m[p, p] > m[best, best]:
@@ -57,42 +54,3 @@ def _fill_quaternion_matrix(covariance: Array, m: Array) -> None:
         m[0, a + 1] = m[a + 1, 0] = scaled[c, b] - scaled[b, c]
         m[a + 1, a + 1] = 2 * scaled[a, a] - m[0, 0]
         m[a + 1, b + 1] = m[b + 1, a + 1] = scaled[a, b] + scaled[b, a]
-
-
-@compiled
-def _diagonalise(m: Array, vectors: Array) -> None:
-    """Diagonalise a symmetric matrix (4, 4) in place; fill its eigenvectors, which start as 0."""
-    for p in range(4):
-        vectors[p, p] = 1.0
-    for _ in range(_MAX_SWEEPS):
-        rest = size = 0.0
-        for p in range(4):
-            size += m[p, p] * m[p, p]
-            for q in range(p):
-                rest += m[p, q] * m[p, q]
-        if rest <= _MAX_OFF_DIAGONAL * size:
-            break
-        for p in range(3):
-            for q in range(p + 1, 4):
-                _rotate_away(m, vectors, p, q)
-
-
-@compiled
-def _rotate_away(m: Array, vectors: Array, p: int, q: int) -> None:
-    """Apply one rotation of Jacobi's method, which makes m[p, q] of a symmetric matrix zero."""
-    if m[p, q] == 0:
-        return
-    theta = (m[q, q] - m[p, p]) / (2 * m[p, q])
-    tangent = 1 / (abs(theta) + np.sqrt(theta * theta + 1))
-    if theta < 0:
-        tangent = -tangent
-    cos = 1 / np.sqrt(tangent * tangent + 1)
-    sin = tangent * cos
-    for k in range(4):
-        m[k, p], m[k, q] = cos * m[k, p] - sin * m[k, q], sin * m[k, p] + cos * m[k, q]
-    for k in range(4):
-        m[p, k], m[q, k] = cos * m[p, k] - sin * m[q, k], sin * m[p, k] + cos * m[q, k]
-        vectors[k, p], vectors[k, q] = (
-            cos * vectors[k, p] - sin * vectors[k, q],
-            sin * vectors[k, p] + cos * vectors[k, q],
-        )

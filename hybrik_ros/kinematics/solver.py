@@ -10,9 +10,14 @@ from hybrik_ros.kinematics.parts import divide, find_moving_part
 from hybrik_ros.kinematics.refinement import refine
 from hybrik_ros.kinematics.tree import pose_at
 from hybrik_ros.skeleton import NUM_JOINTS, NUM_POINTS
+from hybrik_ros.vectors import norm
 
 # Results of check_batch.
 VALID, BAD_REST, BAD_PREVIOUS, BAD_CONFIDENCE, BAD_JOINTS = range(5)
+
+# Faults that scale_sights returns.
+BAD_DEPTH_WEIGHT, BAD_SIGHT = 1, 2
+_MIN_SIGHT = 1e-12  # metres; shorter lines of sight have no direction
 
 # Maximum of previous_weight in square metres; larger values have the same effect.
 _MAX_PREVIOUS_WEIGHT = 1e9
@@ -44,6 +49,28 @@ def check_batch(
                         return BAD_JOINTS, largest
                     largest = max(largest, abs(target[b, j, k]))
     return VALID, largest
+
+
+@kernel(floats(3), floats(2), floats(3))
+def scale_sights(along: Array, depth_weights: Array, sights: Array) -> int:
+    """Fill lines of sight (B, 29, 3) of length sqrt(1 - depth_weight); return the first fault.
+
+    A joint without confidence may be NaN or huge, and one at the origin has no line of sight: they
+    are zero there.
+    """
+    fault = VALID
+    for b in range(along.shape[0]):
+        for j in range(NUM_POINTS):
+            if not 0 < depth_weights[b, j] <= 1:
+                return BAD_DEPTH_WEIGHT
+            length, scale = norm(along[b, j]), np.sqrt(1 - depth_weights[b, j])
+            for k in range(3):
+                if not np.isfinite(along[b, j, k]):
+                    fault = BAD_SIGHT
+                scaled = scale * (along[b, j, k] / max(length, _MIN_SIGHT))
+                usable = length > _MIN_SIGHT and np.isfinite(scaled)
+                sights[b, j, k] = scaled if usable else 0.0
+    return fault
 
 
 @kernel(

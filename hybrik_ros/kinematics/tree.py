@@ -21,16 +21,6 @@ for _joint, _three in THREE_CHILDREN.items():
 # The joints that determine the root, which are the first ones: pelvis, hips and spine1.
 ROOT_JOINTS = np.arange(CHILDREN[PELVIS, 2] + 1)
 
-# Number (24) of ancestors of each joint, and these ancestors (24, 24), the nearest first.
-DEPTH = np.zeros(NUM_JOINTS, np.int64)
-ANCESTORS = np.full((NUM_JOINTS, NUM_JOINTS), -1)
-for _joint in range(NUM_JOINTS):
-    _ancestor = PARENTS[_joint]
-    while _ancestor >= 0:
-        ANCESTORS[_joint, DEPTH[_joint]] = _ancestor
-        DEPTH[_joint] += 1
-        _ancestor = PARENTS[_ancestor]
-
 
 @compiled
 def pose(rotations: Array, rest: Array, joints: Array, global_rotations: Array) -> None:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,7 +18,7 @@ from hybrik_ros.arrays import Array
 from hybrik_ros.kinematics.inverse import check_arguments
 from hybrik_ros.kinematics.twist_estimation import estimate_twist
 from hybrik_ros.kinematics.validation import to_real_array
-from hybrik_ros.rotations import scaled, to_quaternion, unit
+from hybrik_ros.rotations import to_quaternion, unit
 from hybrik_ros.skeleton import BONE_TARGETS, NUM_JOINTS
 
 # The twist is the weighted mean of the observed, no and the previous twist. The weight of an
@@ -95,10 +96,57 @@ class Pointer:
             raise ValueError(f'confidence must be in [0, 1], not {self.confidence}')
 
 
+class Pointers(NamedTuple):
+    """Pointers of all joints, as arrays; those of joints without one are NaN.
+
+    Attributes
+    ----------
+    rest, seen, stretched : ndarray
+        Directions (24, 3), as of Pointer.
+    shares, centres, confidence : ndarray
+        Numbers (24), as of Pointer.
+    """
+
+    rest: Array
+    seen: Array
+    stretched: Array
+    shares: Array
+    centres: Array
+    confidence: Array
+
+    @classmethod
+    def none(cls) -> 'Pointers':
+        """Return the pointers of joints of which none has one."""
+        rest, seen = np.full((2, NUM_JOINTS, 3), np.nan)
+        ones, zeros, nothing = np.ones(NUM_JOINTS), np.zeros(NUM_JOINTS), np.zeros(NUM_JOINTS)
+        return cls(rest, seen, np.zeros((NUM_JOINTS, 3)), ones, zeros, nothing)
+
+    @classmethod
+    def of(cls, pointers: Iterable[Pointer]) -> 'Pointers':
+        """Return pointers in any order as arrays.
+
+        Raises
+        ------
+        ValueError
+            Two are of one joint.
+        """
+        pointers, found = tuple(pointers), cls.none()
+        if len({pointer.joint for pointer in pointers}) < len(pointers):
+            listed = ', '.join(str(pointer.joint) for pointer in pointers)
+            raise ValueError(f'pointers must have at most one per joint, not joints {listed}')
+        for pointer in pointers:
+            joint = pointer.joint
+            found.rest[joint], found.seen[joint] = pointer.rest, pointer.seen
+            found.stretched[joint] = pointer.stretched
+            found.shares[joint], found.centres[joint] = pointer.share, pointer.centre
+            found.confidence[joint] = pointer.confidence
+        return found
+
+
 def twist_from_pointers(
     joints: ArrayLike,
     rest_joints: ArrayLike,
-    pointers: Iterable[Pointer],
+    pointers: Pointers | Iterable[Pointer],
     confidence: ArrayLike | None = None,
     previous: ArrayLike | None = None,
 ) -> Array:
@@ -113,8 +161,8 @@ def twist_from_pointers(
     ----------
     joints, rest_joints : array_like
         Joints and leaves (29, 3) in metres, as of `solve`.
-    pointers : iterable of Pointer
-        Observed directions in any order, at most one per joint.
+    pointers : Pointers, or iterable of Pointer
+        Observed directions, at most one per joint.
     confidence : array_like, optional
         Confidence (29) of the joints, as of `solve`.
     previous : array_like, optional
@@ -134,25 +182,12 @@ def twist_from_pointers(
     if batch:
         raise ValueError(f'joints must be those of one skeleton, not of a batch {batch}')
     target, rest, _, weights, held = (array[0] for array in arrays)
-    pointers = tuple(pointers)
-    if len({pointer.joint for pointer in pointers}) < len(pointers):
-        listed = ', '.join(str(pointer.joint) for pointer in pointers)
-        raise ValueError(f'pointers must have at most one per joint, not joints {listed}')
-    at_rest, seen = directions = np.full((2, NUM_JOINTS, 3), np.nan)
-    stretched = np.zeros((NUM_JOINTS, 3))
-    shares, centres, seen_confidence = np.ones(NUM_JOINTS), *np.zeros((2, NUM_JOINTS))
-    for pointer in pointers:
-        joint = pointer.joint
-        at_rest[joint], seen[joint] = pointer.rest, pointer.seen
-        stretched[joint] = pointer.stretched
-        shares[joint], centres[joint] = pointer.share, pointer.centre
-        seen_confidence[joint] = pointer.confidence
-    with np.errstate(invalid='ignore'):  # Infinity becomes NaN, which is not observed.
-        at_rest, seen = scaled(directions)
+    if not isinstance(pointers, Pointers):
+        pointers = Pointers.of(pointers)
     twist = np.empty((NUM_JOINTS - 1, 2))
     estimate_twist(
-        target, rest, weights, held, at_rest, stretched, seen, shares, centres, seen_confidence,
-        _NO_TWIST_SINE**2, 0.0 if previous is None else _PREVIOUS_SINE**2, twist,
+        target, rest, weights, held, *pointers, _NO_TWIST_SINE**2,
+        0.0 if previous is None else _PREVIOUS_SINE**2, twist,
     )  # fmt: skip
     return twist
 

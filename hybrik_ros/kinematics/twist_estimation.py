@@ -19,7 +19,7 @@ from hybrik_ros.vectors import cross, dot, norm
 )
 def estimate_twist(
     target: Array, rest: Array, confidence: Array, previous: Array,
-    rest_directions: Array, stretched: Array, seen_directions: Array,
+    rest_directions: Array, seen_directions: Array, stretched: Array,
     shares: Array, centres: Array, seen_confidence: Array,
     no_twist_weight: float, previous_weight: float, twist: Array,
 ) -> None:  # fmt: skip
@@ -37,17 +37,18 @@ def estimate_twist(
     adaptive = np.bool_(TRUE)
     aim_root(target, rest, confidence, previous, rotations, rebuilt, global_rotations)
     for i in range(1, NUM_JOINTS):
-        aim_joint(i, target, rest, 1.0, 0.0, confidence, previous, adaptive, rotations,
-                  rebuilt, global_rotations, scratch)  # fmt: skip
-        for k in range(3):
-            directions[0, k] = rest[TARGET[i], k] - rest[i, k]
-            directions[1, k] = rest_directions[i, k]
-            directions[2, k] = seen_directions[i, k]
         twist[i - 1, 0] = twist[i - 1, 1] = np.nan
-        _estimate_joint_twist(
-            directions, stretched[i], global_rotations[i], previous[i], shares[i], centres[i],
-            seen_confidence[i], no_twist_weight, previous_weight, twist[i - 1],
-        )  # fmt: skip
+        _scale(seen_directions[i], directions[2])
+        if _normalise(directions[2]):
+            aim_joint(i, target, rest, 1.0, 0.0, confidence, previous, adaptive, rotations,
+                      rebuilt, global_rotations, scratch)  # fmt: skip
+            for k in range(3):
+                directions[0, k] = rest[TARGET[i], k] - rest[i, k]
+            _scale(rest_directions[i], directions[1])
+            _estimate_joint_twist(
+                directions, stretched[i], global_rotations[i], previous[i], shares[i], centres[i],
+                seen_confidence[i], no_twist_weight, previous_weight, twist[i - 1],
+            )  # fmt: skip
         aim_joint(i, target, rest, twist[i - 1, 0], twist[i - 1, 1], confidence, previous,
                   adaptive, rotations, rebuilt, global_rotations, scratch)  # fmt: skip
 
@@ -59,12 +60,12 @@ def _estimate_joint_twist(
 ) -> None:  # fmt: skip
     """Fill the twist (2) of a joint from a direction; leave it where it cannot be estimated.
 
-    directions (5, 3) are bone, direction at rest and direction as seen, which are changed, and two
-    scratch vectors.
+    directions (5, 3) are bone, direction at rest and unit direction as seen, which are changed, and
+    two scratch vectors.
     """
     axis, at_rest, seen_globally = directions[0], directions[1], directions[2]
     seen, scratch = directions[3], directions[4]
-    if not (_normalise(axis) and _normalise(seen_globally)):
+    if not _normalise(axis):
         return
     rotate_back(global_rotation, seen_globally, seen)
     _project(at_rest, seen, stretched, axis, scratch)
@@ -109,6 +110,14 @@ def _remove_component(direction: Array, axis: Array) -> None:
     along = dot(direction, axis)
     for k in range(3):
         direction[k] -= along * axis[k]
+
+
+@compiled
+def _scale(direction: Array, out: Array) -> None:
+    """Write a direction scaled to a largest coordinate of 1, so that no square underflows."""
+    largest = max(abs(direction[0]), abs(direction[1]), abs(direction[2]))
+    for k in range(3):
+        out[k] = direction[k] / largest if largest > 0 else direction[k]
 
 
 @compiled

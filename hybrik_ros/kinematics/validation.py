@@ -1,6 +1,7 @@
 """Argument checks, and batch dimensions flattened to one for the kernels."""
 
 import math
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -34,6 +35,9 @@ def flatten_batches(
         A shape does not end in core, or the batch dimensions do not broadcast. The message names
         the argument.
     """
+    ready = [value[None] for value, core in arguments.values() if _is_ready(value, core)]
+    if len(ready) == len(arguments):
+        return (), ready  # the usual case, at little cost
     arrays, shapes = [], []
     for name, (value, core) in arguments.items():
         array = to_real_array(name, value)
@@ -58,6 +62,16 @@ def flatten_batches(
             array = array.copy()
         flat.append(array.reshape(size, *core))
     return batch, flat
+
+
+def _is_ready(value: ArrayLike, shape: tuple[int, ...]) -> TypeGuard[Array]:
+    """Return whether a value is an array of this shape as the kernels need it."""
+    return (
+        type(value) is np.ndarray
+        and value.dtype is _FLOAT64
+        and value.shape == shape
+        and value.flags.carray
+    )
 
 
 def to_real_array(name: str, value: ArrayLike) -> Array:

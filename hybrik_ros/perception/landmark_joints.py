@@ -6,8 +6,8 @@ the line of the hips, the chest by the line of the shoulders, the spine by both,
 ears and nose, hands and feet by their landmarks.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,15 @@ from hybrik_ros.body.proportions import (
     PARTS,
     SURFACE_POINT,
     Proportions,
-    face_direction,
-    part_frames,
+    find_part,
 )
 from hybrik_ros.compiling import compiled, floats, kernel
-from hybrik_ros.kinematics import Pointer
+from hybrik_ros.kinematics import Pointers
+from hybrik_ros.kinematics.matrices import copy, multiply_transposed
 from hybrik_ros.perception import blazepose as bp
 from hybrik_ros.perception.estimator import SEEN
-from hybrik_ros.vectors import distance, dot
+from hybrik_ros.skeleton import NUM_JOINTS, NUM_POINTS
+from hybrik_ros.vectors import cross, distance, dot, norm
 
 _HIPS = [bp.LEFT_HIP, bp.RIGHT_HIP]
 _SHOULDERS = [bp.LEFT_SHOULDER, bp.RIGHT_SHOULDER]
@@ -102,8 +103,15 @@ def _shown() -> NDArray[np.int64]:
 
 SHOWN_JOINTS = _shown()
 
+
+def _columns(rows: list[tuple[int, int]]) -> NDArray[np.int64]:
+    """Return the columns (2, N) of a table, contiguous as kernels need them."""
+    return np.ascontiguousarray(np.transpose(rows))
+
+
 # The landmarks of the surface points that tell how rigid parts lie.
 _SURFACE = np.array([bp.INDEX[name] for name in SURFACE_POINT])
+_HEAD = PARTS.index('head')
 _CARRIED = {
     'hips': ('pelvis', 'left_hip', 'right_hip'),
     'chest': ('spine3', 'neck', 'left_collar', 'right_collar'),
@@ -111,13 +119,15 @@ _CARRIED = {
     **{f'{side.name}_hand': (f'{side.name}_hand', f'{side.name}_middle_tip') for side in _SIDES},
     **{f'{side.name}_foot': (f'{side.name}_foot', f'{side.name}_big_toe') for side in _SIDES},
 }
-_CARRIERS, _PASSENGERS = np.array(
+_CARRIERS, _PASSENGERS = _columns(
     [(PARTS.index(part), JOINT[name]) for part, names in _CARRIED.items() for name in names]
-).T
+)
 # The lower and upper half of the trunk: their parts, landmarks, and the joints that these show.
 _TRUNK_PARTS = (PARTS.index('hips'), PARTS.index('chest'))
 _TRUNK_PAIRS = np.array([_HIPS, _SHOULDERS])
-_TRUNK_OUTWARD = (_HIPS, [*_SHOULDERS, bp.NOSE, *_EARS])  # The head follows the shoulders.
+# Which landmarks (2, 33) each half carries: the head follows the shoulders.
+_IS_OUTWARD = np.zeros((2, bp.NUM_LANDMARKS), bool)
+_IS_OUTWARD[0, _HIPS] = _IS_OUTWARD[1, [*_SHOULDERS, bp.NOSE, *_EARS]] = True
 _TRUNK_JOINTS = np.array(
     [[JOINT[f'{side.name}_{name}'] for side in _SIDES] for name in ('hip', 'shoulder')]
 )
@@ -132,23 +142,26 @@ _MIN_TRUNK_LENGTH, _MIN_TRUNK_WIDTH = 0.8, 0.6
 # direction, although the man leans by 25 degrees.
 _UPRIGHT_SHARE = 0.6
 # Position of the joints of the spine on the way from the hips to the chest.
-_SPINE_SHARES = {'spine1': 1 / 3, 'spine2': 2 / 3}
+_SPINE = np.array([JOINT['spine1'], JOINT['spine2']])
+_SPINE_SHARES = np.array([1 / 3, 2 / 3])
 
 # Joints that a landmark shows, and the landmark of each.
-_SHOWN, _SHOWN_BY = np.array(
+_SHOWN, _SHOWN_BY = _columns(
     [
         (side.point(name), getattr(side, name))
         for side in _SIDES
         for name in ('shoulder', 'elbow', 'wrist', 'knee', 'ankle')
     ]
-).T
+)
 
 # Ends of hands and feet, which are placed by a direction, and the bones of arms and legs.
-_ENDS = [side.point(end) for side in _SIDES for end in ('hand', 'middle_tip', 'foot', 'big_toe')]
+_ENDS = np.array(
+    [side.point(end) for side in _SIDES for end in ('hand', 'middle_tip', 'foot', 'big_toe')]
+)
 _LIMBS = (('shoulder', 'elbow'), ('elbow', 'wrist'), ('hip', 'knee'), ('knee', 'ankle'))
-_BONES = np.array(
+_BONES = _columns(
     [(side.point(first), side.point(second)) for side in _SIDES for first, second in _LIMBS]
-).T
+)
 _HANDS = np.array([(side.wrist, side.index, side.pinky) for side in _SIDES])
 _HAND_JOINTS = np.array(
     [[side.point(name) for name in ('wrist', 'hand', 'middle_tip')] for side in _SIDES]
@@ -191,47 +204,100 @@ def place_joints(
         Confidence (29) in [0, 1]: the minimum of the landmarks that a joint is taken from; less for
         a hand that is seen too short.
     """
-    seen, seen_points = confidence, points
-    carried = _carry_joints(points, body)
-    half, doubt = _doubt_trunk(points, seen, body.rest)
-    if doubt > 0:  # As in the T-pose from the other half; only the trunk's direction is kept.
-        seen = seen.copy()
-        seen[_TRUNK_OUTWARD[half]] *= 1 - doubt
-        points = points.copy() if half else _turn_upright(points, doubt, body.rest, up)
-        straight = _carry_joints(points, body)[_TRUNK_PARTS[1 - half], _TRUNK_JOINTS[half]]
-        points[_TRUNK_PAIRS[half]] += doubt * (straight - points[_TRUNK_PAIRS[half]])
-        carried = _carry_joints(points, body)
-
-    joints = np.empty_like(body.rest)
-    joints[_SHOWN] = points[_SHOWN_BY]
-    joints[_PASSENGERS] = carried[_CARRIERS, _PASSENGERS]
-    with_hips, with_chest = carried[PARTS.index('hips')], carried[PARTS.index('chest')]
-    for name, share in _SPINE_SHARES.items():
-        spine = JOINT[name]
-        joints[spine] = (1 - share) * with_hips[spine] + share * with_chest[spine]
-    joint_confidence = seen[SOURCES].min(axis=1)
-    for hand, belief in zip(_HAND_JOINTS, _believe_hands(seen_points, body.rest), strict=True):
-        joint_confidence[hand[1:]] *= belief
+    joints, joint_confidence = np.empty((NUM_POINTS, 3)), np.empty(NUM_POINTS)
+    _place_joints(
+        points, confidence, body.rest, body.anchors, body.frames, up, joints, joint_confidence
+    )
     return joints, joint_confidence
 
 
-def _carry_joints(points: Array, body: Proportions) -> Array:
-    """Return where each of PARTS would carry all joints, (7, 29, 3), by landmarks (33, 3)."""
-    anchors, frames = part_frames(points[_SURFACE])
-    turns = frames @ body.frames.transpose(0, 2, 1)
-    carried = (body.rest - body.anchors[:, None]) @ turns.transpose(0, 2, 1)
-    return np.asarray(anchors[:, None] + carried)
+@kernel(
+    *(floats(2), floats(1), floats(2), floats(2), floats(3), floats(1), floats(2), floats(1)),
+)
+def _place_joints(
+    points: Array, confidence: Array, rest: Array, rest_anchors: Array, rest_frames: Array,
+    up: Array, joints: Array, joint_confidence: Array,
+) -> None:  # fmt: skip
+    """Fill the results of place_joints, given rest, anchors and frames of the proportions."""
+    seen, moved = confidence.copy(), points.copy()
+    anchors, turns = np.empty((len(rest_anchors), 3)), np.empty(rest_frames.shape)
+    other = np.empty(3)
+    half, doubt = _doubt_trunk(points, confidence, rest)
+    if doubt > 0:  # As in the T-pose from the other half; only the trunk's direction is kept.
+        for n in range(len(seen)):
+            if _IS_OUTWARD[half, n]:
+                seen[n] *= 1 - doubt
+        if half == 0:
+            _turn_upright(moved, doubt, rest, up)
+        _find_turns(moved, rest_frames, anchors, turns)
+        for side in range(2):
+            landmark = _TRUNK_PAIRS[half, side]
+            _carry(_TRUNK_PARTS[1 - half], _TRUNK_JOINTS[half, side], rest, rest_anchors, anchors,
+                   turns, other)  # fmt: skip
+            for k in range(3):
+                moved[landmark, k] += doubt * (other[k] - moved[landmark, k])
+    _find_turns(moved, rest_frames, anchors, turns)
+    for n in range(len(_SHOWN)):
+        for k in range(3):
+            joints[_SHOWN[n], k] = moved[_SHOWN_BY[n], k]
+    for n in range(len(_CARRIERS)):
+        _carry(_CARRIERS[n], _PASSENGERS[n], rest, rest_anchors, anchors, turns,
+               joints[_PASSENGERS[n]])  # fmt: skip
+    for n in range(len(_SPINE)):
+        spine, share = _SPINE[n], _SPINE_SHARES[n]
+        _carry(_TRUNK_PARTS[0], spine, rest, rest_anchors, anchors, turns, joints[spine])
+        _carry(_TRUNK_PARTS[1], spine, rest, rest_anchors, anchors, turns, other)
+        for k in range(3):
+            joints[spine, k] = (1 - share) * joints[spine, k] + share * other[k]
+    for j in range(NUM_POINTS):
+        joint_confidence[j] = seen[SOURCES[j, 0]]
+        for n in range(1, SOURCES.shape[1]):
+            joint_confidence[j] = min(joint_confidence[j], seen[SOURCES[j, n]])
+    for side in range(2):
+        belief = _believe_hand(points, rest, side)
+        for n in range(1, _HAND_JOINTS.shape[1]):
+            joint_confidence[_HAND_JOINTS[side, n]] *= belief
 
 
-def _turn_upright(points: Array, doubt: float, rest: Array, up: Array) -> Array:
-    """Return landmarks (33, 3) with doubted hips nearer to where they are if the person stands.
+@compiled
+def _find_turns(points: Array, rest_frames: Array, anchors: Array, turns: Array) -> None:
+    """Fill anchors (7, 3) of PARTS by landmarks (33, 3), and their rotations (7, 3, 3)."""
+    surface, frame = np.empty((len(_SURFACE), 3)), np.empty((3, 3))
+    scratch = np.empty((4, 3))
+    for n in range(len(_SURFACE)):
+        for k in range(3):
+            surface[n, k] = points[_SURFACE[n], k]
+    for part in range(len(turns)):
+        find_part(surface, part, anchors[part], frame, scratch)
+        multiply_transposed(frame, rest_frames[part], turns[part])
+
+
+@compiled
+def _carry(
+    part: int, joint: int, rest: Array, rest_anchors: Array, anchors: Array, turns: Array,
+    out: Array,
+) -> None:  # fmt: skip
+    """Write to out where one of PARTS carries a joint, which out may be."""
+    x, y, z = (
+        rest[joint, 0] - rest_anchors[part, 0],
+        rest[joint, 1] - rest_anchors[part, 1],
+        rest[joint, 2] - rest_anchors[part, 2],
+    )
+    for k in range(3):
+        turned = turns[part, k, 0] * x + turns[part, k, 1] * y + turns[part, k, 2] * z
+        out[k] = anchors[part, k] + turned
+
+
+@compiled
+def _turn_upright(points: Array, doubt: float, rest: Array, up: Array) -> None:
+    """Move doubted hips of landmarks (33, 3) nearer to where they are if the person stands.
 
     The hips of lying people, and of people upside down, stay.
 
     Parameters
     ----------
     points : ndarray
-        Landmarks (33, 3) in metres, optical frame.
+        Landmarks (33, 3) in metres, optical frame; changed.
     doubt : float
         Doubt in the hips, in [0, 1].
     rest : ndarray
@@ -239,22 +305,30 @@ def _turn_upright(points: Array, doubt: float, rest: Array, up: Array) -> Array:
     up : ndarray
         Unit vector (3) that points up, optical frame.
     """
-    (hips, shoulders), (rest_hips, rest_shoulders) = (
-        points[_TRUNK_PAIRS].mean(axis=1),
-        rest[_TRUNK_JOINTS].mean(axis=1),
-    )
-    trunk, standing = shoulders - hips, rest_shoulders - rest_hips
-    front = np.cross(points[bp.LEFT_SHOULDER] - points[bp.RIGHT_SHOULDER], up)
-    front /= max(np.linalg.norm(front), _TINY)
-    length = np.linalg.norm(trunk)
-    upright = max(0.0, trunk @ up) / max(length, _TINY)
-    target = length / np.linalg.norm(standing) * (standing[1] * up + standing[2] * front)
-    turned = points.copy()
-    turned[_TRUNK_PAIRS[0]] += _UPRIGHT_SHARE * doubt * upright * (trunk - target)
-    return turned
+    trunk, standing = np.empty(3), np.empty(3)
+    across, front = np.empty(3), np.empty(3)
+    left_hip, right_hip = _TRUNK_PAIRS[0, 0], _TRUNK_PAIRS[0, 1]
+    left_shoulder, right_shoulder = _TRUNK_PAIRS[1, 0], _TRUNK_PAIRS[1, 1]
+    left_leg, right_leg = _TRUNK_JOINTS[0, 0], _TRUNK_JOINTS[0, 1]
+    left_arm, right_arm = _TRUNK_JOINTS[1, 0], _TRUNK_JOINTS[1, 1]
+    for k in range(3):
+        across[k] = points[left_shoulder, k] - points[right_shoulder, k]
+        trunk[k] = (points[left_shoulder, k] + points[right_shoulder, k]) / 2
+        trunk[k] -= (points[left_hip, k] + points[right_hip, k]) / 2
+        standing[k] = (rest[left_arm, k] + rest[right_arm, k]) / 2
+        standing[k] -= (rest[left_leg, k] + rest[right_leg, k]) / 2
+    cross(across, up, front)
+    width, length = max(norm(front), _TINY), norm(trunk)
+    upright = max(0.0, dot(trunk, up)) / max(length, _TINY)
+    for k in range(3):
+        target = standing[1] * up[k] + standing[2] * front[k] / width
+        target *= length / norm(standing)
+        shift = _UPRIGHT_SHARE * doubt * upright * (trunk[k] - target)
+        points[left_hip, k] += shift
+        points[right_hip, k] += shift
 
 
-@kernel(floats(2), floats(1), floats(2))
+@compiled
 def _doubt_trunk(points: Array, confidence: Array, rest: Array) -> tuple[int, float]:
     """Return the less certain half of the trunk, hips (0) or shoulders (1), and the doubt in it.
 
@@ -305,9 +379,9 @@ def _believe_length(length: float, minimum: float) -> float:
     return min(1.0, max(0.0, 2 * length / max(minimum, _TINY) - 1))
 
 
-@kernel(floats(2), floats(2))
-def _believe_hands(points: Array, rest: Array) -> Array:
-    """Return the belief (2), in [0, 1], in the directions of the left and the right hand.
+@compiled
+def _believe_hand(points: Array, rest: Array, side: int) -> float:
+    """Return the belief, in [0, 1], in the direction of the left (0) or the right hand (1).
 
     A hand that is seen badly shrinks to a point. Its joint lies a little beyond the knuckles.
 
@@ -317,16 +391,15 @@ def _believe_hands(points: Array, rest: Array) -> Array:
         Landmarks (33, 3) in metres.
     rest : ndarray
         Joints (29, 3) of the T-pose in metres.
+    side : int
+        Which hand.
     """
-    belief = np.empty(2)
-    for i in range(2):
-        wrist, index, pinky = _HANDS[i, 0], _HANDS[i, 1], _HANDS[i, 2]
-        seen = true = 0.0
-        for k in range(3):
-            seen += ((points[index, k] + points[pinky, k]) / 2 - points[wrist, k]) ** 2
-            true += (rest[_HAND_JOINTS[i, 1], k] - rest[_HAND_JOINTS[i, 0], k]) ** 2
-        belief[i] = min(1.0, seen / max(true, _TINY))
-    return belief
+    wrist, index, pinky = _HANDS[side, 0], _HANDS[side, 1], _HANDS[side, 2]
+    seen = true = 0.0
+    for k in range(3):
+        seen += ((points[index, k] + points[pinky, k]) / 2 - points[wrist, k]) ** 2
+        true += (rest[_HAND_JOINTS[side, 1], k] - rest[_HAND_JOINTS[side, 0], k]) ** 2
+    return min(1.0, seen / max(true, _TINY))
 
 
 def find_guesses(joints: Array, confidence: Array, body: Proportions) -> NDArray[np.bool_]:
@@ -342,12 +415,23 @@ def find_guesses(joints: Array, confidence: Array, body: Proportions) -> NDArray
     body : Proportions
         Proportions of the person.
     """
-    short = np.zeros(len(joints), bool)
-    short[_ENDS] = True
-    first, second = _BONES
-    length, true = (np.linalg.norm(x[first] - x[second], axis=1) for x in (joints, body.rest))
-    short[second] = length < _MIN_BONE_LENGTH * true
-    return short & (confidence < SEEN)
+    guesses = np.zeros(NUM_POINTS, bool)
+    _find_guesses(joints, confidence, body.rest, guesses)
+    return guesses
+
+
+@kernel(floats(2), floats(1), floats(2), 'boolean[::1]')
+def _find_guesses(
+    joints: Array, confidence: Array, rest: Array, guesses: NDArray[np.bool_]
+) -> None:
+    """Fill the result (29) of find_guesses, which starts as False."""
+    for end in _ENDS:
+        guesses[end] = confidence[end] < SEEN
+    for n in range(_BONES.shape[1]):
+        first, second = _BONES[0, n], _BONES[1, n]
+        length, true = distance(joints[first], joints[second]), distance(rest[first], rest[second])
+        if length < _MIN_BONE_LENGTH * true:
+            guesses[second] = confidence[second] < SEEN
 
 
 def head_rotation(points: Array, confidence: Array, body: Proportions) -> Array | None:
@@ -355,14 +439,96 @@ def head_rotation(points: Array, confidence: Array, body: Proportions) -> Array 
 
     The neck is too short for its direction to be seen, and with it how the head is turned.
     """
-    if confidence[[bp.NOSE, *_EARS]].min() < SEEN:
+    if min(confidence[bp.NOSE], confidence[bp.LEFT_EAR], confidence[bp.RIGHT_EAR]) < SEEN:
         return None
-    head = PARTS.index('head')
-    _, [frame] = part_frames(points[_SURFACE], slice(head, head + 1))
-    return np.asarray(frame @ body.frames[head].T)
+    rotation = np.empty((3, 3))
+    _rotate_head(points, body.frames, rotation)
+    return rotation
 
 
-def find_pointers(points: Array, confidence: Array, body: Proportions) -> list[Pointer]:
+@kernel(floats(2), floats(3), floats(2))
+def _rotate_head(points: Array, rest_frames: Array, rotation: Array) -> None:
+    """Fill the rotation (3, 3) of the head by landmarks (33, 3)."""
+    anchors, turns = np.empty((len(rest_frames), 3)), np.empty(rest_frames.shape)
+    _find_turns(points, rest_frames, anchors, turns)
+    copy(turns[_HEAD], rotation)
+
+
+class _Direction(NamedTuple):
+    """Landmarks that show a direction which turns with a joint; see Pointer.
+
+    Attributes
+    ----------
+    joint : int
+        The joint.
+    start, end : tuple of int
+        The direction leads from the middle of two landmarks to another.
+    sources : tuple of int
+        The three landmarks whose minimum confidence it has.
+    rest : ndarray
+        Direction (3) in the T-pose, where that is the same for all bodies.
+    part : int
+        Otherwise the part of the body whose first axis it is, or the face for the head; or -1.
+    limb : tuple of int
+        The joints between which the limb beyond the hinge lies, or -1 twice.
+    hand : int
+        Which hand's belief counts, 0 or 1; -1 for none.
+    share, centre : float
+        As of Pointer.
+    """
+
+    joint: int
+    start: tuple[int, int]
+    end: int
+    sources: tuple[int, int, int]
+    rest: Array
+    part: int = -1
+    limb: tuple[int, int] = (-1, -1)
+    hand: int = -1
+    share: float = 1.0
+    centre: float = 0.0
+
+
+def _directions() -> list[_Direction]:
+    """Return hinges, hands, feet, the face and the shoulder line."""
+    left, right = _SHOULDERS
+    line = 2 * (right,), left, (left, right, right), _LEFT
+    face = _EARS, bp.NOSE, (bp.NOSE, *_EARS), _NOWHERE, _HEAD
+    found = [
+        _Direction(JOINT['spine1'], *line, share=1 / 3),
+        _Direction(JOINT['spine2'], *line, share=1 / 2),
+        _Direction(JOINT['neck'], *face, share=1 / 2),
+        _Direction(JOINT['head'], *face),
+    ]
+    middles = (-_FOREARM_MIDDLE, _FOREARM_MIDDLE)
+    for hand, (side, middle) in enumerate(zip(_SIDES, middles, strict=True)):
+        elbow, wrist, knee, ankle = map(side.point, ('elbow', 'wrist', 'knee', 'ankle'))
+        thumb = 2 * (side.pinky,), side.index, (side.wrist, side.index, side.pinky), _FRONT
+        foot = PARTS.index(f'{side.name}_foot')
+        found += [
+            _Direction(side.point('shoulder'), 2 * (side.elbow,), side.wrist,
+                       (side.elbow, side.wrist, side.wrist), _FRONT, limb=(elbow, wrist)),
+            _Direction(elbow, *thumb, hand=hand, share=1 / 2, centre=middle),
+            _Direction(wrist, *thumb, hand=hand),
+            _Direction(side.point('hip'), 2 * (side.knee,), side.ankle,
+                       (side.knee, side.ankle, side.ankle), _BACK, limb=(knee, ankle)),
+            _Direction(knee, 2 * (side.heel,), side.toe, (side.toe, side.heel, side.heel),
+                       _NOWHERE, foot, share=1 / 2),
+        ]  # fmt: skip
+    return found
+
+
+_FROM, _TO, _SURE_BY, _AT_REST, _PART, _LIMB, _HAND = (
+    np.array([getattr(each, name) for each in _directions()])
+    for name in ('start', 'end', 'sources', 'rest', 'part', 'limb', 'hand')
+)
+_TURNED = np.array([each.joint for each in _directions()])
+_SHARES, _CENTRES = np.ones(NUM_JOINTS), np.zeros(NUM_JOINTS)
+_SHARES[_TURNED] = [each.share for each in _directions()]
+_CENTRES[_TURNED] = [each.centre for each in _directions()]
+
+
+def find_pointers(points: Array, confidence: Array, body: Proportions) -> Pointers:
     """Return the directions that show twist: hinges, hands, feet, the face, the shoulder line.
 
     Each has the minimum confidence of its landmarks.
@@ -374,38 +540,39 @@ def find_pointers(points: Array, confidence: Array, body: Proportions) -> list[P
     body : Proportions
         Proportions of the person.
     """
+    rest, seen, stretched = np.empty((3, NUM_JOINTS, 3))
+    sure = np.zeros(NUM_JOINTS)
+    _fill_pointers(
+        points, confidence, body.rest, body.frames, body.face, rest, seen, stretched, sure
+    )
+    return Pointers(rest, seen, stretched, _SHARES, _CENTRES, sure)
 
-    def pointer(
-        joint: int, rest: Array, seen: Array, sources: Sequence[int], share: float = 1.0,
-        centre: float = 0.0, belief: float = 1.0, stretched: Array = _NOWHERE,
-    ) -> Pointer:  # fmt: skip
-        minimum = belief * min(sure[source] for source in sources)
-        return Pointer(joint, rest, seen, share, centre, minimum, stretched)
 
-    sure = confidence.tolist()
-    across = points[bp.LEFT_SHOULDER] - points[bp.RIGHT_SHOULDER]
-    face = face_direction(points[_SURFACE])
-    found = [
-        pointer(JOINT['spine1'], _LEFT, across, _SHOULDERS, share=1 / 3),
-        pointer(JOINT['spine2'], _LEFT, across, _SHOULDERS, share=1 / 2),
-        pointer(JOINT['neck'], body.face, face, (bp.NOSE, *_EARS), share=1 / 2),
-        pointer(JOINT['head'], body.face, face, (bp.NOSE, *_EARS)),
-    ]
-    hands = _believe_hands(points, body.rest).tolist()
-    middles = (-_FOREARM_MIDDLE, _FOREARM_MIDDLE)
-    for side, middle, belief in zip(_SIDES, middles, hands, strict=True):
-        forearm = points[side.wrist] - points[side.elbow]
-        shank = points[side.ankle] - points[side.knee]
-        thumb, foot = points[side.index] - points[side.pinky], points[side.toe] - points[side.heel]
-        hand = (side.wrist, side.index, side.pinky)
-        found += [
-            pointer(side.point('shoulder'), _FRONT, forearm, (side.elbow, side.wrist),
-                    stretched=body.bone(f'{side.name}_elbow', f'{side.name}_wrist')),
-            pointer(side.point('elbow'), _FRONT, thumb, hand, 1 / 2, middle, belief),
-            pointer(side.point('wrist'), _FRONT, thumb, hand, belief=belief),
-            pointer(side.point('hip'), _BACK, shank, (side.knee, side.ankle),
-                    stretched=body.bone(f'{side.name}_knee', f'{side.name}_ankle')),
-            pointer(side.point('knee'), body.foot(side.name), foot, (side.toe, side.heel),
-                    share=1 / 2),
-        ]  # fmt: skip
-    return found
+@kernel(
+    *(floats(2), floats(1), floats(2), floats(3), floats(1)),
+    *(floats(2), floats(2), floats(2), floats(1)),
+)
+def _fill_pointers(
+    points: Array, confidence: Array, rest_joints: Array, frames: Array, face: Array,
+    rest: Array, seen: Array, stretched: Array, sure: Array,
+) -> None:  # fmt: skip
+    """Fill the arrays of Pointers; sure (24) starts as 0."""
+    for j in range(NUM_JOINTS):
+        for k in range(3):
+            rest[j, k] = seen[j, k] = np.nan
+            stretched[j, k] = 0.0
+    for n in range(len(_TURNED)):
+        j, part, first, second = _TURNED[n], _PART[n], _LIMB[n, 0], _LIMB[n, 1]
+        belief = _believe_hand(points, rest_joints, _HAND[n]) if _HAND[n] >= 0 else 1.0
+        sure[j] = min(confidence[_SURE_BY[n, 0]], confidence[_SURE_BY[n, 1]],
+                      confidence[_SURE_BY[n, 2]]) * belief  # fmt: skip
+        for k in range(3):
+            start = (points[_FROM[n, 0], k] + points[_FROM[n, 1], k]) / 2
+            seen[j, k] = points[_TO[n], k] - start
+            rest[j, k] = _AT_REST[n, k]
+            if part >= 0:
+                rest[j, k] = face[k] if part == _HEAD else frames[part, k, 0]
+        if first >= 0:
+            length = distance(rest_joints[first], rest_joints[second])
+            for k in range(3):
+                stretched[j, k] = (rest_joints[second, k] - rest_joints[first, k]) / length

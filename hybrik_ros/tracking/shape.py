@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from hybrik_ros.arrays import Array
 from hybrik_ros.body import BodyModel, fit_betas
+from hybrik_ros.compiling import floats, kernel
 from hybrik_ros.skeleton import JOINT_NAMES, MIRROR
+from hybrik_ros.vectors import distance
 
 # Distances between joints that tell the shape, and the standard deviation in metres of each in one
 # frame. The trunk bends, so its length is a weak measure.
@@ -33,7 +35,7 @@ SHAPE_PAIRS: tuple[tuple[int, int], ...] = (
     ),
     (JOINT_NAMES.index('left_shoulder'), JOINT_NAMES.index('right_shoulder')),
 )
-_PAIRS = np.array(SHAPE_PAIRS).T
+_PAIRS = np.array(SHAPE_PAIRS)
 SHAPE_SIGMAS: Array = np.append(np.repeat(list(_MEASURED.values()), 2), 0.06)
 
 # Standard deviation in metres of the network's constant error of a length, which no number of
@@ -154,13 +156,12 @@ class ShapeEstimator:
 
     def _add(self, shape: ShapeEstimate, lengths: Array, confidence: Array) -> ShapeEstimate:
         """Add measurements, and fit the betas anew where that is worth it."""
-        weights, sums = shape.weights + confidence, shape.sums + confidence * lengths
-        # Bodies are symmetric: the other side counts as well.
-        both = weights + np.where(self._mirror >= 0, weights[self._mirror], 0.0)
-        known = self._sigmas <= _KNOWN_SIGMA * np.sqrt(both)
-        total = float(weights.sum())
+        weights, sums = shape.weights.copy(), shape.sums.copy()
+        known = shape.known.copy()
+        total, is_new = _accumulate(
+            lengths, confidence, self._sigmas, self._mirror, weights, sums, known
+        )
         grown = total >= _MIN_GROWTH * shape.fitted_weight
-        is_new = bool((known & ~shape.known).any())
         shape = replace(shape, weights=weights, sums=sums, known=known)
         if not (grown or is_new):
             return shape
@@ -175,11 +176,43 @@ class ShapeEstimator:
         return fit_betas(self._body, self._pairs, sums / safe, sigmas)
 
 
+@kernel(*3 * (floats(1),), 'int64[::1]', *2 * (floats(1),), 'boolean[::1]')
+def _accumulate(
+    lengths: Array, confidence: Array, sigmas: Array, mirror: NDArray[np.int64], weights: Array,
+    sums: Array, known: NDArray[np.bool_],
+) -> tuple[float, bool]:  # fmt: skip
+    """Add measurements (N) to weights, sums and known; return the total weight, and if one is new.
+
+    mirror (N) is the same length on the other side of the body; -1 for none.
+    """
+    total, is_new = 0.0, False
+    for n in range(len(weights)):
+        weights[n] += confidence[n]
+        sums[n] += confidence[n] * lengths[n]
+        total += weights[n]
+    for n in range(len(weights)):
+        # Bodies are symmetric: the other side counts as well.
+        both = weights[n] + (weights[mirror[n]] if mirror[n] >= 0 else 0.0)
+        is_known = sigmas[n] <= _KNOWN_SIGMA * np.sqrt(both)
+        is_new = is_new or (is_known and not known[n])
+        known[n] = is_known
+    return total, is_new
+
+
 def measure_lengths(joints: Array, confidence: Array) -> tuple[Array, Array]:
     """Return the distances of SHAPE_PAIRS (N) in metres, and the confidence of each (N)."""
-    first, second = _PAIRS
-    lengths = np.linalg.norm(joints[first] - joints[second], axis=1)
-    return lengths, np.minimum(confidence[first], confidence[second])
+    lengths, sure = np.empty(len(SHAPE_PAIRS)), np.empty(len(SHAPE_PAIRS))
+    _measure(joints, confidence, lengths, sure)
+    return lengths, sure
+
+
+@kernel(floats(2), floats(1), floats(1), floats(1))
+def _measure(joints: Array, confidence: Array, lengths: Array, sure: Array) -> None:
+    """Fill the results of measure_lengths."""
+    for n in range(len(lengths)):
+        first, second = _PAIRS[n, 0], _PAIRS[n, 1]
+        lengths[n] = distance(joints[first], joints[second])
+        sure[n] = min(confidence[first], confidence[second])
 
 
 def _advance(shape: ShapeEstimate, elapsed: float) -> ShapeEstimate:
