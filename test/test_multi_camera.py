@@ -139,20 +139,7 @@ def test_cameras_give_one_upright_man_where_he_is(
     def is_found() -> bool:
         return any(is_true(human, world) for human in room.people())
 
-    ok = room.wait(is_found, 60)
-    print(
-        room.reports,
-        len(room.arrays),
-        [
-            (
-                h.id,
-                h.joints[0],
-                np.nanmin(np.linalg.norm(h.joints[MAIN_JOINTS] - world, axis=2).mean(axis=1)),
-            )
-            for h in room.people()
-        ],
-    )
-    assert ok
+    assert room.wait(is_found, 60)
     [man] = [human for human in room.people() if is_true(human, world)]
     assert {array.header.frame_id for array in room.arrays} == {'map'}
     # Upright: the head is above the hips, the hips above both feet.
@@ -186,4 +173,5 @@ def test_cameras_give_one_upright_man_where_he_is(
 def is_true(human: Human, world: NDArray) -> bool:
     """Return whether a person is where the man is at some time of the clip."""
     away = np.linalg.norm(human.joints[MAIN_JOINTS] - world, axis=2).mean(axis=1)
-    return bool(np.nanmin(away) < 0.09)
+    # One camera alone is off by 0.3 m. Two are off by the time between their images, here 0.2 s.
+    return bool(np.nanmin(away) < 0.22)

@@ -1,6 +1,7 @@
 """When the views of cameras are fused."""
 
 import numpy as np
+import pytest
 
 from hybrik_ros.fusion import View
 from hybrik_ros.node.view_buffer import ViewBuffer
@@ -32,11 +33,18 @@ def test_cameras_out_of_phase_are_fused_at_their_rate() -> None:
 def test_a_camera_that_ends_is_waited_for_briefly() -> None:
     buffer = ViewBuffer()
     fused(buffer, ('a', 1.0), ('b', 1.0), ('a', 1.03), ('b', 1.03))
-    found = fused(buffer, *[('a', 1.03 + 0.03 * n) for n in range(1, 8)])
-    # One image is waited with; then b is left out.
+    found = fused(buffer, *[('a', 1.03 + 0.03 * n) for n in range(1, 25)])
+    # One image is waited with; after half a second b is left out.
     assert found[0] == {'a': 1.09, 'b': 1.03}
-    assert [views for views in found if len(views) == 1][-1] == {'a': 1.03 + 0.03 * 7}
-    assert len(found) >= 5
+    assert found[-1] == {'a': 1.03 + 0.03 * 24}
+    assert len(found) >= 22
+
+
+@pytest.mark.parametrize('late', [0.05, 0.15])
+def test_views_that_are_late_by_part_of_an_image_are_fused_with_the_next(late: float) -> None:
+    arrivals = [each for n in range(9) for each in (('a', 0.33 * n), ('b', 0.33 * n - late))]
+    found = fused(ViewBuffer(), *arrivals)
+    assert {views['b'] for views in found if 'b' in views} >= {0.33 * n - late for n in range(1, 8)}
 
 
 def test_late_and_repeated_views_are_ignored() -> None:

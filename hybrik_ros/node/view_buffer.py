@@ -1,16 +1,18 @@
 """The newest view of each camera, and when it is time to fuse them."""
 
 from hybrik_ros.fusion import View
+from hybrik_ros.fusion.times import MAX_AGE
 from hybrik_ros.messages.fields import REORDERED_SECONDS
 
-_SILENT_SECONDS = 0.1  # after which the others do not wait for a camera
+# Maximum seconds for which the others wait for a camera.
+_WAIT_SECONDS = 0.1
 
 
 class ViewBuffer:
     """Collects the newest view of each camera.
 
-    Views are fused when each camera that is not silent has a view newer than the last fusion; and
-    when one camera has two of them, as then another one is late.
+    Views are fused when each camera has a view newer than the last fusion, but for those that are a
+    tenth of a second behind; and when one camera has two of them, as then another one is late.
     """
 
     def __init__(self) -> None:
@@ -18,7 +20,7 @@ class ViewBuffer:
         self._fused = float('-inf')  # stamp of the newest view in the last fusion
 
     def put(self, camera: str, view: View) -> dict[str, View] | None:
-        """Take the view of a camera; return those of all cameras if it is time to fuse them.
+        """Take the view of a camera; return the newest of each if it is time to fuse them.
 
         A view older than the last one of the camera is ignored, or begins anew if it is much older.
         """
@@ -31,15 +33,13 @@ class ViewBuffer:
         has_new = last is not None and last.stamp > self._fused
         self._views[camera] = view
         newest = max(each.stamp for each in self._views.values())
-        heard = {
-            name: each
-            for name, each in self._views.items()
-            if newest - each.stamp <= _SILENT_SECONDS
-        }
-        if not (has_new or all(each.stamp > self._fused for each in heard.values())):
+        awaited = [
+            each.stamp for each in self._views.values() if newest - each.stamp <= _WAIT_SECONDS
+        ]
+        if not (has_new or min(awaited) > self._fused):
             return None
         self._fused = newest
-        return heard
+        return {name: each for name, each in self._views.items() if newest - each.stamp <= MAX_AGE}
 
     def clear(self) -> None:
         """Forget all views."""
