@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize, minimize_scalar
 from scipy.spatial.transform import Rotation
 from views import around, blur, look_at, observe, standing, views
+from walkers import observe as observe_joints
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.fusion import Fusion, View
@@ -294,6 +295,20 @@ def test_bodies_and_observations_of_a_person_may_take_turns(body, known):
         ids.add(human.id)
         assert np.linalg.norm(human.joints[SHOWN] - known[0][SHOWN], axis=1).max() < 0.06
     assert len(ids) == 1
+
+
+@pytest.mark.parametrize('known_twists', [(), (0,), (0, 1, 2)])
+def test_joints_of_a_network_are_fused_with_and_without_their_twist(body, known, known_twists):
+    joints, _ = known
+    rng = np.random.default_rng(0)
+    twist = np.tile([1.0, 0.0], (23, 1))
+    seen = {}
+    for number, camera in enumerate(around(3)):
+        one = observe_joints(joints, camera, rng, landmarks='smpl')
+        one = replace(one, twist=twist if number in known_twists else None)
+        seen[f'camera{number}'] = View(0.0, camera, [one])
+    [human] = Fusion(body)(seen)
+    assert np.linalg.norm(human.joints - joints[:24], axis=1).max() < 0.03
 
 
 def test_a_body_of_another_model_is_refused(body, known):

@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 from hybrik_ros.body import DEFAULT_BODY, BodyModel
 from hybrik_ros.body.model import MAX_BETAS
 from hybrik_ros.camera import Camera, Region
+from hybrik_ros.fusion import Fusion, View
 from hybrik_ros.human import Human
 from hybrik_ros.inference import open_runner
 from hybrik_ros.kinematics import forward
@@ -151,6 +152,21 @@ def test_boxes_and_depth_are_for_this_network_too(frames, camera, model: Path, s
         nearer = pipeline(frames[0], camera, 0.1, depth.astype(np.float32), [by_image.box])
         assert 'detect' not in pipeline.stage_seconds
     assert nearer[0].joints[0] == pytest.approx(0.8 * by_image.joints[0], rel=0.01)
+
+
+def test_twist_of_the_network_reaches_the_fusion(
+    frames, camera, model: Path, answers: dict[str, NDArray], pose: NDArray
+):
+    fusion = Fusion(smoothing=False)
+    with Pipeline.create(confirm_after=0.0, smoothing=False, hybrik_model=str(model)) as pipeline:
+        for index, frame in enumerate(frames[:20]):
+            pipeline(frame, camera, index / 15, boxes=[BOX])
+            [seen] = pipeline.human_observations
+            people = fusion({'camera': View(index / 15, np.eye(4), [seen])})
+    assert seen.twist == pytest.approx(answers['phi'].reshape(-1, 2), abs=1e-6)
+    [human] = people
+    # The tilt of the whole body is left out: one camera tells little of it.
+    assert angles_between(human.rotations[1:], pose[1:]).max() < 20
 
 
 @pytest.mark.parametrize('people', ['with_smpl', 'with_default'])

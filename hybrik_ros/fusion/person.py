@@ -248,9 +248,8 @@ def _show(
 ) -> BodyPoints:
     if kind is LandmarkPoints:
         return LandmarkPoints(points, fused.confidence)
-    certainty = np.array([sight.confidence for sight in sights])[:, None, None]
-    twists = np.stack([sight.twist for sight in sights if sight.twist is not None])
-    twist = np.sum(certainty * twists, axis=0)
+    seen = [sight.confidence * sight.twist for sight in sights if sight.twist is not None]
+    twist = np.sum(seen, axis=0) if seen else np.full((NUM_JOINTS - 1, 2), np.nan)
     return JointPoints(points, fused.confidence, twist)
 
 

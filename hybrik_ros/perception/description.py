@@ -48,6 +48,6 @@ def describe(
         distance=observation.distance,
         distance_sigma=DISTANCE_ERROR * observation.distance,
         clothes=clothes,
-        twist=None,
+        twist=observation.seen_twist,
         betas=observation.betas,
     )

@@ -55,6 +55,10 @@ class BodyPoints(Protocol):
     def betas(self) -> Array | None:
         """Shape parameters (10) in SMPL's shape space; None where the network has none."""
 
+    @property
+    def seen_twist(self) -> Array | None:
+        """Cosine and sine (23, 2) of the twist; None where the network does not estimate it."""
+
     def joints(self, body: Proportions, up: Array = IMAGE_UP) -> tuple[Array, Array]:
         """Return the solver's joints.
 

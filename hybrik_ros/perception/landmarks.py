@@ -87,7 +87,7 @@ class LandmarkBody:
     landmarks = 'blazepose'
     sources, shown_joints = SOURCES, SHOWN_JOINTS
     hips_at, limbs_at = _HIPS, _LIMBS
-    betas = None  # BlazePose does not estimate them.
+    betas = seen_twist = None  # BlazePose does not estimate them.
 
     points: Array
     confidence: Array
