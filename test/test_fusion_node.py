@@ -461,6 +461,13 @@ def test_a_late_clock_is_named_or_corrected(
     assert 'or that of left is early: synchronise the clocks' in start.said()
 
 
+def test_cameras_may_take_a_while_to_start(cameras: Cameras, start: Start) -> None:
+    start()
+    begin = time.monotonic()
+    assert cameras.wait(lambda: cameras.says('camera left is left out: no message for'))
+    assert time.monotonic() - begin > 6
+
+
 def test_silent_cameras_are_named_and_people_stay(
     cameras: Cameras, start: Start, people: list[tuple[NDArray, NDArray]]
 ) -> None:

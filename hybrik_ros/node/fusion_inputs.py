@@ -25,6 +25,8 @@ from hybrik_ros.node.stamp_ages import StampAges
 from hybrik_ros.node.topics import STATIC_TRANSFORMS, TRANSFORMS
 from hybrik_ros.node.view_buffer import ViewBuffer
 
+_NO_MESSAGE = 'no message'  # state of a camera before its first one
+_START_SECONDS = 10.0  # for which its node may load networks before it is named as silent
 _FALLBACK_SECONDS = 2.0  # without observations, after which human_poses is subscribed to
 # Minimum seconds by which stamps are ahead of the clock and of other cameras to be impossible.
 _MAX_AHEAD = 0.5
@@ -177,7 +179,7 @@ class _Camera:
     def __init__(self, node: Node, name: str, take: Callable[['_Camera', Any], None]) -> None:
         self.name = name
         self.rate = RateMeter()
-        self.kind, self.state = 'human_observations', 'no message'
+        self.kind, self.state = 'human_observations', _NO_MESSAGE
         self._node = node
         self._take = take
         self._last = self._observed = time.monotonic()
@@ -196,7 +198,8 @@ class _Camera:
     def silence(self) -> float:
         """Seconds without a message, where that is unusual; otherwise 0."""
         seconds = time.monotonic() - self._last
-        return seconds if seconds > self.rate.max_pause else 0.0
+        patience = _START_SECONDS if self.state == _NO_MESSAGE else self.rate.max_pause
+        return seconds if seconds > patience else 0.0
 
     def follow(self) -> None:
         """Subscribe to human_poses while there are no observations."""
