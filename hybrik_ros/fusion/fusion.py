@@ -72,8 +72,9 @@ class Fusion:
             What each camera sees, by its name; cameras without a new image are left out.
         stamp : float, optional
             The time in seconds, which resets everything if it is earlier than the last one. What a
-            camera sees then is interpolated between its images, or extrapolated by at most 0.1 s.
-            By default the time of the newest image so far.
+            camera sees then is interpolated between its images, or extrapolated by at most 0.1 s;
+            it counts less and less until it is half a second old. By default
+            the time of the newest image so far.
         """
         self.add(views)
         newest = max((each.newest for each in self._histories.values()), default=-np.inf)
@@ -85,13 +86,9 @@ class Fusion:
         self._stamp = now
         seen = {name: history.at(now) for name, history in self._histories.items()}
         self.people = [person for person in self.people if now - person.last <= _FORGET_SECONDS]
-        taken, new = self._assign(seen, now)
-        joined = join(taken, new)
-        for number, index in joined.items():
-            taken[index].append(new[number])
-        new = [sight for number, sight in enumerate(new) if number not in joined]
+        taken, new, elsewhere = self._assign(seen, now)
         found = [
-            self._update(person, sights, now, is_elsewhere=index in joined.values())
+            self._update(person, sights, now, index in elsewhere)
             for index, (person, sights) in enumerate(zip(self.people, taken, strict=True))
             if sights
         ]
@@ -149,8 +146,11 @@ class Fusion:
 
     def _assign(
         self, seen: Mapping[str, list[Sight]], stamp: float
-    ) -> tuple[list[list[Sight]], list[Sight]]:
-        """Return the sights of each known person, and those of new people."""
+    ) -> tuple[list[list[Sight]], list[Sight], set[int]]:
+        """Return the sights of each known person, those of new people, and which are elsewhere.
+
+        These are known people that are not where they were expected.
+        """
         taken: list[list[Sight]] = [[] for _ in self.people]
         new: list[Sight] = []
         expected = [person.predict(stamp) for person in self.people]
@@ -162,7 +162,11 @@ class Fusion:
                     taken[matches[index]].append(sight)
                 else:
                     new.append(sight)
-        return taken, new
+        joined = join(taken, new)
+        for number, index in joined.items():
+            taken[index].append(new[number])
+        left = [sight for number, sight in enumerate(new) if number not in joined]
+        return taken, left, set(joined.values())
 
     def _start(self, new: list[Sight], taken: list[list[Sight]], stamp: float) -> list[list[Sight]]:
         """Return the sights of people that are new from now on."""
