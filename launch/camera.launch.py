@@ -255,12 +255,15 @@ def create_nodes() -> list[Action]:
 def camera_options() -> list[SomeSubstitutionsType]:
     """Return the options of the video source."""
     mjpg = LaunchConfiguration('source_mjpg')
+    # Three quotation marks, since a file name may contain one.
+    info = ["'''", LaunchConfiguration('source_camera_info'), "'''"]
     return [
         *('--subscribers', '1'),
         ['--size=', LaunchConfiguration('source_size')],
         ['--rate=', LaunchConfiguration('source_rate')],
         ['--frame-id=', LaunchConfiguration('source_frame')],
-        ['--camera-info=', LaunchConfiguration('source_camera_info')],
+        # An empty file name is refused; the other option is the default.
+        PythonExpression(["'--camera-info=' + ", *info, ' if ', *info, " else '--no-loop'"]),
         PythonExpression(["'--mjpg' if '", mjpg, "' == 'true' else '--no-mjpg'"]),
     ]
 

@@ -125,8 +125,8 @@ def play(spawn: Spawn, *arguments: object) -> 'subprocess.Popen[str]':
 def test_frames_and_calibration_arrive_as_they_are(
     spawn: Spawn, viewer: Viewer, clip: Path, calibration: dict
 ) -> None:
-    # Launch files give every option; an empty one is as none.
-    options = ('--subscribers', 1, '--size=', '--rate=', '--camera-info=')
+    # Launch files give these options; an empty one is as none.
+    options = ('--subscribers', 1, '--size=', '--rate=')
     process = play(spawn, clip, *options)
     viewer.require(lambda: process.poll() is not None)
     status, said = finish(process)

@@ -38,7 +38,7 @@ def add_parser(subparsers: 'argparse._SubParsersAction[argparse.ArgumentParser]'
     calibration = parser.add_mutually_exclusive_group()
     calibration.add_argument(
         '--camera-info',
-        type=optional_path,
+        type=Path,
         metavar='FILE',
         help='calibration in the YAML format of camera_calibration '
         '(default: the file beside the video with the suffix .yaml, if it exists)',
@@ -160,11 +160,6 @@ def frame_id(text: str) -> str:
             f'must be the name of a frame, 1 to {MAX_NAME_CHARACTERS} characters, not {text!r}'
         )
     return text
-
-
-def optional_path(text: str) -> Path | None:
-    """Parse a path; None if the text is empty."""
-    return Path(text) if text else None
 
 
 def image_size(text: str) -> tuple[int, int] | None:

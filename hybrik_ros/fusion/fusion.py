@@ -7,7 +7,7 @@ import numpy as np
 
 from hybrik_ros.body import BodyModel
 from hybrik_ros.camera import ImpossiblePoseError
-from hybrik_ros.fusion.grouping import assign, do_meet, group, join, may_be_one
+from hybrik_ros.fusion.grouping import assign, do_meet, gate, group, join, may_be_one
 from hybrik_ros.fusion.health import CameraHealth, ClockCorrection, HealthMonitor
 from hybrik_ros.fusion.person import Person, PersonMemory, pose_person
 from hybrik_ros.fusion.times import History
@@ -19,6 +19,7 @@ from hybrik_ros.settings import Settings, Value
 _UP = np.array([0.0, 0.0, 1.0])  # of the fixed frame (REP-103)
 _ALONE_SECONDS = 0.25  # for which a person must be seen that only one camera sees
 _FORGET_SECONDS = 1.5
+_BACK_SECONDS = 0.5  # by which stamps of a camera may be older than the last one
 # Maximum mean distance in metres of the limbs of two persons that are one.
 _SAME_DISTANCE = 0.15
 
@@ -61,7 +62,6 @@ class Fusion:
         self._corrects_clocks = correct_clocks
         self._clocks = ClockCorrection()
         self._stamp = -np.inf
-        self._step = 0.0  # seconds by which the last correction of a clock moved stamps
 
     def __call__(self, views: Mapping[str, View], stamp: float | None = None) -> list[Human]:
         """Return the people at a time, in the fixed frame.
@@ -76,11 +76,13 @@ class Fusion:
             it counts less and less until it is half a second old. By default
             the time of the newest image so far.
         """
+        has_jumped = any(self._is_back(name, view) for name, view in views.items())
         self.add(views)
+        if has_jumped:
+            self._histories = {name: self._histories[name] for name in views}
         newest = max((each.newest for each in self._histories.values()), default=-np.inf)
-        now = newest if stamp is None else stamp
-        if self._stamp - self._step <= now < self._stamp:
-            now = self._stamp  # Time stands still while a corrected clock falls behind.
+        # A corrected clock may fall behind.
+        now = stamp if stamp is not None else newest if has_jumped else max(newest, self._stamp)
         if now < self._stamp:
             self.people, self._alone = [], {}
         self._stamp = now
@@ -100,8 +102,8 @@ class Fusion:
                 found.append(human)
         self._merge()
         self._monitor.add(seen, [person for person in self.people if person.last == now], now)
-        if self._corrects_clocks and (step := self._clocks.advance(self._monitor, now)):
-            self._step = abs(step)
+        if self._corrects_clocks:
+            self._clocks.advance(self._monitor, now)
         known = {person.id for person in self.people}
         return [human for human in found if human is not None and human.id in known]
 
@@ -118,6 +120,11 @@ class Fusion:
             taken_at = views[name].stamp - self._clocks.delays.get(name, 0.0)
             self._histories.setdefault(name, History()).add(taken_at, people)
             self._monitor.count_image(name, views[name].stamp)
+
+    def _is_back(self, name: str, view: View) -> bool:
+        """Return whether the time of a camera has jumped back."""
+        known = self._histories.get(name)
+        return known is not None and view.stamp < known.newest - _BACK_SECONDS
 
     @property
     def health(self) -> dict[str, CameraHealth]:
@@ -142,7 +149,7 @@ class Fusion:
         """Forget all people, and what the cameras have seen."""
         self.people, self._alone, self._histories = [], {}, {}
         self._monitor, self._clocks = HealthMonitor(), ClockCorrection()
-        self._stamp, self._step = -np.inf, 0.0
+        self._stamp = -np.inf
 
     def _assign(
         self, seen: Mapping[str, list[Sight]], stamp: float
@@ -154,9 +161,10 @@ class Fusion:
         taken: list[list[Sight]] = [[] for _ in self.people]
         new: list[Sight] = []
         expected = [person.predict(stamp) for person in self.people]
+        gates = np.array([gate(stamp - person.last) for person in self.people])
         for camera, sights in seen.items():
             ids = [person.id_in(camera) for person in self.people]
-            matches = assign(expected, ids, sights)
+            matches = assign(expected, ids, sights, gates)
             for index, sight in enumerate(sights):
                 if index in matches:
                     taken[matches[index]].append(sight)

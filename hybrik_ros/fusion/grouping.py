@@ -7,12 +7,14 @@ from scipy.optimize import linear_sum_assignment
 
 from hybrik_ros.arrays import Array
 from hybrik_ros.compiling import floats, kernel
+from hybrik_ros.fusion.times import MAX_AGE
 from hybrik_ros.fusion.view import Sight
 from hybrik_ros.vectors import cross, norm
 
-# Maximum mean distance in metres of a known person's limbs from the rays of a camera's person, and
-# what is taken off if the camera saw the person under this id.
-_GATE, _SAME_ID = 0.25, 0.05
+# Maximum mean distance in metres of a known person's limbs from the rays of a camera's person, its
+# growth in metres per second after these seconds, and what is taken off if the camera saw the
+# person under this id.
+_GATE, _GATE_GROWTH, _GATE_SECONDS, _SAME_ID = 0.25, 1.0, 0.1, 0.05
 # Maximum mean distance in metres of two cameras' rays that may be of one person, if extrinsics are
 # wrong by a few degrees.
 _MAX_NEAR = 0.5
@@ -106,8 +108,13 @@ def may_be_one(sight: Sight, others: Sequence[Sight]) -> bool:
     )
 
 
+def gate(elapsed: float) -> float:
+    """Return the maximum distance in metres of a person that was not seen for some seconds."""
+    return _GATE + _GATE_GROWTH * min(max(elapsed - _GATE_SECONDS, 0.0), MAX_AGE)
+
+
 def assign(
-    expected: Sequence[Array], ids: Sequence[str], sights: Sequence[Sight]
+    expected: Sequence[Array], ids: Sequence[str], sights: Sequence[Sight], gates: Array
 ) -> dict[int, int]:
     """Return which known person (value) each person of one camera (key) is, by indices.
 
@@ -119,6 +126,8 @@ def assign(
         The id of each known person in this camera; '' if the camera did not see it last.
     sights : sequence of Sight
         The people that the camera sees.
+    gates : ndarray
+        Maximum distance in metres of each known person from what the camera sees.
     """
     if not expected or not sights:
         return {}
@@ -132,8 +141,8 @@ def assign(
             for limbs, id in zip(expected, ids, strict=True)
         ]
     )
-    pairs = zip(*linear_sum_assignment(np.minimum(costs, 2 * _GATE)), strict=True)
-    return {int(column): int(row) for row, column in pairs if costs[row, column] < _GATE}
+    pairs = zip(*linear_sum_assignment(np.minimum(costs, 2 * gates[:, None])), strict=True)
+    return {int(column): int(row) for row, column in pairs if costs[row, column] < gates[row]}
 
 
 def group(sights: Sequence[Sight]) -> list[list[Sight]]:

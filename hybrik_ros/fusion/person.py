@@ -32,7 +32,7 @@ _PELVIS_FILTER = VectorFilter(2.0, 10.0, 1.0, predict=True)
 # per second from a time without images on; time constant in seconds of that motion, and maximum
 # time for which it continues.
 _PRIOR_SIGMA, _PRIOR_GROWTH, _PRIOR_SECONDS = 0.1, 2.0, 0.05
-_MOTION_SECONDS, _MAX_MOTION_SECONDS = 0.05, 0.1
+_MOTION_SECONDS, _MAX_MOTION_SECONDS = 0.05, 0.3
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,9 +15,10 @@ from hybrik_ros.fusion.view import Sight
 
 # Maximum seconds between two images that are interpolated or extrapolated.
 MAX_GAP = 0.5
-# Maximum seconds for which motion continues after the last image, and seconds after which the
-# camera counts as silent. In between, a person may move away from there at this speed in m/s.
-_MAX_AHEAD, MAX_AGE, _DRIFT = 0.1, 0.5, 1.0
+# Maximum seconds for which motion continues after the last image. Slower cameras are not silent
+# before this many of their intervals, at most this many seconds, have passed. Until then, a person
+# may move away from there at this speed in metres per second.
+_MAX_AHEAD, _MAX_INTERVALS, MAX_AGE, _DRIFT = 0.1, 1.5, 0.5, 1.0
 _SAME_SECONDS = 1e-6  # Stamps of one time may differ by rounding.
 # Maximum mean distance of the rays of one person in two images, as a share of the distance, where
 # the camera gives no ids.
@@ -60,9 +61,11 @@ class History:
             return before[-1][1]
         pair = [before[-1], after[0]] if after else before[-2:]
         age = stamp - pair[-1][0]  # negative between two images
-        if len(pair) < 2 or pair[1][0] - pair[0][0] > MAX_GAP or age > MAX_AGE:
+        if len(pair) < 2 or pair[1][0] - pair[0][0] > MAX_GAP:
             return []
         (start, first), (end, second) = pair
+        if age > min(max(_MAX_AHEAD, _MAX_INTERVALS * (end - start)), MAX_AGE):
+            return []
         share = (min(stamp, end + _MAX_AHEAD) - start) / (end - start)
         certainty = _certainty(max(age - _MAX_AHEAD, 0.0))
         return [_blend(*both, share, certainty) for both in _match(first, second)]

@@ -12,6 +12,7 @@ from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from hybrik_ros.fusion import View
+from hybrik_ros.fusion.times import MAX_AGE
 from hybrik_ros.human import Human, HumanObservation
 from hybrik_ros.messages.fields import nanoseconds, strip_slash
 from hybrik_ros.messages.frame_tree import FrameTree, TransformError
@@ -129,8 +130,8 @@ class FusionInputs:
             frame_id = message.header.frame_id
             pose = self._frames.transform_between(self._fixed_frame, frame_id, stamp)
         except (PersonError, TransformError, UnusableInputError) as error:
-            camera.state = f'left out: {error}'
-            self._reporter.warn(f'camera {camera.name} is left out: {error}')
+            self._views.forget(camera.name)
+            self._leave_out(camera, str(error))
             return
         for fault in faults:
             self._reporter.warn(f'camera {camera.name}: {fault}')
@@ -139,6 +140,21 @@ class FusionInputs:
         self._stamps[camera.name] = stamp
         if views := self._views.put(camera.name, View(stamp * 1e-9, pose, people)):
             self._give(CameraViews(views, max(self._stamps[name] for name in views)))
+        late = self._views.newest - stamp * 1e-9
+        if late > MAX_AGE:
+            self._leave_out(
+                camera,
+                f'its stamps are {late:.1f} s behind those of other cameras: synchronise the '
+                f'clocks, or reduce the delay of its node',
+            )
+
+    def reset(self) -> None:
+        """Forget what the cameras saw."""
+        self._views.clear()
+
+    def _leave_out(self, camera: '_Camera', reason: str) -> None:
+        camera.state = f'left out: {reason}'
+        self._reporter.warn(f'camera {camera.name} is left out: {reason}')
 
     def _check_header(self, camera: str, header: Header) -> None:
         """Refuse a message of another camera's frame, or of a time that is yet to come."""

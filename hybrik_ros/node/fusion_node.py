@@ -101,6 +101,8 @@ class FusionNode(PeopleNode[Fusion]):
 
     def _request_reset(self) -> None:
         self._processor.is_reset_requested = True
+        if self._inputs is not None:
+            self._inputs.reset()
 
     def _follow(self) -> None:
         assert self._inputs is not None
