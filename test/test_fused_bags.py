@@ -348,6 +348,13 @@ def test_clock_offsets_are_applied_on_request(walker: Walker, tmp_path: Path) ->
 # Refusals
 
 
+def test_cameras_without_extrinsics_are_told_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = refuse(capsys, 'left=l.mp4', 'right=r.mp4', '-o', tmp_path / 'out')
+    assert 'to fuse NAME=PATH, add --extrinsics FILE' in told
+
+
 def test_cameras_without_common_time_are_refused(
     walker: Walker, extrinsics: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -232,7 +232,8 @@ def recordings_in(inputs: list[str]) -> tuple[list[Path], bool]:
         else:
             recordings = sorted(filter(is_recording, _paths_like(path)))
         if not recordings:
-            raise RecordingError(f'there is no bag, video or folder of images at {text}')
+            hint = '; to fuse NAME=PATH, add --extrinsics FILE' if '=' in text else ''
+            raise RecordingError(f'there is no bag, video or folder of images at {text}{hint}')
         found += recordings
     return found, len(found) > 1 or found != [Path(text) for text in inputs]
 
