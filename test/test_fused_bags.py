@@ -645,16 +645,14 @@ def test_fused_bags_are_compared_with_each_other_alone(
 # Real footage
 
 
-@pytest.mark.skipif(
-    not (footage.default_folder() / 'Pose2Sim').is_dir() or load_world() is None,
-    reason='the footage of hybrik bench fusion is not downloaded',
-)
-def test_real_people_are_much_more_accurate_than_those_of_one_camera(tmp_path: Path) -> None:
+def test_real_people_are_much_more_accurate_than_those_of_one_camera(
+    real_footage: Path, tmp_path: Path
+) -> None:
     length, width = 30, 640
     found: dict[str, float] = {}
     clips = {
         f'cam{clip.number}': clip
-        for clip in refine(footage.clips(footage.default_folder()))
+        for clip in refine(footage.clips(real_footage))
         if clip.number and clip.people == 1
     }
     with BagWriter(tmp_path / 'lab') as written:

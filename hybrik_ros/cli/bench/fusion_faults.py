@@ -25,6 +25,7 @@ from hybrik_ros.cli.bench.fusion_pair import pair_figures
 from hybrik_ros.cli.bench.fusion_turns import TIMINGS
 from hybrik_ros.cli.bench.measures import mean_distance, switches
 from hybrik_ros.cli.bench.runs import Run
+from hybrik_ros.fusion.extrinsics import ExtrinsicsError
 from hybrik_ros.rotations import from_rotation_vector
 
 # Errors of the extrinsics of each camera, in degrees and metres, in any direction.
@@ -81,7 +82,7 @@ def measure(
         ),
         'calibration': (
             'Extrinsics from the man, by his stature',
-            lambda: _calibrate_all(runs, man),
+            lambda: _calibrate_all(console, runs, man),
         ),
         'clocks': ('Every second camera late', lambda: _delay_all(runs, man)),
         'loss': (
@@ -142,11 +143,13 @@ def _disturb_all(runs: Sequence[Run], pair: Sequence[Run], man: Array, woman: Ar
     return figures
 
 
-def _calibrate_all(runs: Sequence[Run], man: Array) -> Figures:
-    return {
-        'given, all': _mean_errors([tuple(runs)], man),
-        'from the man, all': _mean_errors([calibrate(runs, _STATURE)], man),
-    }
+def _calibrate_all(console: Console, runs: Sequence[Run], man: Array) -> Figures:
+    figures = {'given, all': _mean_errors([tuple(runs)], man)}
+    try:
+        figures['from the man, all'] = _mean_errors([calibrate(runs, _STATURE)], man)
+    except ExtrinsicsError as error:  # Of parts of the clips, say.
+        console.print(f'no extrinsics from the man: {error}')
+    return figures
 
 
 def _delay_all(runs: Sequence[Run], man: Array) -> Figures:
