@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sample import read_frames
 from scipy.optimize import minimize, minimize_scalar
 from scipy.spatial.transform import Rotation
 from views import around, blur, look_at, observe, standing, views
 from walkers import observe as observe_joints
 
 from hybrik_ros.body import BodyModel
+from hybrik_ros.camera import Camera
 from hybrik_ros.fusion import Fusion, View
 from hybrik_ros.fusion.gaussians import ACROSS, Prior, fuse
+from hybrik_ros.pipeline import Pipeline
 
 SHOWN = [4, 5, 7, 8, 16, 17, 18, 19, 20, 21]  # joints that a landmark shows
 
@@ -194,11 +197,38 @@ def test_every_view_makes_joints_more_certain(body, known):
     assert sigmas[-1].max() < 0.03
 
 
-def test_a_person_that_one_camera_alone_sees_needs_a_quarter_of_a_second(body, known):
+def test_a_person_that_one_of_two_cameras_sees_needs_a_quarter_of_a_second(body, known):
     _, points = known
     fusion = Fusion(body)
-    counts = [len(fusion(views([points], around(1), 0.1 * number))) for number in range(5)]
+    counts = []
+    for number in range(5):
+        seen = views([points], around(2), 0.1 * number)
+        seen['camera1'] = replace(seen['camera1'], people=[])
+        counts.append(len(fusion(seen)))
     assert counts == [0, 0, 0, 1, 1]
+
+
+def test_one_camera_gives_what_its_pipeline_gives():
+    """The fixed frame changes nothing; the pipeline has reported the person, which is enough."""
+    pose = look_at((3.0, -2.0, 1.5), np.zeros(3))
+    turn, centre = pose[:3, :3], pose[:3, 3]
+    frames = read_frames(60, 12)
+    height, width = frames[0].shape[:2]
+    camera = Camera.from_field_of_view(60, width, height)
+    fusion = Fusion(smoothing=False)
+    compared = 0
+    with Pipeline.create(smoothing=False, confirm_after=0.0) as pipeline:
+        for number, frame in enumerate(frames):
+            alone = pipeline(frame, camera, number / 30, up=turn.T @ [0, 0, 1])
+            fused = fusion({'camera': View(number / 30, pose, pipeline.human_observations)})
+            assert len(fused) == len(alone)
+            for human, other in zip(fused, alone, strict=True):
+                joints = other.joints @ turn.T + centre
+                np.testing.assert_allclose(human.joints, joints, atol=1e-6)
+                np.testing.assert_allclose(human.rotations[1:], other.rotations[1:], atol=1e-6)
+                np.testing.assert_allclose(human.betas, other.betas, atol=1e-6)
+                compared += 1
+    assert compared > 8
 
 
 def misjudge(view, factor):
@@ -360,6 +390,8 @@ def test_cameras_without_people_or_views_give_no_people(body):
         (0.0, np.eye(3), r'\(4, 4\)'),
         (0.0, 2 * np.eye(4), 'rotation'),
         (0.0, np.diag([1.0, 1, -1, 1]), 'rotation'),
+        (0.0, np.diag([1.0, 1, 1, 2]), 'rotation'),
+        ([1.0], np.eye(4), 'stamp'),
         (0.0, np.full((4, 4), np.nan), 'rotation'),
     ],
 )

@@ -17,7 +17,8 @@ from hybrik_ros.posing import start_memory
 from hybrik_ros.settings import Settings, Value
 
 _UP = np.array([0.0, 0.0, 1.0])  # of the fixed frame (REP-103)
-_ALONE_SECONDS = 0.25  # for which a person must be seen that only one camera sees
+# Time in seconds for which a person must be seen that only one of several cameras sees.
+_ALONE_SECONDS = 0.25
 _FORGET_SECONDS = 1.5
 _BACK_SECONDS = 0.5  # by which stamps of a camera may be older than the last one
 # Maximum mean distance in metres of the limbs of two persons that are one.
@@ -181,6 +182,7 @@ class Fusion:
         started = []
         present = {(sight.camera, sight.id) for sight in new}
         self._alone = {key: since for key, since in self._alone.items() if key in present}
+        wait = _ALONE_SECONDS if len(self._histories) > 1 else 0.0
         known = [sights or person.sights for person, sights in zip(self.people, taken, strict=True)]
         for sights in group(new):
             if len(sights) > 1:
@@ -189,7 +191,7 @@ class Fusion:
             if any(may_be_one(sights[0], others) for others in known + started):
                 continue
             key = (sights[0].camera, sights[0].id)
-            if stamp - self._alone.setdefault(key, stamp) >= _ALONE_SECONDS:
+            if stamp - self._alone.setdefault(key, stamp) >= wait:
                 started.append(sights)
                 del self._alone[key]
         return started

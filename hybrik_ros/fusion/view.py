@@ -55,7 +55,7 @@ class View:
     def __post_init__(self) -> None:
         transform = np.ascontiguousarray(self.frame_from_camera, float)
         object.__setattr__(self, 'frame_from_camera', _check_transform(transform))
-        if not np.isfinite(self.stamp):
+        if np.ndim(self.stamp) or not np.isfinite(self.stamp):
             raise ValueError(f'the stamp of a view must be a finite number, not {self.stamp!r}')
 
     @property
@@ -247,7 +247,8 @@ def _place_points(
 def _check_transform(transform: Array) -> Array:
     rotation = transform[:3, :3] if transform.shape == (4, 4) else np.zeros((3, 3))
     is_rotation = np.abs(rotation @ rotation.T - np.eye(3)).max() < _MAX_ROTATION_ERROR
-    if not (is_rotation and np.linalg.det(rotation) > 0 and np.isfinite(transform).all()):
+    is_rigid = is_rotation and np.linalg.det(rotation) > 0
+    if not (is_rigid and np.isfinite(transform).all() and (transform[3] == [0, 0, 0, 1]).all()):
         raise ValueError(
             'frame_from_camera must be a transform (4, 4) of a rotation and a translation'
         )
