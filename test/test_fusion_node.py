@@ -579,7 +579,11 @@ def test_the_doctor_checks_publishers_tf_clocks_and_the_shared_view(
         return matching[0]
 
     cameras.place(['left'])
-    found = examine(CAMERAS, [points])
+    # Latched transforms of the test before may still be delivered.
+    for _ in range(3):
+        found = examine(CAMERAS, [points])
+        if any('right_optical' in each.found and each.level == PROBLEM for each in found):
+            break
     assert of(found, '/fusion_node: active, fuses', '/back, /left, /right in map').level == OK
     absent = of(found, '/back/human_observations', 'no publisher')
     assert absent.level == PROBLEM
